@@ -1,0 +1,388 @@
+/**
+ * The broker: composition only. `Broker extends Aedes`: options, hooks, events and the client registry are Aedes'; what
+ * stands behind `handle`, `mq` and `persistence` is Portico's.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Aedes, type AedesOptions } from 'aedes';
+import { Counters } from './bus/counters.js';
+import { BusEmitter } from './bus/emitter.js';
+import type { Message } from './bus/message.js';
+import { Publication } from './bus/publication.js';
+import { RetainedMessages } from './bus/retained.js';
+import { Router } from './bus/router.js';
+import { isValidName } from './bus/topics.js';
+import { ErrorKinds, PorticoError } from './errors.js';
+import { BrokerPersistence } from './session/broker-persistence.js';
+import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
+import { Connection } from './session/connection.js';
+import type { Clock, Environment, SessionOptions } from './session/environment.js';
+import { Flusher } from './session/flusher.js';
+import type { Hooks } from './session/hooks.js';
+import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
+import type { Journal } from './session/journal.js';
+import { SessionRegistry } from './session/sessions.js';
+import { StreamTransport, type Transport } from './session/transport.js';
+import { Wills } from './session/will.js';
+import { type CommitOptions, GroupCommit } from './store/commit.js';
+import { Family, familyRange, textOf, versionKey } from './store/keys.js';
+import { MemoryStore } from './store/memory-store.js';
+import { decodeMessage, decodeWill, STORE_VERSION } from './store/records.js';
+import { StoredRetained } from './store/retained-journal.js';
+import type { Store } from './store/store.js';
+
+/** Answers whether a user name and password may connect; `anonymous` says whether the listener takes strangers. */
+export type Identify = (
+  username: string | undefined,
+  password: Buffer | undefined,
+  anonymous: boolean,
+) => boolean | Promise<boolean>;
+
+/** Options besides Aedes' own. */
+export interface BrokerOptions extends AedesOptions {
+  /** Where durable state lives; the default forgets it with the process. */
+  store?: Store;
+  commit?: CommitOptions;
+  session?: Partial<SessionOptions>;
+  /** `limits.retained_messages` and `limits.retained_bytes`. */
+  retained?: { messages: number; bytes: number };
+  journal?: Journal;
+  clock?: Clock;
+  identify?: Identify;
+}
+
+/** What a broker has that is created without a configuration, in a test or a program of its own. */
+const DEFAULT_SESSION: SessionOptions = {
+  maxPacketSize: 268435460,
+  keepaliveMax: 0,
+  connectTimeout: 10,
+  maxClientIdLength: 65535,
+  maxTopicLevels: 100,
+  sessionExpiryMax: 0xffffffff,
+  receiveMaximum: 1024,
+  maxInflight: 512,
+  queuedMessages: 100_000,
+  queuedBytes: 256 * 1024 * 1024,
+  queueMemory: 256 * 1024,
+  outputBuffer: 1024 * 1024,
+  connections: 100_000,
+  subscriptionsPerClient: 100_000,
+};
+
+const SILENT: Journal = {
+  connected() {},
+  disconnected() {},
+  refused() {},
+  denied() {},
+  subscribed() {},
+  unsubscribed() {},
+  limit() {},
+  storeFailed() {},
+  storeRecovered() {},
+};
+
+/** Shows which hooks are Aedes' own defaults: they are the same functions in every instance. */
+const STOCK = new Aedes({ mq: {} });
+/** Milliseconds between looks at keep alive, expiry and delays. */
+const TICK = 1000;
+const SERVER_SHUTTING_DOWN = 0x8b;
+const KEEP_ALIVE_TIMEOUT = 0x8d;
+
+type Done = (error?: Error) => void;
+
+export class Broker extends Aedes {
+  readonly counters: Counters;
+  readonly router: Router;
+  readonly commit: GroupCommit;
+  readonly store: Store;
+  readonly sessions = new SessionRegistry();
+  readonly wills: Wills;
+  readonly environment: Environment;
+  readonly #connections = new Set<Connection>();
+  readonly #clock: Clock;
+  #timer: NodeJS.Timeout | null = null;
+  #stopping: Promise<void> | null = null;
+
+  // Aedes keeps these; its type declarations leave them out.
+  declare readonly clients: Record<string, Connection>;
+  declare connectedClients: number;
+  declare closed: boolean;
+  declare counter: number;
+  declare mq: BusEmitter<AedesPacket>;
+  declare persistence: BrokerPersistence;
+
+  constructor(options: BrokerOptions = {}) {
+    const session: SessionOptions = { ...DEFAULT_SESSION, ...options.session };
+    const counters = new Counters();
+    const retained = new RetainedMessages(options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 }, counters);
+    const router = new Router(retained, counters, session.maxTopicLevels);
+    const emitter = new BusEmitter<AedesPacket>(router);
+    const store = options.store ?? new MemoryStore();
+    const commit = new GroupCommit(store, options.commit ?? { sync: 'always', syncInterval: 1000 }, counters);
+    const persistence = new BrokerPersistence(store, commit);
+    super({ ...options, mq: emitter, persistence });
+    this.counters = counters;
+    this.router = router;
+    this.store = store;
+    this.commit = commit;
+    this.#clock = options.clock ?? { now: Date.now };
+    const journal = options.journal ?? SILENT;
+    this.wills = new Wills(router, commit, this.#clock);
+    const environment: Environment = {
+      router,
+      commit,
+      store,
+      counters,
+      options: session,
+      clock: this.#clock,
+      flusher: new Flusher(),
+      sessions: this.sessions,
+      wills: this.wills,
+      hooks: new BrokerHooks(this, options.identify ?? (() => true), this.#connections),
+      journal,
+    };
+    this.environment = environment;
+    this.sessions.bind(environment);
+    persistence.bind(environment);
+    retained.journal = new StoredRetained(commit);
+    retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
+    commit.onFailure = (error) => journal.storeFailed(error);
+    commit.onRecovery = () => journal.storeRecovered();
+    emitter.adapter = {
+      toPacket: (message) => packetOf(message, this.id, this.counter),
+      publish: (packet) => this.publishMessage(messageOf(packet, '', this.#clock.now())),
+    };
+    // Aedes hands this function to net.createServer as it is, so it has to know its broker.
+    const handle = (stream: Duplex, request?: IncomingMessage): Connection =>
+      this.accept(new StreamTransport(stream), request);
+    // Connection has what code written for Aedes uses of its Client, but not the private parts of that class.
+    this.handle = handle as unknown as Aedes['handle'];
+  }
+
+  /** A broker that listens to no network yet, with its state recovered from the store. */
+  static override async createBroker(options?: BrokerOptions): Promise<Broker> {
+    const broker = new Broker(options);
+    await broker.listen();
+    return broker;
+  }
+
+  /** Recovers the state and opens the broker for clients. Takes no network address: see listeners/. */
+  override async listen(): Promise<void> {
+    await this.store.open();
+    await this.#checkVersion();
+    await this.#recover();
+    await super.listen();
+    this.#timer = setInterval(() => this.tick(), TICK);
+    this.#timer.unref();
+    for await (const [key, value] of this.store.entries(familyRange(Family.Will))) {
+      const will = this.#decode(() => decodeWill(value));
+      if (will !== null) this.wills.restore(textOf(key), will);
+    }
+  }
+
+  async #checkVersion(): Promise<void> {
+    const value = await this.store.get(versionKey());
+    const version = value?.[0] ?? STORE_VERSION;
+    if (version > STORE_VERSION) {
+      throw new PorticoError(
+        ErrorKinds.StoreOpen,
+        `the store was written by a newer Portico (format ${version}, this one knows ${STORE_VERSION})`,
+      );
+    }
+    if (value === undefined) this.commit.add({ type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) });
+  }
+
+  async #recover(): Promise<void> {
+    for await (const [key, value] of this.store.entries(familyRange(Family.Retained))) {
+      const message = this.#decode(() => decodeMessage(value));
+      if (message !== null && textOf(key) === message.topic) this.router.retained.restore(message);
+    }
+    await this.sessions.recover();
+  }
+
+  #decode<T>(decode: () => T): T | null {
+    try {
+      return decode();
+    } catch (error) {
+      this.environment.journal.storeFailed(error);
+      return null;
+    }
+  }
+
+  /**
+   * Takes a connection over any transport.
+   * @param anonymous whether a client without user name may connect this way
+   */
+  accept(transport: Transport, request?: IncomingMessage, anonymous = true): Connection {
+    const connection = new Connection(this.environment, transport, request, anonymous);
+    if (this.closed) connection.drop('the broker is closed');
+    else this.#connections.add(connection);
+    return connection;
+  }
+
+  /** Opens a client inside the process; the door for plugins. */
+  openClient(identity: ClientIdentity): InProcessClient {
+    return new InProcessClient(this.environment, identity);
+  }
+
+  // Overloads as Aedes has them: the client may be left out.
+  override publish(packet: PublishRequest, client: Connection | null | Done, done?: Done): void;
+  override publish(packet: PublishRequest, done?: Done): void;
+  override publish(packet: PublishRequest, client?: Connection | null | Done, done?: Done): void {
+    const callback = typeof client === 'function' ? client : done;
+    const publisher = typeof client === 'function' ? '' : (client?.id ?? '');
+    if (!isValidName(packet.topic)) {
+      callback?.(new PorticoError(ErrorKinds.Topic, `${JSON.stringify(packet.topic)} is not a topic name`));
+      return;
+    }
+    const before = this.commit.revision;
+    this.publishMessage(messageOf(packet, publisher, this.#clock.now()));
+    if (callback === undefined) return;
+    if (this.commit.revision === before) setImmediate(callback);
+    else this.commit.whenSettled(() => callback());
+  }
+
+  /** Publishes a message in the broker's own name. */
+  publishMessage(message: Message): void {
+    this.router.publish(new Publication().of(message, this.router.routeOf(message.topic)));
+    const { hooks } = this.environment;
+    if (hooks.published === null && !hooks.wants('publish')) return;
+    announce(this.environment, packetOf(message, this.id, hooks.nextCounter()));
+  }
+
+  /** Looks after what depends on time: keep alive, connect timeout, session expiry, will delay. */
+  tick(): void {
+    const now = this.#clock.now();
+    const { connectTimeout } = this.environment.options;
+    for (const connection of this.#connections) {
+      if (connection.state === 'new' && now - connection.connectedAt > connectTimeout * 1000) {
+        this.counters.connectTimeouts++;
+        connection.drop('no CONNECT within mqtt.connect_timeout');
+      } else if (connection.keepalive > 0 && now - connection.lastPacketAt > connection.keepalive * 1500) {
+        // One and a half times the keep alive has passed [MQTT-3.1.2-22].
+        this.counters.keepAliveTimeouts++;
+        this.emit('keepaliveTimeout', connection);
+        connection.terminate(KEEP_ALIVE_TIMEOUT, `nothing for one and a half times its keep alive of ${connection.keepalive} s`);
+      }
+    }
+    this.wills.tick(now);
+    this.sessions.tick(now);
+  }
+
+  /** Connections, also those that have not sent CONNECT. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  /** Disconnects all clients, writes everything and closes the store. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    for (const connection of [...this.#connections]) {
+      connection.terminate(SERVER_SHUTTING_DOWN, 'the broker is shutting down');
+    }
+    await new Promise<void>((resolve) => super.close(() => resolve()));
+    await this.commit.close();
+    await this.store.close();
+  }
+
+  override close(done?: () => void): void {
+    this.stop().then(
+      () => done?.(),
+      (error: unknown) => this.emit('error', error),
+    );
+  }
+}
+
+type HookName =
+  | 'preConnect'
+  | 'authenticate'
+  | 'authorizePublish'
+  | 'authorizeSubscribe'
+  | 'authorizeForward'
+  | 'published';
+
+/** Aedes' hooks and events as sessions see them. */
+class BrokerHooks implements Hooks {
+  readonly #broker: Broker;
+  readonly #connections: Set<Connection>;
+  readonly identify: Identify;
+
+  constructor(broker: Broker, identify: Identify, connections: Set<Connection>) {
+    this.#broker = broker;
+    this.identify = identify;
+    this.#connections = connections;
+  }
+
+  /** A hook of the broker, or null if it is Aedes' default. The shapes are Aedes'; its types name its own Client. */
+  #hook<Name extends HookName>(name: Name): Hooks[Name] | null {
+    const hook = this.#broker[name];
+    return hook === STOCK[name] ? null : (hook.bind(this.#broker) as unknown as Hooks[Name]);
+  }
+
+  get preConnect(): Hooks['preConnect'] {
+    return this.#hook('preConnect');
+  }
+
+  get authenticate(): Hooks['authenticate'] {
+    return this.#hook('authenticate');
+  }
+
+  get authorizePublish(): Hooks['authorizePublish'] {
+    return this.#hook('authorizePublish');
+  }
+
+  get authorizeSubscribe(): Hooks['authorizeSubscribe'] {
+    return this.#hook('authorizeSubscribe');
+  }
+
+  get authorizeForward(): Hooks['authorizeForward'] {
+    return this.#hook('authorizeForward');
+  }
+
+  get published(): Hooks['published'] {
+    return this.#hook('published');
+  }
+
+  get brokerId(): string {
+    return this.#broker.id;
+  }
+
+  get closed(): boolean {
+    return this.#broker.closed;
+  }
+
+  wants(event: string): boolean {
+    return this.#broker.listenerCount(event) > 0;
+  }
+
+  emit(event: string, ...values: unknown[]): boolean {
+    return (this.#broker.emit as (name: string, ...rest: unknown[]) => boolean).call(this.#broker, event, ...values);
+  }
+
+  nextCounter(): number {
+    return ++this.#broker.counter;
+  }
+
+  register(client: Connection): void {
+    const broker = this.#broker;
+    if (broker.clients[client.id] === undefined) broker.connectedClients++;
+    broker.clients[client.id] = client;
+    this.emit('client', client);
+    broker.publish({ topic: `$SYS/${broker.id}/new/clients`, payload: client.id });
+  }
+
+  unregister(client: Connection): void {
+    this.#connections.delete(client);
+    const broker = this.#broker;
+    if (broker.clients[client.id] !== client) return;
+    delete broker.clients[client.id];
+    broker.connectedClients--;
+    this.emit('clientDisconnect', client);
+    broker.publish({ topic: `$SYS/${broker.id}/disconnect/clients`, payload: client.id });
+  }
+}

@@ -1,0 +1,17 @@
+/** A message that outlives the turn it arrived in: retained, queued, a will, or handed to a hook. */
+export interface Message {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** Raw MQTT 5.0 properties to forward; see `PublishSource.properties`. */
+  readonly properties: Buffer;
+  /** Milliseconds since the epoch at which the message expires, 0 for never. */
+  readonly expiresAt: number;
+  /** Client identifier of the publisher, empty for the broker itself. */
+  readonly publisherId: string;
+  /** Milliseconds since the epoch at which the broker received it. */
+  readonly receivedAt: number;
+}
+
+export const NO_PROPERTIES: Buffer = Buffer.alloc(0);

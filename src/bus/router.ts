@@ -1,0 +1,128 @@
+/**
+ * The router: from a topic to its receivers. A topic is checked, decoded and matched once; the result is a Route, kept
+ * in a cache that subscription changes invalidate, and remembered by each connection for its next message.
+ */
+import { checkTopicName } from '../wire/utf8.js';
+import type { Counters } from './counters.js';
+import type { Publication } from './publication.js';
+import type { RetainedMessages } from './retained.js';
+import { hasWildcard, levelCount } from './topics.js';
+import { type Receiver, type Subscriber, type Subscription, SubscriptionTree } from './tree.js';
+
+/** Routes kept; beyond it the cache starts anew, so that a flood of topics costs memory only once. */
+const MAX_ROUTES = 50_000;
+const TOPIC_NAME_INVALID = 0x90;
+const NOBODY: Receiver[] = [];
+
+/** A topic and whom it reaches. */
+export class Route {
+  readonly topic: string;
+  readonly topicBytes: Buffer;
+  receivers: Receiver[] = NOBODY;
+  /** Generation of the tree that `receivers` was computed for, -1 for never. */
+  generation = -1;
+  /** Topics that only the broker publishes to: `$SYS/...`. */
+  readonly reserved: boolean;
+  /** No longer in the cache: whoever remembers it must ask again. */
+  evicted = false;
+
+  constructor(topic: string, topicBytes: Buffer) {
+    this.topic = topic;
+    this.reserved = topic.startsWith('$SYS/') || topic === '$SYS';
+    this.topicBytes = topicBytes;
+  }
+
+  /** Whether the topic is `buffer[start, end)`. */
+  is(buffer: Buffer, start: number, end: number): boolean {
+    const bytes = this.topicBytes;
+    if (end - start !== bytes.length || this.evicted) return false;
+    for (let i = bytes.length - 1; i >= 0; i--) if (bytes[i] !== buffer[start + i]) return false;
+    return true;
+  }
+}
+
+export class Router {
+  readonly tree = new SubscriptionTree();
+  readonly retained: RetainedMessages;
+  readonly #counters: Counters;
+  readonly #maxLevels: number;
+  /** By the topic's bytes as a Latin-1 string: one to one, and cheaper than decoding UTF-8. */
+  readonly #routes = new Map<string, Route>();
+  #generation = 0;
+
+  constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number) {
+    this.retained = retained;
+    this.#counters = counters;
+    this.#maxLevels = maxTopicLevels;
+  }
+
+  /** The route of the topic name in `buffer[start, end)`, or the reason code why it is none. */
+  resolve(buffer: Buffer, start: number, end: number): Route | number {
+    const known = this.#routes.get(buffer.latin1Slice(start, end));
+    if (known !== undefined) return known;
+    const reason = checkTopicName(buffer, start, end);
+    if (reason !== 0) return reason;
+    const topic = buffer.utf8Slice(start, end);
+    if (levelCount(topic) > this.#maxLevels) return TOPIC_NAME_INVALID;
+    return this.#remember(topic, Buffer.from(buffer.subarray(start, end)));
+  }
+
+  /** The route of a topic name that is known to be valid. */
+  routeOf(topic: string): Route {
+    const bytes = Buffer.from(topic);
+    return this.#routes.get(bytes.latin1Slice()) ?? this.#remember(topic, bytes);
+  }
+
+  #remember(topic: string, bytes: Buffer): Route {
+    if (this.#routes.size >= MAX_ROUTES) {
+      for (const route of this.#routes.values()) route.evicted = true;
+      this.#routes.clear();
+    }
+    const route = new Route(topic, bytes);
+    this.#routes.set(bytes.latin1Slice(), route);
+    return route;
+  }
+
+  /** Adds or replaces a subscription. */
+  subscribe(subscription: Subscription): void {
+    this.tree.add(subscription);
+    this.#invalidate(subscription.filter);
+  }
+
+  /** Removes a subscription; returns whether there was one. */
+  unsubscribe(filter: string, subscriber: Subscriber): boolean {
+    const removed = this.tree.remove(filter, subscriber);
+    if (removed) this.#invalidate(filter);
+    return removed;
+  }
+
+  #invalidate(filter: string): void {
+    this.#counters.subscriptions = this.tree.size;
+    if (hasWildcard(filter)) {
+      this.#generation++;
+      return;
+    }
+    const route = this.#routes.get(Buffer.from(filter).latin1Slice());
+    if (route !== undefined) route.generation = -1;
+  }
+
+  /**
+   * Delivers a publication to all its receivers and keeps it if it is retained [MQTT-3.3.1-5]. Synchronous; what has
+   * to be durable has joined the open commit group when it returns.
+   */
+  publish(publication: Publication): void {
+    const route = publication.route;
+    if (route === null) return;
+    if (route.generation !== this.#generation) {
+      route.receivers = this.tree.receivers(route.topic);
+      route.generation = this.#generation;
+    }
+    if (publication.retain) this.retained.publish(publication);
+    const receivers = route.receivers;
+    for (let i = 0; i < receivers.length; i++) {
+      const receiver = receivers[i];
+      if (receiver.noLocal && receiver.subscriber === publication.publisher) continue;
+      receiver.subscriber.deliver(publication, receiver);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/** Topic names and topic filters as strings: MQTT 4.7. Names on the wire are checked by `wire/utf8`. */
+
+/** Longest topic name or filter in UTF-8 bytes [MQTT-4.7.3-3]. */
+export const MAX_TOPIC_BYTES = 65535;
+
+/** Number of levels of a topic name or filter. */
+export function levelCount(topic: string): number {
+  let count = 1;
+  for (let i = topic.indexOf('/'); i >= 0; i = topic.indexOf('/', i + 1)) count++;
+  return count;
+}
+
+/**
+ * Whether `filter` is a well-formed topic filter: at least one character [MQTT-4.7.3-1], no NUL [MQTT-4.7.3-2], `#`
+ * only as the last level [MQTT-4.7.1-1], `+` only as a whole level [MQTT-4.7.1-2].
+ */
+export function isValidFilter(filter: string): boolean {
+  if (filter.length === 0 || filter.includes('\0') || Buffer.byteLength(filter) > MAX_TOPIC_BYTES) return false;
+  const levels = filter.split('/');
+  for (let i = 0; i < levels.length; i++) {
+    const level = levels[i];
+    if (level.includes('#') && (level.length > 1 || i !== levels.length - 1)) return false;
+    if (level.includes('+') && level.length > 1) return false;
+  }
+  return true;
+}
+
+/** Whether `topic` is a well-formed topic name: a filter's rules and no wildcard [MQTT-3.3.2-2]. */
+export function isValidName(topic: string): boolean {
+  return (
+    topic.length > 0 &&
+    !topic.includes('\0') &&
+    !topic.includes('+') &&
+    !topic.includes('#') &&
+    topic.isWellFormed() &&
+    Buffer.byteLength(topic) <= MAX_TOPIC_BYTES
+  );
+}
+
+/** Whether a filter contains a wildcard. */
+export function hasWildcard(filter: string): boolean {
+  return filter.includes('+') || filter.includes('#');
+}
+
+/** Whether a filter asks for a shared subscription, `$share/{ShareName}/{filter}` [MQTT-4.8.2-1]. */
+export function isShared(filter: string): boolean {
+  return filter.startsWith('$share/');
+}
+
+/** Whether `topic` matches `filter`, with the `$` rule [MQTT-4.7.2-1]. */
+export function matches(filter: string, topic: string): boolean {
+  if (topic.charCodeAt(0) === 0x24 && (filter[0] === '+' || filter[0] === '#')) return false;
+  const filterLevels = filter.split('/');
+  const topicLevels = topic.split('/');
+  for (let i = 0; i < filterLevels.length; i++) {
+    if (filterLevels[i] === '#') return true;
+    if (i >= topicLevels.length) return false;
+    if (filterLevels[i] !== '+' && filterLevels[i] !== topicLevels[i]) return false;
+  }
+  return filterLevels.length === topicLevels.length;
+}

@@ -1,0 +1,181 @@
+/**
+ * The tree of topic filters. Each node is a level; a node keeps the subscriptions whose filter ends there and those
+ * whose filter ends with `#` below it. Matching walks at most two branches per level, so unrelated subscriptions cost
+ * nothing.
+ */
+import type { Publication } from './publication.js';
+
+/** Whoever takes messages from the bus. Called on the hot path: `deliver` must not throw and must not publish. */
+export interface Subscriber {
+  deliver(publication: Publication, receiver: Receiver): void;
+}
+
+/** A subscription as one subscriber made it. */
+export interface Subscription {
+  readonly subscriber: Subscriber;
+  readonly filter: string;
+  readonly qos: 0 | 1 | 2;
+  /** MQTT 5.0 No Local. */
+  readonly noLocal: boolean;
+  /** MQTT 5.0 Retain As Published. */
+  readonly retainAsPublished: boolean;
+  /** MQTT 5.0 Retain Handling 0, 1, 2. */
+  readonly retainHandling: 0 | 1 | 2;
+  /** Subscription Identifier 1 to 268,435,455, 0 for none. */
+  readonly identifier: number;
+}
+
+/** What one subscriber is owed for one topic: its overlapping subscriptions in one, so that it gets one copy. */
+export interface Receiver {
+  readonly subscriber: Subscriber;
+  readonly qos: 0 | 1 | 2;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** Subscription Identifiers of all matching subscriptions [MQTT-3.3.4-4], null for none. */
+  readonly identifiers: readonly number[] | null;
+}
+
+class Node {
+  children: Map<string, Node> | null = null;
+  plus: Node | null = null;
+  own: Subscription[] | null = null;
+  hash: Subscription[] | null = null;
+
+  get empty(): boolean {
+    return this.children === null && this.plus === null && this.own === null && this.hash === null;
+  }
+}
+
+export class SubscriptionTree {
+  readonly #root = new Node();
+  /** Number of subscriptions in the tree. */
+  size = 0;
+
+  /** Adds a subscription, replacing the subscriber's former one for the same filter [MQTT-3.8.4-3]. */
+  add(subscription: Subscription): void {
+    let node = this.#root;
+    const levels = subscription.filter.split('/');
+    const hash = levels[levels.length - 1] === '#';
+    const depth = hash ? levels.length - 1 : levels.length;
+    for (let i = 0; i < depth; i++) node = this.#descend(node, levels[i]);
+    if (hash) node.hash = this.#put(node.hash, subscription);
+    else node.own = this.#put(node.own, subscription);
+  }
+
+  #descend(node: Node, level: string): Node {
+    if (level === '+') {
+      node.plus ??= new Node();
+      return node.plus;
+    }
+    node.children ??= new Map();
+    let child = node.children.get(level);
+    if (child === undefined) {
+      child = new Node();
+      node.children.set(level, child);
+    }
+    return child;
+  }
+
+  #put(list: Subscription[] | null, subscription: Subscription): Subscription[] {
+    if (list === null) {
+      this.size++;
+      return [subscription];
+    }
+    const at = list.findIndex((other) => other.subscriber === subscription.subscriber);
+    if (at >= 0) list[at] = subscription;
+    else {
+      this.size++;
+      list.push(subscription);
+    }
+    return list;
+  }
+
+  /** Removes a subscriber's subscription; returns whether there was one. */
+  remove(filter: string, subscriber: Subscriber): boolean {
+    const levels = filter.split('/');
+    const hash = levels[levels.length - 1] === '#';
+    const depth = hash ? levels.length - 1 : levels.length;
+    const path: Node[] = [this.#root];
+    for (let i = 0; i < depth; i++) {
+      const node = path[i];
+      const next = levels[i] === '+' ? node.plus : node.children?.get(levels[i]);
+      if (next === null || next === undefined) return false;
+      path.push(next);
+    }
+    const last = path[depth];
+    const list = hash ? last.hash : last.own;
+    const at = list?.findIndex((other) => other.subscriber === subscriber) ?? -1;
+    if (list === null || at < 0) return false;
+    if (list.length > 1) list.splice(at, 1);
+    else if (hash) last.hash = null;
+    else last.own = null;
+    this.size--;
+    this.#prune(path, levels, depth);
+    return true;
+  }
+
+  #prune(path: Node[], levels: string[], depth: number): void {
+    for (let i = depth; i > 0 && path[i].empty; i--) {
+      const parent = path[i - 1];
+      if (levels[i - 1] === '+') parent.plus = null;
+      else {
+        parent.children?.delete(levels[i - 1]);
+        if (parent.children?.size === 0) parent.children = null;
+      }
+    }
+  }
+
+  /** All subscriptions that match a topic name, in no particular order. */
+  match(topic: string): Subscription[] {
+    const found: Subscription[] = [];
+    const levels = topic.split('/');
+    // A leading `$` is not matched by a wildcard in the first level [MQTT-4.7.2-1].
+    collect(this.#root, levels, 0, found, topic.charCodeAt(0) === 0x24);
+    return found;
+  }
+
+  /** What each subscriber is owed for a topic name. */
+  receivers(topic: string): Receiver[] {
+    const found = this.match(topic);
+    if (found.length === 1) return [receiverOf(found[0])];
+    const merged = new Map<Subscriber, Receiver>();
+    for (const subscription of found) {
+      const former = merged.get(subscription.subscriber);
+      merged.set(subscription.subscriber, former ? merge(former, subscription) : receiverOf(subscription));
+    }
+    return [...merged.values()];
+  }
+}
+
+function collect(node: Node, levels: string[], depth: number, found: Subscription[], reserved: boolean): void {
+  if (node.hash !== null && !(reserved && depth === 0)) found.push(...node.hash);
+  if (depth === levels.length) {
+    if (node.own !== null) found.push(...node.own);
+    return;
+  }
+  const child = node.children?.get(levels[depth]);
+  if (child !== undefined) collect(child, levels, depth + 1, found, reserved);
+  if (node.plus !== null && !(reserved && depth === 0)) collect(node.plus, levels, depth + 1, found, reserved);
+}
+
+function receiverOf(subscription: Subscription): Receiver {
+  return {
+    subscriber: subscription.subscriber,
+    qos: subscription.qos,
+    noLocal: subscription.noLocal,
+    retainAsPublished: subscription.retainAsPublished,
+    identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
+  };
+}
+
+function merge(former: Receiver, subscription: Subscription): Receiver {
+  let identifiers = former.identifiers;
+  if (subscription.identifier > 0) identifiers = [...(identifiers ?? []), subscription.identifier];
+  return {
+    subscriber: former.subscriber,
+    qos: subscription.qos > former.qos ? subscription.qos : former.qos,
+    noLocal: former.noLocal && subscription.noLocal,
+    retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
+    identifiers,
+  };
+}

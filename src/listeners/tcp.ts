@@ -1,0 +1,72 @@
+/** MQTT over TCP. */
+import { createServer, type Server, type Socket } from 'node:net';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import type { Listener } from './listener.js';
+
+/** Connections that the kernel keeps until we accept them: a reconnect storm should find room. */
+const BACKLOG = 4096;
+
+export class TcpListener implements Listener {
+  readonly type = 'mqtt';
+  readonly #server: Server;
+  readonly #host: string;
+  readonly #port: number;
+
+  /** @param port 0 for any free one */
+  constructor(host: string, port: number, accept: (socket: Socket) => void) {
+    this.#host = host;
+    this.#port = port;
+    this.#server = createServer({ noDelay: true, allowHalfOpen: false }, accept);
+  }
+
+  get address(): string {
+    return addressOf(this.#server);
+  }
+
+  listen(): Promise<void> {
+    return listen(this.#server, this.#host, this.#port, 'MQTT');
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#server.listening) this.#server.close(() => resolve());
+      else resolve();
+    });
+  }
+}
+
+/** Makes a server listen, or says in words why it cannot. */
+export function listen(server: Server, host: string, port: number, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      reject(new PorticoError(ErrorKinds.Listen, `cannot listen for ${what} on ${host}:${port}: ${words(error)}`));
+    };
+    server.once('error', failed);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off('error', failed);
+      // A failing accept (too many open files) must not end the process; the connection is lost, not the listener.
+      server.on('error', () => {});
+      resolve();
+    });
+  });
+}
+
+/** `address:port` of a server. */
+export function addressOf(server: Server): string {
+  const address = server.address();
+  if (address === null || typeof address === 'string') return String(address);
+  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+function words(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return 'another program uses this port';
+    case 'EACCES':
+      return 'this user may not open this port';
+    case 'EADDRNOTAVAIL':
+      return 'this machine has no such address';
+    default:
+      return error.message;
+  }
+}

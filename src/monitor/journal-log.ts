@@ -1,0 +1,86 @@
+/** The journal as log lines: one line per connection, disconnection, denial and limit. */
+import type { Logger } from 'pino';
+import type { Journal, Party } from '../session/journal.js';
+
+/** A limit that is reached a thousand times a second is one line a second with a count. */
+const LIMIT_INTERVAL = 1000;
+
+interface Throttled {
+  since: number;
+  suppressed: number;
+}
+
+export class JournalLog implements Journal {
+  readonly #logger: Logger;
+  readonly #limits = new Map<string, Throttled>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  connected(party: Party, cleanStart: boolean, sessionPresent: boolean, keepalive: number): void {
+    const session = cleanStart ? 'new session' : sessionPresent ? 'session resumed' : 'new session to be kept';
+    this.#logger.info({ ...fields(party), keepalive }, `${name(party)} connected from ${party.remote}: ${session}`);
+  }
+
+  disconnected(party: Party, reason: string): void {
+    this.#logger.info({ ...fields(party), reason }, `${name(party)} disconnected: ${reason}`);
+  }
+
+  refused(party: Party, reason: string): void {
+    this.#logger.warn({ ...fields(party), reason }, `connection from ${party.remote} refused: ${reason}`);
+  }
+
+  denied(party: Party, action: string, topic: string, reason: string): void {
+    this.#logger.warn({ ...fields(party), action, topic, reason }, `${name(party)} may not ${action} ${topic}: ${reason}`);
+  }
+
+  subscribed(party: Party, filter: string, qos: number): void {
+    this.#logger.debug({ ...fields(party), filter, qos }, `${name(party)} subscribed to ${filter} with QoS ${qos}`);
+  }
+
+  unsubscribed(party: Party, filter: string): void {
+    this.#logger.debug({ ...fields(party), filter }, `${name(party)} unsubscribed from ${filter}`);
+  }
+
+  limit(party: Party | null, option: string, detail: string): void {
+    const key = `${option} ${party?.id ?? ''}`;
+    const now = Date.now();
+    const known = this.#limits.get(key);
+    if (known !== undefined && now - known.since < LIMIT_INTERVAL) {
+      known.suppressed++;
+      return;
+    }
+    if (this.#limits.size > 1000) this.#limits.clear();
+    this.#limits.set(key, { since: now, suppressed: 0 });
+    const again = known === undefined || known.suppressed === 0 ? '' : ` (and ${known.suppressed} times since the last line)`;
+    const who = party === null ? {} : fields(party);
+    this.#logger.warn({ ...who, option, detail }, `limit ${option}: ${detail}${again}`);
+  }
+
+  storeFailed(error: unknown): void {
+    const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error);
+    this.limit(null, 'store', `the store failed, acknowledgements wait: ${reason}`);
+  }
+
+  storeRecovered(): void {
+    this.#logger.info('the store works again');
+  }
+}
+
+function name(party: Party): string {
+  const user = party.username === null ? '' : ` (user ${JSON.stringify(party.username)})`;
+  return `client ${JSON.stringify(party.id)}${user}`;
+}
+
+function fields(party: Party): object {
+  return {
+    client: party.id,
+    remote: party.remote,
+    transport: party.transport,
+    ...(party.username === null ? {} : { username: party.username }),
+    ...(party.version === 0 ? {} : { version: VERSIONS[party.version] ?? party.version }),
+  };
+}
+
+const VERSIONS: Record<number, string> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };

@@ -1,0 +1,45 @@
+/**
+ * The plugin API. A plugin adds a front door or a service to the broker. It reaches the bus only through clients that it
+ * opens, so the rules, limits and counters of any client hold for what it does.
+ */
+import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
+import type { Party } from '../session/journal.js';
+
+export type {
+  ClientIdentity,
+  InProcessClient,
+  MessageHandler,
+  PublishOptions,
+  PublishOutcome,
+  SubscriptionHandle,
+} from '../session/in-process-client.js';
+
+/** A logger with levels, as pino has. */
+export interface PluginLogger {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+  debug(fields: object, text: string): void;
+}
+
+/** What the broker gives to a plugin. */
+export interface PluginContext {
+  readonly logger: PluginLogger;
+  /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
+  openClient(identity: ClientIdentity): InProcessClient;
+  /** Logs that a client of this plugin was refused something, and counts it. */
+  denied(party: Party, action: string, topic: string, reason: string): void;
+  /** Logs that a limit was reached; `option` is its name in the configuration. */
+  limit(party: Party | null, option: string, detail: string): void;
+}
+
+/** A plugin. `start` and `stop` are called once each; a start that rejects stops the broker's start. */
+export interface Plugin {
+  readonly name: string;
+  /** What it serves and where, one line each, for the start-up log. */
+  describe(): string[];
+  /** Counters to be published below `$SYS/broker/{name}/`; names are topic levels. */
+  counters(): Readonly<Record<string, number>>;
+  start(context: PluginContext): Promise<void>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,174 @@
+/** A broker with its listeners, plugins and monitor, made from a configuration. */
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { PasswordFile } from './access/password-file.js';
+import { Broker, type Identify } from './broker.js';
+import type { LoadedConfig } from './config/load.js';
+import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
+import type { Config, ListenerConfig } from './config/schema.js';
+import { PorticoError } from './errors.js';
+import type { Listener } from './listeners/listener.js';
+import { TcpListener } from './listeners/tcp.js';
+import { WebSocketListener } from './listeners/websocket.js';
+import { JournalLog } from './monitor/journal-log.js';
+import { SysTree } from './monitor/sys-tree.js';
+import { CoapTopics } from './plugins/coap-topics/plugin.js';
+import type { Plugin, PluginContext } from './plugins/plugin.js';
+import { StreamTransport } from './session/transport.js';
+import { LevelStore } from './store/level-store.js';
+import { MemoryStore } from './store/memory-store.js';
+import { version } from './version.js';
+
+const NEVER = 0xffffffff;
+
+export class Server {
+  readonly #loaded: LoadedConfig;
+  readonly #logger: Logger;
+  readonly broker: Broker;
+  readonly #listeners: Listener[] = [];
+  readonly #plugins: Plugin[] = [];
+  readonly #sys: SysTree;
+
+  private constructor(loaded: LoadedConfig, logger: Logger, broker: Broker) {
+    this.#loaded = loaded;
+    this.#logger = logger;
+    this.broker = broker;
+    this.#sys = new SysTree({
+      version,
+      counters: broker.counters,
+      retained: broker.router.retained,
+      sessions: broker.sessions,
+      plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
+      publish: (topic, payload) => broker.publish({ topic, payload, retain: true }),
+    });
+  }
+
+  /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
+  static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
+    const { config } = loaded;
+    const identify = await identifier(config);
+    const broker = new Broker({
+      store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
+      commit: { sync: config.store.sync, syncInterval: config.store.sync_interval },
+      journal: new JournalLog(logger),
+      session: sessionOptions(config),
+      retained: { messages: config.limits.retained_messages, bytes: config.limits.retained_bytes },
+      identify,
+    });
+    broker.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
+    const server = new Server(loaded, logger, broker);
+    try {
+      await broker.listen();
+      await server.#listen();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    return server;
+  }
+
+  async #listen(): Promise<void> {
+    const { config } = this.#loaded;
+    for (const [index, listener] of config.listeners.entries()) {
+      for (const { host, optional } of bindAddresses(listener)) {
+        try {
+          await this.#open(listener, host);
+        } catch (error) {
+          if (!optional || !(error instanceof PorticoError)) throw error;
+          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
+        }
+      }
+      const addresses = this.#addresses.get(listener) ?? [];
+      const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
+      this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
+    }
+    this.#sys.start(config.sys.interval);
+  }
+
+  readonly #addresses = new Map<ListenerConfig, string[]>();
+
+  async #open(config: ListenerConfig, host: string): Promise<void> {
+    const anonymous = anonymousAllowed(this.#loaded.config, config);
+    const { broker } = this;
+    let address: string;
+    if (config.type === 'coap') {
+      const plugin = new CoapTopics({ ...this.#loaded.config.coap, host, port: config.port, anonymous });
+      await plugin.start(this.#context());
+      this.#plugins.push(plugin);
+      address = plugin.describe().join(', ');
+    } else {
+      const listener =
+        config.type === 'mqtt'
+          ? new TcpListener(host, config.port, (socket: Socket) => {
+              broker.accept(new StreamTransport(socket), undefined, anonymous);
+            })
+          : new WebSocketListener(
+              host,
+              config.port,
+              config.path ?? null,
+              this.#loaded.config.mqtt.max_packet_size,
+              (transport, request) => broker.accept(transport, request, anonymous),
+            );
+      await listener.listen();
+      this.#listeners.push(listener);
+      address = listener.address;
+    }
+    const known = this.#addresses.get(config);
+    if (known === undefined) this.#addresses.set(config, [address]);
+    else known.push(address);
+  }
+
+  #context(): PluginContext {
+    const { journal, counters } = this.broker.environment;
+    return {
+      logger: this.#logger,
+      openClient: (identity) => this.broker.openClient(identity),
+      denied: (party, action, topic, reason) => {
+        counters.deniedPublish++;
+        journal.denied(party, action, topic, reason);
+      },
+      limit: (party, option, detail) => journal.limit(party, option, detail),
+    };
+  }
+
+  /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
+  async stop(): Promise<void> {
+    this.#sys.stop();
+    const closing = this.#listeners.map((listener) => listener.close());
+    for (const plugin of this.#plugins) await plugin.stop();
+    await this.broker.stop();
+    await Promise.all(closing);
+  }
+}
+
+/** Who may connect: users of the password file, and strangers where the listener takes them. */
+async function identifier(config: Config): Promise<Identify> {
+  const file = config.access.password_file;
+  const passwords = file === undefined ? null : await PasswordFile.load(file);
+  return (username, password, anonymous) => {
+    if (username === undefined) return anonymous;
+    // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
+    if (passwords === null) return anonymous;
+    return passwords.verify(username, password ?? Buffer.alloc(0));
+  };
+}
+
+function sessionOptions({ mqtt, limits }: Config) {
+  return {
+    maxPacketSize: mqtt.max_packet_size,
+    keepaliveMax: mqtt.keepalive_max,
+    connectTimeout: mqtt.connect_timeout,
+    maxClientIdLength: mqtt.max_client_id_length,
+    maxTopicLevels: mqtt.max_topic_levels,
+    sessionExpiryMax: mqtt.session_expiry_max ?? NEVER,
+    receiveMaximum: mqtt.receive_maximum,
+    maxInflight: mqtt.max_inflight,
+    queuedMessages: limits.queued_messages,
+    queuedBytes: limits.queued_bytes,
+    queueMemory: limits.queue_memory,
+    outputBuffer: limits.output_buffer,
+    connections: limits.connections,
+    subscriptionsPerClient: limits.subscriptions_per_client,
+  };
+}

@@ -1,0 +1,531 @@
+/**
+ * One network connection. It speaks MQTT over a Transport, and has the shape of Aedes' Client outside: hooks and events
+ * get it as `client`.
+ */
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Publication } from '../bus/publication.js';
+import type { Route } from '../bus/router.js';
+import { Output } from '../wire/output.js';
+import type { AuthPacket, ConnectPacket, DisconnectPacket, SubscribePacket, UnsubscribePacket } from '../wire/packets.js';
+import { PacketParser } from '../wire/parser.js';
+import { PacketType } from '../wire/protocol.js';
+import { type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
+import type { PublishView } from '../wire/publish-view.js';
+import { reasonText } from '../wire/reason-codes.js';
+import type { WireError } from '../wire/wire-error.js';
+import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
+import { type AedesPacket, type AedesSubscription, messageOf, type PublishRequest, packetOf } from './aedes-packets.js';
+import type { Environment } from './environment.js';
+import { handleAcknowledgement } from './handlers/acknowledgement.js';
+import { handleConnect } from './handlers/connect.js';
+import { handleDisconnect } from './handlers/disconnect.js';
+import { handlePublish } from './handlers/publish.js';
+import { handleSubscribe } from './handlers/subscribe.js';
+import { handleUnsubscribe } from './handlers/unsubscribe.js';
+import type { Link } from './outbound.js';
+import type { RetainedDelivery } from './retained-delivery.js';
+import type { Session } from './session.js';
+import type { Transport } from './transport.js';
+
+/** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
+const EAGER_FLUSH = 64 * 1024;
+
+/**
+ * `new`: no CONNECT yet. `connecting`: CONNECT is being decided. `connected`: CONNACK has left. `closed`: gone, or
+ * going: nothing is sent or taken any more.
+ */
+export type ConnectionState = 'new' | 'connecting' | 'connected' | 'closed';
+
+export class Connection extends EventEmitter implements Link {
+  readonly environment: Environment;
+  readonly req: IncomingMessage | undefined;
+  /** Whether a client without user name may connect this way. */
+  readonly anonymousAllowed: boolean;
+  readonly transportLayer: Transport;
+  readonly parser: PacketParser;
+  readonly output = new Output();
+  readonly publication = new Publication();
+  state: ConnectionState = 'new';
+  /** Client identifier; empty before CONNECT. */
+  id = '';
+  username: string | null = null;
+  clean = true;
+  version: 0 | 3 | 4 | 5 = 0;
+  session: Session | null = null;
+  /** Seconds; 0 for none. */
+  keepalive = 0;
+  /** Milliseconds since the epoch. */
+  readonly connectedAt: number;
+  lastPacketAt: number;
+  /** Unacknowledged deliveries that the client takes. */
+  window = 0;
+  /** Bytes of the largest packet that the client takes. */
+  maximumPacketSize = Number.POSITIVE_INFINITY;
+  /** The route of the last PUBLISH: the next one often has the same topic. */
+  lastRoute: Route | null = null;
+  /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
+  pendingAcknowledgements = 0;
+  /** Retained messages that are being sent to new subscriptions. */
+  retainedDelivery: RetainedDelivery | null = null;
+  dirty = false;
+  #reading = true;
+  #hooksPending = 0;
+  #closeReason = '';
+
+  constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
+    super();
+    this.anonymousAllowed = anonymous;
+    this.environment = environment;
+    this.transportLayer = transport;
+    this.req = req;
+    this.connectedAt = environment.clock.now();
+    this.lastPacketAt = this.connectedAt;
+    this.parser = new PacketParser(this, environment.options.maxPacketSize);
+    environment.counters.connections++;
+    transport.handler = this;
+  }
+
+  // --- what Aedes' Client shows -------------------------------------------------------------------------------------
+
+  get connecting(): boolean {
+    return this.state === 'connecting';
+  }
+
+  get connected(): boolean {
+    return this.state === 'connected';
+  }
+
+  get closed(): boolean {
+    return this.state === 'closed';
+  }
+
+  get remote(): string {
+    return this.transportLayer.remote;
+  }
+
+  /** The stream of the connection, for code written for Aedes; null for a WebSocket. */
+  get conn(): Duplex | null {
+    return this.transportLayer.stream;
+  }
+
+  get transport(): string {
+    return this.transportLayer.name;
+  }
+
+  /** Delivers a message to this client alone, as if it had a subscription for it. */
+  publish(request: PublishRequest, done?: (error?: Error) => void): void {
+    const { environment, session } = this;
+    if (session === null || this.closed) {
+      done?.(new Error('the connection is closed'));
+      return;
+    }
+    const message = messageOf(request, '', environment.clock.now());
+    const publication = new Publication().of(message, environment.router.routeOf(message.topic));
+    const receiver = { subscriber: session, qos: 2, noLocal: false, retainAsPublished: true, identifiers: null } as const;
+    session.deliver(publication, receiver);
+    if (done) environment.commit.whenSettled(() => done());
+  }
+
+  subscribe(
+    request: AedesSubscription | AedesSubscription[] | { subscriptions: AedesSubscription[] },
+    done?: (error?: Error | null) => void,
+  ): void {
+    const list = Array.isArray(request) ? request : 'subscriptions' in request ? request.subscriptions : [request];
+    const subscriptions = list.map(({ topic, qos, nl = false, rap = false, rh = 0 }) => ({ topic, qos, nl, rap, rh }));
+    void handleSubscribe(this, { cmd: 'subscribe', messageId: 0, subscriptions }).then(() => done?.(null), done);
+  }
+
+  unsubscribe(request: string | string[] | { unsubscriptions: string[] }, done?: (error?: Error | null) => void): void {
+    const list = typeof request === 'string' ? [request] : Array.isArray(request) ? request : request.unsubscriptions;
+    handleUnsubscribe(this, { cmd: 'unsubscribe', messageId: 0, unsubscriptions: list });
+    done?.(null);
+  }
+
+  /** Aedes' way to send what waits; here it is always being sent. */
+  emptyOutgoingQueue(done?: () => void): void {
+    this.session?.outbound.pump();
+    done?.();
+  }
+
+  /** Closes the connection from the broker's side, with DISCONNECT to an MQTT 5.0 client. */
+  close(done?: () => void): void {
+    this.terminate(0x98, 'closed by the broker');
+    if (done) setImmediate(done);
+  }
+
+  // --- bytes in -----------------------------------------------------------------------------------------------------
+
+  onData(chunk: Buffer): void {
+    if (this.state === 'closed') return;
+    this.environment.counters.bytesReceived += chunk.length;
+    this.lastPacketAt = this.environment.clock.now();
+    this.parser.push(chunk);
+    this.#regulate();
+  }
+
+  onDrain(): void {
+    if (this.state !== 'connected') return;
+    this.session?.outbound.pump();
+    this.retainedDelivery?.pump();
+    this.#regulate();
+  }
+
+  onClose(error: Error | null): void {
+    if (this.state === 'closed') return;
+    const reason = error === null ? 'the client closed the connection' : describe(error);
+    if (error !== null) this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+    this.#closed(reason, true);
+  }
+
+  /**
+   * Reads on only while the client takes its own acknowledgements and has not more of them pending than it may. So a
+   * client that floods without reading holds up itself alone.
+   */
+  #regulate(): void {
+    const { receiveMaximum } = this.environment.options;
+    const mayRead =
+      this.#hooksPending === 0 && this.pendingAcknowledgements < receiveMaximum && !(this.congested && this.connected);
+    if (mayRead === this.#reading || this.state === 'closed') return;
+    this.#reading = mayRead;
+    if (mayRead) {
+      this.transportLayer.resume();
+      if (this.state !== 'connecting') this.parser.resume();
+    } else {
+      this.transportLayer.pause();
+    }
+  }
+
+  /** Holds back further packets until a hook has answered. */
+  hold(): void {
+    this.#hooksPending++;
+    this.parser.pause();
+    this.#regulate();
+  }
+
+  unhold(): void {
+    this.#hooksPending--;
+    if (this.#hooksPending > 0 || this.state === 'closed') return;
+    this.#regulate();
+    this.parser.resume();
+  }
+
+  // --- packets in ---------------------------------------------------------------------------------------------------
+
+  onConnect(packet: ConnectPacket): void {
+    this.environment.counters.packetsReceived++;
+    this.state = 'connecting';
+    this.version = packet.protocolVersion;
+    this.parser.pause();
+    handleConnect(this, packet).catch((error: Error) => this.fail(error));
+  }
+
+  onPublish(view: PublishView): void {
+    handlePublish(this, view);
+  }
+
+  onAcknowledgement(type: number, packetId: number, reasonCode: number): void {
+    handleAcknowledgement(this, type, packetId, reasonCode);
+  }
+
+  onSubscribe(packet: SubscribePacket): void {
+    this.environment.counters.packetsReceived++;
+    handleSubscribe(this, packet).catch((error: Error) => this.fail(error));
+  }
+
+  onUnsubscribe(packet: UnsubscribePacket): void {
+    this.environment.counters.packetsReceived++;
+    handleUnsubscribe(this, packet);
+  }
+
+  onPingreq(): void {
+    this.environment.counters.packetsReceived++;
+    this.environment.counters.packetsSent++;
+    writePingresp(this.output);
+    this.touch();
+    if (this.environment.hooks.wants('ping')) this.environment.hooks.emit('ping', { cmd: 'pingreq' }, this);
+  }
+
+  onDisconnect(packet: DisconnectPacket): void {
+    this.environment.counters.packetsReceived++;
+    handleDisconnect(this, packet);
+  }
+
+  onAuth(_packet: AuthPacket): void {
+    // No authentication method was agreed on in CONNECT, so AUTH is out of place [MQTT-4.12.0-1].
+    this.terminate(0x82, 'AUTH without an authentication method');
+  }
+
+  onProtocolError(error: WireError): void {
+    this.environment.counters.protocolErrors++;
+    this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+    this.reject(error.reasonCode, error.message);
+  }
+
+  /** Ends the connection because of a packet that it sent: CONNACK before it is accepted, DISCONNECT after. */
+  reject(reasonCode: number, reason: string): void {
+    if (this.state === 'connected') {
+      this.terminate(reasonCode, reason);
+      return;
+    }
+    // Before CONNECT was read, nobody has said which version to answer in: a refusal would be noise [MQTT-4.13.1].
+    if (this.version !== 0 && this.state !== 'closed') {
+      this.environment.counters.packetsSent++;
+      writeConnack(this.output, this.version, false, reasonCode);
+      this.flush();
+    }
+    this.#refused(reason);
+  }
+
+  #refused(reason: string): void {
+    if (this.state === 'closed') return;
+    this.environment.journal.refused(this, reason);
+    this.#closed(reason, false);
+    this.transportLayer.end();
+  }
+
+  /** Closes without an answer, as Aedes does when `preConnect` refuses. */
+  drop(reason: string): void {
+    if (this.state === 'closed') return;
+    this.environment.journal.refused(this, reason);
+    this.#closed(reason, false);
+    this.transportLayer.destroy();
+  }
+
+  /** Something in the broker or a hook failed: the connection ends, the process does not. */
+  fail(error: Error): void {
+    this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+    this.terminate(0x83, error.message);
+  }
+
+  // --- packets out --------------------------------------------------------------------------------------------------
+
+  get congested(): boolean {
+    return this.output.length + this.transportLayer.pending > this.environment.options.outputBuffer;
+  }
+
+  /** Marks the output to be flushed at the end of this turn. */
+  touch(): void {
+    if (this.output.length >= EAGER_FLUSH) this.flush();
+    else if (!this.dirty) this.environment.flusher.add(this);
+  }
+
+  flush(): void {
+    const { output } = this;
+    if (output.length === 0) return;
+    this.environment.counters.bytesSent += output.length;
+    if (this.transportLayer.write(output.bytes())) output.recycle();
+    else output.release();
+  }
+
+  /** A QoS 0 publication: sent, or dropped and counted if the client does not read. */
+  sendQos0(publication: Publication, retain: boolean, identifiers: readonly number[] | null): void {
+    if (this.state !== 'connected') return;
+    if (this.congested) {
+      const { counters, journal } = this.environment;
+      counters.publishDropped++;
+      counters.droppedOutputBuffer++;
+      journal.limit(this, 'limits.output_buffer', 'QoS 0 messages are dropped: the client does not read');
+      return;
+    }
+    this.sendPublication(publication, 0, retain, 0, identifiers);
+  }
+
+  sendPublication(
+    publication: Publication,
+    qos: number,
+    retain: boolean,
+    packetId: number,
+    identifiers: readonly number[] | null,
+  ): boolean {
+    const version5 = this.version === 5;
+    const plain = identifiers === null && publication.expiresAt === 0;
+    if (
+      !plain ||
+      publication.route === null ||
+      publication.route.receivers.length < 2 ||
+      this.environment.hooks.authorizeForward !== null
+    ) {
+      return this.sendPublish(publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+    }
+    const kind = (version5 ? 1 : 0) | (qos > 0 ? 2 : 0) | (retain ? 4 : 0);
+    const frame = publication.frame(kind) ?? makeFrame(publication, kind);
+    const length = frame.bytes.length;
+    if (length > this.maximumPacketSize) return this.#tooLarge();
+    const { output } = this;
+    output.reserve(length);
+    const at = output.length;
+    const buffer = output.buffer;
+    buffer.set(frame.bytes, at);
+    if (qos > 0) {
+      buffer[at] = 0x30 | (qos << 1) | (retain ? 1 : 0);
+      buffer[at + frame.packetIdAt] = packetId >>> 8;
+      buffer[at + frame.packetIdAt + 1] = packetId & 0xff;
+    }
+    output.length = at + length;
+    this.#sent(publication.payloadEnd - publication.payloadStart);
+    return true;
+  }
+
+  sendPublish(
+    source: PublishSource,
+    qos: number,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    expiresAt: number,
+    identifiers: readonly number[] | null,
+  ): boolean {
+    let out = source;
+    if (this.environment.hooks.authorizeForward !== null) {
+      const forwarded = this.#forward(source, qos, retain, expiresAt);
+      if (forwarded === null) return false;
+      out = forwarded;
+    }
+    const version5 = this.version === 5;
+    const expiry = expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000));
+    if (
+      this.maximumPacketSize !== Number.POSITIVE_INFINITY &&
+      publishSize(out, version5, qos, expiry, identifiers) > this.maximumPacketSize
+    ) {
+      return this.#tooLarge();
+    }
+    const flags = (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+    writePublish(this.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
+    this.#sent(source.payloadEnd - source.payloadStart);
+    return true;
+  }
+
+  #sent(payload: number): void {
+    const { counters } = this.environment;
+    counters.packetsSent++;
+    counters.publishSent++;
+    counters.publishBytesSent += payload;
+    if (!this.dirty || this.output.length >= EAGER_FLUSH) this.touch();
+  }
+
+  /** Asks the hook whether, and in which form, a message may go to this client. */
+  #forward(source: PublishSource, qos: number, retain: boolean, expiresAt: number): PublishSource | null {
+    const { hooks, router, clock } = this.environment;
+    const message = {
+      topic: source.topicBytes.utf8Slice(),
+      payload: Buffer.from(source.buffer.subarray(source.payloadStart, source.payloadEnd)),
+      qos: qos as 0 | 1 | 2,
+      retain,
+      properties: Buffer.from(source.properties),
+      expiresAt,
+      publisherId: '',
+      receivedAt: clock.now(),
+    };
+    const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
+    const result = hooks.authorizeForward?.(this, packet);
+    if (!result) return null;
+    const forwarded = messageOf(result, '', clock.now());
+    return new Publication().of(forwarded, router.routeOf(forwarded.topic));
+  }
+
+  #tooLarge(): boolean {
+    const { counters, journal } = this.environment;
+    counters.publishDropped++;
+    counters.droppedPacketTooLarge++;
+    journal.limit(this, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
+    return false;
+  }
+
+  sendPubrel(packetId: number): void {
+    if (this.state === 'closed') return;
+    this.sendAcknowledgement(PacketType.PUBREL, packetId, 0);
+  }
+
+  sendAcknowledgement(type: number, packetId: number, reasonCode: number): void {
+    this.environment.counters.packetsSent++;
+    writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode);
+    this.touch();
+  }
+
+  /** An acknowledgement whose commit is durable. */
+  acknowledge(type: number, packetId: number, reasonCode: number): void {
+    this.pendingAcknowledgements--;
+    if (this.state === 'closed') return;
+    this.sendAcknowledgement(type, packetId, reasonCode);
+    if (!this.#reading) this.#regulate();
+  }
+
+  /** Acknowledges once everything that the packet changed is durable, and not before the packets before it. */
+  acknowledgeDurably(type: number, packetId: number, reasonCode: number): void {
+    this.pendingAcknowledgements++;
+    this.environment.commit.acknowledge(this, type, packetId, reasonCode);
+  }
+
+  // --- the end ------------------------------------------------------------------------------------------------------
+
+  /** Ends the connection from the broker's side; the will is published. */
+  terminate(reasonCode: number, reason: string): void {
+    if (this.state === 'closed') return;
+    if (this.version === 5 && this.state === 'connected') {
+      this.environment.counters.packetsSent++;
+      writeDisconnect(this.output, 5, reasonCode);
+    }
+    this.flush();
+    const words = reason === '' ? reasonText(reasonCode) : reason;
+    this.#closed(words, true);
+    this.transportLayer.end();
+  }
+
+  /** The client has said DISCONNECT. */
+  leave(publishWill: boolean, reason: string): void {
+    this.flush();
+    this.#closed(reason, publishWill);
+    this.transportLayer.end();
+  }
+
+  /** Why the connection ended, in words; empty while it is open. */
+  get closeReason(): string {
+    return this.#closeReason;
+  }
+
+  #closed(reason: string, publishWill: boolean): void {
+    const wasConnected = this.state === 'connected';
+    const { environment, session } = this;
+    this.state = 'closed';
+    this.#closeReason = reason;
+    this.parser.stop();
+    this.output.release();
+    this.retainedDelivery = null;
+    environment.hooks.unregister(this);
+    if (session !== null && session.connection === this) {
+      session.detach();
+      if (publishWill) environment.wills.fire(this.id);
+      else environment.wills.disarm(this.id);
+      if (session.expiryInterval === 0) environment.sessions.end(session);
+    }
+    if (wasConnected) environment.journal.disconnected(this, reason);
+  }
+}
+
+function makeFrame(publication: Publication, kind: number) {
+  const version5 = (kind & 1) !== 0;
+  const qos = (kind & 2) !== 0 ? 1 : 0;
+  const out = new Output();
+  const size = publishSize(publication, version5, qos, -1, null);
+  out.buffer = Buffer.allocUnsafe(size + 4);
+  writePublish(out, publication, version5, (qos << 1) | ((kind & 4) >>> 2), 0, -1, null);
+  const bytes = new Uint8Array(out.buffer.buffer, out.buffer.byteOffset, out.length);
+  let head = 2;
+  while ((bytes[head - 1] & 0x80) !== 0) head++;
+  const frame = { bytes, packetIdAt: qos > 0 ? head + 2 + publication.topicBytes.length : 0 };
+  publication.keepFrame(kind, frame);
+  return frame;
+}
+
+function describe(error: Error): string {
+  const code = 'code' in error ? String(error.code) : '';
+  if (code === 'ECONNRESET') return 'the client reset the connection';
+  if (code === 'EPIPE') return 'the client closed the connection';
+  if (code === 'ETIMEDOUT') return 'the network timed out';
+  return error.message;
+}
+
+/** Whom a hook sees as client of a packet. */
+export type { AedesPacket };

@@ -1,0 +1,62 @@
+/** What every session and connection of one broker shares. */
+import type { Counters } from '../bus/counters.js';
+import type { Router } from '../bus/router.js';
+import type { GroupCommit } from '../store/commit.js';
+import type { Store } from '../store/store.js';
+import type { Flusher } from './flusher.js';
+import type { Hooks } from './hooks.js';
+import type { Journal } from './journal.js';
+import type { SessionRegistry } from './sessions.js';
+import type { Wills } from './will.js';
+
+/** Limits and capabilities; each is an option of the configuration with the same name. */
+export interface SessionOptions {
+  /** `mqtt.max_packet_size` in bytes. */
+  readonly maxPacketSize: number;
+  /** `mqtt.keepalive_max` in seconds; 0 accepts any, also none. */
+  readonly keepaliveMax: number;
+  /** `mqtt.connect_timeout` in seconds. */
+  readonly connectTimeout: number;
+  /** `mqtt.max_client_id_length` in UTF-8 bytes. */
+  readonly maxClientIdLength: number;
+  /** `mqtt.max_topic_levels`. */
+  readonly maxTopicLevels: number;
+  /** `mqtt.session_expiry_max` in seconds; 0xFFFFFFFF for never. */
+  readonly sessionExpiryMax: number;
+  /** `mqtt.receive_maximum`: unacknowledged QoS 1 and 2 publications of one client. */
+  readonly receiveMaximum: number;
+  /** `mqtt.max_inflight`: unacknowledged deliveries to one client. */
+  readonly maxInflight: number;
+  /** `limits.queued_messages`. */
+  readonly queuedMessages: number;
+  /** `limits.queued_bytes`. */
+  readonly queuedBytes: number;
+  /** `limits.queue_memory` in bytes. */
+  readonly queueMemory: number;
+  /** `limits.output_buffer` in bytes. */
+  readonly outputBuffer: number;
+  /** `limits.connections`. */
+  readonly connections: number;
+  /** `limits.subscriptions_per_client`. */
+  readonly subscriptionsPerClient: number;
+}
+
+/** Time, so that tests can turn it. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+export interface Environment {
+  readonly router: Router;
+  readonly commit: GroupCommit;
+  readonly store: Store;
+  readonly counters: Counters;
+  readonly options: SessionOptions;
+  readonly clock: Clock;
+  readonly flusher: Flusher;
+  readonly sessions: SessionRegistry;
+  readonly wills: Wills;
+  readonly hooks: Hooks;
+  readonly journal: Journal;
+}

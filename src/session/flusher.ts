@@ -1,0 +1,38 @@
+/** One write per dirty connection per turn of the event loop. */
+
+export interface Flushable {
+  /** In the flusher's list; owned by the flusher. */
+  dirty: boolean;
+  flush(): void;
+}
+
+export class Flusher {
+  #dirty: Flushable[] = [];
+  #scheduled = false;
+
+  /** Flushes `target` at the end of this turn. */
+  add(target: Flushable): void {
+    if (target.dirty) return;
+    target.dirty = true;
+    this.#dirty.push(target);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#run);
+  }
+
+  /** Flushes everything now. */
+  flush(): void {
+    const dirty = this.#dirty;
+    if (dirty.length === 0) return;
+    this.#dirty = [];
+    for (const target of dirty) {
+      target.dirty = false;
+      target.flush();
+    }
+  }
+
+  readonly #run = (): void => {
+    this.#scheduled = false;
+    this.flush();
+  };
+}

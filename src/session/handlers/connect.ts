@@ -1,0 +1,176 @@
+/** CONNECT: MQTT 3.1, and what becomes of it. */
+import { randomUUID } from 'node:crypto';
+import type { Message } from '../../bus/message.js';
+import type { WillRecord } from '../../store/records.js';
+import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
+import { writeConnack } from '../../wire/writers.js';
+import { messageOf } from '../aedes-packets.js';
+import type { Connection } from '../connection.js';
+import type { Environment, SessionOptions } from '../environment.js';
+import type { AuthenticateError } from '../hooks.js';
+import { NEVER } from '../session.js';
+
+const CLIENT_IDENTIFIER_NOT_VALID = 0x85;
+const BAD_USER_NAME_OR_PASSWORD = 0x86;
+const NOT_AUTHORIZED = 0x87;
+const BAD_AUTHENTICATION_METHOD = 0x8c;
+const SESSION_TAKEN_OVER = 0x8e;
+const SERVER_BUSY = 0x89;
+
+export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
+  const { environment } = connection;
+  const { hooks } = environment;
+  if (hooks.preConnect !== null && !(await askPreConnect(connection, packet))) return;
+  if (!identify(connection, packet)) return;
+  if (!(await authenticate(connection, packet))) return;
+  if (connection.closed || hooks.closed) return;
+
+  const former = environment.sessions.get(connection.id)?.connection;
+  if (former) {
+    environment.counters.takeovers++;
+    former.terminate(SESSION_TAKEN_OVER, `another connection took over its client identifier: ${connection.remote}`);
+  }
+  const expiry = expiryOf(packet, environment.options);
+  const { session, present } = environment.sessions.open(connection.id, packet.clean, expiry);
+  connection.session = session;
+  session.attach(connection);
+  if (packet.will === undefined) environment.wills.disarm(connection.id);
+  else environment.wills.arm(connection.id, willOf(packet.will, connection.id, expiry, environment));
+  hooks.register(connection);
+
+  // Session, will and the end of a former session are durable before the client hears of them.
+  await environment.commit.settled();
+  if (connection.closed || session.connection !== connection) return;
+  accept(connection, packet, present, expiry);
+}
+
+function accept(connection: Connection, packet: ConnectPacket, present: boolean, expiry: number): void {
+  const { environment, session } = connection;
+  connection.state = 'connected';
+  environment.counters.packetsSent++;
+  const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
+  writeConnack(connection.output, connection.version as 3 | 4 | 5, present, 0, properties);
+  connection.touch();
+  environment.journal.connected(connection, packet.clean, present, connection.keepalive);
+  environment.hooks.emit('connackSent', { cmd: 'connack', returnCode: 0, sessionPresent: present }, connection);
+  environment.hooks.emit('clientReady', connection);
+  connection.emit('connected');
+  session?.outbound.resume(connection);
+  connection.parser.resume();
+}
+
+async function askPreConnect(connection: Connection, packet: ConnectPacket): Promise<boolean> {
+  const { hooks } = connection.environment;
+  const outcome = await new Promise<{ error: Error | null; ok: boolean }>((resolve) => {
+    hooks.preConnect?.(connection, packet, (error, ok) => resolve({ error: error ?? null, ok: ok === true }));
+  });
+  if (outcome.error === null && outcome.ok) return true;
+  if (outcome.error !== null) hooks.emit('connectionError', connection, outcome.error);
+  connection.drop(outcome.error?.message ?? 'preConnect refused the connection');
+  return false;
+}
+
+/** Checks identifier and keep alive and takes over what CONNECT says. Returns false if it was refused. */
+function identify(connection: Connection, packet: ConnectPacket): boolean {
+  const { options, counters, sessions } = connection.environment;
+  connection.clean = packet.clean;
+  connection.username = packet.username ?? null;
+  connection.id = packet.clientId;
+  if (packet.properties?.authenticationMethod !== undefined) {
+    connection.reject(BAD_AUTHENTICATION_METHOD, 'an authentication method that the broker does not offer');
+    return false;
+  }
+  if (packet.clientId === '') {
+    // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
+    if (connection.version === 3 || (connection.version === 4 && !packet.clean)) {
+      connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'an empty client identifier for a session that is to be kept');
+      return false;
+    }
+    connection.id = `auto-${randomUUID()}`;
+  }
+  if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
+    connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'a client identifier longer than mqtt.max_client_id_length');
+    return false;
+  }
+  if (sessions.connected >= options.connections && sessions.get(connection.id)?.connection == null) {
+    counters.refusedConnections++;
+    connection.environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
+    connection.reject(SERVER_BUSY, 'limits.connections is reached');
+    return false;
+  }
+  connection.keepalive = keepaliveOf(packet, options);
+  const receiveMaximum = packet.properties?.receiveMaximum ?? 65535;
+  connection.window = Math.min(receiveMaximum, options.maxInflight);
+  connection.maximumPacketSize = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
+  return true;
+}
+
+async function authenticate(connection: Connection, packet: ConnectPacket): Promise<boolean> {
+  const { hooks, counters } = connection.environment;
+  const identified = hooks.identify(packet.username, packet.password, connection.anonymousAllowed);
+  if (!(typeof identified === 'boolean' ? identified : await identified)) {
+    counters.deniedConnect++;
+    const known = packet.username !== undefined;
+    const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
+    connection.reject(known ? BAD_USER_NAME_OR_PASSWORD : NOT_AUTHORIZED, reason);
+    return false;
+  }
+  if (hooks.authenticate === null) return true;
+  const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
+    hooks.authenticate?.(connection, packet.username, packet.password, (error, ok) =>
+      resolve({ error: error ?? null, ok: ok === true }),
+    );
+  });
+  if (outcome.error === null && outcome.ok) return true;
+  counters.deniedConnect++;
+  const error = outcome.error ?? new Error('not authorized');
+  hooks.emit('clientError', connection, error);
+  connection.reject(reasonOf(error), error.message);
+  return false;
+}
+
+/** The MQTT 5.0 reason code for an Aedes return code. */
+function reasonOf(error: AuthenticateError): number {
+  switch (error.returnCode) {
+    case 2:
+      return CLIENT_IDENTIFIER_NOT_VALID;
+    case 3:
+      return 0x88;
+    case 4:
+      return BAD_USER_NAME_OR_PASSWORD;
+    default:
+      return NOT_AUTHORIZED;
+  }
+}
+
+/** Seconds that the session is kept: before MQTT 5.0, Clean Session 0 means as long as the broker allows. */
+function expiryOf(packet: ConnectPacket, options: SessionOptions): number {
+  const asked = packet.protocolVersion === 5 ? (packet.properties?.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER;
+  return Math.min(asked, options.sessionExpiryMax);
+}
+
+function keepaliveOf(packet: ConnectPacket, options: SessionOptions): number {
+  const most = options.keepaliveMax;
+  // Only MQTT 5.0 can be told of another keep alive [MQTT-3.2.2-21].
+  if (most === 0 || packet.protocolVersion !== 5) return packet.keepalive;
+  return packet.keepalive === 0 || packet.keepalive > most ? most : packet.keepalive;
+}
+
+function willOf(will: WillPacket, clientId: string, sessionExpiry: number, environment: Environment): WillRecord {
+  const { willDelayInterval: delay = 0, ...forwarded } = will.properties ?? {};
+  const request = { topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, properties: forwarded };
+  const message: Message = messageOf(request, clientId, environment.clock.now());
+  return { delay, sessionExpiry, message };
+}
+
+function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
+  const { options } = connection.environment;
+  const properties: Properties = { sharedSubscriptionAvailable: false };
+  if (connection.id !== packet.clientId) properties.assignedClientIdentifier = connection.id;
+  if (options.receiveMaximum < 65535) properties.receiveMaximum = options.receiveMaximum;
+  if (options.maxPacketSize < 268435460) properties.maximumPacketSize = options.maxPacketSize;
+  if (connection.keepalive !== packet.keepalive) properties.serverKeepAlive = connection.keepalive;
+  if (expiry !== (packet.properties?.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = expiry;
+  return properties;
+}
+

@@ -1,0 +1,31 @@
+/** UNSUBSCRIBE: MQTT 3.10, 3.11. */
+import { isValidFilter } from '../../bus/topics.js';
+import type { UnsubscribePacket } from '../../wire/packets.js';
+import { writeUnsuback } from '../../wire/writers.js';
+import type { Connection } from '../connection.js';
+
+const NO_SUBSCRIPTION_EXISTED = 0x11;
+const TOPIC_FILTER_INVALID = 0x8f;
+
+export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): void {
+  const { environment, session } = connection;
+  if (session === null) return;
+  const codes: number[] = [];
+  for (const filter of packet.unsubscriptions) {
+    if (!isValidFilter(filter)) {
+      environment.counters.protocolErrors++;
+      connection.terminate(TOPIC_FILTER_INVALID, 'a malformed topic filter');
+      return;
+    }
+    const existed = session.unsubscribe(filter);
+    codes.push(existed ? 0 : NO_SUBSCRIPTION_EXISTED);
+    if (existed) environment.journal.unsubscribed(connection, filter);
+  }
+  environment.commit.whenSettled(() => {
+    if (connection.closed || packet.messageId === 0) return;
+    environment.counters.packetsSent++;
+    writeUnsuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes);
+    connection.touch();
+  });
+  if (environment.hooks.wants('unsubscribe')) environment.hooks.emit('unsubscribe', packet.unsubscriptions, connection);
+}

@@ -1,0 +1,234 @@
+/**
+ * A client of the broker inside its process: the one door through which plugins, CoAP endpoints and HTTP requests
+ * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
+ */
+import { Publication } from '../bus/publication.js';
+import type { Message } from '../bus/message.js';
+import { NO_PROPERTIES } from '../bus/message.js';
+import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
+import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
+import { type AedesPacket, packetOf } from './aedes-packets.js';
+import type { Environment } from './environment.js';
+import type { Party } from './journal.js';
+
+const SUCCESS = 0;
+const NOT_AUTHORIZED = 0x87;
+const TOPIC_FILTER_INVALID = 0x8f;
+const TOPIC_NAME_INVALID = 0x90;
+const QUOTA_EXCEEDED = 0x97;
+const UNSPECIFIED_ERROR = 0x80;
+const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9e;
+
+/** Who an in-process client is. */
+export interface ClientIdentity {
+  readonly id: string;
+  readonly username?: string | null;
+  /** `address:port` of whoever stands behind it. */
+  readonly remote: string;
+  /** `coap`, `http`, `internal`. */
+  readonly transport: string;
+}
+
+export interface PublishOptions {
+  readonly qos?: 0 | 1 | 2;
+  readonly retain?: boolean;
+  /** Raw MQTT 5.0 properties to forward, without Message Expiry Interval. */
+  readonly properties?: Buffer;
+  /** Message Expiry Interval in seconds; absent for never. */
+  readonly expiry?: number;
+}
+
+/** Takes the outcome of a publication: an MQTT 5.0 reason code, once everything that it changed is durable. */
+export interface PublishOutcome {
+  published(reasonCode: number): void;
+}
+
+/** Takes messages of a subscription. `message` may be kept. */
+export type MessageHandler = (message: Message) => void;
+
+/** One subscription of an in-process client; each is a receiver of its own. */
+class InProcessSubscription implements Subscriber {
+  readonly filter: string;
+  readonly #handler: MessageHandler;
+
+  constructor(filter: string, handler: MessageHandler) {
+    this.filter = filter;
+    this.#handler = handler;
+  }
+
+  deliver(publication: Publication, _receiver: Receiver): void {
+    const message = publication.message();
+    // Handlers run after the routing of this message, so that they may publish.
+    process.nextTick(this.#handler, message);
+  }
+}
+
+export interface SubscriptionHandle {
+  readonly filter: string;
+  cancel(): void;
+}
+
+export class InProcessClient implements Party {
+  readonly #environment: Environment;
+  readonly id: string;
+  readonly username: string | null;
+  readonly remote: string;
+  readonly transport: string;
+  readonly version = 0;
+  readonly #publication = new Publication();
+  readonly #subscriptions = new Set<InProcessSubscription>();
+  #closed = false;
+
+  constructor(environment: Environment, identity: ClientIdentity) {
+    this.#environment = environment;
+    this.id = identity.id;
+    this.username = identity.username ?? null;
+    this.remote = identity.remote;
+    this.transport = identity.transport;
+  }
+
+  /**
+   * Publishes a message.
+   * @param payload valid until this returns; the broker copies what it keeps
+   * @param outcome told once everything that the message changed is durable, possibly before this returns
+   */
+  publish(topic: string, payload: Buffer, options: PublishOptions, outcome: PublishOutcome | null): void {
+    const { router, counters, hooks, commit, clock, journal } = this.#environment;
+    counters.publishReceived++;
+    counters.publishBytesReceived += payload.length;
+    const refusal = this.#refusal(topic);
+    if (refusal !== SUCCESS) {
+      counters.deniedPublish++;
+      journal.denied(this, 'publish', topic, refusal === NOT_AUTHORIZED ? '$SYS is the broker’s own' : 'an invalid topic');
+      outcome?.published(refusal);
+      return;
+    }
+    const route = router.routeOf(topic);
+    const publication = this.#publication;
+    publication.route = route;
+    publication.topicBytes = route.topicBytes;
+    publication.buffer = payload;
+    publication.payloadStart = 0;
+    publication.payloadEnd = payload.length;
+    publication.properties = options.properties ?? NO_PROPERTIES;
+    publication.qos = options.qos ?? 0;
+    publication.retain = options.retain ?? false;
+    publication.expiresAt = options.expiry === undefined ? 0 : clock.now() + options.expiry * 1000;
+    publication.publisherId = this.id;
+    publication.renew();
+    if (hooks.authorizePublish !== null) {
+      this.#askHook(publication.message(), outcome);
+      return;
+    }
+    const before = commit.revision;
+    router.publish(publication);
+    if (hooks.published !== null || hooks.wants('publish')) {
+      announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
+    }
+    if (outcome === null) return;
+    if (commit.revision === before) outcome.published(SUCCESS);
+    else commit.acknowledge(new OutcomeAcknowledger(outcome), 0, 0, SUCCESS);
+  }
+
+  #refusal(topic: string): number {
+    if (this.#closed) return UNSPECIFIED_ERROR;
+    if (!isValidName(topic) || levelCount(topic) > this.#environment.options.maxTopicLevels) return TOPIC_NAME_INVALID;
+    return topic.startsWith('$SYS/') || topic === '$SYS' ? NOT_AUTHORIZED : SUCCESS;
+  }
+
+  #askHook(message: Message, outcome: PublishOutcome | null): void {
+    const { hooks, router, commit, counters, journal } = this.#environment;
+    const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
+    hooks.authorizePublish?.(null, packet, (error) => {
+      if (error) {
+        counters.deniedPublish++;
+        journal.denied(this, 'publish', message.topic, error.message);
+        outcome?.published(NOT_AUTHORIZED);
+        return;
+      }
+      const changed: Message = { ...message, topic: packet.topic, payload: packet.payload, qos: packet.qos, retain: packet.retain };
+      router.publish(new Publication().of(changed, router.routeOf(changed.topic)));
+      announce(this.#environment, packet);
+      if (outcome) commit.whenSettled(() => outcome.published(SUCCESS));
+    });
+  }
+
+  /**
+   * Subscribes. Retained messages are not sent; ask `retained` for them.
+   * @returns the subscription, or the MQTT 5.0 reason code why there is none
+   */
+  subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
+    const { router, options, journal, counters } = this.#environment;
+    let refusal = SUCCESS;
+    if (!isValidFilter(filter) || levelCount(filter) > options.maxTopicLevels) refusal = TOPIC_FILTER_INVALID;
+    else if (isShared(filter)) refusal = SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+    else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = QUOTA_EXCEEDED;
+    if (refusal !== SUCCESS) {
+      counters.deniedSubscribe++;
+      journal.denied(this, 'subscribe', filter, 'refused');
+      return refusal;
+    }
+    const subscriber = new InProcessSubscription(filter, handler);
+    const subscription: Subscription = {
+      subscriber,
+      filter,
+      qos,
+      noLocal: false,
+      retainAsPublished: true,
+      retainHandling: 2,
+      identifier: 0,
+    };
+    this.#subscriptions.add(subscriber);
+    router.subscribe(subscription);
+    journal.subscribed(this, filter, qos);
+    return {
+      filter,
+      cancel: () => {
+        if (!this.#subscriptions.delete(subscriber)) return;
+        router.unsubscribe(filter, subscriber);
+        journal.unsubscribed(this, filter);
+      },
+    };
+  }
+
+  /** The retained message of a topic, if there is one. */
+  retained(topic: string): Message | null {
+    return this.#environment.router.retained.get(topic);
+  }
+
+  /** Topics with a retained message that match a filter. */
+  retainedTopics(filter: string): string[] {
+    return this.#environment.router.retained.topics(filter);
+  }
+
+  /** Number of subscriptions. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** Ends all subscriptions. */
+  close(): void {
+    this.#closed = true;
+    for (const subscriber of this.#subscriptions) this.#environment.router.unsubscribe(subscriber.filter, subscriber);
+    this.#subscriptions.clear();
+  }
+}
+
+class OutcomeAcknowledger {
+  readonly #outcome: PublishOutcome;
+
+  constructor(outcome: PublishOutcome) {
+    this.#outcome = outcome;
+  }
+
+  acknowledge(_type: number, _packetId: number, reasonCode: number): void {
+    this.#outcome.published(reasonCode);
+  }
+}
+
+/** Tells Aedes' `published` hook and `publish` event of a message without a network client. */
+export function announce(environment: Environment, packet: AedesPacket): void {
+  const { hooks } = environment;
+  hooks.published?.(packet, null, () => {});
+  if (hooks.wants('publish')) hooks.emit('publish', packet, null);
+}

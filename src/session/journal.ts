@@ -1,0 +1,33 @@
+/**
+ * What an admin wants to read: who came, who left and why, what was refused, which limit was reached. Sessions tell it
+ * here; monitor/ turns it into log lines.
+ */
+
+/** Whom an entry is about. */
+export interface Party {
+  /** Client identifier, empty before it is known. */
+  readonly id: string;
+  /** `address:port`, or what stands for it. */
+  readonly remote: string;
+  readonly username: string | null;
+  /** How it came: `mqtt`, `websocket`, `coap`, `internal`. */
+  readonly transport: string;
+  /** MQTT protocol version 3, 4, 5; 0 for others. */
+  readonly version: number;
+}
+
+export interface Journal {
+  connected(party: Party, cleanStart: boolean, sessionPresent: boolean, keepalive: number): void;
+  /** @param reason in words */
+  disconnected(party: Party, reason: string): void;
+  /** A connection was refused before it was one. */
+  refused(party: Party, reason: string): void;
+  /** @param action `publish`, `subscribe` */
+  denied(party: Party, action: string, topic: string, reason: string): void;
+  subscribed(party: Party, filter: string, qos: number): void;
+  unsubscribed(party: Party, filter: string): void;
+  /** @param option the configuration option that names the limit */
+  limit(party: Party | null, option: string, detail: string): void;
+  storeFailed(error: unknown): void;
+  storeRecovered(): void;
+}

@@ -1,0 +1,472 @@
+/**
+ * What a session still owes its client: QoS 1 and 2 messages in order, with the state of each delivery.
+ *
+ * Every message gets a sequence number when it is queued, and its packet identifier follows from it. So the identifier
+ * needs no storage of its own, and after a crash a message is sent again under the identifier that it had before
+ * [MQTT-4.4.0-1], which QoS 2 depends on.
+ *
+ * Invariants: `base <= next <= sent <= tail`. All below `base` are done. Those in `[base, sent)` have been sent on this
+ * connection or an earlier one and have a state. `[next, sent)` awaits being sent again. `[sent, tail)` waits.
+ * `inFlight` counts those in `[base, next)` that are not done; it never exceeds the window.
+ */
+import type { Counters } from '../bus/counters.js';
+import type { Publication } from '../bus/publication.js';
+import type { Operation, Store } from '../store/store.js';
+import { encodeFlow, type FlowRecord } from '../store/records.js';
+import { flowKey } from '../store/keys.js';
+import type { Output } from '../wire/output.js';
+import type { PublishSource } from '../wire/publish-writer.js';
+import { nextRecord, RecordView } from './queue-record.js';
+import { type Segment, SegmentQueue } from './segment-queue.js';
+
+/** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-2]. */
+const PACKET_IDS = 65535;
+
+/** State of a delivery in `[base, sent)`. */
+export const Delivery = {
+  Done: 0,
+  /** QoS 1, sent: awaits PUBACK. */
+  AwaitsPuback: 1,
+  /** QoS 2, sent: awaits PUBREC. */
+  AwaitsPubrec: 2,
+  /** PUBREC has come; PUBREL leaves after the commit. */
+  Releasing: 3,
+  /** PUBREL sent: awaits PUBCOMP. */
+  AwaitsPubcomp: 4,
+} as const;
+
+/** The connection as the queue sees it. */
+export interface Link {
+  /** The client does not read: send nothing more until it does. */
+  readonly congested: boolean;
+  /** Most unacknowledged deliveries: the client's Receive Maximum, or `mqtt.max_inflight` if that is less. */
+  readonly window: number;
+  /**
+   * Sends a PUBLISH.
+   * @param expiresAt milliseconds since the epoch, 0 for never
+   * @returns false if it exceeds the client's Maximum Packet Size
+   */
+  sendPublish(
+    source: PublishSource,
+    qos: number,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    expiresAt: number,
+    identifiers: readonly number[] | null,
+  ): boolean;
+  /** Sends a live publication, perhaps from its shared frame; otherwise as `sendPublish`. */
+  sendPublication(
+    publication: Publication,
+    qos: number,
+    retain: boolean,
+    packetId: number,
+    identifiers: readonly number[] | null,
+  ): boolean;
+  sendPubrel(packetId: number): void;
+}
+
+export interface OutboundLimits {
+  /** `limits.queued_messages`. */
+  readonly messages: number;
+  /** `limits.queued_bytes`. */
+  readonly bytes: number;
+  /** `limits.queue_memory`. */
+  readonly memory: number;
+}
+
+/** What Outbound needs of its session. */
+export interface OutboundHost {
+  /** Null for a session that ends with its connection. */
+  readonly store: Store | null;
+  readonly number: number;
+  readonly limits: OutboundLimits;
+  readonly counters: Counters;
+  /** Something has to be durable before anything that depends on it leaves. */
+  enlist(): void;
+  /** Something should be written with the next group. */
+  enlistLazily(): void;
+  /** A queue limit took a message; `option` is its name. */
+  onLimit(option: string): void;
+  onStoreFailure(error: unknown): void;
+}
+
+export class Outbound {
+  readonly #host: OutboundHost;
+  readonly #queue: SegmentQueue;
+  readonly #record = new RecordView();
+  #base = 1;
+  #next = 1;
+  #sent = 1;
+  #tail = 1;
+  /** Ring over `[base, sent)`, by sequence number. Its size is a power of two. */
+  #states = new Uint8Array(8);
+  #inFlight = 0;
+  #waitingBytes = 0;
+  /** Sent before a restart, perhaps: DUP is set below it. */
+  #dupBelow = 0;
+  #flowChanged = false;
+  #releasing: number[] = [];
+  #collected: number[] = [];
+  /** Where `next` stands, if known: spares looking for it. */
+  #reading: Segment | null = null;
+  #offset = 0;
+  #readingAt = 0;
+  /** Packet identifiers of inbound QoS 2 publications that await PUBREL; kept here because they share the record. */
+  readonly inbound = new Set<number>();
+  /** The connection that takes deliveries now. */
+  link: Link | null = null;
+
+  constructor(host: OutboundHost) {
+    this.#host = host;
+    this.#queue = new SegmentQueue(host.number, host.store, host.limits.memory, (sequence) => this.#isDone(sequence));
+  }
+
+  /** Messages that have not been sent yet. */
+  get waiting(): number {
+    return this.#tail - this.#next;
+  }
+
+  /** Messages that are sent or being sent and not acknowledged. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /** Takes back what the store holds of this session. */
+  restore(flow: FlowRecord | null, first: number, count: number, end: number, bytes: number, online: boolean): void {
+    this.#base = flow?.base ?? 1;
+    this.#tail = Math.max(this.#base, end, flow?.sent ?? 1);
+    this.#sent = this.#base;
+    for (const { sequence, state } of flow?.exceptions ?? []) {
+      while (this.#sent <= sequence) this.#setState(this.#sent++, Delivery.AwaitsPuback);
+      // What was about to be released was recorded as released: PUBREL is what it awaits.
+      this.#setState(sequence, state === Delivery.Releasing ? Delivery.AwaitsPubcomp : state);
+    }
+    this.#advance();
+    this.#next = this.#base;
+    this.#dupBelow = online ? this.#tail : (flow?.sent ?? 1);
+    for (const packetId of flow?.inbound ?? []) this.inbound.add(packetId);
+    this.#queue.restore(first, count);
+    this.#waitingBytes = bytes;
+  }
+
+  /** A message for this client, QoS 1 or 2: sent now if nothing stands before it, queued if not. */
+  deliver(publication: Publication, qos: 1 | 2, retain: boolean, identifiers: readonly number[] | null): void {
+    const link = this.link;
+    const live = link !== null && this.#mayGoLive(link);
+    if (this.#host.store === null) {
+      if (link === null) return;
+      if (live) {
+        const sequence = this.#tail++;
+        this.#sendLive(link, publication, sequence, qos, retain, identifiers);
+        return;
+      }
+      if (!this.#hasRoom()) return;
+      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers);
+      return;
+    }
+    if (!live && !this.#hasRoom()) return;
+    const sequence = this.#tail++;
+    const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers);
+    this.#host.enlist();
+    // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.
+    if (live && qos === 1) this.#sendLive(link, publication, sequence, qos, retain, identifiers);
+    else this.#waitingBytes += bytes;
+  }
+
+  #mayGoLive(link: Link): boolean {
+    return (
+      this.#next === this.#tail &&
+      this.#inFlight < link.window &&
+      this.#next - this.#base < PACKET_IDS &&
+      !link.congested
+    );
+  }
+
+  #sendLive(
+    link: Link,
+    publication: Publication,
+    sequence: number,
+    qos: 1 | 2,
+    retain: boolean,
+    identifiers: readonly number[] | null,
+  ): void {
+    this.#setState(sequence, qos === 2 ? Delivery.AwaitsPubrec : Delivery.AwaitsPuback);
+    this.#sent = sequence + 1;
+    this.#next = sequence + 1;
+    this.#inFlight++;
+    if (link.sendPublication(publication, qos, retain, packetIdOf(sequence), identifiers)) return;
+    this.#finish(sequence);
+  }
+
+  #hasRoom(): boolean {
+    const { limits, counters } = this.#host;
+    const tooMany = this.waiting >= limits.messages;
+    if (!tooMany && this.#waitingBytes < limits.bytes) return true;
+    counters.publishDropped++;
+    counters.droppedQueueFull++;
+    this.#host.onLimit(tooMany ? 'limits.queued_messages' : 'limits.queued_bytes');
+    return false;
+  }
+
+  /** A connection takes over: everything that is not acknowledged is sent again, in order [MQTT-4.4.0-1]. */
+  resume(link: Link): void {
+    this.link = link;
+    this.#next = this.#base;
+    this.#inFlight = 0;
+    this.#reading = null;
+    this.pump();
+  }
+
+  /** The connection is gone. */
+  suspend(): void {
+    this.link = null;
+    this.#flowChanged = true;
+  }
+
+  /** Sends what may be sent now. */
+  pump(): void {
+    const link = this.link;
+    if (link === null) return;
+    while (this.#next < this.#tail && !link.congested && this.#inFlight < link.window) {
+      if (this.#next < this.#sent && this.#skipOrRelease(link)) continue;
+      if (this.#next - this.#base >= PACKET_IDS) break;
+      if (!this.#sendNext(link)) break;
+    }
+    this.#queue.sentUpTo(this.#next);
+  }
+
+  /** Deals with a message that needs no PUBLISH again. */
+  #skipOrRelease(link: Link): boolean {
+    const state = this.#state(this.#next);
+    if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) return false;
+    if (state === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(this.#next));
+    if (state !== Delivery.Done) this.#inFlight++;
+    this.#next++;
+    return true;
+  }
+
+  /** Sends the message at `next`. Returns false if it has to wait for the store. */
+  #sendNext(link: Link): boolean {
+    if (!this.#find()) return false;
+    const segment = this.#reading as Segment;
+    const buffer = (segment.output as Output).buffer;
+    const record = this.#record;
+    record.read(buffer, this.#offset);
+    if (record.qos === 2 && this.#host.store !== null && !segment.stored) return false;
+    const sequence = this.#next;
+    const again = sequence < this.#sent;
+    const size = record.payloadEnd - this.#offset;
+    this.#offset = nextRecord(buffer, this.#offset);
+    this.#readingAt = sequence + 1;
+    this.#next++;
+    if (!again) {
+      this.#waitingBytes = Math.max(0, this.#waitingBytes - size);
+      this.#setState(sequence, record.qos === 2 ? Delivery.AwaitsPubrec : Delivery.AwaitsPuback);
+      this.#sent = this.#next;
+    } else if (record.qos === 2 && this.#state(sequence) === Delivery.AwaitsPuback) {
+      this.#setState(sequence, Delivery.AwaitsPubrec);
+    }
+    this.#inFlight++;
+    if (!again && record.expiresAt > 0 && record.expiresAt <= Date.now()) {
+      this.#host.counters.publishDropped++;
+      this.#host.counters.droppedExpired++;
+      this.#finish(sequence);
+      return true;
+    }
+    const dup = again || sequence < this.#dupBelow;
+    const sent = link.sendPublish(
+      record,
+      record.qos,
+      record.retain,
+      dup,
+      packetIdOf(sequence),
+      record.expiresAt,
+      record.identifiers,
+    );
+    if (!sent) this.#finish(sequence);
+    return true;
+  }
+
+  /** Makes `#reading` and `#offset` stand at `next`. Returns false while the store is being read. */
+  #find(): boolean {
+    if (this.#reading?.output != null && this.#readingAt === this.#next && this.#next < this.#reading.end) return true;
+    const segment = this.#queue.locate(this.#next);
+    if (segment === null || segment.output === null) {
+      if (this.#queue.needsLoad(this.#next)) this.#load();
+      else this.#skipLost();
+      return false;
+    }
+    while (this.#next < segment.first) this.#lose();
+    this.#reading = segment;
+    this.#readingAt = this.#next;
+    this.#offset = this.#queue.offsetOf(segment, this.#next);
+    return true;
+  }
+
+  #load(): void {
+    this.#queue.load(
+      this.#next,
+      () => this.pump(),
+      (error) => this.#host.onStoreFailure(error),
+    );
+  }
+
+  /** The queue has nothing at `next` and behind it: the counters of a damaged store promised more than there is. */
+  #skipLost(): void {
+    while (this.#next < this.#tail) this.#lose();
+  }
+
+  /** Passes over a message that has no record: it was done before its segment was deleted. */
+  #lose(): void {
+    const sequence = this.#next++;
+    if (sequence >= this.#sent) {
+      this.#setState(sequence, Delivery.Done);
+      this.#sent = this.#next;
+    } else if (this.#state(sequence) < Delivery.Releasing) {
+      this.#setState(sequence, Delivery.Done);
+    }
+    this.#advance();
+  }
+
+  /** PUBACK. Returns false if the packet identifier is not in use. */
+  puback(packetId: number): boolean {
+    const sequence = this.#sequenceOf(packetId);
+    if (sequence === 0 || this.#state(sequence) !== Delivery.AwaitsPuback) return false;
+    this.#finish(sequence);
+    return true;
+  }
+
+  /**
+   * PUBREC. A reason code of 0x80 or more ends the delivery [MQTT-4.3.3-4].
+   * Returns false if the packet identifier is not in use.
+   */
+  pubrec(packetId: number, reasonCode: number): boolean {
+    const sequence = this.#sequenceOf(packetId);
+    if (sequence === 0) return false;
+    const state = this.#state(sequence);
+    if (state === Delivery.AwaitsPubcomp) {
+      this.link?.sendPubrel(packetId);
+      return true;
+    }
+    if (state === Delivery.Releasing) return true;
+    if (state !== Delivery.AwaitsPubrec) return false;
+    if (reasonCode >= 0x80) {
+      this.#finish(sequence);
+      return true;
+    }
+    if (this.#host.store === null) {
+      this.#setState(sequence, Delivery.AwaitsPubcomp);
+      this.link?.sendPubrel(packetId);
+      return true;
+    }
+    // Were PUBREL to leave before this is durable, a crash would send the message again to a client that forgot it.
+    this.#setState(sequence, Delivery.Releasing);
+    this.#releasing.push(sequence);
+    this.#flowChanged = true;
+    this.#host.enlist();
+    return true;
+  }
+
+  /** PUBCOMP. Returns false if the packet identifier is not in use. */
+  pubcomp(packetId: number): boolean {
+    const sequence = this.#sequenceOf(packetId);
+    if (sequence === 0 || this.#state(sequence) !== Delivery.AwaitsPubcomp) return false;
+    this.#finish(sequence);
+    return true;
+  }
+
+  #sequenceOf(packetId: number): number {
+    const distance = (packetId - packetIdOf(this.#base) + PACKET_IDS) % PACKET_IDS;
+    const sequence = this.#base + distance;
+    return sequence < this.#sent ? sequence : 0;
+  }
+
+  #finish(sequence: number): void {
+    this.#setState(sequence, Delivery.Done);
+    if (sequence < this.#next) this.#inFlight--;
+    if (this.#host.store !== null) {
+      this.#queue.finish(sequence);
+      this.#flowChanged = true;
+      this.#host.enlistLazily();
+    }
+    if (sequence === this.#base) this.#advance();
+  }
+
+  #advance(): void {
+    while (this.#base < this.#sent && this.#state(this.#base) === Delivery.Done) this.#base++;
+    if (this.#next < this.#base) this.#next = this.#base;
+  }
+
+  #isDone(sequence: number): boolean {
+    return sequence < this.#base || (sequence < this.#sent && this.#state(sequence) === Delivery.Done);
+  }
+
+  #state(sequence: number): number {
+    return this.#states[sequence & (this.#states.length - 1)];
+  }
+
+  #setState(sequence: number, state: number): void {
+    if (sequence - this.#base >= this.#states.length) this.#growStates(sequence);
+    this.#states[sequence & (this.#states.length - 1)] = state;
+  }
+
+  #growStates(sequence: number): void {
+    let size = this.#states.length;
+    while (sequence - this.#base >= size) size *= 2;
+    const states = new Uint8Array(size);
+    for (let at = this.#base; at < this.#sent; at++) states[at & (size - 1)] = this.#state(at);
+    this.#states = states;
+  }
+
+  /** The record of flow state has to be written. */
+  touchFlow(): void {
+    this.#flowChanged = true;
+  }
+
+  /** Adds what the store has to learn. */
+  collect(operations: Operation[]): void {
+    this.#queue.collect(operations);
+    this.#collected = this.#releasing;
+    this.#releasing = [];
+    if (!this.#flowChanged) return;
+    this.#flowChanged = false;
+    operations.push({ type: 'put', key: flowKey(this.#host.number), value: encodeFlow(this.#flow()) });
+  }
+
+  #flow(): FlowRecord {
+    const exceptions: { sequence: number; state: number }[] = [];
+    for (let sequence = this.#base; sequence < this.#sent; sequence++) {
+      const state = this.#state(sequence);
+      if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) continue;
+      exceptions.push({ sequence, state });
+    }
+    return { base: this.#base, sent: this.#sent, exceptions, inbound: [...this.inbound] };
+  }
+
+  /** What was collected is durable: releases what waited for it. */
+  committed(): void {
+    if (this.#queue.committed(this.#next)) this.#host.enlistLazily();
+    for (const sequence of this.#collected) {
+      if (this.#state(sequence) !== Delivery.Releasing) continue;
+      this.#setState(sequence, Delivery.AwaitsPubcomp);
+      if (sequence < this.#next) this.link?.sendPubrel(packetIdOf(sequence));
+    }
+    this.#collected = [];
+    this.pump();
+  }
+
+  dispose(): void {
+    this.link = null;
+    this.#queue.dispose();
+  }
+}
+
+/** Packet identifier of a message. Unique in flight because fewer than 65,535 numbers are in use at a time. */
+export function packetIdOf(sequence: number): number {
+  return ((sequence - 1) % PACKET_IDS) + 1;
+}

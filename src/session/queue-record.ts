@@ -1,0 +1,109 @@
+/**
+ * One queued message as it stands in a queue segment, in memory and on disk. All numbers big-endian:
+ *
+ *     u32 length of what follows
+ *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16
+ *     f64 milliseconds since the epoch at which it expires, if flag 8
+ *     u8  count, u32 each: Subscription Identifiers, if flag 16
+ *     u16 topic length, topic
+ *     u32 properties length, properties
+ *     payload
+ */
+import type { Publication } from '../bus/publication.js';
+import type { Output } from '../wire/output.js';
+import type { PublishSource } from '../wire/publish-writer.js';
+
+const EMPTY = Buffer.alloc(0);
+const HAS_EXPIRY = 8;
+const HAS_IDENTIFIERS = 16;
+/** Bytes of a record besides topic, properties, payload, expiry and identifiers. */
+const FIXED = 4 + 1 + 2 + 4;
+
+/** Appends a record; returns its bytes. */
+export function appendRecord(
+  out: Output,
+  publication: Publication,
+  qos: number,
+  retain: boolean,
+  identifiers: readonly number[] | null,
+): number {
+  const payload = publication.payloadEnd - publication.payloadStart;
+  const size =
+    FIXED +
+    (publication.expiresAt > 0 ? 8 : 0) +
+    (identifiers === null ? 0 : 1 + 4 * identifiers.length) +
+    publication.topicBytes.length +
+    publication.properties.length +
+    payload;
+  out.reserve(size);
+  out.writeUInt32(size - 4);
+  out.writeUInt8(
+    qos |
+      (retain ? 4 : 0) |
+      (publication.expiresAt > 0 ? HAS_EXPIRY : 0) |
+      (identifiers === null ? 0 : HAS_IDENTIFIERS),
+  );
+  if (publication.expiresAt > 0) out.length = out.buffer.writeDoubleBE(publication.expiresAt, out.length);
+  if (identifiers !== null) {
+    out.writeUInt8(identifiers.length);
+    for (const identifier of identifiers) out.writeUInt32(identifier);
+  }
+  out.writeUInt16(publication.topicBytes.length);
+  out.writeBytes(publication.topicBytes, 0, publication.topicBytes.length);
+  out.writeUInt32(publication.properties.length);
+  out.writeBytes(publication.properties, 0, publication.properties.length);
+  out.writeBytes(publication.buffer, publication.payloadStart, publication.payloadEnd);
+  return size;
+}
+
+/** Offset of the record after the one at `offset`. */
+export function nextRecord(buffer: Buffer, offset: number): number {
+  return offset + 4 + buffer.readUInt32BE(offset);
+}
+
+/** QoS of the record at `offset`. */
+export function recordQos(buffer: Buffer, offset: number): 1 | 2 {
+  return (buffer[offset + 4] & 3) === 2 ? 2 : 1;
+}
+
+/** A view of one record; reused, valid until the segment's bytes change. */
+export class RecordView implements PublishSource {
+  topicBytes: Buffer = EMPTY;
+  buffer: Buffer = EMPTY;
+  payloadStart = 0;
+  payloadEnd = 0;
+  properties: Buffer = EMPTY;
+  readonly bodyStart = -1;
+  readonly bodyHasPacketId = false;
+  readonly bodyHasProperties = false;
+  qos: 1 | 2 = 1;
+  retain = false;
+  expiresAt = 0;
+  identifiers: readonly number[] | null = null;
+
+  read(buffer: Buffer, offset: number): void {
+    this.buffer = buffer;
+    this.payloadEnd = nextRecord(buffer, offset);
+    const flags = buffer[offset + 4];
+    this.qos = recordQos(buffer, offset);
+    this.retain = (flags & 4) !== 0;
+    let at = offset + 5;
+    this.expiresAt = 0;
+    if ((flags & HAS_EXPIRY) !== 0) {
+      this.expiresAt = buffer.readDoubleBE(at);
+      at += 8;
+    }
+    this.identifiers = null;
+    if ((flags & HAS_IDENTIFIERS) !== 0) {
+      const identifiers: number[] = [];
+      const count = buffer[at++];
+      for (let i = 0; i < count; i++, at += 4) identifiers.push(buffer.readUInt32BE(at));
+      this.identifiers = identifiers;
+    }
+    const topicEnd = at + 2 + buffer.readUInt16BE(at);
+    this.topicBytes = buffer.subarray(at + 2, topicEnd);
+    const propertiesEnd = topicEnd + 4 + buffer.readUInt32BE(topicEnd);
+    this.properties = propertiesEnd === topicEnd + 4 ? EMPTY : buffer.subarray(topicEnd + 4, propertiesEnd);
+    this.payloadStart = propertiesEnd;
+  }
+}

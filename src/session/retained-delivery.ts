@@ -1,0 +1,70 @@
+/**
+ * Retained messages on their way to new subscriptions. They are paced by what the client takes, outside the queue's
+ * limits: a subscription to `#` never loses any of them, however many there are.
+ */
+import { Publication } from '../bus/publication.js';
+import type { Receiver, Subscription } from '../bus/tree.js';
+import type { Connection } from './connection.js';
+
+interface Pending {
+  readonly receiver: Receiver;
+  readonly topics: string[];
+  at: number;
+}
+
+/** Messages sent in one go; then other connections have their turn. */
+const BATCH = 500;
+
+export class RetainedDelivery {
+  readonly #connection: Connection;
+  readonly #pending: Pending[] = [];
+  #scheduled = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Adds what a subscription is owed. Topics are noted, not messages, so that a newer message replaces an older one. */
+  add(subscription: Subscription): void {
+    const topics = this.#connection.environment.router.retained.topics(subscription.filter);
+    if (topics.length === 0) return;
+    const receiver: Receiver = {
+      subscriber: subscription.subscriber,
+      qos: subscription.qos,
+      noLocal: false,
+      // A message that is sent because of a new subscription has RETAIN 1 [MQTT-3.3.1-8].
+      retainAsPublished: true,
+      identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
+    };
+    this.#pending.push({ receiver, topics, at: 0 });
+  }
+
+  /** Sends as many as the client takes now. */
+  pump(): void {
+    const connection = this.#connection;
+    const { environment, session } = connection;
+    if (session === null || connection.closed || this.#scheduled) return;
+    for (let sent = 0; this.#pending.length > 0; ) {
+      if (connection.congested || session.outbound.waiting > 0 || session.outbound.inFlight >= connection.window) return;
+      const [pending] = this.#pending;
+      if (pending.at === pending.topics.length) {
+        this.#pending.shift();
+        continue;
+      }
+      const topic = pending.topics[pending.at++];
+      const message = environment.router.retained.get(topic);
+      if (message === null) continue;
+      const publication = new Publication().of(message, environment.router.routeOf(topic));
+      session.deliver(publication, pending.receiver);
+      if (++sent === BATCH) {
+        this.#scheduled = true;
+        setImmediate(() => {
+          this.#scheduled = false;
+          this.pump();
+        });
+        return;
+      }
+    }
+    if (connection.retainedDelivery === this) connection.retainedDelivery = null;
+  }
+}

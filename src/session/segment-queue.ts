@@ -1,0 +1,308 @@
+/**
+ * The messages of one session that are not done yet, in order of sequence number, as segments: runs of records that
+ * were queued in one commit group and lie under one key of the store.
+ *
+ * Invariants: `front` holds the oldest segments; then come the messages of `unloaded`, which are only on disk; then
+ * `back`, which is empty unless something is unloaded. A segment's records are in memory, or it is stored. A session
+ * with a million waiting messages therefore holds a few segments in memory and a count.
+ */
+import type { Publication } from '../bus/publication.js';
+import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
+import type { Operation, Store } from '../store/store.js';
+import { Output } from '../wire/output.js';
+import { appendRecord, nextRecord } from './queue-record.js';
+
+/** Version byte at the head of a stored segment. */
+const VERSION = 1;
+/** Bytes of records that are read ahead from the store. */
+const LOAD_BYTES = 256 * 1024;
+/** Bytes after which a segment of a session without store is closed, so that what is sent can be freed. */
+const VOLATILE_SEGMENT_BYTES = 64 * 1024;
+
+/** A run of records. */
+export class Segment {
+  readonly first: number;
+  count = 0;
+  /** Messages of it that are done. */
+  done = 0;
+  /** The records behind a version byte; null if they are only on disk. */
+  output: Output | null;
+  /** Key under which it is, or is being, stored; null as long as it is not. */
+  key: Buffer | null = null;
+  /** The store has it. */
+  stored = false;
+
+  constructor(first: number, output: Output | null) {
+    this.first = first;
+    this.output = output;
+  }
+
+  get end(): number {
+    return this.first + this.count;
+  }
+}
+
+export class SegmentQueue {
+  readonly #session: number;
+  readonly #store: Store | null;
+  readonly #memoryBytes: number;
+  readonly #isDone: (sequence: number) => boolean;
+  #front: Segment[] = [];
+  #back: Segment[] = [];
+  /** What is only on disk between front and back. */
+  #unloadedFirst = 0;
+  #unloadedCount = 0;
+  /** Takes appends until its commit group closes. */
+  #open: Segment | null = null;
+  #writing: Segment | null = null;
+  #deletions: Buffer[] = [];
+  #loading = false;
+  #disposed = false;
+
+  /**
+   * @param store null for a session that ends with its connection
+   * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
+   * @param isDone whether a message of a segment that is read again was done before
+   */
+  constructor(
+    session: number,
+    store: Store | null,
+    memoryBytes: number,
+    isDone: (sequence: number) => boolean,
+  ) {
+    this.#isDone = isDone;
+    this.#session = session;
+    this.#store = store;
+    this.#memoryBytes = memoryBytes;
+  }
+
+  /** Tells the queue what the store holds, at start-up. */
+  restore(first: number, count: number): void {
+    this.#unloadedFirst = first;
+    this.#unloadedCount = count;
+  }
+
+  /** Appends a message; returns the bytes of its record. */
+  append(
+    sequence: number,
+    publication: Publication,
+    qos: number,
+    retain: boolean,
+    identifiers: readonly number[] | null,
+  ): number {
+    let segment = this.#open;
+    if (segment?.output == null) {
+      const output = new Output();
+      output.reserve(1);
+      output.writeUInt8(VERSION);
+      segment = new Segment(sequence, output);
+      this.#open = segment;
+      if (this.#unloadedCount > 0) this.#back.push(segment);
+      else this.#front.push(segment);
+    }
+    segment.count++;
+    const output = segment.output as Output;
+    const size = appendRecord(output, publication, qos, retain, identifiers);
+    if (this.#store === null && output.length >= VOLATILE_SEGMENT_BYTES) this.#open = null;
+    return size;
+  }
+
+  /** Whether anything waits for a commit. */
+  get dirty(): boolean {
+    return this.#deletions.length > 0 || this.#open !== null;
+  }
+
+  /** Adds what the store has to learn. A segment whose messages are all done by now is never written. */
+  collect(operations: Operation[]): void {
+    const open = this.#open;
+    this.#open = null;
+    if (open?.output != null) {
+      if (open.done === open.count) {
+        this.#remove(open);
+      } else {
+        open.key = queueKey(this.#session, open.first, open.count, open.output.length);
+        operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
+        this.#writing = open;
+      }
+    }
+    for (const key of this.#deletions) operations.push({ type: 'del', key });
+    this.#deletions = [];
+  }
+
+  /**
+   * What was collected is durable.
+   * @param next first sequence number that has not been sent
+   * @returns whether there is something to delete again
+   */
+  committed(next: number): boolean {
+    const segment = this.#writing;
+    this.#writing = null;
+    if (segment === null) return false;
+    segment.stored = true;
+    if (segment.done === segment.count) {
+      this.#remove(segment);
+      return true;
+    }
+    if (segment.end <= next) this.#dropRecords(segment);
+    else if (this.#back[0] === segment) {
+      this.#back.shift();
+      this.#unload(segment);
+    } else if (this.#unloadedCount === 0 && this.#waitingBytes() > this.#memoryBytes) {
+      // What was queued while this segment was being written stands behind it, and behind what is unloaded.
+      const at = this.#front.indexOf(segment);
+      this.#back = this.#front.splice(at).slice(1);
+      this.#unloadedFirst = segment.first;
+      this.#unload(segment);
+    }
+    return false;
+  }
+
+  #unload(segment: Segment): void {
+    this.#unloadedCount += segment.count;
+    this.#dropRecords(segment);
+  }
+
+  #waitingBytes(): number {
+    let bytes = 0;
+    for (const segment of this.#front) bytes += segment.output?.length ?? 0;
+    return bytes;
+  }
+
+  #dropRecords(segment: Segment): void {
+    segment.output?.recycle();
+    segment.output = null;
+  }
+
+  /** A message is done. Returns whether the store has something to forget because of it. */
+  finish(sequence: number): boolean {
+    const segment = this.#find(sequence);
+    if (segment === null) return false;
+    segment.done++;
+    if (segment.done < segment.count || segment === this.#open || segment === this.#writing) return false;
+    this.#remove(segment);
+    return segment.stored;
+  }
+
+  #find(sequence: number): Segment | null {
+    for (const segment of this.#front) if (sequence < segment.end) return sequence >= segment.first ? segment : null;
+    for (const segment of this.#back) if (sequence < segment.end) return sequence >= segment.first ? segment : null;
+    return null;
+  }
+
+  #remove(segment: Segment): void {
+    const list = this.#front.includes(segment) ? this.#front : this.#back;
+    const at = list.indexOf(segment);
+    if (at >= 0) list.splice(at, 1);
+    if (segment.stored && segment.key !== null) this.#deletions.push(segment.key);
+    this.#dropRecords(segment);
+  }
+
+  /** The segment that holds `sequence`, or the first one after it; null if none is loaded. */
+  locate(sequence: number): Segment | null {
+    for (const segment of this.#front) if (sequence < segment.end) return segment;
+    return null;
+  }
+
+  /** Offset of a record in a loaded segment. */
+  offsetOf(segment: Segment, sequence: number): number {
+    const buffer = (segment.output as Output).buffer;
+    let offset = 1;
+    for (let at = segment.first; at < sequence; at++) offset = nextRecord(buffer, offset);
+    return offset;
+  }
+
+  /** All messages below `next` have been sent: frees the records that the store has, or that nobody needs again. */
+  sentUpTo(next: number): void {
+    if (this.#store === null) {
+      while (this.#front.length > 0 && this.#front[0].end <= next && this.#front[0] !== this.#open) {
+        this.#dropRecords(this.#front.shift() as Segment);
+      }
+      const only = this.#front[0];
+      if (only !== undefined && only.end <= next) {
+        this.#front.shift();
+        this.#dropRecords(only);
+        this.#open = null;
+      }
+      return;
+    }
+    for (const segment of this.#front) {
+      if (segment.end > next) return;
+      if (segment.stored) this.#dropRecords(segment);
+    }
+  }
+
+  /** Whether `load` would bring something that is not in memory now. */
+  needsLoad(next: number): boolean {
+    const segment = this.locate(next);
+    return segment === null ? this.#unloadedCount > 0 : segment.output === null;
+  }
+
+  /** Reads the records at `next` and some after it from the store, then calls back. Does nothing while it is reading. */
+  load(next: number, loaded: () => void, failed: (error: unknown) => void): void {
+    if (this.#loading || this.#store === null) return;
+    this.#loading = true;
+    const segment = this.locate(next);
+    const reading = segment?.key != null ? this.#loadSegment(segment, segment.key) : this.#loadAhead();
+    reading.then(
+      () => {
+        this.#loading = false;
+        if (!this.#disposed) loaded();
+      },
+      (error: unknown) => {
+        this.#loading = false;
+        if (!this.#disposed) failed(error);
+      },
+    );
+  }
+
+  async #loadSegment(segment: Segment, key: Buffer): Promise<void> {
+    const value = await this.#store?.get(key);
+    if (value === undefined) throw new Error('a queue segment is missing in the store');
+    if (segment.output === null) segment.output = outputOf(value);
+  }
+
+  async #loadAhead(): Promise<void> {
+    if (this.#store === null) return;
+    let bytes = 0;
+    const expected = this.#unloadedCount;
+    for await (const [key, value] of this.#store.entries(queueRangeFrom(this.#session, this.#unloadedFirst))) {
+      if (this.#disposed) return;
+      const { first, count } = parseQueueKey(key);
+      if (this.#unloadedCount <= 0 || (this.#back.length > 0 && first >= this.#back[0].first)) break;
+      this.#unloadedCount -= count;
+      this.#unloadedFirst = first + count;
+      const segment = new Segment(first, outputOf(value));
+      segment.count = count;
+      segment.key = key;
+      segment.stored = true;
+      for (let sequence = first; sequence < first + count; sequence++) if (this.#isDone(sequence)) segment.done++;
+      if (segment.done === count) this.#deletions.push(key);
+      else this.#front.push(segment);
+      bytes += value.length;
+      if (bytes >= LOAD_BYTES) return;
+    }
+    // Segments that were unloaded meanwhile are not in this view of the store: the next load finds them.
+    if (this.#unloadedCount > 0 && (bytes > 0 || this.#unloadedCount > expected)) return;
+    this.#unloadedCount = 0;
+    this.#front.push(...this.#back);
+    this.#back = [];
+  }
+
+  /** Forgets everything in memory. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#front = [];
+    this.#back = [];
+    this.#open = null;
+    this.#unloadedCount = 0;
+    this.#deletions = [];
+  }
+}
+
+function outputOf(value: Buffer): Output {
+  if (value[0] !== VERSION) throw new Error(`a queue segment has unknown version ${value[0]}`);
+  const output = new Output();
+  output.buffer = value;
+  output.length = value.length;
+  return output;
+}

@@ -1,0 +1,160 @@
+/**
+ * A session: what outlives a network connection. A durable one (Session Expiry Interval above 0, or Clean Session 0
+ * before MQTT 5.0) lives in the store; another ends with its connection.
+ */
+import type { Publication } from '../bus/publication.js';
+import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
+import type { Group, Participant } from '../store/commit.js';
+import { sessionKey, subscriptionKey } from '../store/keys.js';
+import { encodeSession, encodeSubscription } from '../store/records.js';
+import type { Operation, Store } from '../store/store.js';
+import type { Connection } from './connection.js';
+import type { Environment } from './environment.js';
+import { Outbound, type OutboundHost, type OutboundLimits } from './outbound.js';
+
+/** Session Expiry Interval that means never [MQTT 3.1.2.11.2]. */
+export const NEVER = 0xffffffff;
+
+export class Session implements Subscriber, Participant, OutboundHost {
+  readonly #environment: Environment;
+  readonly id: string;
+  /** Number of the session in the store; never used twice. */
+  readonly number: number;
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly outbound: Outbound;
+  readonly limits: OutboundLimits;
+  readonly durable: boolean;
+  /** Seconds; `NEVER` for no end. */
+  expiryInterval: number;
+  /** The connection that uses this session now. */
+  connection: Connection | null = null;
+  /** Milliseconds since the epoch; 0 while connected. */
+  disconnectedAt = 0;
+  version = 4;
+  group: Group | null = null;
+  #recordChanged = false;
+  #ended = false;
+
+  constructor(environment: Environment, id: string, number: number, expiryInterval: number) {
+    this.#environment = environment;
+    this.id = id;
+    this.number = number;
+    this.expiryInterval = expiryInterval;
+    this.durable = expiryInterval > 0;
+    const { options } = environment;
+    this.limits = { messages: options.queuedMessages, bytes: options.queuedBytes, memory: options.queueMemory };
+    this.outbound = new Outbound(this);
+  }
+
+  get store(): Store | null {
+    return this.durable ? this.#environment.store : null;
+  }
+
+  get counters(): Environment['counters'] {
+    return this.#environment.counters;
+  }
+
+  /** A publication that matches a subscription of this session. */
+  deliver(publication: Publication, receiver: Receiver): void {
+    const qos = publication.qos < receiver.qos ? publication.qos : receiver.qos;
+    const retain = receiver.retainAsPublished && publication.retain;
+    if (qos === 0) this.connection?.sendQos0(publication, retain, receiver.identifiers);
+    else this.outbound.deliver(publication, qos, retain, receiver.identifiers);
+  }
+
+  /** Adds or replaces a subscription; returns the one it replaced. */
+  subscribe(subscription: Subscription): Subscription | undefined {
+    const former = this.subscriptions.get(subscription.filter);
+    this.subscriptions.set(subscription.filter, subscription);
+    this.#environment.router.subscribe(subscription);
+    if (this.durable) {
+      const key = subscriptionKey(this.number, subscription.filter);
+      this.#environment.commit.add({ type: 'put', key, value: encodeSubscription(subscription) });
+    }
+    return former;
+  }
+
+  /** Puts back a subscription that the store holds. */
+  restoreSubscription(subscription: Subscription): void {
+    this.subscriptions.set(subscription.filter, subscription);
+    this.#environment.router.subscribe(subscription);
+  }
+
+  /** Removes a subscription; returns whether there was one. */
+  unsubscribe(filter: string): boolean {
+    if (!this.subscriptions.delete(filter)) return false;
+    this.#environment.router.unsubscribe(filter, this);
+    if (this.durable) this.#environment.commit.add({ type: 'del', key: subscriptionKey(this.number, filter) });
+    return true;
+  }
+
+  /** A connection begins to use this session. Deliveries start with `resume`. */
+  attach(connection: Connection): void {
+    if (this.connection === null) this.#environment.sessions.connected++;
+    this.connection = connection;
+    this.version = connection.version;
+    this.disconnectedAt = 0;
+    this.changed();
+  }
+
+  /** The connection is gone. */
+  detach(): void {
+    if (this.connection !== null) this.#environment.sessions.connected--;
+    this.connection = null;
+    this.disconnectedAt = this.#environment.clock.now();
+    this.outbound.suspend();
+    this.changed();
+  }
+
+  /** The session's record has to be written. */
+  changed(): void {
+    if (!this.durable || this.#ended) return;
+    this.#recordChanged = true;
+    this.enlist();
+  }
+
+  enlist(): void {
+    if (!this.#ended) this.#environment.commit.enlist(this);
+  }
+
+  enlistLazily(): void {
+    if (!this.#ended) this.#environment.commit.enlistLazily(this);
+  }
+
+  onLimit(option: string): void {
+    this.#environment.journal.limit(this.connection, option, `a message for ${this.id} was dropped`);
+  }
+
+  onStoreFailure(error: unknown): void {
+    this.#environment.journal.storeFailed(error);
+  }
+
+  collect(operations: Operation[]): void {
+    if (this.#ended || !this.durable) return;
+    if (this.#recordChanged) {
+      this.#recordChanged = false;
+      const value = encodeSession({
+        number: this.number,
+        expiryInterval: this.expiryInterval,
+        connected: this.connection !== null,
+        disconnectedAt: this.disconnectedAt,
+        version: this.version,
+      });
+      operations.push({ type: 'put', key: sessionKey(this.id), value });
+    }
+    this.outbound.collect(operations);
+  }
+
+  committed(): void {
+    if (!this.#ended) this.outbound.committed();
+  }
+
+  /** Ends the session: nothing of it remains on the bus. The registry removes what is in the store. */
+  end(): void {
+    this.#ended = true;
+    for (const filter of this.subscriptions.keys()) this.#environment.router.unsubscribe(filter, this);
+    this.subscriptions.clear();
+    this.outbound.dispose();
+    this.connection = null;
+  }
+}

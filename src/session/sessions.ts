@@ -1,0 +1,166 @@
+/** All sessions of this broker: opening, expiry, and recovery from the store. */
+import { familyRange, filterOf, flowKey, Family, parseQueueKey, sessionKey, sessionOf, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
+import { decodeFlow, decodeSession, decodeSubscription, type FlowRecord, type SessionRecord } from '../store/records.js';
+import type { Environment } from './environment.js';
+import { NEVER, Session } from './session.js';
+
+/** The queue of one session as its keys tell it. */
+interface QueueExtent {
+  first: number;
+  end: number;
+  count: number;
+  bytes: number;
+}
+
+export class SessionRegistry {
+  #environment!: Environment;
+  readonly #sessions = new Map<string, Session>();
+  /** Numbers below have been used. */
+  #nextNumber = 1;
+  /** Values that could not be read, by what they were. */
+  damaged = 0;
+
+  /** Binds the registry to its broker; before any other call. */
+  bind(environment: Environment): void {
+    this.#environment = environment;
+  }
+
+  get(clientId: string): Session | undefined {
+    return this.#sessions.get(clientId);
+  }
+
+  /** Number of sessions that have a connection. */
+  connected = 0;
+
+  /** Number of sessions. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  /**
+   * Opens the session for a CONNECT.
+   * @param clean whether a former session is discarded [MQTT-3.1.2-4]
+   * @param expiryInterval seconds; 0 ends the session with its connection
+   */
+  open(clientId: string, clean: boolean, expiryInterval: number): { session: Session; present: boolean } {
+    const former = this.#sessions.get(clientId);
+    if (former !== undefined) {
+      // Without an interval a durable session stays in the store until this connection ends: only its end is nearer.
+      if (!clean && former.durable) {
+        former.expiryInterval = expiryInterval;
+        return { session: former, present: true };
+      }
+      this.end(former);
+    }
+    const session = new Session(this.#environment, clientId, this.#nextNumber++, expiryInterval);
+    this.#sessions.set(clientId, session);
+    return { session, present: false };
+  }
+
+  /** Ends a session for good. */
+  end(session: Session): void {
+    const filters = [...session.subscriptions.keys()];
+    session.end();
+    if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
+    this.#environment.wills.sessionEnded(session.id);
+    if (!session.durable) return;
+    const { commit, store } = this.#environment;
+    commit.add({ type: 'del', key: sessionKey(session.id) });
+    commit.add({ type: 'del', key: flowKey(session.number) });
+    for (const filter of filters) commit.add({ type: 'del', key: subscriptionKey(session.number, filter) });
+    // The queue is orphaned once the session is gone, so it may go after it, and not in one piece.
+    commit.whenSettled(() => {
+      store.clear(sessionRange(Family.Queue, session.number)).catch((error: unknown) => {
+        this.#environment.journal.storeFailed(error);
+      });
+    });
+  }
+
+  /** Ends the sessions whose time is over. Call about once a second. */
+  tick(now: number): void {
+    for (const session of this.#sessions.values()) {
+      if (session.connection !== null || session.expiryInterval === NEVER) continue;
+      if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
+      this.#environment.counters.sessionsExpired++;
+      this.end(session);
+    }
+  }
+
+  /** Reads all sessions, subscriptions, flow states and the extent of the queues. */
+  async recover(): Promise<void> {
+    const { store } = this.#environment;
+    const byNumber = new Map<number, { session: Session; record: SessionRecord }>();
+    for await (const [key, value] of store.entries(familyRange(Family.Session))) {
+      const record = this.#read(() => decodeSession(value));
+      if (record === null) continue;
+      const session = new Session(this.#environment, textOf(key), record.number, Math.max(1, record.expiryInterval));
+      session.version = record.version;
+      session.disconnectedAt = record.connected ? this.#environment.clock.now() : record.disconnectedAt;
+      this.#sessions.set(session.id, session);
+      byNumber.set(record.number, { session, record });
+      if (record.number >= this.#nextNumber) this.#nextNumber = record.number + 1;
+    }
+    for await (const [key, value] of store.entries(familyRange(Family.Subscription))) {
+      const owner = byNumber.get(sessionOf(key));
+      const record = owner && this.#read(() => decodeSubscription(value));
+      if (owner && record) {
+        owner.session.restoreSubscription({ ...record, subscriber: owner.session, filter: filterOf(key) });
+      }
+    }
+    const flows = await this.#recoverFlows();
+    const extents = await this.#recoverExtents(byNumber);
+    for (const [number, { session, record }] of byNumber) {
+      const flow = flows.get(number) ?? null;
+      const extent = extents.get(number) ?? { first: 0, end: 0, count: 0, bytes: 0 };
+      session.outbound.restore(flow, extent.first, extent.count, extent.end, extent.bytes, record.connected);
+      if (record.connected) session.changed();
+    }
+  }
+
+  async #recoverFlows(): Promise<Map<number, FlowRecord>> {
+    const flows = new Map<number, FlowRecord>();
+    for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow))) {
+      const flow = this.#read(() => decodeFlow(value));
+      if (flow !== null) flows.set(sessionOf(key), flow);
+    }
+    return flows;
+  }
+
+  async #recoverExtents(known: ReadonlyMap<number, unknown>): Promise<Map<number, QueueExtent>> {
+    const { store } = this.#environment;
+    const extents = new Map<number, QueueExtent>();
+    const orphans = new Set<number>();
+    for await (const key of store.keys(familyRange(Family.Queue))) {
+      const segment = parseQueueKey(key);
+      if (segment.session >= this.#nextNumber) this.#nextNumber = segment.session + 1;
+      if (!known.has(segment.session)) {
+        orphans.add(segment.session);
+        continue;
+      }
+      const extent = extents.get(segment.session);
+      if (extent === undefined) {
+        const { first, count, bytes } = segment;
+        extents.set(segment.session, { first, end: first + count, count, bytes });
+      } else {
+        extent.end = segment.first + segment.count;
+        extent.count += segment.count;
+        extent.bytes += segment.bytes;
+      }
+    }
+    for (const number of orphans) await store.clear(sessionRange(Family.Queue, number));
+    return extents;
+  }
+
+  #read<T>(decode: () => T): T | null {
+    try {
+      return decode();
+    } catch {
+      this.damaged++;
+      return null;
+    }
+  }
+}

@@ -1,0 +1,103 @@
+/** Where a connection's bytes come from and go to: a socket, a WebSocket, or any duplex stream that Aedes takes. */
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+
+export interface TransportHandler {
+  onData(chunk: Buffer): void;
+  /** The peer reads again after `write` had returned with bytes pending. */
+  onDrain(): void;
+  /** The connection is gone; called once. */
+  onClose(error: Error | null): void;
+}
+
+export interface Transport {
+  /** `mqtt`, `websocket`, or another word for the log. */
+  readonly name: string;
+  /** `address:port` of the peer, or what stands for it. */
+  readonly remote: string;
+  /** Bytes handed over that the peer has not taken yet. */
+  readonly pending: number;
+  handler: TransportHandler | null;
+  /** The stream below, if there is one. */
+  readonly stream: Duplex | null;
+  /** Hands bytes over. Returns whether they have been taken already, so that their buffer may be reused. */
+  write(bytes: Buffer): boolean;
+  pause(): void;
+  resume(): void;
+  /** Sends what is pending, then closes. */
+  end(): void;
+  /** Closes at once. */
+  destroy(): void;
+}
+
+/** How long a closing connection may take to deliver its last bytes, in milliseconds. */
+const END_GRACE = 2000;
+
+export class StreamTransport implements Transport {
+  readonly name: string;
+  readonly remote: string;
+  readonly stream: Duplex;
+  /** A plain socket's write has reached the kernel when nothing is pending; another stream may still hold the bytes. */
+  readonly #copies: boolean;
+  handler: TransportHandler | null = null;
+  #closed = false;
+  #ending: NodeJS.Timeout | null = null;
+
+  constructor(stream: Duplex, name = 'mqtt') {
+    this.stream = stream;
+    this.name = name;
+    this.#copies = stream instanceof Socket && !(stream instanceof TLSSocket);
+    this.remote = remoteOf(stream);
+    if (stream instanceof Socket) stream.setNoDelay(true);
+    stream.on('data', (chunk: Buffer) => this.handler?.onData(chunk));
+    stream.on('drain', () => this.handler?.onDrain());
+    stream.on('error', (error: Error) => this.#close(error));
+    stream.on('end', () => stream.end());
+    stream.on('close', () => this.#close(null));
+  }
+
+  #close(error: Error | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#ending !== null) clearTimeout(this.#ending);
+    this.handler?.onClose(error);
+    this.stream.destroy();
+  }
+
+  get pending(): number {
+    return this.stream.writableLength;
+  }
+
+  write(bytes: Buffer): boolean {
+    this.stream.write(bytes);
+    return this.#copies && this.stream.writableLength === 0;
+  }
+
+  pause(): void {
+    this.stream.pause();
+  }
+
+  resume(): void {
+    this.stream.resume();
+  }
+
+  end(): void {
+    if (this.#closed || this.#ending !== null) return;
+    this.#ending = setTimeout(() => this.stream.destroy(), END_GRACE);
+    this.#ending.unref();
+    // Read on, or the peer's unread bytes turn our close into a reset that may overtake the last packet.
+    this.stream.resume();
+    this.stream.end();
+  }
+
+  destroy(): void {
+    this.stream.destroy();
+  }
+}
+
+function remoteOf(stream: Duplex): string {
+  if (!(stream instanceof Socket) || stream.remoteAddress === undefined) return 'local';
+  const address = stream.remoteAddress.startsWith('::ffff:') ? stream.remoteAddress.slice(7) : stream.remoteAddress;
+  return address.includes(':') ? `[${address}]:${stream.remotePort}` : `${address}:${stream.remotePort}`;
+}

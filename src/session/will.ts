@@ -1,0 +1,97 @@
+/**
+ * Wills: kept in the store from the CONNECT that brings them until their client says DISCONNECT, so that the death of
+ * the broker does not swallow the news of a client's [MQTT-3.1.2-8].
+ */
+import { Publication } from '../bus/publication.js';
+import type { Router } from '../bus/router.js';
+import type { GroupCommit } from '../store/commit.js';
+import { willKey } from '../store/keys.js';
+import { encodeWill, type WillRecord } from '../store/records.js';
+import type { Clock } from './environment.js';
+
+interface Waiting {
+  readonly will: WillRecord;
+  /** Milliseconds since the epoch. */
+  readonly due: number;
+}
+
+export class Wills {
+  readonly #router: Router;
+  readonly #commit: GroupCommit;
+  readonly #clock: Clock;
+  /** Wills of connected clients. */
+  readonly #armed = new Map<string, WillRecord>();
+  /** Wills of gone clients whose delay runs. */
+  readonly #waiting = new Map<string, Waiting>();
+
+  constructor(router: Router, commit: GroupCommit, clock: Clock) {
+    this.#router = router;
+    this.#commit = commit;
+    this.#clock = clock;
+  }
+
+  /** Keeps a client's will; a former one that was waiting for its delay is not published [MQTT-3.1.3-9]. */
+  arm(clientId: string, will: WillRecord): void {
+    this.#waiting.delete(clientId);
+    this.#armed.set(clientId, will);
+    this.#commit.add({ type: 'put', key: willKey(clientId), value: encodeWill(will) });
+  }
+
+  /** Forgets a client's will [MQTT-3.1.2-10]. */
+  disarm(clientId: string): void {
+    const known = this.#armed.delete(clientId);
+    const waited = this.#waiting.delete(clientId);
+    if (known || waited) this.#commit.add({ type: 'del', key: willKey(clientId) });
+  }
+
+  get(clientId: string): WillRecord | null {
+    return this.#armed.get(clientId) ?? this.#waiting.get(clientId)?.will ?? null;
+  }
+
+  /** All wills that are armed or waiting. */
+  entries(): [string, WillRecord][] {
+    const waiting = [...this.#waiting].map(([id, { will }]): [string, WillRecord] => [id, will]);
+    return [...this.#armed, ...waiting];
+  }
+
+  /** Puts back a will that the store holds, of a client that the broker's end has disconnected. */
+  restore(clientId: string, will: WillRecord): void {
+    this.#armed.set(clientId, will);
+    this.fire(clientId);
+  }
+
+  /** The client is gone without DISCONNECT: publishes its will, after its delay [MQTT-3.1.2-8]. */
+  fire(clientId: string): void {
+    const will = this.#armed.get(clientId);
+    if (will === undefined) return;
+    this.#armed.delete(clientId);
+    const delay = Math.min(will.delay, will.sessionExpiry);
+    if (delay === 0) this.#publish(clientId, will);
+    else this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
+  }
+
+  /** The session has ended: a will that waits is due now [MQTT-3.1.3-9]. */
+  sessionEnded(clientId: string): void {
+    const waiting = this.#waiting.get(clientId);
+    if (waiting === undefined) return;
+    this.#waiting.delete(clientId);
+    this.#publish(clientId, waiting.will);
+  }
+
+  /** Publishes the wills whose delay is over. Call about once a second. */
+  tick(now: number): void {
+    for (const [clientId, { will, due }] of this.#waiting) {
+      if (due > now) continue;
+      this.#waiting.delete(clientId);
+      this.#publish(clientId, will);
+    }
+  }
+
+  #publish(clientId: string, will: WillRecord): void {
+    const { message } = will;
+    const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
+    const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
+    this.#router.publish(new Publication().of(sent, this.#router.routeOf(message.topic)));
+    this.#commit.add({ type: 'del', key: willKey(clientId) });
+  }
+}

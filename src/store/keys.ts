@@ -1,0 +1,193 @@
+/**
+ * Keys of the store: built and parsed here and nowhere else. The first byte is the family. Numbers are big-endian so
+ * that byte order is number order; a variable part always stands last, so that no key is a prefix of a neighbour's
+ * range.
+ */
+import type { KeyRange } from './store.js';
+
+export const Family = {
+  /** Store format: version. */
+  Version: 0x01,
+  /** `topic` -> retained message. */
+  Retained: 0x10,
+  /** `client identifier` -> session. */
+  Session: 0x20,
+  /** `session number, filter` -> subscription. */
+  Subscription: 0x21,
+  /** `session number` -> flow state of QoS 1 and 2, both ways. */
+  Flow: 0x22,
+  /** `session number, first sequence number, count, bytes` -> queued messages. */
+  Queue: 0x23,
+  /** `client identifier` -> will. */
+  Will: 0x30,
+  /** Records of the Aedes persistence contract: `kind, ...`. */
+  Aedes: 0x40,
+} as const;
+
+const NUMBER_BYTES = 6;
+/** Largest session or sequence number. */
+export const MAX_NUMBER: number = 2 ** 48 - 1;
+
+function withText(family: number, text: string): Buffer {
+  const key = Buffer.allocUnsafe(1 + Buffer.byteLength(text));
+  key[0] = family;
+  key.write(text, 1);
+  return key;
+}
+
+function withNumber(family: number, number: number, extra = 0): Buffer {
+  const key = Buffer.allocUnsafe(1 + NUMBER_BYTES + extra);
+  key[0] = family;
+  key.writeUIntBE(number, 1, NUMBER_BYTES);
+  return key;
+}
+
+/** Everything of one family. */
+export function familyRange(family: number): KeyRange {
+  return { gte: Buffer.from([family]), lt: Buffer.from([family + 1]) };
+}
+
+/** Everything of one family that belongs to one session. */
+export function sessionRange(family: number, session: number): KeyRange {
+  return { gte: withNumber(family, session), lt: withNumber(family, session + 1) };
+}
+
+/** The text after the family byte: the topic or client identifier. */
+export function textOf(key: Buffer): string {
+  return key.utf8Slice(1);
+}
+
+/** The session number of a Subscription, Flow or Queue key. */
+export function sessionOf(key: Buffer): number {
+  return key.readUIntBE(1, NUMBER_BYTES);
+}
+
+export function versionKey(): Buffer {
+  return Buffer.from([Family.Version]);
+}
+
+export function retainedKey(topic: string): Buffer {
+  return withText(Family.Retained, topic);
+}
+
+export function sessionKey(clientId: string): Buffer {
+  return withText(Family.Session, clientId);
+}
+
+export function willKey(clientId: string): Buffer {
+  return withText(Family.Will, clientId);
+}
+
+export function flowKey(session: number): Buffer {
+  return withNumber(Family.Flow, session);
+}
+
+export function subscriptionKey(session: number, filter: string): Buffer {
+  const key = withNumber(Family.Subscription, session, Buffer.byteLength(filter));
+  key.write(filter, 1 + NUMBER_BYTES);
+  return key;
+}
+
+export function filterOf(key: Buffer): string {
+  return key.utf8Slice(1 + NUMBER_BYTES);
+}
+
+/** What a Queue key says of its segment, so that a scan of keys alone restores the queue's length. */
+export interface SegmentKey {
+  readonly session: number;
+  /** Sequence number of the first message. */
+  readonly first: number;
+  /** Number of messages. */
+  readonly count: number;
+  /** Bytes of all records. */
+  readonly bytes: number;
+}
+
+export function queueKey(session: number, first: number, count: number, bytes: number): Buffer {
+  const key = withNumber(Family.Queue, session, NUMBER_BYTES + 8);
+  key.writeUIntBE(first, 1 + NUMBER_BYTES, NUMBER_BYTES);
+  key.writeUInt32BE(count, 1 + 2 * NUMBER_BYTES);
+  key.writeUInt32BE(bytes, 5 + 2 * NUMBER_BYTES);
+  return key;
+}
+
+export function parseQueueKey(key: Buffer): SegmentKey {
+  return {
+    session: sessionOf(key),
+    first: key.readUIntBE(1 + NUMBER_BYTES, NUMBER_BYTES),
+    count: key.readUInt32BE(1 + 2 * NUMBER_BYTES),
+    bytes: key.readUInt32BE(5 + 2 * NUMBER_BYTES),
+  };
+}
+
+/** The segments of a session whose first sequence number is at least `first`. */
+export function queueRangeFrom(session: number, first: number): KeyRange {
+  const gte = withNumber(Family.Queue, session, NUMBER_BYTES);
+  gte.writeUIntBE(first, 1 + NUMBER_BYTES, NUMBER_BYTES);
+  return { gte, lt: withNumber(Family.Queue, session + 1) };
+}
+
+/** Kinds of Aedes records, with the parts of their keys. */
+export const AedesKind = {
+  /** `topic` */
+  Retained: 1,
+  /** `client identifier, filter` */
+  Subscription: 2,
+  /** `client identifier, sequence number, broker counter, broker id` */
+  Outgoing: 3,
+  /** `client identifier, sequence number` -> Packet Identifier, apart so that sending does not rewrite the packet. */
+  OutgoingId: 4,
+  /** `client identifier, Packet Identifier` */
+  Incoming: 5,
+  /** `client identifier` */
+  Will: 6,
+  /** `broker id` -> a broker counter that no packet in the store exceeds */
+  Counter: 7,
+} as const;
+
+/** A key of the Aedes persistence contract: a kind and length-prefixed parts. */
+export function aedesKey(kind: number, ...parts: string[]): Buffer {
+  const pieces: Buffer[] = [Buffer.from([Family.Aedes, kind])];
+  for (const part of parts) {
+    const bytes = Buffer.from(part);
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(bytes.length);
+    pieces.push(length, bytes);
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Everything below an Aedes key prefix. */
+export function aedesRange(kind: number, ...parts: string[]): KeyRange {
+  const gte = aedesKey(kind, ...parts);
+  // The prefix plus one, as a number: the smallest key that does not begin with it.
+  const lt = Buffer.from(gte);
+  for (let i = lt.length - 1; i >= 0; i--) {
+    if (lt[i] < 0xff) {
+      lt[i]++;
+      return { gte, lt: lt.subarray(0, i + 1) };
+    }
+  }
+  return { gte, lt: familyRange(Family.Aedes).lt };
+}
+
+/** The parts that `aedesKey` was given. */
+export function aedesParts(key: Buffer): string[] {
+  const parts: string[] = [];
+  for (let at = 2; at < key.length; ) {
+    const end = at + 4 + key.readUInt32BE(at);
+    parts.push(key.utf8Slice(at + 4, end));
+    at = end;
+  }
+  return parts;
+}
+
+/** A number from 0 to `MAX_NUMBER` as a part of an Aedes key whose byte order is number order. */
+export function numberPart(number: number): string {
+  return number.toString(16).padStart(2 * NUMBER_BYTES, '0');
+}
+
+/** The number that `numberPart` was given. */
+export function numberOfPart(part: string): number {
+  return Number.parseInt(part, 16);
+}

@@ -1,0 +1,205 @@
+/**
+ * Values of the store. Every value begins with a version byte; decoding an unknown version or a value that does not
+ * parse throws `PORTICO_STORE_VALUE`.
+ */
+import { type Message, NO_PROPERTIES } from '../bus/message.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+
+const VERSION = 1;
+/** Version of the whole store, under `versionKey()`. */
+export const STORE_VERSION = 1;
+
+function check(value: Buffer, what: string, least: number): void {
+  if (value.length < least) throw new PorticoError(ErrorKinds.StoreValue, `${what} is cut short`);
+  if (value[0] !== VERSION) throw new PorticoError(ErrorKinds.StoreValue, `${what} has unknown version ${value[0]}`);
+}
+
+/** Guards the readers against a damaged length inside a value. */
+function guarded<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PorticoError) throw error;
+    throw new PorticoError(ErrorKinds.StoreValue, `${what} does not parse`, { cause: error });
+  }
+}
+
+const MESSAGE_HEAD = 1 + 1 + 8 + 8 + 2 + 2 + 4;
+
+/** version, flags, expiresAt, receivedAt, lengths of topic, publisher and properties, then those and the payload. */
+export function encodeMessage(message: Message): Buffer {
+  const topic = Buffer.byteLength(message.topic);
+  const publisher = Buffer.byteLength(message.publisherId);
+  const value = Buffer.allocUnsafe(MESSAGE_HEAD + topic + publisher + message.properties.length + message.payload.length);
+  value[0] = VERSION;
+  value[1] = message.qos | (message.retain ? 4 : 0);
+  value.writeDoubleBE(message.expiresAt, 2);
+  value.writeDoubleBE(message.receivedAt, 10);
+  value.writeUInt16BE(topic, 18);
+  value.writeUInt16BE(publisher, 20);
+  value.writeUInt32BE(message.properties.length, 22);
+  let at = MESSAGE_HEAD;
+  at += value.write(message.topic, at);
+  at += value.write(message.publisherId, at);
+  at += message.properties.copy(value, at);
+  message.payload.copy(value, at);
+  return value;
+}
+
+export function decodeMessage(value: Buffer): Message {
+  check(value, 'a stored message', MESSAGE_HEAD);
+  const topicEnd = MESSAGE_HEAD + value.readUInt16BE(18);
+  const publisherEnd = topicEnd + value.readUInt16BE(20);
+  const propertiesEnd = publisherEnd + value.readUInt32BE(22);
+  const qos = value[1] & 3;
+  if (propertiesEnd > value.length || qos === 3) {
+    throw new PorticoError(ErrorKinds.StoreValue, 'a stored message does not parse');
+  }
+  return {
+    topic: value.utf8Slice(MESSAGE_HEAD, topicEnd),
+    publisherId: value.utf8Slice(topicEnd, publisherEnd),
+    properties: propertiesEnd === publisherEnd ? NO_PROPERTIES : Buffer.from(value.subarray(publisherEnd, propertiesEnd)),
+    payload: Buffer.from(value.subarray(propertiesEnd)),
+    qos: qos as 0 | 1 | 2,
+    retain: (value[1] & 4) !== 0,
+    expiresAt: value.readDoubleBE(2),
+    receivedAt: value.readDoubleBE(10),
+  };
+}
+
+/** What a session is, apart from its subscriptions and messages. */
+export interface SessionRecord {
+  readonly number: number;
+  /** Session Expiry Interval in seconds; 0xFFFFFFFF for never. */
+  readonly expiryInterval: number;
+  /** Whether a client was connected when this was written. */
+  readonly connected: boolean;
+  /** Milliseconds since the epoch of the last disconnection, 0 if connected. */
+  readonly disconnectedAt: number;
+  /** MQTT protocol version of the last connection: 3, 4 or 5. */
+  readonly version: number;
+}
+
+export function encodeSession(session: SessionRecord): Buffer {
+  const value = Buffer.allocUnsafe(21);
+  value[0] = VERSION;
+  value.writeUIntBE(session.number, 1, 6);
+  value.writeUInt32BE(session.expiryInterval, 7);
+  value[11] = session.connected ? 1 : 0;
+  value[12] = session.version;
+  value.writeDoubleBE(session.disconnectedAt, 13);
+  return value;
+}
+
+export function decodeSession(value: Buffer): SessionRecord {
+  check(value, 'a stored session', 21);
+  return {
+    number: value.readUIntBE(1, 6),
+    expiryInterval: value.readUInt32BE(7),
+    connected: value[11] === 1,
+    version: value[12],
+    disconnectedAt: value.readDoubleBE(13),
+  };
+}
+
+export interface SubscriptionRecord {
+  readonly qos: 0 | 1 | 2;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  readonly retainHandling: 0 | 1 | 2;
+  readonly identifier: number;
+}
+
+export function encodeSubscription(subscription: SubscriptionRecord): Buffer {
+  const value = Buffer.allocUnsafe(6);
+  value[0] = VERSION;
+  value[1] =
+    subscription.qos |
+    (subscription.noLocal ? 4 : 0) |
+    (subscription.retainAsPublished ? 8 : 0) |
+    (subscription.retainHandling << 4);
+  value.writeUInt32BE(subscription.identifier, 2);
+  return value;
+}
+
+export function decodeSubscription(value: Buffer): SubscriptionRecord {
+  check(value, 'a stored subscription', 6);
+  return {
+    qos: Math.min(value[1] & 3, 2) as 0 | 1 | 2,
+    noLocal: (value[1] & 4) !== 0,
+    retainAsPublished: (value[1] & 8) !== 0,
+    retainHandling: Math.min((value[1] >> 4) & 3, 2) as 0 | 1 | 2,
+    identifier: value.readUInt32BE(2),
+  };
+}
+
+/** The flow state of a session: which messages it is done with, and which QoS 2 publications it has taken. */
+export interface FlowRecord {
+  /** All messages below are done. */
+  readonly base: number;
+  /** No message from here on has been sent, as far as was known. */
+  readonly sent: number;
+  /** Messages from `base` on that are done or released: sequence number and state. */
+  readonly exceptions: readonly { readonly sequence: number; readonly state: number }[];
+  /** Packet identifiers of QoS 2 publications that await PUBREL. */
+  readonly inbound: readonly number[];
+}
+
+const FLOW_HEAD = 1 + 6 + 6 + 2 + 2;
+
+export function encodeFlow(flow: FlowRecord): Buffer {
+  const value = Buffer.allocUnsafe(FLOW_HEAD + flow.exceptions.length * 3 + flow.inbound.length * 2);
+  value[0] = VERSION;
+  value.writeUIntBE(flow.base, 1, 6);
+  value.writeUIntBE(flow.sent, 7, 6);
+  value.writeUInt16BE(flow.exceptions.length, 13);
+  value.writeUInt16BE(flow.inbound.length, 15);
+  let at = FLOW_HEAD;
+  for (const { sequence, state } of flow.exceptions) {
+    at = value.writeUInt16BE(sequence - flow.base, at);
+    value[at++] = state;
+  }
+  for (const packetId of flow.inbound) at = value.writeUInt16BE(packetId, at);
+  return value;
+}
+
+export function decodeFlow(value: Buffer): FlowRecord {
+  check(value, 'a stored flow state', FLOW_HEAD);
+  return guarded('a stored flow state', () => {
+    const base = value.readUIntBE(1, 6);
+    const exceptions: { sequence: number; state: number }[] = [];
+    const inbound: number[] = [];
+    let at = FLOW_HEAD;
+    for (let left = value.readUInt16BE(13); left > 0; left--, at += 3) {
+      exceptions.push({ sequence: base + value.readUInt16BE(at), state: value.readUInt8(at + 2) });
+    }
+    for (let left = value.readUInt16BE(15); left > 0; left--, at += 2) inbound.push(value.readUInt16BE(at));
+    return { base, sent: value.readUIntBE(7, 6), exceptions, inbound };
+  });
+}
+
+/** A will as it waits for its client to be gone. */
+export interface WillRecord {
+  /** Will Delay Interval in seconds. */
+  readonly delay: number;
+  /** Session Expiry Interval of the session, in seconds, which may end the delay early [MQTT-3.1.3-9]. */
+  readonly sessionExpiry: number;
+  readonly message: Message;
+}
+
+export function encodeWill(will: WillRecord): Buffer {
+  const head = Buffer.allocUnsafe(9);
+  head[0] = VERSION;
+  head.writeUInt32BE(will.delay, 1);
+  head.writeUInt32BE(will.sessionExpiry, 5);
+  return Buffer.concat([head, encodeMessage(will.message)]);
+}
+
+export function decodeWill(value: Buffer): WillRecord {
+  check(value, 'a stored will', 9);
+  return {
+    delay: value.readUInt32BE(1),
+    sessionExpiry: value.readUInt32BE(5),
+    message: decodeMessage(value.subarray(9)),
+  };
+}

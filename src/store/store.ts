@@ -1,0 +1,33 @@
+/**
+ * The contract of a store: an ordered map from bytes to bytes with atomic batches. What the keys and values mean is
+ * said in `keys.ts` and `records.ts`; when a batch is written is said in `commit.ts`.
+ */
+
+/** One change. */
+export type Operation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
+
+/** Half-open key range: `gte <= key < lt`. */
+export interface KeyRange {
+  readonly gte: Buffer;
+  readonly lt: Buffer;
+}
+
+export interface Store {
+  /** Opens or creates the store. Rejects with `PORTICO_STORE_OPEN`. */
+  open(): Promise<void>;
+  /**
+   * Applies all operations or none. The caller may reuse keys and values as soon as this returns its promise.
+   * @param sync resolve only when the operations would survive a power cut
+   */
+  write(operations: Operation[], sync: boolean): Promise<void>;
+  get(key: Buffer): Promise<Buffer | undefined>;
+  /** Entries in key order, as of the call. */
+  entries(range: KeyRange): AsyncIterable<[Buffer, Buffer]>;
+  /** Keys in order, as of the call. */
+  keys(range: KeyRange): AsyncIterable<Buffer>;
+  /** Deletes a range; not atomic. */
+  clear(range: KeyRange): Promise<void>;
+  close(): Promise<void>;
+}
