@@ -13,8 +13,8 @@ import { RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
-import { BrokerPersistence } from './session/broker-persistence.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
+import { BrokerPersistence } from './session/broker-persistence.js';
 import { Connection } from './session/connection.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { Flusher } from './session/flusher.js';
@@ -114,7 +114,9 @@ export class Broker extends Aedes {
   constructor(options: BrokerOptions = {}) {
     const session: SessionOptions = { ...DEFAULT_SESSION, ...options.session };
     const counters = new Counters();
-    const retained = new RetainedMessages(options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 }, counters);
+    const clock = options.clock ?? { now: Date.now };
+    const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
+    const retained = new RetainedMessages(retainedLimits, counters, () => clock.now());
     const router = new Router(retained, counters, session.maxTopicLevels);
     const emitter = new BusEmitter<AedesPacket>(router);
     const store = options.store ?? new MemoryStore();
@@ -125,7 +127,7 @@ export class Broker extends Aedes {
     this.router = router;
     this.store = store;
     this.commit = commit;
-    this.#clock = options.clock ?? { now: Date.now };
+    this.#clock = clock;
     const journal = options.journal ?? SILENT;
     this.wills = new Wills(router, commit, this.#clock);
     const environment: Environment = {
@@ -262,7 +264,10 @@ export class Broker extends Aedes {
         // One and a half times the keep alive has passed [MQTT-3.1.2-22].
         this.counters.keepAliveTimeouts++;
         this.emit('keepaliveTimeout', connection);
-        connection.terminate(KEEP_ALIVE_TIMEOUT, `nothing for one and a half times its keep alive of ${connection.keepalive} s`);
+        connection.terminate(
+          KEEP_ALIVE_TIMEOUT,
+          `nothing for one and a half times its keep alive of ${connection.keepalive} s`,
+        );
       }
     }
     this.wills.tick(now);

@@ -78,11 +78,6 @@ export class Publication implements PublishSource {
     return this.#message;
   }
 
-  /** Remaining Message Expiry Interval in whole seconds [MQTT-3.3.2-6], -1 for none. */
-  expiry(now: number): number {
-    return this.expiresAt === 0 ? -1 : Math.max(0, Math.ceil((this.expiresAt - now) / 1000));
-  }
-
   /** The encoded packet for one kind of receiver, if it was made for another one before. */
   frame(kind: number): Frame | null {
     return this.#frames[kind];

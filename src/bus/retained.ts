@@ -28,6 +28,7 @@ export class RetainedMessages {
   readonly #root = new Node();
   readonly #limits: RetainedLimits;
   readonly #counters: Counters;
+  readonly #now: () => number;
   /** Where changes are made durable. */
   journal: RetainedJournal | null = null;
   /** Told when a message is not kept; the argument is the option that says so. */
@@ -37,7 +38,9 @@ export class RetainedMessages {
   /** Their topic and payload bytes. */
   bytes = 0;
 
-  constructor(limits: RetainedLimits, counters: Counters) {
+  /** @param now milliseconds since the epoch */
+  constructor(limits: RetainedLimits, counters: Counters, now: () => number) {
+    this.#now = now;
     this.#limits = limits;
     this.#counters = counters;
   }
@@ -141,7 +144,7 @@ export class RetainedMessages {
   }
 
   #expired(message: Message): boolean {
-    return message.expiresAt !== 0 && message.expiresAt <= Date.now();
+    return message.expiresAt !== 0 && message.expiresAt <= this.#now();
   }
 
   #grow(topic: string): Node {

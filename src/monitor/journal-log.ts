@@ -32,7 +32,10 @@ export class JournalLog implements Journal {
   }
 
   denied(party: Party, action: string, topic: string, reason: string): void {
-    this.#logger.warn({ ...fields(party), action, topic, reason }, `${name(party)} may not ${action} ${topic}: ${reason}`);
+    this.#logger.warn(
+      { ...fields(party), action, topic, reason },
+      `${name(party)} may not ${action} ${topic}: ${reason}`,
+    );
   }
 
   subscribed(party: Party, filter: string, qos: number): void {
@@ -53,13 +56,15 @@ export class JournalLog implements Journal {
     }
     if (this.#limits.size > 1000) this.#limits.clear();
     this.#limits.set(key, { since: now, suppressed: 0 });
-    const again = known === undefined || known.suppressed === 0 ? '' : ` (and ${known.suppressed} times since the last line)`;
+    const again =
+      known === undefined || known.suppressed === 0 ? '' : ` (and ${known.suppressed} times since the last line)`;
     const who = party === null ? {} : fields(party);
     this.#logger.warn({ ...who, option, detail }, `limit ${option}: ${detail}${again}`);
   }
 
   storeFailed(error: unknown): void {
-    const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error);
+    const reason =
+      error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error);
     this.limit(null, 'store', `the store failed, acknowledgements wait: ${reason}`);
   }
 

@@ -1,11 +1,10 @@
 /** Packets in the shape that hooks, events and internal listeners written for Aedes know. */
 import { type Message, NO_PROPERTIES } from '../bus/message.js';
-import type { Publication } from '../bus/publication.js';
 import type { Subscription } from '../bus/tree.js';
 import { Output } from '../wire/output.js';
 import type { Properties } from '../wire/packets.js';
-import { decodeForwardedProperties } from '../wire/publish-view.js';
 import { encodePropertyList } from '../wire/properties.js';
+import { decodeForwardedProperties } from '../wire/publish-view.js';
 
 /** A PUBLISH as Aedes passes it around. */
 export interface AedesPacket {
@@ -22,13 +21,18 @@ export interface AedesPacket {
   properties?: Properties;
 }
 
+/** Properties as callers hand them over: User Properties as a list, or as mqtt-packet's object. */
+export type RequestProperties = {
+  readonly [Name in Exclude<keyof Properties, 'userProperties'>]?: Properties[Name] | undefined;
+} & { readonly userProperties?: readonly [string, string][] | Readonly<Record<string, string | string[]>> | undefined };
+
 /** What may be handed to `broker.publish`. */
 export interface PublishRequest {
   readonly topic: string;
-  readonly payload?: string | Buffer;
-  readonly qos?: 0 | 1 | 2;
-  readonly retain?: boolean;
-  readonly properties?: Properties;
+  readonly payload?: string | Buffer | undefined;
+  readonly qos?: 0 | 1 | 2 | undefined;
+  readonly retain?: boolean | undefined;
+  readonly properties?: RequestProperties | undefined;
 }
 
 export interface AedesSubscription {
@@ -77,8 +81,14 @@ export function messageOf(request: PublishRequest, publisherId: string, now: num
   };
 }
 
-function encodeForwarded(properties: Properties): Buffer {
-  const { messageExpiryInterval: _expiry, topicAlias: _alias, subscriptionIdentifier: _id, ...forwarded } = properties;
+/** Properties that a PUBLISH forwards. */
+const FORWARDED = ['payloadFormatIndicator', 'contentType', 'responseTopic', 'correlationData'] as const;
+
+function encodeForwarded(properties: RequestProperties): Buffer {
+  const forwarded: Properties = {};
+  for (const name of FORWARDED) if (properties[name] !== undefined) Object.assign(forwarded, { [name]: properties[name] });
+  const { userProperties } = properties;
+  if (userProperties !== undefined) forwarded.userProperties = pairsOf(userProperties);
   const out = new Output();
   encodePropertyList(out, forwarded, 'publish');
   const bytes = Buffer.from(out.bytes());
@@ -86,13 +96,10 @@ function encodeForwarded(properties: Properties): Buffer {
   return bytes;
 }
 
-/** Whether a hook has changed what it was given. */
-export function differs(packet: AedesPacket, publication: Publication, message: Message): boolean {
-  return (
-    packet.topic !== message.topic ||
-    packet.payload !== message.payload ||
-    packet.qos !== publication.qos ||
-    packet.retain !== publication.retain
+function pairsOf(userProperties: NonNullable<RequestProperties['userProperties']>): [string, string][] {
+  if (Array.isArray(userProperties)) return [...userProperties];
+  return Object.entries(userProperties).flatMap(([name, values]): [string, string][] =>
+    [values].flat().map((value) => [name, value]),
   );
 }
 

@@ -116,7 +116,13 @@ export class BrokerPersistence extends AedesPersistence {
     if (session === undefined) return await super.outgoingEnqueue(subscription, packet);
     const { router, commit, clock } = this.#environment;
     const message = messageOf(packet, packet.clientId ?? '', clock.now());
-    const receiver = { subscriber: session, qos: 2, noLocal: false, retainAsPublished: true, identifiers: null } as const;
+    const receiver = {
+      subscriber: session,
+      qos: 2,
+      noLocal: false,
+      retainAsPublished: true,
+      identifiers: null,
+    } as const;
     session.deliver(new Publication().of(message, router.routeOf(message.topic)), receiver);
     await commit.settled();
   }
@@ -150,7 +156,10 @@ export class BrokerPersistence extends AedesPersistence {
     return Readable.from(wills.map(([id, { message }]) => this.#willPacket(id, message)));
   }
 
-  #willPacket(clientId: string, message: { topic: string; payload: Buffer; qos: 0 | 1 | 2; retain: boolean }): WillPacket {
+  #willPacket(
+    clientId: string,
+    message: { topic: string; payload: Buffer; qos: 0 | 1 | 2; retain: boolean },
+  ): WillPacket {
     const { topic, payload, qos, retain } = message;
     return { topic, payload, qos, retain, clientId, brokerId: this.#environment.hooks.brokerId };
   }

@@ -8,11 +8,17 @@ import type { Duplex } from 'node:stream';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { Output } from '../wire/output.js';
-import type { AuthPacket, ConnectPacket, DisconnectPacket, SubscribePacket, UnsubscribePacket } from '../wire/packets.js';
+import type {
+  AuthPacket,
+  ConnectPacket,
+  DisconnectPacket,
+  SubscribePacket,
+  UnsubscribePacket,
+} from '../wire/packets.js';
 import { PacketParser } from '../wire/parser.js';
 import { PacketType } from '../wire/protocol.js';
-import { type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
 import type { PublishView } from '../wire/publish-view.js';
+import { type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
 import { reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
 import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
@@ -123,7 +129,13 @@ export class Connection extends EventEmitter implements Link {
     }
     const message = messageOf(request, '', environment.clock.now());
     const publication = new Publication().of(message, environment.router.routeOf(message.topic));
-    const receiver = { subscriber: session, qos: 2, noLocal: false, retainAsPublished: true, identifiers: null } as const;
+    const receiver = {
+      subscriber: session,
+      qos: 2,
+      noLocal: false,
+      retainAsPublished: true,
+      identifiers: null,
+    } as const;
     session.deliver(publication, receiver);
     if (done) environment.commit.whenSettled(() => done());
   }
@@ -384,7 +396,7 @@ export class Connection extends EventEmitter implements Link {
       out = forwarded;
     }
     const version5 = this.version === 5;
-    const expiry = expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000));
+    const expiry = expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - this.environment.clock.now()) / 1000));
     if (
       this.maximumPacketSize !== Number.POSITIVE_INFINITY &&
       publishSize(out, version5, qos, expiry, identifiers) > this.maximumPacketSize

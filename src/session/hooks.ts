@@ -23,7 +23,9 @@ export interface Hooks {
         done: HookCallback<boolean | null>,
       ) => void)
     | null;
-  readonly authorizePublish: ((client: Connection | null, packet: AedesPacket, done: HookCallback<void>) => void) | null;
+  readonly authorizePublish:
+    | ((client: Connection | null, packet: AedesPacket, done: HookCallback<void>) => void)
+    | null;
   readonly authorizeSubscribe:
     | ((client: Connection, subscription: AedesSubscription, done: HookCallback<AedesSubscription | null>) => void)
     | null;
@@ -31,11 +33,7 @@ export interface Hooks {
   readonly published: ((packet: AedesPacket, client: Connection | null, done: HookCallback<void>) => void) | null;
 
   /** Portico's own decision on user name and password, before the hook. */
-  identify(
-    username: string | undefined,
-    password: Buffer | undefined,
-    anonymous: boolean,
-  ): boolean | Promise<boolean>;
+  identify(username: string | undefined, password: Buffer | undefined, anonymous: boolean): boolean | Promise<boolean>;
   /** Whether anybody listens. */
   wants(event: string): boolean;
   emit(event: string, ...values: unknown[]): boolean;

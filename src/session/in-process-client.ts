@@ -2,9 +2,10 @@
  * A client of the broker inside its process: the one door through which plugins, CoAP endpoints and HTTP requests
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
-import { Publication } from '../bus/publication.js';
+
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
+import { Publication } from '../bus/publication.js';
 import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
@@ -99,7 +100,12 @@ export class InProcessClient implements Party {
     const refusal = this.#refusal(topic);
     if (refusal !== SUCCESS) {
       counters.deniedPublish++;
-      journal.denied(this, 'publish', topic, refusal === NOT_AUTHORIZED ? '$SYS is the broker’s own' : 'an invalid topic');
+      journal.denied(
+        this,
+        'publish',
+        topic,
+        refusal === NOT_AUTHORIZED ? '$SYS is the broker’s own' : 'an invalid topic',
+      );
       outcome?.published(refusal);
       return;
     }
@@ -146,7 +152,13 @@ export class InProcessClient implements Party {
         outcome?.published(NOT_AUTHORIZED);
         return;
       }
-      const changed: Message = { ...message, topic: packet.topic, payload: packet.payload, qos: packet.qos, retain: packet.retain };
+      const changed: Message = {
+        ...message,
+        topic: packet.topic,
+        payload: packet.payload,
+        qos: packet.qos,
+        retain: packet.retain,
+      };
       router.publish(new Publication().of(changed, router.routeOf(changed.topic)));
       announce(this.#environment, packet);
       if (outcome) commit.whenSettled(() => outcome.published(SUCCESS));

@@ -11,9 +11,9 @@
  */
 import type { Counters } from '../bus/counters.js';
 import type { Publication } from '../bus/publication.js';
-import type { Operation, Store } from '../store/store.js';
-import { encodeFlow, type FlowRecord } from '../store/records.js';
 import { flowKey } from '../store/keys.js';
+import { encodeFlow, type FlowRecord } from '../store/records.js';
+import type { Operation, Store } from '../store/store.js';
 import type { Output } from '../wire/output.js';
 import type { PublishSource } from '../wire/publish-writer.js';
 import { nextRecord, RecordView } from './queue-record.js';
@@ -89,6 +89,8 @@ export interface OutboundHost {
   /** A queue limit took a message; `option` is its name. */
   onLimit(option: string): void;
   onStoreFailure(error: unknown): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
 }
 
 export class Outbound {
@@ -272,7 +274,7 @@ export class Outbound {
       this.#setState(sequence, Delivery.AwaitsPubrec);
     }
     this.#inFlight++;
-    if (!again && record.expiresAt > 0 && record.expiresAt <= Date.now()) {
+    if (!again && record.expiresAt > 0 && record.expiresAt <= this.#host.now()) {
       this.#host.counters.publishDropped++;
       this.#host.counters.droppedExpired++;
       this.#finish(sequence);

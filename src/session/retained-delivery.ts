@@ -45,7 +45,8 @@ export class RetainedDelivery {
     const { environment, session } = connection;
     if (session === null || connection.closed || this.#scheduled) return;
     for (let sent = 0; this.#pending.length > 0; ) {
-      if (connection.congested || session.outbound.waiting > 0 || session.outbound.inFlight >= connection.window) return;
+      if (connection.congested || session.outbound.waiting > 0 || session.outbound.inFlight >= connection.window)
+        return;
       const [pending] = this.#pending;
       if (pending.at === pending.topics.length) {
         this.#pending.shift();

@@ -64,12 +64,7 @@ export class SegmentQueue {
    * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
    * @param isDone whether a message of a segment that is read again was done before
    */
-  constructor(
-    session: number,
-    store: Store | null,
-    memoryBytes: number,
-    isDone: (sequence: number) => boolean,
-  ) {
+  constructor(session: number, store: Store | null, memoryBytes: number, isDone: (sequence: number) => boolean) {
     this.#isDone = isDone;
     this.#session = session;
     this.#store = store;

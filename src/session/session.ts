@@ -125,6 +125,10 @@ export class Session implements Subscriber, Participant, OutboundHost {
     this.#environment.journal.limit(this.connection, option, `a message for ${this.id} was dropped`);
   }
 
+  now(): number {
+    return this.#environment.clock.now();
+  }
+
   onStoreFailure(error: unknown): void {
     this.#environment.journal.storeFailed(error);
   }

@@ -1,6 +1,23 @@
 /** All sessions of this broker: opening, expiry, and recovery from the store. */
-import { familyRange, filterOf, flowKey, Family, parseQueueKey, sessionKey, sessionOf, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
-import { decodeFlow, decodeSession, decodeSubscription, type FlowRecord, type SessionRecord } from '../store/records.js';
+import {
+  Family,
+  familyRange,
+  filterOf,
+  flowKey,
+  parseQueueKey,
+  sessionKey,
+  sessionOf,
+  sessionRange,
+  subscriptionKey,
+  textOf,
+} from '../store/keys.js';
+import {
+  decodeFlow,
+  decodeSession,
+  decodeSubscription,
+  type FlowRecord,
+  type SessionRecord,
+} from '../store/records.js';
 import type { Environment } from './environment.js';
 import { NEVER, Session } from './session.js';
 

@@ -354,7 +354,7 @@ export class AedesPersistence {
 }
 
 function newTopics(): RetainedMessages {
-  return new RetainedMessages({ messages: Infinity, bytes: Infinity }, new Counters());
+  return new RetainedMessages({ messages: Infinity, bytes: Infinity }, new Counters(), Date.now);
 }
 
 function incomingKey(clientId: string, messageId: number): Buffer {

@@ -7,6 +7,7 @@
  * acknowledgement leaves only after everything that had joined before it is durable.
  */
 import type { Counters } from '../bus/counters.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
 import type { Operation, Store } from './store.js';
 
 /** Something with state to write. It is asked for its operations when the group closes, so late changes cancel. */
@@ -125,8 +126,9 @@ export class GroupCommit {
     this.#schedule();
   }
 
-  /** Resolves once everything that has joined until now is durable. */
+  /** Resolves once everything that has joined until now is durable; rejects with `PORTICO_CLOSED` after `close`. */
   settled(): Promise<void> {
+    if (this.#closed) return Promise.reject(new PorticoError(ErrorKinds.Closed, 'the store is closed'));
     if (!this.busy) return Promise.resolve();
     return new Promise((resolve) => {
       this.#open.waiters.push(resolve);
@@ -134,8 +136,9 @@ export class GroupCommit {
     });
   }
 
-  /** Calls back once everything that has joined until now is durable; at once if it is already. */
+  /** Calls back once everything that has joined until now is durable; at once if it is already, never after `close`. */
   whenSettled(callback: () => void): void {
+    if (this.#closed) return;
     if (!this.busy) {
       callback();
       return;
@@ -191,22 +194,36 @@ export class GroupCommit {
 
   #finish(group: Group): void {
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
-    for (const participant of group.participants) participant.committed();
-    const acknowledgements = group.acknowledgements;
-    for (let i = 0; i < group.acknowledgers.length; i++) {
-      const at = i * 3;
-      group.acknowledgers[i].acknowledge(acknowledgements[at], acknowledgements[at + 1], acknowledgements[at + 2]);
+    for (const participant of group.participants) this.#guard(() => participant.committed());
+    const { acknowledgers, acknowledgements } = group;
+    for (let i = 0, at = 0; i < acknowledgers.length; i++, at += 3) {
+      try {
+        acknowledgers[i].acknowledge(acknowledgements[at], acknowledgements[at + 1], acknowledgements[at + 2]);
+      } catch (error) {
+        this.onFailure?.(error);
+      }
     }
-    for (const waiter of group.waiters) waiter();
+    for (const waiter of group.waiters) this.#guard(waiter);
     this.#writing = null;
     if (this.#scheduled) setImmediate(this.#closeGroup);
+  }
+
+  /** A participant that fails must not stop the groups of the others. */
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.onFailure?.(error);
+    }
   }
 
   #syncNow(): void {
     if (!this.#unsynced) return;
     this.#unsynced = false;
-    // An empty synchronous batch flushes LevelDB's log up to here.
-    this.#store.write([], true).catch((error: unknown) => this.onFailure?.(error));
+    this.#store.write([], true).catch((error: unknown) => {
+      this.#unsynced = true;
+      this.onFailure?.(error);
+    });
   }
 
   /** Writes everything that has joined, also lazily, and stops. */
@@ -214,8 +231,10 @@ export class GroupCommit {
     if (this.#closed) return;
     if (this.#lazyTimer !== null) clearTimeout(this.#lazyTimer);
     if (this.#syncTimer !== null) clearInterval(this.#syncTimer);
-    if (this.#lazy.size > 0) this.#schedule();
-    await this.settled();
+    while (this.busy || this.#lazy.size > 0) {
+      this.#schedule();
+      await this.settled();
+    }
     this.#closed = true;
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     if (this.#options.sync !== 'never') await this.#store.write([], true);

@@ -3,6 +3,7 @@
  * that byte order is number order; a variable part always stands last, so that no key is a prefix of a neighbour's
  * range.
  */
+import { ErrorKinds, PorticoError } from '../errors.js';
 import type { KeyRange } from './store.js';
 
 export const Family = {
@@ -26,7 +27,7 @@ export const Family = {
 
 const NUMBER_BYTES = 6;
 /** Largest session or sequence number. */
-export const MAX_NUMBER: number = 2 ** 48 - 1;
+export const MAX_NUMBER: number = 2 ** 48 - 2;
 
 function withText(family: number, text: string): Buffer {
   const key = Buffer.allocUnsafe(1 + Buffer.byteLength(text));
@@ -171,11 +172,15 @@ export function aedesRange(kind: number, ...parts: string[]): KeyRange {
   return { gte, lt: familyRange(Family.Aedes).lt };
 }
 
-/** The parts that `aedesKey` was given. */
+/**
+ * The parts that `aedesKey` was given.
+ * @throws PorticoError `PORTICO_STORE_VALUE` if the key is not of that form
+ */
 export function aedesParts(key: Buffer): string[] {
   const parts: string[] = [];
   for (let at = 2; at < key.length; ) {
-    const end = at + 4 + key.readUInt32BE(at);
+    const end = at + 4 + (at + 4 <= key.length ? key.readUInt32BE(at) : 0);
+    if (end > key.length) throw new PorticoError(ErrorKinds.StoreValue, 'a stored key does not parse');
     parts.push(key.utf8Slice(at + 4, end));
     at = end;
   }

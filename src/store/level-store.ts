@@ -5,6 +5,8 @@ import type { KeyRange, Operation, Store } from './store.js';
 
 const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
 
+const NOTHING: Operation = { type: 'del', key: Buffer.from([0]) };
+
 export class LevelStore implements Store {
   readonly #directory: string;
   readonly #db: Level<Buffer, Buffer>;
@@ -26,7 +28,9 @@ export class LevelStore implements Store {
   }
 
   async write(operations: Operation[], sync: boolean): Promise<void> {
-    await this.#db.batch(operations, { sync });
+    if (operations.length === 0 && !sync) return;
+    // LevelDB skips an empty batch, synchronous or not: deleting what never exists makes it flush its log.
+    await this.#db.batch(operations.length > 0 ? operations : [NOTHING], { sync });
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {

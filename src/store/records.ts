@@ -30,7 +30,9 @@ const MESSAGE_HEAD = 1 + 1 + 8 + 8 + 2 + 2 + 4;
 export function encodeMessage(message: Message): Buffer {
   const topic = Buffer.byteLength(message.topic);
   const publisher = Buffer.byteLength(message.publisherId);
-  const value = Buffer.allocUnsafe(MESSAGE_HEAD + topic + publisher + message.properties.length + message.payload.length);
+  const value = Buffer.allocUnsafe(
+    MESSAGE_HEAD + topic + publisher + message.properties.length + message.payload.length,
+  );
   value[0] = VERSION;
   value[1] = message.qos | (message.retain ? 4 : 0);
   value.writeDoubleBE(message.expiresAt, 2);
@@ -58,7 +60,8 @@ export function decodeMessage(value: Buffer): Message {
   return {
     topic: value.utf8Slice(MESSAGE_HEAD, topicEnd),
     publisherId: value.utf8Slice(topicEnd, publisherEnd),
-    properties: propertiesEnd === publisherEnd ? NO_PROPERTIES : Buffer.from(value.subarray(publisherEnd, propertiesEnd)),
+    properties:
+      propertiesEnd === publisherEnd ? NO_PROPERTIES : Buffer.from(value.subarray(publisherEnd, propertiesEnd)),
     payload: Buffer.from(value.subarray(propertiesEnd)),
     qos: qos as 0 | 1 | 2,
     retain: (value[1] & 4) !== 0,

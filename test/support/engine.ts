@@ -1,7 +1,8 @@
 /** A broker in memory with a clock that tests turn, and clients on in-memory streams. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type Duplex, duplexPair } from 'node:stream';
-import { type IConnackPacket, type IConnectPacket, generate, type Packet, parser } from 'mqtt-packet';
+import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { Broker, type BrokerOptions } from '../../src/broker.js';
 import { StreamTransport } from '../../src/session/transport.js';
 
@@ -103,9 +104,15 @@ export class RawClient {
     }
   }
 
-  /** Cuts the connection without DISCONNECT. */
-  cut(): void {
-    this.#stream.destroy();
+  /** Stops reading. */
+  stall(): void {
+    this.#stream.removeAllListeners('data');
+    this.#stream.pause();
+  }
+
+  /** Cuts the connection; `Engine.cut` also waits until the broker has seen it. */
+  destroy(): void {
+    this.#stream.end();
   }
 
   async subscribe(filter: string, qos: 0 | 1 | 2, messageId = 1): Promise<void> {
@@ -114,7 +121,11 @@ export class RawClient {
     assert.deepEqual(granted, [qos]);
   }
 
-  publish(topic: string, payload: string | Buffer, options: { qos?: 0 | 1 | 2; retain?: boolean; messageId?: number } = {}): void {
+  publish(
+    topic: string,
+    payload: string | Buffer,
+    options: { qos?: 0 | 1 | 2; retain?: boolean; messageId?: number } = {},
+  ): void {
     const { qos = 0, retain = false, messageId } = options;
     this.send({ cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId ? { messageId } : {}) });
   }
@@ -137,6 +148,10 @@ export class Engine {
   /** A connection that has said nothing yet. */
   open(version = 4): RawClient {
     const [near, far] = duplexPair();
+    // A pair knows no reset: destroying one end, as the broker does to cut a client off, has to be passed on.
+    far.once('close', () => {
+      if (!far.writableFinished) near.destroy();
+    });
     this.broker.accept(new StreamTransport(far));
     return new RawClient(near, version);
   }
@@ -156,6 +171,13 @@ export class Engine {
     });
     const connack = await client.expect('connack');
     return Object.assign(client, { connack });
+  }
+
+  /** Cuts a client's connection without DISCONNECT; resolves when the broker has seen it. */
+  async cut(client: RawClient): Promise<void> {
+    const seen = once(this.broker, 'clientDisconnect');
+    client.destroy();
+    await seen;
   }
 
   /** Lets time pass and the broker look at it. */

@@ -145,7 +145,8 @@ function reasonOf(error: AuthenticateError): number {
 
 /** Seconds that the session is kept: before MQTT 5.0, Clean Session 0 means as long as the broker allows. */
 function expiryOf(packet: ConnectPacket, options: SessionOptions): number {
-  const asked = packet.protocolVersion === 5 ? (packet.properties?.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER;
+  const asked =
+    packet.protocolVersion === 5 ? (packet.properties?.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER;
   return Math.min(asked, options.sessionExpiryMax);
 }
 
@@ -158,7 +159,13 @@ function keepaliveOf(packet: ConnectPacket, options: SessionOptions): number {
 
 function willOf(will: WillPacket, clientId: string, sessionExpiry: number, environment: Environment): WillRecord {
   const { willDelayInterval: delay = 0, ...forwarded } = will.properties ?? {};
-  const request = { topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, properties: forwarded };
+  const request = {
+    topic: will.topic,
+    payload: will.payload,
+    qos: will.qos,
+    retain: will.retain,
+    properties: forwarded,
+  };
   const message: Message = messageOf(request, clientId, environment.clock.now());
   return { delay, sessionExpiry, message };
 }
@@ -173,4 +180,3 @@ function connackProperties(connection: Connection, packet: ConnectPacket, expiry
   if (expiry !== (packet.properties?.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = expiry;
   return properties;
 }
-

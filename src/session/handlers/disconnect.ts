@@ -18,6 +18,7 @@ export function handleDisconnect(connection: Connection, packet: DisconnectPacke
     }
     session.expiryInterval = Math.min(interval, environment.options.sessionExpiryMax);
   }
-  const reason = packet.reasonCode === 0 ? 'the client said DISCONNECT' : `the client left: ${reasonText(packet.reasonCode)}`;
+  const reason =
+    packet.reasonCode === 0 ? 'the client said DISCONNECT' : `the client left: ${reasonText(packet.reasonCode)}`;
   connection.leave(packet.reasonCode === DISCONNECT_WITH_WILL || packet.reasonCode >= 0x80, reason);
 }

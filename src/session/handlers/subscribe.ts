@@ -24,7 +24,8 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
   const before = environment.commit.revision;
   const codes: number[] = [];
   const granted: { subscription: Subscription; isNew: boolean }[] = [];
-  const allowed = environment.hooks.authorizeSubscribe === null ? null : await askHook(connection, packet.subscriptions);
+  const allowed =
+    environment.hooks.authorizeSubscribe === null ? null : await askHook(connection, packet.subscriptions);
   if (connection.closed) return;
   for (const [index, requested] of packet.subscriptions.entries()) {
     const asked = allowed === null ? requested : allowed[index];

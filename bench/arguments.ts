@@ -1,0 +1,97 @@
+/** The command line of the benchmark. */
+import { parseArgs } from 'node:util';
+import { type Peer, type PeerName, peers } from './brokers.js';
+import { BenchError } from './processes.js';
+import { type Scenario, scenarios, type Timing } from './scenarios.js';
+
+export interface BenchArguments {
+  readonly scenarios: readonly Scenario[];
+  readonly peers: readonly Peer[];
+  /** Peers that were asked for by name, and so have to be installed. */
+  readonly required: ReadonlySet<PeerName>;
+  readonly rounds: number;
+  readonly timing: Timing;
+  /** Where to write the results as JSON. */
+  readonly json?: string;
+  /** Exit code 1 unless every floor was measured and holds. */
+  readonly check: boolean;
+}
+
+export const usage = `npm run bench -- [options] [SCENARIO...]
+  --scenario NAME   only this scenario (repeatable; plain arguments are scenarios too)
+  --peers A,B       of ${peers.map(({ name }) => name).join(', ')} (default: those that are installed)
+  --rounds N        runs of each scenario and peer, 1 to 25; the median counts (default 3)
+  --seconds S       measured seconds of a run, up to 120 (default 2.5)
+  --warmup S        seconds of load before that (default 1)
+  --messages N      end a run after N messages or requests; no warm-up
+  --quick           --rounds 1 --seconds 1 --warmup 0.5
+  --json FILE       write the results there too
+  --check           exit code 1 unless every floor was measured and holds
+  --help
+scenarios:
+${scenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}`;
+
+function number(name: string, text: string, low: number, high: number): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= low && value <= high)) {
+    throw new BenchError(`--${name} takes ${low} to ${high}, not ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+function named<T extends { readonly name: string }>(kind: string, all: readonly T[], names: readonly string[]): T[] {
+  const unknown = names.find((name) => !all.some((one) => one.name === name));
+  if (unknown !== undefined) {
+    throw new BenchError(`no ${kind} ${JSON.stringify(unknown)}; there are: ${all.map(({ name }) => name).join(', ')}`);
+  }
+  return names.length === 0 ? [...all] : all.filter(({ name }) => names.includes(name));
+}
+
+/**
+ * Reads the command line.
+ * @param argv arguments after the program's name
+ * @returns the arguments, or undefined if help was asked for
+ * @throws BenchError for anything that it does not understand
+ */
+export function parseArguments(argv: readonly string[]): BenchArguments | undefined {
+  const { values, positionals } = parse(argv);
+  if (values.help) return undefined;
+  const names = (values.peers ?? '').split(',').filter((name) => name !== '');
+  const rounds = number('rounds', values.rounds ?? (values.quick ? '1' : '3'), 1, 25);
+  if (!Number.isInteger(rounds)) throw new BenchError('--rounds takes a whole number');
+  const seconds = number('seconds', values.seconds ?? (values.quick ? '1' : '2.5'), 0.1, 120);
+  const warmupSeconds = number('warmup', values.warmup ?? (values.quick ? '0.5' : '1'), 0, 60);
+  const messages = values.messages === undefined ? undefined : number('messages', values.messages, 1, 1e9);
+  return {
+    scenarios: named('scenario', scenarios, [...(values.scenario ?? []), ...positionals]),
+    peers: named('peer', peers, names),
+    required: new Set(names as PeerName[]),
+    rounds,
+    timing: messages === undefined ? { warmupSeconds, seconds } : { warmupSeconds: 0, seconds, messages },
+    ...(values.json === undefined ? {} : { json: values.json }),
+    check: values.check ?? false,
+  };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        scenario: { type: 'string', multiple: true },
+        peers: { type: 'string' },
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        warmup: { type: 'string' },
+        messages: { type: 'string' },
+        quick: { type: 'boolean' },
+        json: { type: 'string' },
+        check: { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw new BenchError((error as Error).message);
+  }
+}

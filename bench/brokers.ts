@@ -1,0 +1,183 @@
+/**
+ * The programs that are measured, and how each one is started: on loopback, on a free port, alone on its core, with
+ * its state in a folder of its own.
+ */
+import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { BenchError, Child, environment } from './processes.js';
+
+export type PeerName = 'portico' | 'mosquitto' | 'libcoap';
+export type Protocol = 'mqtt' | 'coap';
+
+/** What a broker needs to start. */
+export interface BrokerSetup {
+  /** Core to run on. */
+  readonly core: number;
+  /** Empty folder for configuration and state. */
+  readonly folder: string;
+  /** Free ports of 127.0.0.1. */
+  readonly ports: Readonly<Record<Protocol, number>>;
+  /** Sessions and messages are kept on disk. */
+  readonly persistent: boolean;
+}
+
+/** A program to measure. */
+export interface Peer {
+  readonly name: PeerName;
+  readonly protocols: readonly Protocol[];
+  /** How to get it where it is missing. */
+  readonly install: string;
+  /** Its version, or undefined where it is not installed. */
+  version(root: string): string | undefined;
+  /** Writes the configuration; returns the command line. */
+  command(setup: BrokerSetup): readonly [string, ...string[]];
+}
+
+const READY_MS = 10_000;
+const READY_POLL_MS = 10;
+
+function writeConfiguration(folder: string, name: string, lines: readonly string[]): string {
+  const file = join(folder, name);
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+function versionFrom(command: string, args: readonly string[], pattern: RegExp): string | undefined {
+  const { stdout, stderr, error } = spawnSync(command, args, { env: environment, encoding: 'utf8', timeout: 5000 });
+  return error ? undefined : pattern.exec(stdout + stderr)?.[1];
+}
+
+/** The program built beside this file. */
+const porticoMain = fileURLToPath(new URL('../src/main.js', import.meta.url));
+
+const portico: Peer = {
+  name: 'portico',
+  protocols: ['mqtt', 'coap'],
+  install: 'npm run build',
+  version(root) {
+    if (!existsSync(porticoMain)) return undefined;
+    return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+  },
+  command({ folder, ports }) {
+    const config = writeConfiguration(folder, 'portico.yaml', [
+      'listeners:',
+      `  - { type: mqtt, host: 127.0.0.1, port: ${ports.mqtt} }`,
+      `  - { type: coap, host: 127.0.0.1, port: ${ports.coap} }`,
+      `data_dir: ${JSON.stringify(join(folder, 'data'))}`,
+      'store: { sync: always }', // in every scenario: what is durable is on disk before it is acknowledged
+      'log: { level: warn }',
+    ]);
+    return [process.execPath, porticoMain, '-c', config];
+  },
+};
+
+const mosquitto: Peer = {
+  name: 'mosquitto',
+  protocols: ['mqtt'],
+  install: 'sudo apt install mosquitto',
+  version: () => versionFrom('mosquitto', ['-h'], /mosquitto version (\S+)/),
+  command({ folder, ports, persistent }) {
+    const state = join(folder, 'data');
+    mkdirSync(state);
+    const config = writeConfiguration(folder, 'mosquitto.conf', [
+      `listener ${ports.mqtt} 127.0.0.1`,
+      'allow_anonymous true',
+      'log_type error',
+      ...(process.getuid?.() === 0 ? ['user root'] : []), // otherwise it gives up root and cannot write its state
+      ...(persistent ? ['persistence true', `persistence_location ${state}/`] : ['persistence false']),
+    ]);
+    return ['mosquitto', '-c', config];
+  },
+};
+
+const libcoap: Peer = {
+  name: 'libcoap',
+  protocols: ['coap'],
+  install: 'sudo apt install libcoap3-bin',
+  version: () => versionFrom('coap-server-notls', ['-?'], /coap-server-notls v(\S+)/),
+  command: ({ ports }) => ['coap-server-notls', '-A', '127.0.0.1', '-p', String(ports.coap), '-d', '10'],
+};
+
+export const peers: readonly Peer[] = [portico, mosquitto, libcoap];
+
+/** The peer that floors of a protocol are measured against. */
+export const baselines: Readonly<Record<Protocol, PeerName>> = { mqtt: 'mosquitto', coap: 'libcoap' };
+
+async function freeTcpPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
+}
+
+/** Two ports of 127.0.0.1 that nobody listens on at this moment. */
+export async function freePorts(): Promise<Record<Protocol, number>> {
+  const [mqtt, coap] = await Promise.all([freeTcpPort(), freeUdpPort()]);
+  return { mqtt, coap };
+}
+
+async function acceptsTcp(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** CoAP ping: an Empty Confirmable message that every endpoint answers with Reset (RFC 7252 4.3). */
+async function answersPing(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  try {
+    socket.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.send(Buffer.from([0x40, 0x00, 0x50, 0x52]));
+    await once(socket, 'message', { signal: AbortSignal.timeout(200) });
+    return true;
+  } catch {
+    return false; // refused (ICMP), or nobody there yet
+  } finally {
+    socket.close();
+  }
+}
+
+/**
+ * Starts a peer and waits until `protocol` is served.
+ * @throws BenchError if it ends or stays silent for ten seconds, with the end of its output
+ */
+export async function startBroker(peer: Peer, setup: BrokerSetup, protocol: Protocol): Promise<Child> {
+  const [command, ...args] = peer.command(setup);
+  const child = await Child.start(setup.core, command, args);
+  const deadline = performance.now() + READY_MS;
+  const isReady = protocol === 'mqtt' ? acceptsTcp : answersPing;
+  while (!(await isReady(setup.ports[protocol]))) {
+    const late = performance.now() > deadline;
+    if (late) await child.stop();
+    if (late || !child.running) {
+      const what = late ? 'does not listen' : 'ended at its start';
+      throw new BenchError(`${peer.name} ${what}: ${child.output || 'it wrote nothing'}`);
+    }
+    await sleep(READY_POLL_MS);
+  }
+  return child;
+}

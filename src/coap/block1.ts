@@ -1,0 +1,156 @@
+/** Request bodies that arrive block by block (RFC 7959 2.3, 2.5, 2.9). */
+import { blockSize, block1Key, sizeExponent } from './block.js';
+import { Code } from './codes.js';
+import type { CoapCounters } from './counters.js';
+import type { CoapLimits } from './limits.js';
+import type { Request } from './request.js';
+import { type Clock, Timer, type TimerWheel } from './timers.js';
+
+/** A body under assembly. Invariant: bytes `[0, length)` of `buffer` have arrived, in order. */
+interface PartialBody {
+  buffer: Buffer;
+  length: number;
+  /** Where the last block began: a repetition of it is confirmed again. */
+  lastStart: number;
+  /** Milliseconds of the clock. */
+  expiry: number;
+}
+
+const FIRST_BUFFER = 2_048;
+
+/** What becomes of a block: 0 if it completes the body, else the response code to answer at once. */
+export class Block1Bodies extends Timer {
+  /** In the order of their last block: the first is the oldest. */
+  readonly #bodies = new Map<string, PartialBody>();
+  readonly #limits: CoapLimits;
+  readonly #lifetime: number;
+  readonly #counters: CoapCounters;
+  readonly #wheel: TimerWheel;
+  readonly #clock: Clock;
+  #bytes = 0;
+
+  /** `lifetime` in milliseconds: how long a body waits for its next block. */
+  constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
+    super();
+    this.#limits = limits;
+    this.#lifetime = lifetime;
+    this.#counters = counters;
+    this.#wheel = wheel;
+    this.#clock = clock;
+  }
+
+  /** Bodies under assembly, and the bytes held for them. */
+  get size(): number {
+    return this.#bodies.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes the block of a request with Block1. On 0 the request's payload is the whole body. */
+  accept(request: Request): number {
+    const value = request.block1;
+    const start = (value >>> 4) * blockSize(value);
+    const more = (value & 8) !== 0;
+    const payload = request.payload;
+    if (more ? payload.length !== blockSize(value) : payload.length > blockSize(value)) return Code.BadRequest;
+    if (start + payload.length > this.#limits.bodyBytes || (request.size1 ?? 0) > this.#limits.bodyBytes) {
+      this.#drop(block1Key(request));
+      this.#counters.block1TooLarge++;
+      return Code.RequestEntityTooLarge;
+    }
+    if (start === 0 && !more) {
+      this.#drop(block1Key(request));
+      return 0;
+    }
+    const key = block1Key(request);
+    const body = start === 0 ? this.#begin(key) : this.#continue(key);
+    if (body === undefined || (start !== body.length && start !== body.lastStart)) {
+      // A block is missing (RFC 7959 2.9.2). What has arrived stays: the next block may still be the right one.
+      this.#counters.block1Incomplete++;
+      return Code.RequestEntityIncomplete;
+    }
+    if (start === body.length) this.#append(body, payload);
+    else if (start + payload.length !== body.length) {
+      this.#drop(key);
+      this.#counters.block1Incomplete++;
+      return Code.RequestEntityIncomplete;
+    }
+    body.lastStart = start;
+    if (more) {
+      this.#evict(key);
+      return Code.Continue;
+    }
+    request.payload = body.buffer.subarray(0, body.length);
+    this.#drop(key);
+    this.#counters.block1Completed++;
+    return 0;
+  }
+
+  /** The Block1 value that answers a request's: same block, the size that this endpoint prefers for the next ones. */
+  echo(value: number, more: boolean): number {
+    const exponent = Math.min(value & 7, sizeExponent(this.#limits.blockSize));
+    return ((value >>> 4) << 4) | (more ? 8 : 0) | exponent;
+  }
+
+  expire(): void {
+    const now = this.#clock.now();
+    for (const [key, body] of this.#bodies) {
+      if (body.expiry > now) {
+        this.#wheel.arm(this, body.expiry - now);
+        return;
+      }
+      this.#drop(key);
+      this.#counters.block1Expired++;
+    }
+  }
+
+  #begin(key: string): PartialBody {
+    this.#drop(key);
+    const expiry = this.#clock.now() + this.#lifetime;
+    const body: PartialBody = { buffer: Buffer.allocUnsafeSlow(FIRST_BUFFER), length: 0, lastStart: 0, expiry };
+    this.#bodies.set(key, body);
+    this.#bytes += FIRST_BUFFER;
+    if (this.before === null) this.#wheel.arm(this, this.#lifetime);
+    return body;
+  }
+
+  #continue(key: string): PartialBody | undefined {
+    const body = this.#bodies.get(key);
+    if (body === undefined) return undefined;
+    this.#bodies.delete(key);
+    this.#bodies.set(key, body);
+    body.expiry = this.#clock.now() + this.#lifetime;
+    return body;
+  }
+
+  #append(body: PartialBody, payload: Buffer): void {
+    const length = body.length + payload.length;
+    if (length > body.buffer.length) {
+      const next = Buffer.allocUnsafeSlow(Math.max(length, 2 * body.buffer.length));
+      body.buffer.copy(next, 0, 0, body.length);
+      this.#bytes += next.length - body.buffer.length;
+      body.buffer = next;
+    }
+    payload.copy(body.buffer, body.length);
+    body.length = length;
+  }
+
+  #drop(key: string): void {
+    const body = this.#bodies.get(key);
+    if (body === undefined) return;
+    this.#bodies.delete(key);
+    this.#bytes -= body.buffer.length;
+  }
+
+  /** Gives up the oldest bodies until both bounds hold; never the one just touched, unless it is alone. */
+  #evict(touched: string): void {
+    for (const key of this.#bodies.keys()) {
+      if (this.#bodies.size <= this.#limits.block1Bodies && this.#bytes <= this.#limits.block1Bytes) return;
+      if (key === touched && this.#bodies.size > 1) continue;
+      this.#drop(key);
+      this.#counters.block1Evictions++;
+    }
+  }
+}

@@ -1,0 +1,128 @@
+/** Response bodies that leave block by block (RFC 7959 2.4, 2.6, 2.7). */
+import { blockSize, bodyTag, LAST_BLOCK } from './block.js';
+import type { CoapCounters } from './counters.js';
+import type { CoapLimits } from './limits.js';
+import type { CoapResponse, Frame } from './response.js';
+import { isSuccess } from './response.js';
+import { type Clock, Timer, type TimerWheel } from './timers.js';
+
+/** A body kept for its next blocks. */
+export interface KeptBody {
+  readonly response: CoapResponse;
+  /** Given by the endpoint if the response has none. */
+  readonly etag: Buffer | null;
+  /** Milliseconds of the clock. */
+  expiry: number;
+}
+
+/**
+ * Bodies whose first block was sent, by the key of their operation. A client that fetches the rest gets blocks of one
+ * body, however often the resource changes meanwhile. Payloads are shared, not copied, and counted once.
+ */
+export class Block2Bodies extends Timer {
+  /** In the order of their last use: the first is the oldest. */
+  readonly #bodies = new Map<string, KeptBody>();
+  readonly #uses = new Map<Buffer, number>();
+  readonly #limits: CoapLimits;
+  readonly #lifetime: number;
+  readonly #counters: CoapCounters;
+  readonly #wheel: TimerWheel;
+  readonly #clock: Clock;
+  #bytes = 0;
+
+  /** `lifetime` in milliseconds: how long a body waits for the request of its next block. */
+  constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
+    super();
+    this.#limits = limits;
+    this.#lifetime = lifetime;
+    this.#counters = counters;
+    this.#wheel = wheel;
+    this.#clock = clock;
+  }
+
+  /** Bodies kept, and the bytes of their payloads. */
+  get size(): number {
+    return this.#bodies.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  find(key: string): KeptBody | undefined {
+    const body = this.#bodies.get(key);
+    if (body === undefined) return undefined;
+    this.#bodies.delete(key);
+    this.#bodies.set(key, body);
+    body.expiry = this.#clock.now() + this.#lifetime;
+    return body;
+  }
+
+  keep(key: string, response: CoapResponse, etag: Buffer | null): void {
+    this.#drop(key);
+    const payload = response.payload as Buffer;
+    const uses = this.#uses.get(payload) ?? 0;
+    if (uses === 0) this.#bytes += payload.length;
+    this.#uses.set(payload, uses + 1);
+    this.#bodies.set(key, { response, etag, expiry: this.#clock.now() + this.#lifetime });
+    for (const oldest of this.#bodies.keys()) {
+      if (this.#bodies.size <= this.#limits.block2Bodies && this.#bytes <= this.#limits.block2Bytes) break;
+      this.#drop(oldest);
+      this.#counters.block2Evictions++;
+    }
+    if (this.before === null && this.#bodies.size > 0) this.#wheel.arm(this, this.#lifetime);
+  }
+
+  expire(): void {
+    const now = this.#clock.now();
+    for (const [key, body] of this.#bodies) {
+      if (body.expiry > now) {
+        this.#wheel.arm(this, body.expiry - now);
+        return;
+      }
+      this.#drop(key);
+      this.#counters.block2Expired++;
+    }
+  }
+
+  #drop(key: string): void {
+    const body = this.#bodies.get(key);
+    if (body === undefined) return;
+    this.#bodies.delete(key);
+    const payload = body.response.payload as Buffer;
+    const uses = (this.#uses.get(payload) as number) - 1;
+    if (uses > 0) this.#uses.set(payload, uses);
+    else {
+      this.#uses.delete(payload);
+      this.#bytes -= payload.length;
+    }
+  }
+}
+
+/**
+ * Chooses the part of the payload that a frame carries. `asked` is the Block2 value of the request, -1 for none;
+ * `exponent` the largest SZX to use. False if the block asked for lies beyond the body.
+ */
+export function chooseBlock(frame: Frame, asked: number, exponent: number): boolean {
+  const response = frame.response;
+  const length = response.payload?.length ?? 0;
+  frame.block2 = -1;
+  frame.payloadStart = 0;
+  frame.payloadEnd = length;
+  const whole = length <= blockSize(exponent);
+  // An error is answered as it is, whichever block was asked for; so is a response without a body.
+  if (whole && (asked < 0 || length === 0 || !isSuccess(response))) {
+    return length > 0 || asked < 16 || !isSuccess(response);
+  }
+  const used = asked < 0 ? exponent : Math.min(asked & 7, exponent);
+  const size = blockSize(used);
+  const start = asked < 0 || !isSuccess(response) ? 0 : (asked >>> 4) * blockSize(asked);
+  const number = start / size;
+  if (start >= length || number > LAST_BLOCK) return false;
+  const end = Math.min(start + size, length);
+  frame.payloadStart = start;
+  frame.payloadEnd = end;
+  frame.block2 = (number << 4) | (end < length ? 8 : 0) | used;
+  if (end < length || number > 0) frame.etag ??= response.etag === undefined ? bodyTag(response.payload!) : null;
+  return true;
+}

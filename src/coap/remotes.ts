@@ -1,0 +1,133 @@
+/** The remote endpoints that this endpoint has state for, in a bounded table. */
+import { randomInt } from 'node:crypto';
+import type { CoapCounters } from './counters.js';
+import type { NotificationWindow, Observer } from './observe.js';
+import type { Outgoing } from './transmission.js';
+import type { DatagramAddress } from './transport.js';
+
+/** A remote endpoint as requests show it. */
+export interface CoapRemote extends DatagramAddress {
+  /** Identifies the remote endpoint; for plain UDP address and port. */
+  readonly key: string;
+}
+
+/** One remote endpoint and everything that is counted or in flight for it. */
+export class Remote implements CoapRemote {
+  address: string;
+  port: number;
+  family: 'IPv4' | 'IPv6';
+  session?: object;
+  readonly key: string;
+  /** Never used again for another remote: it keys the deduplication. Starts at 1. */
+  readonly id: number;
+  /** RFC 7252 4.4: message ids are per remote and start at random. */
+  #messageId = randomInt(0x10000);
+  /** The one unacknowledged Confirmable message (NSTART, RFC 7252 4.7), and those that wait behind it. */
+  inFlight: Outgoing | null = null;
+  waiting: Outgoing[] = [];
+  /** Separate responses among `inFlight` and `waiting`. */
+  separateResponses = 0;
+  pendingExchanges = 0;
+  observers: Observer[] = [];
+  notifications: NotificationWindow | null = null;
+  /** Used since the table's hand last passed. */
+  recent = true;
+
+  constructor(source: DatagramAddress, key: string, id: number) {
+    this.address = source.address;
+    this.port = source.port;
+    this.family = source.family;
+    if (source.session !== undefined) this.session = source.session;
+    this.key = key;
+    this.id = id;
+  }
+
+  nextMessageId(): number {
+    this.#messageId = (this.#messageId + 1) & 0xffff;
+    return this.#messageId;
+  }
+
+  /** A remote with anything of this cannot be forgotten. */
+  get busy(): boolean {
+    return this.inFlight !== null || this.pendingExchanges > 0 || this.observers.length > 0;
+  }
+}
+
+/** How many remotes the hand looks at before it gives up on finding an idle one. */
+const STEPS = 256;
+
+/** Remotes by key. When full, the second-chance rule takes an idle one that was not used lately. */
+export class RemoteTable {
+  readonly #byKey = new Map<string, Remote>();
+  readonly #ring: Remote[] = [];
+  readonly #capacity: number;
+  readonly #counters: CoapCounters;
+  #hand = 0;
+  #id = 0;
+
+  constructor(capacity: number, counters: CoapCounters) {
+    this.#capacity = Math.max(1, capacity);
+    this.#counters = counters;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** Every remote, in no order. */
+  all(): readonly Remote[] {
+    return this.#ring;
+  }
+
+  /** The remote if it is known. */
+  peek(source: DatagramAddress): Remote | undefined {
+    return this.#byKey.get(keyOf(source));
+  }
+
+  /** The remote, remembered from now on; undefined if the table is full of busy ones. */
+  obtain(source: DatagramAddress): Remote | undefined {
+    const key = keyOf(source);
+    const known = this.#byKey.get(key);
+    if (known === undefined) return this.#add(source, key);
+    known.recent = true;
+    if (source.key !== undefined) {
+      // A security association may move to another address.
+      known.address = source.address;
+      known.port = source.port;
+      known.family = source.family;
+    }
+    return known;
+  }
+
+  #add(source: DatagramAddress, key: string): Remote | undefined {
+    const slot = this.#ring.length < this.#capacity ? this.#ring.length : this.#free();
+    if (slot < 0) return undefined;
+    this.#id = (this.#id + 1) | 0 || 1;
+    const remote = new Remote(source, key, this.#id);
+    this.#ring[slot] = remote;
+    this.#byKey.set(key, remote);
+    return remote;
+  }
+
+  #free(): number {
+    for (let step = Math.min(STEPS, 2 * this.#capacity); step > 0; step--) {
+      const slot = this.#hand;
+      this.#hand = slot + 1 === this.#capacity ? 0 : slot + 1;
+      const remote = this.#ring[slot];
+      if (remote.busy) continue;
+      // Under a flood of new remotes nothing is found within the steps unless the last one is taken as it is.
+      if (remote.recent && step > 1) {
+        remote.recent = false;
+        continue;
+      }
+      this.#byKey.delete(remote.key);
+      this.#counters.remoteEvictions++;
+      return slot;
+    }
+    return -1;
+  }
+}
+
+function keyOf(source: DatagramAddress): string {
+  return source.key ?? `${source.address}:${source.port}`;
+}

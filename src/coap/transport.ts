@@ -1,0 +1,130 @@
+/** Where datagrams come from and go to: a small interface, so that DTLS can slip below, and its UDP implementation. */
+import { createSocket, type Socket } from 'node:dgram';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import { copyBytes } from './message.js';
+
+/** Whom a datagram comes from or goes to. */
+export interface DatagramAddress {
+  /** IP address in text form, with the zone of a link-local one. */
+  readonly address: string;
+  /** UDP port, 1 to 65535; 0 never leaves the endpoint. */
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+  /**
+   * What identifies the remote endpoint if address and port do not: a security association (RFC 7252 9.1). The endpoint
+   * follows such a remote to a new address.
+   */
+  readonly key?: string;
+  /** What the transport knows about the remote, such as its identity; opaque to the protocol. */
+  readonly session?: object;
+}
+
+/** Sends and receives datagrams; one per bound local address, since a datagram's destination cannot be told otherwise. */
+export interface DatagramTransport {
+  /** Set by the endpoint. The transport hands `bytes` over: it does not write to them again. */
+  onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  /**
+   * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
+   * are the caller's again when this returns.
+   */
+  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void;
+  close(): Promise<void>;
+}
+
+/** Where a UDP transport binds. */
+export interface UdpOptions {
+  /** A local IP address; `::` takes IPv6 only, so that both families can be bound side by side. */
+  readonly address: string;
+  /** 0 to 65535; 0 chooses one. */
+  readonly port: number;
+  /** Size asked for the kernel's receive buffer, in bytes; the kernel may grant less. Default 4 MiB. */
+  readonly receiveBuffer?: number;
+}
+
+const SLAB = 64 * 1024;
+
+/** CoAP over UDP (RFC 7252 3). */
+export class UdpTransport implements DatagramTransport {
+  onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  /** Datagrams that could not be sent, and errors that the socket reported. */
+  sendFailures = 0;
+  socketErrors = 0;
+  readonly address: string;
+  readonly port: number;
+  readonly #socket: Socket;
+  #closing: Promise<void> | undefined;
+  // The kernel may take a datagram later, so a slab is never written twice; it lives as long as a send refers to it.
+  #slab = Buffer.allocUnsafeSlow(SLAB);
+  #used = 0;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    const bound = socket.address();
+    this.address = bound.address;
+    this.port = bound.port;
+    // `send` without a callback reports here, as do ICMP errors: one remote's failure is nobody else's.
+    socket.on('error', () => {
+      this.socketErrors++;
+    });
+    socket.on('message', (bytes, source) => {
+      this.onDatagram?.(bytes, source);
+    });
+  }
+
+  /** Binds a socket. Rejects with `PORTICO_LISTEN`. */
+  static async bind(options: UdpOptions): Promise<UdpTransport> {
+    const ipv6 = options.address.includes(':');
+    const socket = createSocket({
+      type: ipv6 ? 'udp6' : 'udp4',
+      ipv6Only: ipv6,
+      // Remotes are addresses already; the default would defer every datagram by a turn.
+      lookup: (hostname, _options, callback) => callback(null, hostname, ipv6 ? 6 : 4),
+    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('error', reject);
+        socket.bind({ address: options.address, port: options.port, exclusive: true }, () => {
+          socket.off('error', reject);
+          resolve();
+        });
+      });
+    } catch (cause) {
+      socket.close();
+      throw new PorticoError(ErrorKinds.Listen, `cannot bind UDP ${options.address} port ${options.port}: ${cause}`, {
+        cause,
+      });
+    }
+    try {
+      socket.setRecvBufferSize(options.receiveBuffer ?? 4 * 1024 * 1024);
+    } catch {
+      // The kernel's own size then; fewer datagrams survive a burst.
+    }
+    return new UdpTransport(socket);
+  }
+
+  /** The size of the kernel's receive buffer in bytes. */
+  get receiveBuffer(): number {
+    return this.#socket.getRecvBufferSize();
+  }
+
+  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
+    if (this.#used + length > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB, length));
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used = at + length;
+    copyBytes(bytes, offset, this.#slab, at, length);
+    try {
+      this.#socket.send(this.#slab, at, length, remote.port, remote.address);
+    } catch {
+      this.sendFailures++;
+    }
+  }
+
+  close(): Promise<void> {
+    this.onDatagram = undefined;
+    this.#closing ??= new Promise((resolve) => this.#socket.close(() => resolve()));
+    return this.#closing;
+  }
+}

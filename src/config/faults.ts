@@ -1,0 +1,69 @@
+/** What is wrong with a configuration, in sentences that name the right word. */
+import { closest, distance } from 'fastest-levenshtein';
+import { z } from 'zod';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import { bare, child, choicesOf, listenerSchemas, options, type Path, schemaAt, typeOf } from './options.js';
+import type { Fault } from './source.js';
+
+/** One error with a line for each fault, in the order of the file; other origins come last. */
+export function refusal(faults: readonly Fault[]): PorticoError {
+  const last = Number.MAX_SAFE_INTEGER;
+  const sorted = faults.toSorted((a, b) => (a.line || last) - (b.line || last));
+  return new PorticoError(
+    ErrorKinds.Configuration,
+    sorted.map(({ where, sentence }) => `${where}: ${sentence}`).join('\n'),
+  );
+}
+
+/** The nearest of some words, if it is near enough to be meant. */
+export function near(word: string, words: readonly string[]): string | undefined {
+  if (words.length === 0) return undefined;
+  const nearest = closest(word, words);
+  return distance(word, nearest) <= Math.max(2, Math.floor(word.length * 0.4)) ? nearest : undefined;
+}
+
+/** The value at a path of the values as written. */
+function valueAt(path: Path, raw: unknown): unknown {
+  return path.reduce(child, raw);
+}
+
+/** A value of the wrong type, or out of its range. */
+export function wrongValue(path: Path, raw: unknown): string {
+  const value = valueAt(path, raw);
+  const is = value === undefined ? 'is missing' : value === null ? 'has no value' : `is ${JSON.stringify(value)}`;
+  const schema = schemaAt(path, raw);
+  const isListenerType = path[0] === 'listeners' && path[2] === 'type';
+  const choices = isListenerType ? [...listenerSchemas.keys()] : schema === undefined ? [] : choicesOf(schema);
+  const right =
+    schema !== undefined && !isListenerType
+      ? typeOf(schema)
+      : choices.length > 0
+        ? `one of ${choices.join(', ')}`
+        : SHAPE;
+  const words = choices.filter((choice) => typeof choice === 'string');
+  const meant = typeof value === 'string' ? near(value, words) : undefined;
+  return `${path.join('.')} ${is}; it must be ${right}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`;
+}
+
+/** What an entry of the list of listeners is. */
+const SHAPE = 'a listener with type, host and port';
+
+/** A key that the schema does not have at this path. */
+export function unknownOption(path: Path, key: string, raw: unknown): string {
+  const prefix = path.map((part) => `${part}.`).join('');
+  const schema = schemaAt(path, raw);
+  const section = schema === undefined ? undefined : bare(schema);
+  const siblings = section instanceof z.ZodObject ? Object.keys(section.shape) : [];
+  return `${prefix}${key} is not an option; did you mean ${rightWord(prefix, key, siblings)}?`;
+}
+
+/** The nearest word in the same section, unless another section has the very word. */
+function rightWord(prefix: string, key: string, siblings: readonly string[]): string {
+  const exact = options.find(({ path }) => path.at(-1) === key || path.join('_') === key);
+  const sibling = near(key, siblings);
+  if (sibling !== undefined && (exact === undefined || distance(key, sibling) <= 1)) return prefix + sibling;
+  if (exact !== undefined) return exact.name;
+  const names = new Map(options.map(({ path, name }) => [path.at(-1) ?? name, name]));
+  const elsewhere = near(key, [...names.keys()]);
+  return (elsewhere === undefined ? undefined : names.get(elsewhere)) ?? prefix + closest(key, siblings);
+}

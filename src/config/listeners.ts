@@ -1,0 +1,126 @@
+/** Where the broker listens, who may connect there, and which configurations are too open to start with. */
+import { BlockList, isIP } from 'node:net';
+import type { LoadedConfig } from './load.js';
+import type { ExposureConfig, ListenerConfig } from './schema.js';
+import { sourceOf } from './source.js';
+
+/** One address to bind. */
+export interface BindAddress {
+  readonly host: string;
+  /** A machine without this address is no fault: the ::1 of `loopback`. */
+  readonly optional: boolean;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** `localhost` is bound as `loopback`, so that no resolver decides who may connect (RFC 6761 6.3). */
+const LOOPBACK_NAMES: readonly string[] = ['loopback', 'localhost'];
+
+function hostsOf(listener: ListenerConfig): readonly string[] {
+  return typeof listener.host === 'string' ? [listener.host] : listener.host;
+}
+
+/** The addresses that a listener binds. Only names of the machine's user are left to the resolver. */
+export function bindAddresses(listener: ListenerConfig): BindAddress[] {
+  const addresses = new Map<string, BindAddress>();
+  const add = (host: string, optional: boolean): void => {
+    const known = addresses.get(host);
+    addresses.set(host, { host, optional: optional && (known?.optional ?? true) });
+  };
+  for (const host of hostsOf(listener)) {
+    if (LOOPBACK_NAMES.includes(host.toLowerCase())) {
+      add('127.0.0.1', false);
+      add('::1', true);
+    } else add(host, false);
+  }
+  return [...addresses.values()];
+}
+
+function isLoopbackHost(host: string): boolean {
+  const family = isIP(host);
+  if (family === 0) return LOOPBACK_NAMES.includes(host.toLowerCase());
+  return loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** Whether only this machine reaches the listener. A name that needs a resolver is not believed to be loopback. */
+export function isLoopback(listener: ListenerConfig): boolean {
+  return hostsOf(listener).every(isLoopbackHost);
+}
+
+/** Whether a client without user name may connect to the listener. */
+export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
+  return config.allow_anonymous ?? (config.access.password_file === undefined && isLoopback(listener));
+}
+
+/** `host:port` as people write it. */
+function place(listener: ListenerConfig): string {
+  const hosts = hostsOf(listener).map((host) => (isIP(host) === 6 ? `[${host}]` : host));
+  return `${listener.type} on ${hosts.map((host) => `${host}:${listener.port}`).join(', ')}`;
+}
+
+/** A fault that no single option shows. */
+export interface ExposureFault {
+  readonly path: (string | number)[];
+  readonly sentence: string;
+}
+
+/** Listeners that would be open to the network without credentials, and listeners that share an address. */
+export function exposureFaults(config: ExposureConfig): ExposureFault[] {
+  const faults: ExposureFault[] = [];
+  const taken = new Map<string, number>();
+  config.listeners.forEach((listener, i) => {
+    if (!isLoopback(listener) && config.access.password_file === undefined && config.allow_anonymous !== true) {
+      const sentence =
+        `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
+        'name a password file in access.password_file, or write allow_anonymous: true to let anyone in';
+      faults.push({ path: ['listeners', i, 'host'], sentence });
+    }
+    if (listener.port === 0) return;
+    for (const { host } of bindAddresses(listener)) {
+      const address = `${listener.type === 'coap' ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+      const other = taken.get(address);
+      if (other === undefined) taken.set(address, i);
+      else {
+        const sentence = `listeners.${i} binds ${address}, as listeners.${other} does: give one of them another port`;
+        faults.push({ path: ['listeners', i], sentence });
+        break;
+      }
+    }
+  });
+  return faults;
+}
+
+/** What is allowed, but hardly meant. */
+export function exposureWarnings(config: ExposureConfig): string[] {
+  const warnings: string[] = [];
+  if (config.allow_anonymous === false && config.access.password_file === undefined) {
+    warnings.push('allow_anonymous is false and access.password_file is unset: no client can connect');
+  }
+  config.listeners.forEach((listener) => {
+    if (!isLoopback(listener) && anonymousAllowed(config, listener)) {
+      warnings.push(`${place(listener)}: anyone who reaches it may publish and subscribe without a password`);
+    }
+  });
+  return warnings;
+}
+
+/** One line per listener: who may connect, and who said so. */
+export function describeListeners(loaded: LoadedConfig): string[] {
+  const { config } = loaded;
+  const passwords = config.access.password_file;
+  return config.listeners.map((listener, i) => {
+    const anonymous = anonymousAllowed(config, listener);
+    const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
+    const users = `users of ${passwords}`;
+    let who = 'nobody';
+    if (anonymous) who = passwords === undefined ? `${reach}, without a password` : `${reach}, and ${users}`;
+    else if (passwords !== undefined) who = users;
+    const reason = anonymous || passwords === undefined ? 'allow_anonymous' : 'access.password_file';
+    return (
+      `${place(listener)} (${sourceOf(loaded, `listeners.${i}`)}): ${who} may connect ` +
+      `(${reason}: ${sourceOf(loaded, reason)})`
+    );
+  });
+}

@@ -1,0 +1,92 @@
+/** Puts a configuration together from a file, the environment and the command line, or says everything that is wrong. */
+import { readFileSync } from 'node:fs';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import { refusal } from './faults.js';
+import { exposureFaults, exposureWarnings } from './listeners.js';
+import { sections } from './options.js';
+import {
+  argumentOverrides,
+  type CommandLine,
+  environmentOverrides,
+  FILE_VARIABLE,
+  type Variables,
+} from './overrides.js';
+import { type Config, configSchema } from './schema.js';
+import { type Fault, YamlSource } from './source.js';
+import { Values } from './values.js';
+
+export interface LoadRequest {
+  /** The file; otherwise `PORTICO_CONFIG` names it, and without either the built-in defaults hold. */
+  readonly file?: string;
+  /** Variables of the process. */
+  readonly env: Variables;
+  readonly argv?: CommandLine;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Who said the value of an option, by dotted path: `FILE:LINE`, a variable or an argument. See `sourceOf`. */
+  readonly sources: ReadonlyMap<string, string>;
+  /** What is allowed, but hardly meant. */
+  readonly warnings: readonly string[];
+}
+
+/** What has to be right before anything can be said about who reaches the broker. */
+const exposureSchema = configSchema.pick({ listeners: true, allow_anonymous: true, access: true });
+
+/**
+ * Loads and validates the configuration.
+ * @throws PorticoError `PORTICO_CONFIGURATION`; its message has one line `FILE:LINE: sentence` for every fault
+ */
+export function loadConfig(request: LoadRequest): LoadedConfig {
+  const file = request.file ?? (request.env[FILE_VARIABLE] || undefined);
+  const source = file === undefined ? null : new YamlSource(file, readText(file));
+  const { overrides, faults } = environmentOverrides(request.env);
+  if (source !== null) faults.push(...source.faults);
+  // Nothing more can be said about a text that cannot be read.
+  if (source !== null && !source.readable) throw refusal(faults);
+
+  const values = new Values(topLevel(source, faults), source);
+  for (const override of overrides) values.set(override);
+  for (const override of argumentOverrides(request.argv ?? {}, values.raw)) values.set(override);
+
+  const { listeners, allow_anonymous, access } = values.raw;
+  const exposure = exposureSchema.safeParse({ listeners, allow_anonymous, access });
+  for (const { path, sentence } of exposure.success ? exposureFaults(exposure.data) : []) {
+    faults.push({ ...values.place(path), sentence });
+  }
+  const parsed = configSchema.safeParse(values.raw);
+  if (!parsed.success) faults.push(...values.faultsOf(parsed.error.issues));
+  if (!parsed.success || faults.length > 0) throw refusal(faults);
+  return { config: parsed.data, sources: values.sources(), warnings: exposureWarnings(parsed.data) };
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const reason = UNREADABLE[code] ?? (error as Error).message;
+    throw new PorticoError(ErrorKinds.Configuration, `${file}: the file cannot be read: ${reason}`, { cause: error });
+  }
+}
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is none of that name',
+  EACCES: 'this user may not',
+  EISDIR: 'it is a folder',
+};
+
+/** The top level of the file. A section whose options are all commented out counts as absent. */
+function topLevel(source: YamlSource | null, faults: Fault[]): Record<string, unknown> {
+  const value = source?.value ?? {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    faults.push({ where: `${source?.name}:1`, line: 1, sentence: 'the file must be a mapping of options to values' });
+    return {};
+  }
+  const top: Record<string, unknown> = { ...value };
+  for (const section of sections) {
+    if ('options' in section && top[section.name] === null) delete top[section.name];
+  }
+  return top;
+}

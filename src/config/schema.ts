@@ -1,0 +1,351 @@
+/**
+ * Every option: the single home of names, defaults, ranges and documentation. `docs/options.md`, `config/portico.yaml`,
+ * the names of the environment variables and the sentences about faults are derived from this file.
+ */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+/** What stands beside an option. */
+export interface OptionDoc {
+  /** One or two short sentences. */
+  readonly doc: string;
+  /** Unit of a number. */
+  readonly unit?: 'bytes' | 'seconds' | 'milliseconds' | 'messages' | 'levels' | 'connections' | 'subscriptions';
+  /** The first version that knows the option. */
+  readonly since: string;
+  /** What is right, where the schema itself cannot say it in words. */
+  readonly type?: string;
+  /** A value for the example file, for an option without default. */
+  readonly example?: string | number | boolean;
+}
+
+/** The documentation of every option and section. */
+export const documentation = z.registry<OptionDoc>();
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const whole = (least: number, most: number) => z.int().min(least).max(most);
+const text = () => z.string().min(1);
+
+/** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
+function isHost(host: string): boolean {
+  return isIP(host) !== 0 || (/^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(host) && !/^[\d.]+$/.test(host));
+}
+
+const host = z
+  .string()
+  .refine(isHost)
+  .or(z.array(z.string().refine(isHost)).min(1))
+  .default('loopback')
+  .register(documentation, {
+    doc:
+      'Address or host name, or a list of them. `loopback` is 127.0.0.1 and, where the machine has it, ::1; ' +
+      '`0.0.0.0` and `::` are every address of the machine.',
+    type: 'an address, a host name, `loopback`, or a list of these',
+    since: '0.1.0',
+  });
+
+const port = (usual: number, protocol: 'TCP' | 'UDP') =>
+  whole(0, 65535)
+    .default(usual)
+    .register(documentation, { doc: `${protocol} port; 0 takes a free one, which the log names.`, since: '0.1.0' });
+
+const mqttListener = z.strictObject({
+  type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
+  host,
+  port: port(1883, 'TCP'),
+});
+
+const websocketListener = z.strictObject({
+  type: z.literal('websocket').register(documentation, { doc: 'MQTT over WebSocket.', since: '0.1.0' }),
+  host,
+  port: port(9001, 'TCP'),
+  path: z.string().startsWith('/').optional().register(documentation, {
+    doc: 'The only path of the URL that is answered. Unset: any path.',
+    type: 'a path that begins with /',
+    example: '/mqtt',
+    since: '0.1.0',
+  }),
+});
+
+const coapListener = z.strictObject({
+  type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
+  host,
+  port: port(5683, 'UDP'),
+});
+
+const listeners = z
+  .array(z.discriminatedUnion('type', [mqttListener, websocketListener, coapListener]))
+  .prefault([{ type: 'mqtt' }, { type: 'websocket' }, { type: 'coap' }])
+  .register(documentation, {
+    doc: 'Where the broker listens. A list in the file replaces the default list as a whole.',
+    type: 'a list of listeners',
+    since: '0.1.0',
+  });
+
+const access = z
+  .strictObject({
+    password_file: text().optional().register(documentation, {
+      doc: 'Users and password hashes as `mosquitto_passwd` writes them. A relative path starts at the working directory.',
+      example: '/etc/portico/passwords',
+      since: '0.1.0',
+    }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'Who may connect.', since: '0.1.0' });
+
+const store = z
+  .strictObject({
+    type: z.enum(['level', 'memory']).default('level').register(documentation, {
+      doc: '`level` keeps sessions, queues and retained messages in `data_dir`; `memory` forgets them when the broker ends.',
+      since: '0.1.0',
+    }),
+    sync: z
+      .enum(['always', 'interval', 'never'])
+      .default('always')
+      .register(documentation, {
+        doc:
+          'When an acknowledgement may leave. `always`: once the disk has it, so a power cut loses nothing acknowledged. ' +
+          '`interval`: once the operating system has it; a power cut loses at most the last `store.sync_interval`. ' +
+          '`never`: the same, and the operating system chooses when to write. A crash of the broker alone loses nothing ' +
+          'acknowledged with any of them.',
+        since: '0.1.0',
+      }),
+    sync_interval: whole(1, 3_600_000).default(1000).register(documentation, {
+      doc: 'Time between two flushes to the disk, with `store.sync: interval`.',
+      unit: 'milliseconds',
+      since: '0.1.0',
+    }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'What survives a restart, and how surely.', since: '0.1.0' });
+
+const mqtt = z
+  .strictObject({
+    max_packet_size: whole(128, 268_435_460).default(2_000_000).register(documentation, {
+      doc: 'Largest packet that a client may send. A larger one ends its connection.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+    keepalive_max: whole(0, 65535).default(65535).register(documentation, {
+      doc: 'Longest keep-alive. A client that asks for more, or for none, gets this one. 0 accepts any, also none.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    connect_timeout: whole(1, 3600).default(10).register(documentation, {
+      doc: 'Time that a new connection has for its CONNECT packet.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    max_client_id_length: whole(23, 65535).default(65535).register(documentation, {
+      doc: 'Longest client identifier, in UTF-8.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+    max_topic_levels: whole(1, 65535).default(100).register(documentation, {
+      doc: 'Most levels of a topic name or topic filter.',
+      unit: 'levels',
+      since: '0.1.0',
+    }),
+    session_expiry_max: whole(0, 0xff_ff_ff_fe)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Longest time that a session outlives its connection. It also bounds the sessions of MQTT 3.1 and 3.1.1 ' +
+          'clients that ask to be kept. Unset: as long as the client asks, also for ever.',
+        unit: 'seconds',
+        example: 604_800,
+        since: '0.1.0',
+      }),
+    receive_maximum: whole(1, 65535).default(1024).register(documentation, {
+      doc: 'QoS 1 and 2 messages of one client that may wait for their acknowledgement by the broker.',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
+    max_inflight: whole(1, 65535).default(512).register(documentation, {
+      doc: 'QoS 1 and 2 messages to one client that may wait for its acknowledgement. An MQTT 5.0 client can lower it.',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'What an MQTT client may ask for.', since: '0.1.0' });
+
+const limits = z
+  .strictObject({
+    connections: whole(1, 10_000_000).default(100_000).register(documentation, {
+      doc: 'Clients connected at once.',
+      unit: 'connections',
+      since: '0.1.0',
+    }),
+    subscriptions_per_client: whole(1, 10_000_000).default(100_000).register(documentation, {
+      doc: 'Subscriptions of one client.',
+      unit: 'subscriptions',
+      since: '0.1.0',
+    }),
+    queued_messages: whole(1, 1_000_000_000).default(100_000).register(documentation, {
+      doc: 'QoS 1 and 2 messages that wait for one client. Further ones are dropped and counted.',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
+    queued_bytes: whole(1024, Number.MAX_SAFE_INTEGER)
+      .default(256 * MIB)
+      .register(documentation, {
+        doc: 'Bytes of QoS 1 and 2 messages that wait for one client. Further ones are dropped and counted.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+    queue_memory: whole(1024, Number.MAX_SAFE_INTEGER)
+      .default(256 * KIB)
+      .register(documentation, {
+        doc: 'Bytes of waiting messages of one durable session that stay in memory; the rest waits in the store.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+    output_buffer: whole(1024, Number.MAX_SAFE_INTEGER).default(MIB).register(documentation, {
+      doc: 'Bytes that wait for one slow client before QoS 0 messages to it are dropped and counted.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+    retained_messages: whole(0, 1_000_000_000).default(1_000_000).register(documentation, {
+      doc: 'Retained messages. A further one is delivered, but not kept, and counted.',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
+    retained_bytes: whole(0, Number.MAX_SAFE_INTEGER)
+      .default(1024 * MIB)
+      .register(documentation, {
+        doc: 'Bytes of all retained messages. A further one is delivered, but not kept, and counted.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'How much the broker takes on.', since: '0.1.0' });
+
+const coap = z
+  .strictObject({
+    path: z
+      .string()
+      .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)
+      .default('ps')
+      .register(documentation, {
+        doc: 'Path under which topics are resources: `ps` serves topic `a/b` as `/ps/a/b`.',
+        type: 'a path without / at its ends',
+        since: '0.1.0',
+      }),
+    ack_timeout: z.number().min(0.1).max(600).default(2).register(documentation, {
+      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8).',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    ack_random_factor: z.number().min(1).max(10).default(1.5).register(documentation, {
+      doc: 'ACK_RANDOM_FACTOR: the first wait is up to this factor longer (RFC 7252 4.8).',
+      since: '0.1.0',
+    }),
+    max_retransmit: whole(0, 20).default(4).register(documentation, {
+      doc: 'MAX_RETRANSMIT: retransmissions of a confirmable message (RFC 7252 4.8).',
+      since: '0.1.0',
+    }),
+    nstart: whole(1, 1000).default(1).register(documentation, {
+      doc: 'NSTART: unanswered confirmable messages to one device at once (RFC 7252 4.7).',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
+    max_payload: whole(16, 268_435_455).default(MIB).register(documentation, {
+      doc: 'Largest payload put together from blocks (RFC 7959).',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+    block_size: z.literal([16, 32, 64, 128, 256, 512, 1024]).default(1024).register(documentation, {
+      doc: 'Largest block that the broker sends (RFC 7959 2.2). A device can ask for smaller ones.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+    observers: whole(0, 10_000_000).default(10_000).register(documentation, {
+      doc: 'Observations of all devices together (RFC 7641).',
+      since: '0.1.0',
+    }),
+    observers_per_client: whole(0, 10_000_000).default(100).register(documentation, {
+      doc: 'Observations of one device.',
+      since: '0.1.0',
+    }),
+    deduplication_bytes: whole(256 * KIB, Number.MAX_SAFE_INTEGER)
+      .default(16 * MIB)
+      .register(documentation, {
+        doc: 'Memory for the answers that repeated requests get again (RFC 7252 4.5).',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+    notification: z
+      .enum(['auto', 'con', 'non'])
+      .default('auto')
+      .register(documentation, {
+        doc:
+          'Notifications to observers: `con` confirmable, `non` non-confirmable, `auto` confirmable for QoS 1 and 2 ' +
+          'messages and non-confirmable for QoS 0 ones.',
+        since: '0.1.0',
+      }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'The CoAP front door.', since: '0.1.0' });
+
+const sys = z
+  .strictObject({
+    interval: whole(0, 86_400).default(10).register(documentation, {
+      doc: 'Time between two publications of the `$SYS/broker/...` topics. 0 publishes none.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'The `$SYS` topics.', since: '0.1.0' });
+
+const log = z
+  .strictObject({
+    level: z.enum(['error', 'warn', 'info', 'debug']).default('info').register(documentation, {
+      doc: 'The least important messages that are logged. `-v` on the command line means `debug`.',
+      since: '0.1.0',
+    }),
+    format: z.enum(['auto', 'pretty', 'json']).default('auto').register(documentation, {
+      doc: '`pretty` lines for people, `json` lines for machines; `auto` is `pretty` on a terminal and `json` elsewhere.',
+      since: '0.1.0',
+    }),
+  })
+  .prefault({})
+  .register(documentation, { doc: 'The log, on standard output.', since: '0.1.0' });
+
+/** The whole configuration. Unknown keys are faults. */
+export const configSchema = z.strictObject({
+  listeners,
+  allow_anonymous: z
+    .boolean()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Whether clients without user name may connect. Unset: only to listeners on loopback, and only while ' +
+        '`access.password_file` is unset. `true` lets a listener on any other address start without credentials.',
+      example: true,
+      since: '0.1.0',
+    }),
+  access,
+  data_dir: text().default('./data').register(documentation, {
+    doc: 'Folder of the store; created if it is missing. A relative path starts at the working directory.',
+    since: '0.1.0',
+  }),
+  store,
+  mqtt,
+  limits,
+  coap,
+  sys,
+  log,
+});
+
+/** A complete, valid configuration. */
+export type Config = z.output<typeof configSchema>;
+/** One entry of `listeners`. */
+export type ListenerConfig = Config['listeners'][number];
+export type ListenerType = ListenerConfig['type'];
+/** The options that decide who may connect where. */
+export type ExposureConfig = Pick<Config, 'listeners' | 'allow_anonymous' | 'access'>;

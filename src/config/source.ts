@@ -1,0 +1,126 @@
+/** Where values come from: a YAML text that knows its lines, or another origin by name. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import type { Path } from './options.js';
+
+/** Where something stands. */
+export interface Place {
+  /** `FILE:LINE`, the name of a variable, or an argument of the command line. */
+  readonly where: string;
+  /** Line in the file; 0 elsewhere. */
+  readonly line: number;
+}
+
+/** A sentence about something wrong, with its place. */
+export interface Fault extends Place {
+  readonly sentence: string;
+}
+
+export const BUILT_IN = 'built-in defaults';
+
+/** Who said the value of an option, by its dotted path. */
+export function sourceOf(loaded: { readonly sources: ReadonlyMap<string, string> }, name: string): string {
+  for (let path = name; path !== ''; path = path.slice(0, Math.max(0, path.lastIndexOf('.')))) {
+    const source = loaded.sources.get(path);
+    if (source !== undefined) return source;
+  }
+  return BUILT_IN;
+}
+
+/** A YAML text as plain values that know their lines. */
+export class YamlSource {
+  readonly name: string;
+  /** Plain values; undefined for an empty text, and if it is not readable. */
+  readonly value: unknown;
+  /** Whether the text is YAML; duplicate keys do not change that. */
+  readonly readable: boolean;
+  /** Faults of the text itself: syntax and duplicate keys. */
+  readonly faults: Fault[] = [];
+  readonly #root: Node | null;
+  readonly #lines = new LineCounter();
+
+  /** @param name the file, or the variable that holds the text */
+  constructor(name: string, text: string) {
+    this.name = name;
+    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
+    this.#root = document.contents;
+    for (const error of [...document.errors, ...document.warnings]) this.#fault(error.pos[0], error.message);
+    this.readable = this.faults.length === 0;
+    if (!this.readable) return;
+    this.#refuseDuplicates();
+    try {
+      this.value = document.toJS({ maxAliasCount: 100 }) ?? undefined;
+    } catch (error) {
+      // Aliases that would unfold into too many nodes.
+      this.readable = false;
+      this.#fault(0, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #fault(offset: number, sentence: string): void {
+    const line = this.#lines.linePos(offset).line;
+    this.faults.push({ where: `${this.name}:${line}`, line, sentence });
+  }
+
+  #refuseDuplicates(): void {
+    visit(this.#root, {
+      Map: (_, map) => {
+        const first = new Map<string, number>();
+        for (const { key } of map.items) {
+          if (!isScalar(key)) continue;
+          const name = String(key.value);
+          const offset = key.range?.[0] ?? 0;
+          const before = first.get(name);
+          if (before === undefined) first.set(name, this.#lines.linePos(offset).line);
+          else this.#fault(offset, `${name} is written twice; the first one is on line ${before}`);
+        }
+      },
+    });
+  }
+
+  /** Whether the text has something at a path. */
+  has(path: Path): boolean {
+    return this.#find(path).depth === path.length;
+  }
+
+  /** Line of a path, or of the deepest part of it that the text has. */
+  line(path: Path): number {
+    return this.#lines.linePos(this.#find(path).offset).line;
+  }
+
+  #find(path: Path): { offset: number; depth: number } {
+    let node: Node | null = this.#root;
+    let offset = node?.range?.[0] ?? 0;
+    let depth = 0;
+    for (const key of path) {
+      const next = this.#child(node, key);
+      if (next === undefined) break;
+      offset = next.offset;
+      node = next.node;
+      depth++;
+    }
+    return { offset, depth };
+  }
+
+  /** An entry of a mapping begins at its key. */
+  #child(parent: Node | null, key: string | number): { offset: number; node: Node | null } | undefined {
+    if (isMap<Node, Node | null>(parent)) {
+      const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (pair !== undefined) return { offset: pair.key.range?.[0] ?? 0, node: this.#resolve(pair.value) };
+    } else if (isSeq<Node>(parent) && typeof key === 'number' && key < parent.items.length) {
+      const item = parent.items[key];
+      return { offset: item.range?.[0] ?? 0, node: this.#resolve(item) };
+    }
+    return undefined;
+  }
+
+  #resolve(node: Node | null): Node | null {
+    if (!isAlias(node)) return node;
+    let target: Node | null = null;
+    visit(this.#root, {
+      Value: (_, value) => {
+        if (value.anchor === node.source) target = value;
+      },
+    });
+    return target;
+  }
+}

@@ -1,0 +1,297 @@
+/** Decoders of single packets from clients. Each throws `WireError` for a packet that breaks the protocol. */
+import type {
+  AuthPacket,
+  ConnectPacket,
+  DisconnectPacket,
+  SubscribePacket,
+  UnsubscribePacket,
+  WillPacket,
+} from './packets.js';
+import { decodeProperties, type PropertyContext } from './properties.js';
+import { PacketType, type ProtocolVersion, type QoS } from './protocol.js';
+import { type PublishView, scanPublishProperties } from './publish-view.js';
+import { Reader } from './reader.js';
+import { ReasonCode } from './reason-codes.js';
+import { checkTopicName } from './utf8.js';
+import { WireError } from './wire-error.js';
+
+function malformed(message: string): never {
+  throw new WireError(ReasonCode.MalformedPacket, message);
+}
+
+function protocolError(message: string): never {
+  throw new WireError(ReasonCode.ProtocolError, message);
+}
+
+/** Property length and properties at the reader's place. */
+function readProperties(reader: Reader, context: PropertyContext) {
+  const length = reader.variableByteInteger();
+  const end = reader.at + length;
+  if (end > reader.end) malformed('a property length beyond the packet');
+  const properties = decodeProperties(reader.buffer, reader.at, end, context);
+  reader.at = end;
+  return properties;
+}
+
+function readPacketId(reader: Reader): number {
+  const packetId = reader.uint16();
+  if (packetId === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
+  return packetId;
+}
+
+const MQTT = Buffer.from('MQTT');
+const MQISDP = Buffer.from('MQIsdp');
+
+/** Protocol name and level [MQTT-3.1.2-1, MQTT-3.1.2-2]; the level's high bit marks a bridge before MQTT 5.0. */
+function readProtocol(reader: Reader): { protocolId: string; version: ProtocolVersion; bridgeMode: boolean } {
+  const length = reader.uint16();
+  const start = reader.at;
+  if (start + length > reader.end) malformed('a protocol name that ends too early');
+  const name = reader.buffer.subarray(start, start + length);
+  reader.at = start + length;
+  const isMqtt = name.equals(MQTT);
+  if (!isMqtt && !name.equals(MQISDP)) {
+    throw new WireError(ReasonCode.UnsupportedProtocolVersion, 'a protocol that is not MQTT');
+  }
+  const byte = reader.uint8();
+  const level = byte & 0x7f;
+  const bridgeMode = byte > 127;
+  const known = isMqtt ? level === 4 || (level === 5 && !bridgeMode) : level === 3;
+  if (!known) throw new WireError(ReasonCode.UnsupportedProtocolVersion, `MQTT protocol level ${byte}`);
+  return { protocolId: isMqtt ? 'MQTT' : 'MQIsdp', version: level as ProtocolVersion, bridgeMode };
+}
+
+/** CONNECT: MQTT 3.1. */
+export function decodeConnect(buffer: Buffer, start: number, end: number): ConnectPacket {
+  const reader = new Reader(buffer, start, end);
+  const { protocolId, version, bridgeMode } = readProtocol(reader);
+  const flags = reader.uint8();
+  if ((flags & 1) !== 0) malformed('the reserved connect flag [MQTT-3.1.2-3]');
+  const hasWill = (flags & 4) !== 0;
+  const willQos = (flags >>> 3) & 3;
+  if (willQos === 3) malformed('will QoS 3 [MQTT-3.1.2-12]');
+  if (!hasWill && (flags & 0x38) !== 0) malformed('will flags without a will [MQTT-3.1.2-11]');
+  const hasUsername = (flags & 0x80) !== 0;
+  const hasPassword = (flags & 0x40) !== 0;
+  if (hasPassword && !hasUsername && version < 5) malformed('a password without a user name [MQTT-3.1.2-22]');
+  const keepalive = reader.uint16();
+  const packet: ConnectPacket = {
+    cmd: 'connect',
+    protocolId,
+    protocolVersion: version,
+    bridgeMode,
+    clean: (flags & 2) !== 0,
+    clientId: '',
+    keepalive,
+  };
+  if (version === 5) {
+    packet.properties = readProperties(reader, 'connect');
+    if (packet.properties.authenticationData !== undefined && packet.properties.authenticationMethod === undefined) {
+      protocolError('authentication data without a method');
+    }
+  }
+  packet.clientId = reader.string();
+  if (hasWill) packet.will = readWill(reader, version, willQos as QoS, (flags & 0x20) !== 0);
+  if (hasUsername) packet.username = reader.string();
+  if (hasPassword) packet.password = reader.binary();
+  if (reader.at !== end) malformed('bytes after the end of CONNECT');
+  return packet;
+}
+
+function readWill(reader: Reader, version: ProtocolVersion, qos: QoS, retain: boolean): WillPacket {
+  const properties = version === 5 ? readProperties(reader, 'will') : undefined;
+  const length = reader.uint16();
+  const start = reader.at;
+  if (start + length > reader.end) malformed('a will topic that ends too early');
+  const reason = checkTopicName(reader.buffer, start, start + length);
+  if (reason !== 0) throw new WireError(reason, 'a will topic that is not allowed');
+  reader.at = start + length;
+  const topic = reader.buffer.utf8Slice(start, start + length);
+  const will: WillPacket = { topic, payload: reader.binary(), qos, retain };
+  if (properties !== undefined) will.properties = properties;
+  return will;
+}
+
+/** PUBLISH: MQTT 3.3, into a view. The topic's characters are checked by whoever keeps the result per topic. */
+export function decodePublish(
+  view: PublishView,
+  buffer: Buffer,
+  start: number,
+  body: number,
+  end: number,
+  version: ProtocolVersion,
+): void {
+  const first = buffer[start];
+  const qos = (first >>> 1) & 3;
+  if (qos === 3) malformed('QoS 3 [MQTT-3.3.1-4]');
+  if (qos === 0 && (first & 8) !== 0) malformed('DUP with QoS 0 [MQTT-3.3.1-2]');
+  if (end - body < 2) malformed('a PUBLISH that ends too early');
+  const topicStart = body + 2;
+  const topicEnd = topicStart + ((buffer[body] << 8) | buffer[body + 1]);
+  let at = topicEnd;
+  let packetId = 0;
+  if (qos > 0) {
+    at += 2;
+    if (at > end) malformed('a PUBLISH that ends too early');
+    packetId = (buffer[topicEnd] << 8) | buffer[topicEnd + 1];
+    if (packetId === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
+  } else if (at > end) malformed('a PUBLISH that ends too early');
+  view.buffer = buffer;
+  view.packetStart = start;
+  view.packetEnd = end;
+  view.dup = (first & 8) !== 0;
+  view.qos = qos as QoS;
+  view.retain = (first & 1) !== 0;
+  view.topicStart = topicStart;
+  view.topicEnd = topicEnd;
+  view.packetId = packetId;
+  view.topicAlias = 0;
+  view.messageExpiryInterval = -1;
+  view.payloadFormatIndicator = 0;
+  view.payloadEnd = end;
+  if (version === 5) {
+    decodePublishProperties(view, at);
+  } else {
+    view.propertiesStart = at;
+    view.propertiesEnd = at;
+    view.payloadStart = at;
+  }
+  if (topicStart === topicEnd && view.topicAlias === 0) {
+    if (version === 5) protocolError('a PUBLISH with neither topic nor Topic Alias [MQTT-3.3.2.1]');
+    throw new WireError(ReasonCode.TopicNameInvalid, 'an empty topic [MQTT-4.7.3-1]');
+  }
+}
+
+function decodePublishProperties(view: PublishView, from: number): void {
+  const { buffer, payloadEnd: end } = view;
+  let at = from;
+  let length = 0;
+  if (at < end && buffer[at] < 128) {
+    length = buffer[at++];
+  } else {
+    const reader = new Reader(buffer, at, end);
+    length = reader.variableByteInteger();
+    at = reader.at;
+  }
+  if (at + length > end) malformed('a property length beyond the packet');
+  view.propertiesStart = at;
+  view.propertiesEnd = at + length;
+  view.payloadStart = at + length;
+  if (length > 0) scanPublishProperties(view);
+}
+
+/** Reason codes that each acknowledgement may have. */
+const PUBLISH_REASONS = new Set([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]);
+const RELEASE_REASONS = new Set([0x00, 0x92]);
+
+/** PUBACK, PUBREC, PUBREL, PUBCOMP: returns the reason code. The packet identifier is the first two bytes. */
+export function decodeAcknowledgement(
+  type: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  version: ProtocolVersion,
+): number {
+  const length = end - start;
+  if (length < 2 || (version < 5 && length !== 2)) malformed('an acknowledgement of the wrong length');
+  if (buffer[start] === 0 && buffer[start + 1] === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
+  if (length === 2) return 0;
+  const reason = buffer[start + 2];
+  const allowed = type === PacketType.PUBACK || type === PacketType.PUBREC ? PUBLISH_REASONS : RELEASE_REASONS;
+  if (!allowed.has(reason)) protocolError('a reason code that this acknowledgement does not have');
+  if (length > 3) {
+    const reader = new Reader(buffer, start + 3, end);
+    readProperties(reader, 'acknowledgement');
+    if (reader.at !== end) malformed('bytes after the end of an acknowledgement');
+  }
+  return reason;
+}
+
+/** SUBSCRIBE: MQTT 3.8. */
+export function decodeSubscribe(buffer: Buffer, start: number, end: number, version: ProtocolVersion): SubscribePacket {
+  const reader = new Reader(buffer, start, end);
+  const packet: SubscribePacket = { cmd: 'subscribe', messageId: readPacketId(reader), subscriptions: [] };
+  if (version === 5) packet.properties = readProperties(reader, 'subscribe');
+  if (reader.at === end) protocolError('a SUBSCRIBE without a filter [MQTT-3.8.3-2]');
+  while (reader.at < end) {
+    const topic = reader.string();
+    const options = reader.uint8();
+    const qos = options & 3;
+    if (qos === 3) return protocolError('a subscription with QoS 3 [MQTT-3.8.3-4]');
+    const rh = (options >>> 4) & 3;
+    const reserved = version === 5 ? 0xc0 : 0xfc;
+    if ((options & reserved) !== 0) malformed('reserved subscription options [MQTT-3.8.3-5]');
+    if (version === 5 && rh === 3) protocolError('Retain Handling 3');
+    packet.subscriptions.push({
+      topic,
+      qos: qos as QoS,
+      nl: (options & 4) !== 0,
+      rap: (options & 8) !== 0,
+      rh: rh as 0 | 1 | 2,
+    });
+  }
+  return packet;
+}
+
+/** UNSUBSCRIBE: MQTT 3.10. */
+export function decodeUnsubscribe(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  version: ProtocolVersion,
+): UnsubscribePacket {
+  const reader = new Reader(buffer, start, end);
+  const packet: UnsubscribePacket = { cmd: 'unsubscribe', messageId: readPacketId(reader), unsubscriptions: [] };
+  if (version === 5) packet.properties = readProperties(reader, 'unsubscribe');
+  if (reader.at === end) protocolError('an UNSUBSCRIBE without a filter [MQTT-3.10.3-2]');
+  while (reader.at < end) packet.unsubscriptions.push(reader.string());
+  return packet;
+}
+
+/** Reason codes that a client may give in DISCONNECT. */
+const DISCONNECT_REASONS = new Set([
+  0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+]);
+
+/** DISCONNECT: MQTT 3.14. */
+export function decodeDisconnect(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  version: ProtocolVersion,
+): DisconnectPacket {
+  const packet: DisconnectPacket = { cmd: 'disconnect', reasonCode: 0 };
+  if (version < 5) {
+    if (start !== end) malformed('DISCONNECT with content');
+    return packet;
+  }
+  readReasoned(packet, buffer, start, end, 'disconnect');
+  if (!DISCONNECT_REASONS.has(packet.reasonCode)) protocolError('a reason code that DISCONNECT does not have');
+  if (packet.properties?.serverReference !== undefined) protocolError('a Server Reference from a client');
+  return packet;
+}
+
+/** AUTH: MQTT 5.0 3.15. */
+export function decodeAuth(buffer: Buffer, start: number, end: number): AuthPacket {
+  const packet: AuthPacket = { cmd: 'auth', reasonCode: 0 };
+  readReasoned(packet, buffer, start, end, 'auth');
+  if (packet.reasonCode !== 0x00 && packet.reasonCode !== 0x18 && packet.reasonCode !== 0x19) {
+    protocolError('a reason code that AUTH does not have');
+  }
+  return packet;
+}
+
+/** A reason code and properties, either of which may be left out from the end. */
+function readReasoned(
+  packet: DisconnectPacket | AuthPacket,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  context: PropertyContext,
+): void {
+  if (start === end) return;
+  const reader = new Reader(buffer, start, end);
+  packet.reasonCode = reader.uint8();
+  if (reader.at < end) packet.properties = readProperties(reader, context);
+  if (reader.at !== end) malformed('bytes after the end of the packet');
+}

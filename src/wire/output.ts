@@ -1,0 +1,112 @@
+/**
+ * Output: the bytes that one connection will hand to its socket at the end of this turn.
+ *
+ * Buffers come from a pool by size class and go back to it once the socket has taken their bytes synchronously, so an
+ * idle connection holds no buffer at all.
+ */
+
+const SMALLEST = 4096;
+const CLASSES = 6; // 4 KiB ... 128 KiB; larger buffers are not pooled
+const LARGEST = SMALLEST << (CLASSES - 1);
+const POOLED_BYTES_PER_CLASS = 4 * 1024 * 1024;
+const pools: Buffer[][] = Array.from({ length: CLASSES }, () => []);
+const EMPTY = Buffer.alloc(0);
+
+function classOf(bytes: number): number {
+  if (bytes <= SMALLEST) return 0;
+  return 32 - Math.clz32((bytes - 1) >>> 12);
+}
+
+function take(bytes: number): Buffer {
+  if (bytes > LARGEST) {
+    let size = LARGEST;
+    while (size < bytes) size *= 2;
+    return Buffer.allocUnsafeSlow(size);
+  }
+  const index = classOf(bytes);
+  return pools[index].pop() ?? Buffer.allocUnsafeSlow(SMALLEST << index);
+}
+
+function give(buffer: Buffer): void {
+  // Only buffers of exactly a class's size: what a store or a socket handed in is left to the collector.
+  if (buffer.length < SMALLEST || buffer.length > LARGEST || (buffer.length & (buffer.length - 1)) !== 0) return;
+  const index = classOf(buffer.length);
+  if (pools[index].length * buffer.length < POOLED_BYTES_PER_CLASS) pools[index].push(buffer);
+}
+
+/** A growable byte buffer. Invariant: `length <= buffer.length`; bytes below `length` are valid. */
+export class Output {
+  buffer: Buffer = EMPTY;
+  length = 0;
+
+  /** Guarantees room for `bytes` more after `length`; may replace `buffer`. */
+  reserve(bytes: number): void {
+    const needed = this.length + bytes;
+    if (needed <= this.buffer.length) return;
+    const next = take(Math.max(needed, this.buffer.length * 2));
+    if (this.length > 0) this.buffer.copy(next, 0, 0, this.length);
+    give(this.buffer);
+    this.buffer = next;
+  }
+
+  /** The bytes written so far, without copying. */
+  bytes(): Buffer {
+    return this.buffer.subarray(0, this.length);
+  }
+
+  /** Forgets the bytes and returns the buffer to the pool. Only when nobody else holds a view of it. */
+  recycle(): void {
+    give(this.buffer);
+    this.buffer = EMPTY;
+    this.length = 0;
+  }
+
+  /** Forgets the bytes and leaves the buffer to whoever holds a view of it. */
+  release(): void {
+    this.buffer = EMPTY;
+    this.length = 0;
+  }
+
+  writeUInt8(value: number): void {
+    this.buffer[this.length++] = value;
+  }
+
+  writeUInt16(value: number): void {
+    this.buffer[this.length++] = value >>> 8;
+    this.buffer[this.length++] = value & 0xff;
+  }
+
+  writeUInt32(value: number): void {
+    this.buffer[this.length++] = value >>> 24;
+    this.buffer[this.length++] = (value >>> 16) & 0xff;
+    this.buffer[this.length++] = (value >>> 8) & 0xff;
+    this.buffer[this.length++] = value & 0xff;
+  }
+
+  /** Variable Byte Integer, 0 to 268,435,455 [MQTT-1.5.5-1]. */
+  writeVariableByteInteger(value: number): void {
+    let rest = value;
+    while (rest > 127) {
+      this.buffer[this.length++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.buffer[this.length++] = rest;
+  }
+
+  /** Copies `source[start, end)`. Short runs are copied by hand: a native call costs more than about 24 bytes do. */
+  writeBytes(source: Buffer, start: number, end: number): void {
+    const target = this.buffer;
+    let at = this.length;
+    this.length = at + end - start;
+    if (end - start > 24) {
+      source.copy(target, at, start, end);
+      return;
+    }
+    for (let i = start; i < end; i++) target[at++] = source[i];
+  }
+}
+
+/** Bytes that a Variable Byte Integer takes. */
+export function variableByteIntegerSize(value: number): number {
+  return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : 4;
+}

@@ -1,0 +1,154 @@
+/** A PUBLISH as offsets into the chunk that it arrived in. The parser reuses one view for all packets. */
+import type { Properties } from './packets.js';
+import { decodeProperties } from './properties.js';
+import type { QoS } from './protocol.js';
+import { ReasonCode } from './reason-codes.js';
+import { isValidUtf8 } from './utf8.js';
+import { WireError } from './wire-error.js';
+
+export class PublishView {
+  buffer: Buffer = Buffer.alloc(0);
+  packetStart = 0;
+  packetEnd = 0;
+  dup = false;
+  qos: QoS = 0;
+  retain = false;
+  topicStart = 0;
+  topicEnd = 0;
+  /** 0 for QoS 0. */
+  packetId = 0;
+  /** The properties without their length; empty before MQTT 5.0. */
+  propertiesStart = 0;
+  propertiesEnd = 0;
+  payloadStart = 0;
+  payloadEnd = 0;
+  /** 0 for none. */
+  topicAlias = 0;
+  /** Seconds; -1 for none. */
+  messageExpiryInterval = -1;
+  payloadFormatIndicator = 0;
+}
+
+const PROPERTY_LENGTHS: Readonly<Record<number, number>> = { 1: 2, 2: 5, 35: 3 };
+
+function malformed(message: string): never {
+  throw new WireError(ReasonCode.MalformedPacket, message);
+}
+
+function protocolError(message: string): never {
+  throw new WireError(ReasonCode.ProtocolError, message);
+}
+
+/** End of the length-prefixed field at `at`. */
+function fieldEnd(buffer: Buffer, at: number, end: number): number {
+  if (at + 2 > end) malformed('a property that ends too early');
+  const next = at + 2 + ((buffer[at] << 8) | buffer[at + 1]);
+  if (next > end) malformed('a property that ends too early');
+  return next;
+}
+
+function stringEnd(buffer: Buffer, at: number, end: number): number {
+  const next = fieldEnd(buffer, at, end);
+  if (!isValidUtf8(buffer, at + 2, next)) malformed('a property that is not valid UTF-8');
+  return next;
+}
+
+/** Checks the properties of a PUBLISH from a client in place, and notes what the broker acts on. Throws `WireError`. */
+export function scanPublishProperties(view: PublishView): void {
+  const { buffer, propertiesEnd: end } = view;
+  let at = view.propertiesStart;
+  let seen = 0;
+  while (at < end) {
+    const id = buffer[at];
+    if (id !== 0x26) {
+      if (id < 32 && (seen & (1 << id)) !== 0) protocolError('a property that stands twice');
+      if (id === 0x23 && view.topicAlias > 0) protocolError('a Topic Alias that stands twice');
+      if (id < 32) seen |= 1 << id;
+    }
+    const fixed = PROPERTY_LENGTHS[id];
+    if (fixed !== undefined) {
+      if (at + fixed > end) malformed('a property that ends too early');
+      readFixed(view, id, at + 1);
+      at += fixed;
+      continue;
+    }
+    switch (id) {
+      case 0x03:
+        at = stringEnd(buffer, at + 1, end);
+        break;
+      case 0x08: {
+        const next = stringEnd(buffer, at + 1, end);
+        checkResponseTopic(buffer, at + 3, next);
+        at = next;
+        break;
+      }
+      case 0x09:
+        at = fieldEnd(buffer, at + 1, end);
+        break;
+      case 0x26:
+        at = stringEnd(buffer, stringEnd(buffer, at + 1, end), end);
+        break;
+      default:
+        rejectProperty(view, at);
+    }
+  }
+}
+
+function readFixed(view: PublishView, id: number, at: number): void {
+  const { buffer } = view;
+  if (id === 0x02) {
+    view.messageExpiryInterval = buffer.readUInt32BE(at);
+  } else if (id === 0x23) {
+    view.topicAlias = (buffer[at] << 8) | buffer[at + 1];
+    if (view.topicAlias === 0) throw new WireError(ReasonCode.TopicAliasInvalid, 'Topic Alias 0');
+  } else {
+    view.payloadFormatIndicator = buffer[at];
+    if (buffer[at] > 1) protocolError('a Payload Format Indicator that is neither 0 nor 1');
+  }
+}
+
+/** A Response Topic is a topic name [MQTT-3.3.2-14]. */
+function checkResponseTopic(buffer: Buffer, start: number, end: number): void {
+  for (let i = start; i < end; i++) {
+    if (buffer[i] === 0x23 || buffer[i] === 0x2b) protocolError('a Response Topic with a wildcard [MQTT-3.3.2-14]');
+  }
+}
+
+/** Known properties that are out of place are protocol errors; unknown ones are malformed. */
+function rejectProperty(view: PublishView, at: number): never {
+  if (view.buffer[at] === 0x0b) protocolError('a Subscription Identifier from a client [MQTT-3.3.4-6]');
+  decodeProperties(view.buffer, at, view.propertiesEnd, 'publish');
+  return malformed('a malformed property');
+}
+
+/**
+ * The properties to forward: without Topic Alias, which belongs to the connection, and without Message Expiry Interval,
+ * which is counted down. A view of the packet when nothing has to be cut out, a copy otherwise.
+ */
+export function forwardableProperties(view: PublishView): Buffer {
+  const { buffer, propertiesStart, propertiesEnd } = view;
+  const all = buffer.subarray(propertiesStart, propertiesEnd);
+  if (view.topicAlias === 0 && view.messageExpiryInterval < 0) return all;
+  const kept = Buffer.allocUnsafe(all.length);
+  let length = 0;
+  for (let at = propertiesStart; at < propertiesEnd; ) {
+    const next = propertyEnd(buffer, at, propertiesEnd);
+    if (buffer[at] !== 0x02 && buffer[at] !== 0x23) length += buffer.copy(kept, length, at, next);
+    at = next;
+  }
+  return kept.subarray(0, length);
+}
+
+/** End of a property that `scanPublishProperties` has accepted. */
+function propertyEnd(buffer: Buffer, at: number, end: number): number {
+  const id = buffer[at];
+  const fixed = PROPERTY_LENGTHS[id];
+  if (fixed !== undefined) return at + fixed;
+  const first = fieldEnd(buffer, at + 1, end);
+  return id === 0x26 ? fieldEnd(buffer, first, end) : first;
+}
+
+/** Properties that `forwardableProperties` returned, as an object. */
+export function decodeForwardedProperties(raw: Buffer): Properties {
+  return decodeProperties(raw, 0, raw.length, 'publish');
+}

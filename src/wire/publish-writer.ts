@@ -1,0 +1,120 @@
+/**
+ * The PUBLISH writer. It is apart from the other writers because it is the hot path: it works on offsets, copies the
+ * publisher's own bytes where the receiver may have them as they are, and allocates nothing.
+ */
+import { type Output, variableByteIntegerSize } from './output.js';
+
+/** What a PUBLISH carries, wherever it came from. */
+export interface PublishSource {
+  /** Topic name, UTF-8. */
+  readonly topicBytes: Buffer;
+  /** Holds the payload, and the whole packet body if `bodyStart >= 0`. */
+  readonly buffer: Buffer;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+  /** Raw MQTT 5.0 properties to forward, without Message Expiry Interval, Topic Alias and Subscription Identifier. */
+  readonly properties: Buffer;
+  /**
+   * Offset of the topic length in `buffer` when topic, packet identifier, property length and payload stand there in
+   * one run and may be copied as they are; -1 if not.
+   */
+  readonly bodyStart: number;
+  /** Whether that run contains a packet identifier. */
+  readonly bodyHasPacketId: boolean;
+  /** Whether that run contains an MQTT 5.0 property length. */
+  readonly bodyHasProperties: boolean;
+}
+
+const NO_IDENTIFIERS: readonly number[] = [];
+
+function propertiesLength(source: PublishSource, expiry: number, identifiers: readonly number[]): number {
+  let length = source.properties.length + (expiry >= 0 ? 5 : 0);
+  for (let i = 0; i < identifiers.length; i++) length += 1 + variableByteIntegerSize(identifiers[i]);
+  return length;
+}
+
+/**
+ * Bytes of the PUBLISH packet that `writePublish` would write.
+ * @param version5 whether the receiver speaks MQTT 5.0
+ * @param qos QoS of the delivery
+ * @param expiry remaining Message Expiry Interval in seconds, -1 for none
+ */
+export function publishSize(
+  source: PublishSource,
+  version5: boolean,
+  qos: number,
+  expiry: number,
+  identifiers: readonly number[] | null,
+): number {
+  let remaining = 2 + source.topicBytes.length + (qos > 0 ? 2 : 0) + source.payloadEnd - source.payloadStart;
+  if (version5) {
+    const length = propertiesLength(source, expiry, identifiers ?? NO_IDENTIFIERS);
+    remaining += variableByteIntegerSize(length) + length;
+  }
+  return 1 + variableByteIntegerSize(remaining) + remaining;
+}
+
+/**
+ * Appends a PUBLISH packet.
+ * @param flags the low four bits of the fixed header: DUP 8, QoS 2/4, RETAIN 1
+ * @param packetId 1 to 65,535; ignored for QoS 0
+ * @param expiry remaining Message Expiry Interval in seconds, -1 for none; only sent to MQTT 5.0
+ * @param identifiers Subscription Identifiers; only sent to MQTT 5.0
+ */
+export function writePublish(
+  out: Output,
+  source: PublishSource,
+  version5: boolean,
+  flags: number,
+  packetId: number,
+  expiry: number,
+  identifiers: readonly number[] | null,
+): void {
+  const hasPacketId = (flags & 6) !== 0;
+  const topicLength = source.topicBytes.length;
+  if (
+    source.bodyStart >= 0 &&
+    source.bodyHasPacketId === hasPacketId &&
+    source.bodyHasProperties === version5 &&
+    expiry < 0 &&
+    identifiers === null
+  ) {
+    const length = source.payloadEnd - source.bodyStart;
+    out.reserve(5 + length);
+    out.buffer[out.length++] = 0x30 | flags;
+    out.writeVariableByteInteger(length);
+    const body = out.length;
+    out.writeBytes(source.buffer, source.bodyStart, source.payloadEnd);
+    if (hasPacketId) {
+      out.buffer[body + 2 + topicLength] = packetId >>> 8;
+      out.buffer[body + 3 + topicLength] = packetId & 0xff;
+    }
+    return;
+  }
+  const ids = identifiers ?? NO_IDENTIFIERS;
+  let remaining = 2 + topicLength + (hasPacketId ? 2 : 0) + source.payloadEnd - source.payloadStart;
+  let propertyLength = 0;
+  if (version5) {
+    propertyLength = propertiesLength(source, expiry, ids);
+    remaining += variableByteIntegerSize(propertyLength) + propertyLength;
+  }
+  out.reserve(5 + remaining);
+  out.buffer[out.length++] = 0x30 | flags;
+  out.writeVariableByteInteger(remaining);
+  out.writeUInt16(topicLength);
+  out.writeBytes(source.topicBytes, 0, topicLength);
+  if (hasPacketId) out.writeUInt16(packetId);
+  if (version5) {
+    out.writeVariableByteInteger(propertyLength);
+    if (expiry >= 0) {
+      out.buffer[out.length++] = 0x02;
+      out.writeUInt32(expiry);
+    }
+    for (let i = 0; i < ids.length; i++) {
+      out.buffer[out.length++] = 0x0b;
+      out.writeVariableByteInteger(ids[i]);
+    }
+    out.writeBytes(source.properties, 0, source.properties.length);
+  }
+  out.writeBytes(source.buffer, source.payloadStart, source.payloadEnd);
+}

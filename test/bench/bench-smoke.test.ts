@@ -1,0 +1,172 @@
+/** The benchmark measures what it says: one tiny scenario end to end, generators that notice loss, floors that fail. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { PeerName } from '../../bench/brokers.js';
+import { checkoutRoot, compileGenerator, type Generator, runLoad } from '../../bench/load.js';
+import { twoCores } from '../../bench/processes.js';
+import { exitCode, median, type RunResult, summarize } from '../../bench/report.js';
+import { scenarios } from '../../bench/scenarios.js';
+
+const runner = fileURLToPath(new URL('../../bench/run.js', import.meta.url));
+
+function generator(name: Generator): string {
+  const root = checkoutRoot();
+  return compileGenerator(name, root, join(root, '.build', 'bench'));
+}
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function bench(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [runner, ...args], { timeout: 60_000 }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    );
+  });
+}
+
+interface ResultFile {
+  readonly results: readonly {
+    readonly scenario: string;
+    readonly verdict: string;
+    readonly peers: Readonly<Record<string, { readonly runs: readonly RunResult[]; readonly failures: unknown[] }>>;
+  }[];
+}
+
+test('tiny MQTT and CoAP scenarios run against Portico, and the figures are in the table and the JSON', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
+  try {
+    const json = join(folder, 'result.json');
+    const names = ['qos1-10to10', 'coap-get'];
+    const args = ['--peers', 'portico', '--rounds', '1', '--messages', '2000', '--json', json];
+    const { code, stdout, stderr } = await bench(...args, ...names);
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    const { results } = JSON.parse(readFileSync(json, 'utf8')) as ResultFile;
+    assert.deepEqual(
+      results.map(({ scenario }) => scenario),
+      names,
+    );
+    for (const { scenario, verdict, peers } of results) {
+      assert.equal(verdict, 'UNCHECKED', 'a floor without a baseline is not a pass');
+      assert.match(stdout, new RegExp(`^${scenario} +portico +[\\d,]+`, 'm'));
+      const { runs, failures } = peers.portico!;
+      assert.deepEqual(failures, []);
+      assert.equal(runs.length, 1);
+      for (const [figure, value] of Object.entries(runs[0]!)) {
+        // Processor time comes in ticks of 10 ms, so a tiny run may show none.
+        const least = figure.endsWith('Cpu') ? 0 : Number.MIN_VALUE;
+        assert.ok(Number.isFinite(value) && value >= least, `${figure} is ${value}`);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('arguments that mean nothing end the benchmark with exit code 2 and a sentence', async () => {
+  const { code, stdout, stderr } = await bench('--rounds', 'many');
+  assert.equal(code, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^bench: --rounds takes 1 to 25/);
+});
+
+// Answers CONNECT and SUBSCRIBE, acknowledges QoS 1 and delivers nothing.
+function deafBroker() {
+  return createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (chunk: Buffer) => {
+      for (let at = 0; at + 1 < chunk.length; at += 2 + chunk[at + 1]!) {
+        const type = chunk[at]! >> 4;
+        if (type === 1) socket.write(Uint8Array.of(0x20, 2, 0, 0));
+        if (type === 8) socket.write(Uint8Array.of(0x90, 3, chunk[at + 2]!, chunk[at + 3]!, 1));
+        if (type === 3) {
+          const id = at + 4 + chunk.readUInt16BE(at + 2);
+          socket.write(Uint8Array.of(0x40, 2, chunk[id]!, chunk[id + 1]!));
+        }
+      }
+    });
+  });
+}
+
+test('mqttload fails when a broker acknowledges messages and does not deliver them', async () => {
+  const broker = deafBroker().listen(0, '127.0.0.1');
+  await once(broker, 'listening');
+  const port = String((broker.address() as AddressInfo).port);
+  const args = ['-p', port, '-q', '1', '-l', '8', '-n', '3', '-T', '1'];
+  await assert.rejects(
+    runLoad(twoCores().load, generator('mqttload'), args),
+    /time limit: sent 3, acknowledged 3, received 0 of 3/,
+  );
+  broker.close();
+  await once(broker, 'close');
+});
+
+test('coapload fails on a response code that the method does not call for', async () => {
+  const server = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(server, 'listening');
+  server.on('message', (request, { port, address }) => {
+    const notFound = Uint8Array.from(request.subarray(0, 4 + (request[0]! & 15)));
+    notFound[0]! |= 0x20; // Acknowledgement
+    notFound[1] = 0x84;
+    server.send(notFound, port, address);
+  });
+  const args = ['-p', String(server.address().port), '-m', 'get', '-n', '10'];
+  await assert.rejects(runLoad(twoCores().load, generator('coapload'), args), /response code 4\.04/);
+  server.close();
+  await once(server, 'close');
+});
+
+function figures(perSecond: number): RunResult {
+  return { perSecond, p50Ms: 1, p99Ms: 2, brokerCpu: 1, loadCpu: 0.5, rssMiB: 50, peakRssMiB: 60 };
+}
+
+function runsOf(peer: PeerName, ...rates: number[]) {
+  return { peer, runs: rates.map(figures), failures: [] as string[] };
+}
+
+test('a floor is judged by the median of the ratios of the rounds, and --check turns anything but PASS into exit code 1', () => {
+  const scenario = scenarios.find(({ name }) => name === 'qos0-10to10')!;
+  assert.equal(scenario.floor, 5);
+  const verdict = (...ours: number[]) =>
+    summarize(scenario, [runsOf('portico', ...ours), runsOf('mosquitto', ...ours.map(() => 100))]);
+  assert.equal(verdict(500).verdict, 'PASS');
+  assert.equal(verdict(499).verdict, 'FAIL');
+  assert.equal(verdict(1, 600, 9000).verdict, 'PASS');
+  assert.equal(verdict(1, 2, 9000).verdict, 'FAIL');
+  assert.equal(exitCode([verdict(500)], true), 0);
+  assert.equal(exitCode([verdict(500), verdict(499)], true), 1);
+  assert.equal(exitCode([verdict(499)], false), 0);
+
+  const slowedTogether = [runsOf('portico', 500, 1000, 50), runsOf('mosquitto', 100, 200, 10)];
+  assert.equal(summarize(scenario, slowedTogether).ratio, 5);
+
+  const alone = summarize(scenario, [runsOf('portico', 500)]);
+  assert.equal(alone.verdict, 'UNCHECKED');
+  assert.equal(exitCode([alone], true), 1);
+
+  const failing = summarize(scenario, [
+    { ...runsOf('portico', 900), failures: ['lost 1 of 2'] },
+    runsOf('mosquitto', 100),
+  ]);
+  assert.equal(failing.verdict, 'ERROR');
+  assert.equal(exitCode([failing], false), 1);
+
+  const reported = scenarios.find(({ floor }) => floor === undefined)!;
+  assert.equal(summarize(reported, [runsOf('portico', 1), runsOf('mosquitto', 100)]).verdict, '-');
+});
+
+test('the median of an even number of rounds is the mean of the two in the middle', () => {
+  assert.equal(median([4, 1, 3, 2]), 2.5);
+  assert.equal(median([9, 1, 2]), 2);
+});

@@ -1,0 +1,92 @@
+/** A client of paho-mqtt (Python) that a test drives line by line. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Received } from './mqttjs.js';
+import { Program, projectRoot, run } from './programs.js';
+
+/** The interpreter for which Debian installs python3-paho-mqtt. */
+const PYTHON = '/usr/bin/python3';
+
+export interface PahoOptions {
+  readonly client_id: string;
+  readonly version?: 3 | 4 | 5;
+  readonly transport?: 'tcp' | 'websockets';
+  readonly ws_path?: string;
+  readonly clean_session?: boolean;
+  /** Seconds; MQTT 5.0 only. */
+  readonly session_expiry?: number;
+  /** Seconds. */
+  readonly keepalive?: number;
+  readonly will?: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 | 2; readonly retain: boolean };
+}
+
+interface PahoEvent {
+  readonly event: 'connected' | 'disconnected' | 'message' | 'subscribed' | 'published';
+  readonly code: number;
+  readonly session_present: boolean;
+  readonly topic: string;
+  readonly payload: string;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly granted: number[];
+}
+
+export class PahoClient {
+  readonly #program: Program;
+  /** What CONNACK said. */
+  sessionPresent = false;
+
+  private constructor(program: Program) {
+    this.#program = program;
+  }
+
+  static async connect(port: number, options: PahoOptions): Promise<PahoClient> {
+    const check = await run(PYTHON, ['-c', 'import paho.mqtt.client']);
+    assert.equal(check.code, 0, 'paho-mqtt is missing: sudo apt-get install -y python3-paho-mqtt');
+    const script = join(projectRoot(), 'test/interop/python/paho_client.py');
+    const client = new PahoClient(await Program.start(PYTHON, ['-B', script]));
+    client.#send({ do: 'connect', port, ...options });
+    const connected = await client.#event('connected');
+    assert.equal(connected.code, 0, 'the return code of CONNACK');
+    client.sessionPresent = connected.session_present;
+    return client;
+  }
+
+  #send(command: object): void {
+    this.#program.write(JSON.stringify(command));
+  }
+
+  async #event(name: PahoEvent['event']): Promise<PahoEvent> {
+    const start = `{"event": "${name}"`;
+    return JSON.parse(await this.#program.lines.take((line) => line.startsWith(start), name)) as PahoEvent;
+  }
+
+  /** Subscribes; the broker must grant the QoS that is asked for. */
+  async subscribe(filter: string, qos: 0 | 1 | 2): Promise<void> {
+    this.#send({ do: 'subscribe', filter, qos });
+    assert.deepEqual((await this.#event('subscribed')).granted, [qos]);
+  }
+
+  /** Publishes, and waits until paho says that it is done: with QoS 1 and 2 the broker has acknowledged. */
+  async publish(topic: string, payload: string | Buffer, qos: 0 | 1 | 2 = 0, retain = false): Promise<void> {
+    this.#send({ do: 'publish', topic, payload: Buffer.from(payload).toString('base64'), qos, retain });
+    await this.#event('published');
+  }
+
+  /** The next message. */
+  async next(): Promise<Received> {
+    const { topic, payload, qos, retain } = await this.#event('message');
+    return { topic, payload: Buffer.from(payload, 'base64'), qos, retain };
+  }
+
+  /** Says DISCONNECT. */
+  async disconnect(): Promise<void> {
+    this.#send({ do: 'disconnect' });
+    assert.equal(await this.#program.exit, 0, this.#program.stderr);
+  }
+
+  /** Ends the process without DISCONNECT. */
+  kill(): Promise<void> {
+    return this.#program.end('SIGKILL');
+  }
+}
