@@ -1,4 +1,5 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
+import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -56,7 +57,9 @@ export class Server {
       retained: { messages: config.limits.retained_messages, bytes: config.limits.retained_bytes },
       identify,
     });
-    broker.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
+    // Aedes' declarations leave its `error` event out.
+    const events: EventEmitter = broker;
+    events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
     const server = new Server(loaded, logger, broker);
     try {
       await broker.listen();

@@ -1,5 +1,5 @@
 /** Request bodies that arrive block by block (RFC 7959 2.3, 2.5, 2.9). */
-import { blockSize, block1Key, sizeExponent } from './block.js';
+import { block1Key, blockSize, sizeExponent } from './block.js';
 import { Code } from './codes.js';
 import type { CoapCounters } from './counters.js';
 import type { CoapLimits } from './limits.js';

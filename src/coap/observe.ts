@@ -44,6 +44,8 @@ export class Observer implements Observation {
   #sequence: number;
   /** The state sent last, or about to be sent. */
   #last: CoapResponse | null = null;
+  /** A state that came before the first response. */
+  #early: CoapResponse | null = null;
   #sinceConfirmable = 0;
   #lastConfirmable = 0;
   /** The notification that waits for its turn. Invariant: it is in `remote.waiting`. */
@@ -84,6 +86,13 @@ export class Observer implements Observation {
     return this.#sequence;
   }
 
+  /** The first response is on its way. */
+  established(): void {
+    const early = this.#early;
+    this.#early = null;
+    if (early !== null) this.notify(early);
+  }
+
   notify(response: CoapResponse, confirmable?: boolean): void {
     if (this.#state === 'ended') return;
     if (!isSuccess(response)) {
@@ -92,7 +101,7 @@ export class Observer implements Observation {
     }
     const last = this.#last;
     if (this.#state === 'registering' || last === null) {
-      // The first response is still to come, and will be no older than this.
+      this.#early = response;
       return;
     }
     if (response.code === Code.Content && last.code === Code.Content && response.contentFormat !== last.contentFormat) {

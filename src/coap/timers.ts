@@ -52,6 +52,7 @@ export class TimerWheel {
   #armed = 0;
   #timer: unknown = null;
   #timerTick = 0;
+  #closed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -64,9 +65,10 @@ export class TimerWheel {
     return this.#armed;
   }
 
-  /** Arms a timer, or arms it anew; `delay` in milliseconds. */
+  /** Arms a timer, or arms it anew; `delay` in milliseconds. A closed wheel arms nothing. */
   arm(timer: Timer, delay: number): void {
     this.disarm(timer);
+    if (this.#closed) return;
     const now = this.#clock.now();
     if (this.#armed === 0) this.#tick = Math.floor(now / RESOLUTION);
     timer.tick = Math.max(Math.ceil((now + delay) / RESOLUTION), this.#tick + 1);
@@ -83,8 +85,9 @@ export class TimerWheel {
     this.#armed--;
   }
 
-  /** Forgets every timer. */
+  /** Forgets every timer, for good. */
   close(): void {
+    this.#closed = true;
     for (const slot of this.#slots) {
       while (slot.after !== slot) this.disarm(slot.after as Timer);
     }

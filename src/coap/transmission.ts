@@ -83,10 +83,7 @@ export class Transmission {
     const remote = outgoing.remote;
     if (outgoing.separate) {
       const { limits } = this.#core;
-      if (
-        this.#separate >= limits.separateResponses ||
-        remote.separateResponses >= limits.separateResponsesPerRemote
-      ) {
+      if (this.#separate >= limits.separateResponses || remote.separateResponses >= limits.separateResponsesPerRemote) {
         this.#core.counters.droppedSeparateResponses++;
         this.#core.event('limit', remote, 'separateResponses');
         return false;
@@ -124,8 +121,8 @@ export class Transmission {
     const inFlight = remote?.inFlight ?? null;
     if (remote !== undefined && inFlight !== null && inFlight.messageId === messageId) {
       counters.resetsReceived++;
-      this.#next(remote);
       inFlight.observer?.terminate('reset');
+      if (remote.inFlight === inFlight) this.#next(remote);
       return;
     }
     const observer = remote?.notifications?.find(messageId);

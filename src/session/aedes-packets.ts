@@ -86,7 +86,8 @@ const FORWARDED = ['payloadFormatIndicator', 'contentType', 'responseTopic', 'co
 
 function encodeForwarded(properties: RequestProperties): Buffer {
   const forwarded: Properties = {};
-  for (const name of FORWARDED) if (properties[name] !== undefined) Object.assign(forwarded, { [name]: properties[name] });
+  for (const name of FORWARDED)
+    if (properties[name] !== undefined) Object.assign(forwarded, { [name]: properties[name] });
   const { userProperties } = properties;
   if (userProperties !== undefined) forwarded.userProperties = pairsOf(userProperties);
   const out = new Output();

@@ -396,7 +396,8 @@ export class Connection extends EventEmitter implements Link {
       out = forwarded;
     }
     const version5 = this.version === 5;
-    const expiry = expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - this.environment.clock.now()) / 1000));
+    const expiry =
+      expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - this.environment.clock.now()) / 1000));
     if (
       this.maximumPacketSize !== Number.POSITIVE_INFINITY &&
       publishSize(out, version5, qos, expiry, identifiers) > this.maximumPacketSize

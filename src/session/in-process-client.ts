@@ -8,6 +8,7 @@ import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
+import type { Acknowledger } from '../store/commit.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
@@ -39,10 +40,11 @@ export interface PublishOptions {
   readonly expiry?: number;
 }
 
-/** Takes the outcome of a publication: an MQTT 5.0 reason code, once everything that it changed is durable. */
-export interface PublishOutcome {
-  published(reasonCode: number): void;
-}
+/**
+ * Takes the outcome of a publication: `acknowledge(0, 0, reasonCode)` with an MQTT 5.0 reason code, once everything that
+ * it changed is durable.
+ */
+export type PublishOutcome = Acknowledger;
 
 /** Takes messages of a subscription. `message` may be kept. */
 export type MessageHandler = (message: Message) => void;
@@ -106,7 +108,7 @@ export class InProcessClient implements Party {
         topic,
         refusal === NOT_AUTHORIZED ? '$SYS is the broker’s own' : 'an invalid topic',
       );
-      outcome?.published(refusal);
+      outcome?.acknowledge(0, 0, refusal);
       return;
     }
     const route = router.routeOf(topic);
@@ -132,8 +134,8 @@ export class InProcessClient implements Party {
       announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
     }
     if (outcome === null) return;
-    if (commit.revision === before) outcome.published(SUCCESS);
-    else commit.acknowledge(new OutcomeAcknowledger(outcome), 0, 0, SUCCESS);
+    if (commit.revision === before) outcome.acknowledge(0, 0, SUCCESS);
+    else commit.acknowledge(outcome, 0, 0, SUCCESS);
   }
 
   #refusal(topic: string): number {
@@ -149,7 +151,7 @@ export class InProcessClient implements Party {
       if (error) {
         counters.deniedPublish++;
         journal.denied(this, 'publish', message.topic, error.message);
-        outcome?.published(NOT_AUTHORIZED);
+        outcome?.acknowledge(0, 0, NOT_AUTHORIZED);
         return;
       }
       const changed: Message = {
@@ -161,7 +163,7 @@ export class InProcessClient implements Party {
       };
       router.publish(new Publication().of(changed, router.routeOf(changed.topic)));
       announce(this.#environment, packet);
-      if (outcome) commit.whenSettled(() => outcome.published(SUCCESS));
+      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, SUCCESS));
     });
   }
 
@@ -223,18 +225,6 @@ export class InProcessClient implements Party {
     this.#closed = true;
     for (const subscriber of this.#subscriptions) this.#environment.router.unsubscribe(subscriber.filter, subscriber);
     this.#subscriptions.clear();
-  }
-}
-
-class OutcomeAcknowledger {
-  readonly #outcome: PublishOutcome;
-
-  constructor(outcome: PublishOutcome) {
-    this.#outcome = outcome;
-  }
-
-  acknowledge(_type: number, _packetId: number, reasonCode: number): void {
-    this.#outcome.published(reasonCode);
   }
 }
 

@@ -27,7 +27,7 @@ export const Family = {
 
 const NUMBER_BYTES = 6;
 /** Largest session or sequence number. */
-export const MAX_NUMBER: number = 2 ** 48 - 2;
+export const MAX_NUMBER: number = 2 ** 48 - 1;
 
 function withText(family: number, text: string): Buffer {
   const key = Buffer.allocUnsafe(1 + Buffer.byteLength(text));

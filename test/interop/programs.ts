@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { spawnChild } from '../support/portico.js';
 import { Inbox } from './inbox.js';
@@ -12,6 +13,7 @@ import { Inbox } from './inbox.js';
 const PACKAGES: Readonly<Record<string, string>> = {
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
+  mosquitto_rr: 'mosquitto-clients',
   'coap-client-notls': 'libcoap3-bin',
   stdbuf: 'coreutils',
   '/usr/bin/python3': 'python3 python3-paho-mqtt',
@@ -62,6 +64,13 @@ export async function run(command: string, args: readonly string[], input?: stri
   });
 }
 
+const running = new Set<Program>();
+
+// A test that fails leaves its programs behind, and they would keep this process waiting.
+after(async () => {
+  await Promise.all([...running].map((program) => program.end('SIGKILL')));
+});
+
 /** A program that runs beside the test and writes lines. */
 export class Program {
   readonly #child: ChildProcess;
@@ -76,8 +85,10 @@ export class Program {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
     });
+    running.add(this);
     this.#exit = new Promise((resolve) => {
       child.once('close', (code, signal) => {
+        running.delete(this);
         this.lines.end(`the program ended with ${signal ?? `exit code ${code}`}: ${this.#stderr}`);
         resolve(code);
       });

@@ -1,0 +1,124 @@
+/** What the parts of one endpoint share. The endpoint builds it; the parts know each other through it alone. */
+import { Block1Bodies } from './block1.js';
+import { Block2Bodies } from './block2.js';
+import { Type } from './codes.js';
+import { CoapCounters } from './counters.js';
+import { Deduplication } from './deduplication.js';
+import { type CoapLimits, DEFAULT_LIMITS, DEFAULT_TRANSMISSION, type TransmissionParameters } from './limits.js';
+import { MessageWriter } from './message.js';
+import { Observers } from './observe.js';
+import { type CoapRemote, RemoteTable } from './remotes.js';
+import { type Frame, MESSAGE_BYTES, writeFrame } from './response.js';
+import { type Clock, SYSTEM_CLOCK, TimerWheel } from './timers.js';
+import { Transmission } from './transmission.js';
+import type { DatagramAddress, DatagramTransport } from './transport.js';
+
+/**
+ * What an operator may want to see as it happens: a limit that was reached (the detail is its name), a handler that threw
+ * or never answered, a remote that does not acknowledge. Each also has its counter; a remote can cause any number.
+ */
+export type CoapEvent = 'limit' | 'handler-error' | 'handler-timeout' | 'timeout';
+
+/** The settings that every part may need. */
+export interface CoreOptions {
+  readonly limits?: Partial<CoapLimits>;
+  readonly transmission?: Partial<TransmissionParameters>;
+  readonly clock?: Clock;
+  /** From 0 to less than 1, for ACK_RANDOM_FACTOR. Default `Math.random`. */
+  readonly random?: () => number;
+  readonly onEvent?: (name: CoapEvent, remote: CoapRemote | undefined, detail: string) => void;
+}
+
+export class Core {
+  readonly transport: DatagramTransport;
+  readonly limits: CoapLimits;
+  readonly transmissionParameters: TransmissionParameters;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly counters = new CoapCounters();
+  readonly wheel: TimerWheel;
+  readonly remotes: RemoteTable;
+  readonly deduplication: Deduplication;
+  readonly transmission: Transmission;
+  readonly block1: Block1Bodies;
+  readonly block2: Block2Bodies;
+  readonly observers: Observers;
+  /** The message being written; its bytes are gone with the next one. */
+  readonly writer = new MessageWriter(MESSAGE_BYTES);
+  /** For responses that are written once and at once. */
+  readonly frame: Frame = {
+    type: 0,
+    messageId: 0,
+    tokenLength: 0,
+    tokenHigh: 0,
+    tokenLow: 0,
+    response: { code: 0 },
+    observe: -1,
+    block1: -1,
+    block2: -1,
+    size2: -1,
+    etag: null,
+    payloadStart: 0,
+    payloadEnd: 0,
+  };
+  /** Requests that wait for their handler's answer. */
+  pendingExchanges = 0;
+  readonly #onEvent: CoreOptions['onEvent'];
+  readonly #empty = Buffer.alloc(4);
+  readonly #start: number;
+
+  constructor(transport: DatagramTransport, options: CoreOptions) {
+    this.transport = transport;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.transmissionParameters = { ...DEFAULT_TRANSMISSION, ...options.transmission };
+    this.clock = options.clock ?? SYSTEM_CLOCK;
+    this.random = options.random ?? Math.random;
+    this.#onEvent = options.onEvent;
+    this.#start = this.clock.now();
+    const { limits, counters, clock } = this;
+    const lifetime = this.transmissionParameters.exchangeLifetime;
+    this.wheel = new TimerWheel(clock);
+    this.remotes = new RemoteTable(limits.remotes, counters);
+    this.deduplication = new Deduplication(limits.deduplicationBytes, counters);
+    this.transmission = new Transmission(this);
+    this.block1 = new Block1Bodies(limits, lifetime, counters, this.wheel, clock);
+    this.block2 = new Block2Bodies(limits, lifetime, counters, this.wheel, clock);
+    this.observers = new Observers(this);
+  }
+
+  /** Whole seconds since the start. */
+  second(): number {
+    return Math.floor((this.clock.now() - this.#start) / 1000);
+  }
+
+  /** Writes and sends a message. False if it cannot be written. Afterwards `writer` still holds it. */
+  transmit(frame: Frame, remote: DatagramAddress): boolean {
+    const writer = this.writer;
+    if (!writeFrame(writer, frame)) {
+      this.counters.unsendableResponses++;
+      return false;
+    }
+    this.send(writer.buffer, 0, writer.length, remote);
+    return true;
+  }
+
+  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
+    this.counters.datagramsSent++;
+    this.counters.bytesSent += length;
+    this.transport.send(bytes, offset, length, remote);
+  }
+
+  /** Sends an Empty message, an Acknowledgement or a Reset (RFC 7252 4.1). */
+  sendEmpty(type: number, messageId: number, remote: DatagramAddress): void {
+    const empty = this.#empty;
+    empty[0] = 0x40 | (type << 4);
+    empty[2] = messageId >>> 8;
+    empty[3] = messageId;
+    if (type === Type.Reset) this.counters.resetsSent++;
+    this.send(empty, 0, 4, remote);
+  }
+
+  event(name: CoapEvent, remote: CoapRemote | undefined, detail: string): void {
+    this.#onEvent?.(name, remote, detail);
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * The plugin that maps CoAP resources to topics: PUT and POST publish, GET reads the retained value, GET with Observe
+ * subscribes, DELETE clears. A device reaches the bus through a client of its own, like any MQTT client.
+ */
+import type { Message } from '../../bus/message.js';
+import { Code, Method } from '../../coap/codes.js';
+import { CoapEndpoint } from '../../coap/endpoint.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import { filterLinks, formatLinks, type Link } from '../../coap/link-format.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
+import { UdpTransport } from '../../coap/transport.js';
+import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
+import { propertiesOf } from './content-format.js';
+import { PublishReply, readPublishQuery } from './publishing.js';
+import { contentOf } from './representation.js';
+import { type Target, TopicPaths } from './topic-paths.js';
+
+/** Options of one CoAP listener; those with a name in `coap.` are documented there. */
+export interface CoapTopicsOptions {
+  readonly host: string;
+  /** UDP port; 0 for any free one. */
+  readonly port: number;
+  /** Whether devices without credentials are served. */
+  readonly anonymous: boolean;
+  readonly path: string;
+  /** Seconds. */
+  readonly ack_timeout: number;
+  readonly ack_random_factor: number;
+  readonly max_retransmit: number;
+  /** Bytes. */
+  readonly max_payload: number;
+  readonly block_size: number;
+  readonly observers: number;
+  readonly observers_per_client: number;
+  readonly deduplication_bytes: number;
+  readonly notification: 'auto' | 'con' | 'non';
+}
+
+const LINK_FORMAT = 40;
+/** Topics listed in /.well-known/core. */
+const MAX_LINKS = 1000;
+
+const UNAUTHORIZED: CoapResponse = { code: Code.Unauthorized };
+const NOT_FOUND: CoapResponse = { code: Code.NotFound };
+const BAD_REQUEST: CoapResponse = { code: Code.BadRequest };
+const BAD_OPTION: CoapResponse = { code: Code.BadOption };
+const METHOD_NOT_ALLOWED: CoapResponse = { code: Code.MethodNotAllowed };
+const NOT_ACCEPTABLE: CoapResponse = { code: Code.NotAcceptable };
+const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
+const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
+
+export class CoapTopics implements Plugin {
+  readonly name = 'coap';
+  readonly #options: CoapTopicsOptions;
+  readonly #paths: TopicPaths;
+  #transport: UdpTransport | null = null;
+  #endpoint: CoapEndpoint | null = null;
+  /** Clients of the broker by remote endpoint; they go when the endpoint forgets the remote. */
+  readonly #clients = new WeakMap<object, InProcessClient>();
+  #context: PluginContext | null = null;
+
+  constructor(options: CoapTopicsOptions) {
+    this.#options = options;
+    this.#paths = new TopicPaths(options.path);
+  }
+
+  describe(): string[] {
+    if (this.#transport === null) return [];
+    const { address, port } = this.#transport;
+    return [address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`];
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return { ...this.#endpoint?.counters };
+  }
+
+  async start(context: PluginContext): Promise<void> {
+    const options = this.#options;
+    this.#context = context;
+    this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
+    this.#endpoint = new CoapEndpoint(this.#transport, {
+      handler: (request, exchange) => this.#handle(request, exchange),
+      limits: {
+        bodyBytes: options.max_payload,
+        blockSize: options.block_size,
+        observers: options.observers,
+        observersPerRemote: options.observers_per_client,
+        deduplicationBytes: options.deduplication_bytes,
+      },
+      transmission: {
+        ackTimeout: options.ack_timeout * 1000,
+        ackRandomFactor: options.ack_random_factor,
+        maxRetransmit: options.max_retransmit,
+      },
+      onEvent: (name, remote, detail) => {
+        if (name === 'limit') context.limit(null, `coap ${detail}`, `reached by ${remote?.key ?? 'all devices'}`);
+        else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
+      },
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#endpoint?.close();
+  }
+
+  #handle(request: CoapRequest, exchange: CoapExchange): void {
+    if (!this.#options.anonymous) return exchange.respond(UNAUTHORIZED);
+    const target = this.#paths.target(request.path, request.pathKey);
+    switch (target.kind) {
+      case 'topic':
+        return this.#topic(request, exchange, target.topic);
+      case 'invalid':
+        return exchange.respond(BAD_REQUEST);
+      default:
+        return this.#discovery(request, exchange, target);
+    }
+  }
+
+  #topic(request: CoapRequest, exchange: CoapExchange, topic: string): void {
+    const client = this.#client(request);
+    switch (request.method) {
+      case Method.Get:
+        return request.observe === 0
+          ? this.#observe(client, request, exchange, topic)
+          : this.#get(client, request, exchange, topic);
+      case Method.Put:
+        return this.#publish(client, request, exchange, topic, true);
+      case Method.Post:
+        return this.#publish(client, request, exchange, topic, false);
+      case Method.Delete:
+        return this.#delete(client, request, exchange, topic);
+      default:
+        return exchange.respond(METHOD_NOT_ALLOWED);
+    }
+  }
+
+  #client(request: CoapRequest): InProcessClient {
+    const { remote } = request;
+    let client = this.#clients.get(remote);
+    if (client === undefined) {
+      const address =
+        remote.family === 'IPv6' ? `[${remote.address}]:${remote.port}` : `${remote.address}:${remote.port}`;
+      client = (this.#context as PluginContext).openClient({
+        id: `coap-${address}`,
+        remote: address,
+        transport: 'coap',
+      });
+      this.#clients.set(remote, client);
+    }
+    return client;
+  }
+
+  #get(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+    const message = client.retained(topic);
+    exchange.respond(message === null ? NOT_FOUND : represent(message, request));
+  }
+
+  #observe(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+    const message = client.retained(topic);
+    const first = message === null ? EMPTY_CONTENT : represent(message, request);
+    const { accept } = request;
+    if (first.code >>> 5 !== 2) return exchange.respond(first);
+    // A client that observes too much already is answered without Observe (RFC 7641 4.1).
+    const observation = exchange.observe(() => {
+      if (typeof subscription === 'object') subscription.cancel();
+    });
+    const subscription =
+      observation === undefined
+        ? undefined
+        : client.subscribe(topic, 2, (notification) => {
+            if (notification.payload.length === 0 && notification.retain) observation.end(NOT_FOUND);
+            else observation.notify(acceptable(notification, accept), this.#confirmable(notification));
+          });
+    if (typeof subscription === 'number') observation?.end();
+    exchange.respond(first);
+  }
+
+  #confirmable(message: Message): boolean {
+    const { notification } = this.#options;
+    return notification === 'auto' ? message.qos > 0 : notification === 'con';
+  }
+
+  #publish(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string, put: boolean): void {
+    const query = readPublishQuery(request.query);
+    if (query === null) return exchange.respond(BAD_OPTION);
+    const former = put || request.ifNoneMatch || request.ifMatch.length > 0 ? client.retained(topic) : null;
+    if (!preconditionsHold(request, former)) return exchange.respond(PRECONDITION_FAILED);
+    const retain = query.retain ?? put;
+    const created = put && retain && former === null;
+    const options = {
+      qos: query.qos ?? (request.confirmable ? 1 : 0),
+      retain,
+      properties: propertiesOf(request.contentFormat),
+      ...(query.expiry === undefined ? null : { expiry: query.expiry }),
+    } as const;
+    client.publish(topic, request.payload, options, new PublishReply(exchange, created ? 'created' : 'changed'));
+  }
+
+  /** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
+  #delete(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+    if (!preconditionsHold(request, client.retained(topic))) return exchange.respond(PRECONDITION_FAILED);
+    const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
+    client.publish(topic, Buffer.alloc(0), options, new PublishReply(exchange, 'deleted'));
+  }
+
+  /** `/.well-known/core` (RFC 6690) and the collection of topics. */
+  #discovery(request: CoapRequest, exchange: CoapExchange, target: Target): void {
+    const core = request.pathKey === '/.well-known/core';
+    if (!core && target.kind !== 'collection') return exchange.respond(NOT_FOUND);
+    if (request.method !== Method.Get) return exchange.respond(METHOD_NOT_ALLOWED);
+    if (request.accept !== undefined && request.accept !== LINK_FORMAT) return exchange.respond(NOT_ACCEPTABLE);
+    const links = filterLinks(this.#links(request, core), request.query);
+    exchange.respond({ code: Code.Content, contentFormat: LINK_FORMAT, payload: Buffer.from(formatLinks(links)) });
+  }
+
+  #links(request: CoapRequest, core: boolean): Link[] {
+    const links: Link[] = core ? [{ href: this.#paths.link, attributes: { rt: 'core.ps', ct: 40 } }] : [];
+    for (const topic of this.#client(request).retainedTopics('#').slice(0, MAX_LINKS)) {
+      links.push({ href: this.#paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
+    }
+    return links;
+  }
+}
+
+/** A message for a request: 2.03 if the client has it already, 4.06 in a form that it does not accept. */
+function represent(message: Message, request: CoapRequest): CoapResponse {
+  const content = acceptable(message, request.accept);
+  const { etag } = content;
+  if (etag === undefined || !request.etags.some((known) => known.equals(etag))) return content;
+  const valid: CoapResponse = { code: Code.Valid, etag };
+  return content.maxAge === undefined ? valid : { ...valid, maxAge: content.maxAge };
+}
+
+/** A value without a Content-Format is whatever the client takes it for. */
+function acceptable(message: Message, accept: number | undefined): CoapResponse {
+  const content = contentOf(message, Date.now());
+  if (accept === undefined || content.contentFormat === undefined || content.contentFormat === accept) return content;
+  return NOT_ACCEPTABLE;
+}
+
+/** If-Match and If-None-Match (RFC 7252 5.10.8); an empty If-Match is met by any value. */
+function preconditionsHold(request: CoapRequest, former: Message | null): boolean {
+  if (request.ifNoneMatch && former !== null) return false;
+  if (request.ifMatch.length === 0) return true;
+  if (former === null) return false;
+  const { etag } = contentOf(former, Date.now());
+  return request.ifMatch.some((wanted) => wanted.length === 0 || (etag !== undefined && wanted.equals(etag)));
+}

@@ -1,0 +1,76 @@
+/** PUT, POST and DELETE: publishing over CoAP, with the outcome as a response. */
+import { Code } from '../../coap/codes.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { Acknowledger } from '../../store/commit.js';
+
+/** Query parameters of a publication, with the short names of EMQX's gateway. */
+export interface PublishQuery {
+  readonly qos: 0 | 1 | 2 | undefined;
+  readonly retain: boolean | undefined;
+  /** Seconds. */
+  readonly expiry: number | undefined;
+}
+
+const NO_QUERY: PublishQuery = { qos: undefined, retain: undefined, expiry: undefined };
+
+/** Reads the query; null if a parameter that we know has a value that we do not. Others are left to whom they concern. */
+export function readPublishQuery(query: readonly string[]): PublishQuery | null {
+  if (query.length === 0) return NO_QUERY;
+  let { qos, retain, expiry } = NO_QUERY;
+  for (const argument of query) {
+    const at = argument.indexOf('=');
+    const name = at < 0 ? argument : argument.slice(0, at);
+    const value = at < 0 ? '' : argument.slice(at + 1);
+    switch (name) {
+      case 'qos':
+      case 'q':
+        if (value !== '0' && value !== '1' && value !== '2') return null;
+        qos = Number(value) as 0 | 1 | 2;
+        break;
+      case 'retain':
+      case 'r':
+        if (!['true', 'false', '1', '0'].includes(value)) return null;
+        retain = value === 'true' || value === '1';
+        break;
+      case 'expiry':
+        if (!/^\d{1,10}$/.test(value) || Number(value) > 0xffffffff) return null;
+        expiry = Number(value);
+        break;
+    }
+  }
+  return { qos, retain, expiry };
+}
+
+/** The response code for an MQTT reason code. */
+function failureOf(reasonCode: number): CoapResponse {
+  switch (reasonCode) {
+    case 0x87:
+      return { code: Code.Forbidden };
+    case 0x90:
+      return { code: Code.BadRequest };
+    case 0x97:
+      return { code: Code.TooManyRequests };
+    default:
+      return { code: Code.ServiceUnavailable };
+  }
+}
+
+const CHANGED: CoapResponse = { code: Code.Changed };
+const CREATED: CoapResponse = { code: Code.Created };
+const DELETED: CoapResponse = { code: Code.Deleted };
+
+/** Answers a request when what it published is durable. */
+export class PublishReply implements Acknowledger {
+  readonly #exchange: CoapExchange;
+  readonly #success: CoapResponse;
+
+  constructor(exchange: CoapExchange, success: 'changed' | 'created' | 'deleted') {
+    this.#exchange = exchange;
+    this.#success = success === 'changed' ? CHANGED : success === 'created' ? CREATED : DELETED;
+  }
+
+  acknowledge(_type: number, _packetId: number, reasonCode: number): void {
+    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode));
+  }
+}

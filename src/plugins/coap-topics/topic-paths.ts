@@ -1,0 +1,59 @@
+/** Paths of resources and topics: `/ps/a/b` is topic `a/b`. */
+import { isValidName } from '../../bus/topics.js';
+
+/** What a path stands for. */
+export type Target =
+  | { readonly kind: 'topic'; readonly topic: string }
+  /** The collection of all topics: the base path itself. */
+  | { readonly kind: 'collection' }
+  /** Below the base path, but no topic name. */
+  | { readonly kind: 'invalid' }
+  | { readonly kind: 'elsewhere' };
+
+const ELSEWHERE: Target = { kind: 'elsewhere' };
+const INVALID: Target = { kind: 'invalid' };
+const COLLECTION: Target = { kind: 'collection' };
+/** Targets remembered by path; beyond it the memory starts anew. */
+const MAX_TARGETS = 8192;
+
+export class TopicPaths {
+  readonly #base: readonly string[];
+  readonly #targets = new Map<string, Target>();
+
+  /** @param base `coap.path`: the path below which topics are resources, without "/" at its ends */
+  constructor(base: string) {
+    this.#base = base.split('/');
+  }
+
+  /** The base path as a link, `/ps`. */
+  get link(): string {
+    return `/${this.#base.map(encodeURIComponent).join('/')}`;
+  }
+
+  /**
+   * What a request's path stands for. Segments are percent-decoded octets (RFC 7252 6.4); a "/" within one cannot be told
+   * from a level separator in a topic, so such a path is invalid.
+   */
+  target(segments: readonly string[], pathKey: string): Target {
+    const known = this.#targets.get(pathKey);
+    if (known !== undefined) return known;
+    const target = this.#resolve(segments);
+    if (this.#targets.size >= MAX_TARGETS) this.#targets.clear();
+    this.#targets.set(pathKey, target);
+    return target;
+  }
+
+  #resolve(segments: readonly string[]): Target {
+    if (!this.#base.every((segment, i) => segments[i] === segment)) return ELSEWHERE;
+    const levels = segments.slice(this.#base.length);
+    if (levels.length === 0) return COLLECTION;
+    if (levels.some((level) => level.includes('/'))) return INVALID;
+    const topic = levels.join('/');
+    return isValidName(topic) ? { kind: 'topic', topic } : INVALID;
+  }
+
+  /** The link to a topic's resource. */
+  linkOf(topic: string): string {
+    return `${this.link}/${topic.split('/').map(encodeURIComponent).join('/')}`;
+  }
+}

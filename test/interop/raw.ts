@@ -1,0 +1,118 @@
+/** Clients that are nothing but a socket, to send what no client library would send. */
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import type { IConnackPacket, IConnectPacket } from 'mqtt-packet';
+import { RawClient } from '../support/engine.js';
+import { Inbox } from './inbox.js';
+
+/** A TCP connection to 127.0.0.1. */
+export async function openTcp(port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** A connection that has said nothing yet. */
+export async function openRaw(port: number, version = 4): Promise<RawClient> {
+  return new RawClient(await openTcp(port), version);
+}
+
+/** A CONNECT packet with what the test does not care about filled in. */
+export function connectPacket(options: Partial<IConnectPacket> & { readonly clientId: string }): IConnectPacket {
+  const protocolVersion = options.protocolVersion ?? 4;
+  const protocolId = protocolVersion === 3 ? 'MQIsdp' : 'MQTT';
+  return { cmd: 'connect', protocolId, protocolVersion, clean: true, keepalive: 0, ...options };
+}
+
+/** A connected client and its CONNACK. */
+export async function connectRaw(
+  port: number,
+  options: Partial<IConnectPacket> & { readonly clientId: string },
+): Promise<RawClient & { readonly connack: IConnackPacket }> {
+  const client = await openRaw(port, options.protocolVersion ?? 4);
+  client.send(connectPacket(options));
+  const connack = await client.expect('connack');
+  return Object.assign(client, { connack });
+}
+
+/** A UDP socket that is connected to a port of 127.0.0.1. */
+export class Datagrams {
+  readonly #socket: UdpSocket;
+  readonly received: Inbox<Buffer>;
+
+  private constructor(socket: UdpSocket) {
+    this.#socket = socket;
+    this.received = new Inbox(`datagrams at port ${socket.address().port}`);
+    socket.on('message', (datagram) => this.received.put(datagram));
+    socket.on('error', () => {});
+  }
+
+  static async open(port: number): Promise<Datagrams> {
+    const socket = createSocket('udp4');
+    socket.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    return new Datagrams(socket);
+  }
+
+  /** Hands a datagram to the operating system. */
+  async send(datagram: Uint8Array): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.send(datagram, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** Types of CoAP messages (RFC 7252 3). */
+export const CON = 0;
+export const NON = 1;
+export const ACK = 2;
+export const RST = 3;
+
+/** `2.05` for a code byte. */
+export const codeOf = (datagram: Buffer): string => `${datagram[1] >> 5}.${String(datagram[1] & 31).padStart(2, '0')}`;
+export const typeOf = (datagram: Buffer): number => (datagram[0] >> 4) & 3;
+export const messageIdOf = (datagram: Buffer): number => datagram.readUInt16BE(2);
+export const tokenOf = (datagram: Buffer): string => datagram.subarray(4, 4 + (datagram[0] & 15)).toString('hex');
+
+/** What follows the first 0xFF after the token. No option of the tests has such a byte. */
+export function payloadOf(datagram: Buffer): Buffer {
+  const marker = datagram.indexOf(0xff, 4 + (datagram[0] & 15));
+  return marker < 0 ? Buffer.alloc(0) : datagram.subarray(marker + 1);
+}
+
+/** A CoAP message, byte by byte. Options are in ascending order. */
+export function coapMessage(
+  type: number,
+  code: number,
+  messageId: number,
+  token: Uint8Array = new Uint8Array(),
+  options: readonly (readonly [number: number, value: Uint8Array | string])[] = [],
+  payload?: Uint8Array | string,
+): Buffer {
+  const parts: Uint8Array[] = [
+    Uint8Array.of(0x40 | (type << 4) | token.length, code, messageId >>> 8, messageId & 0xff),
+    token,
+  ];
+  let last = 0;
+  for (const [number, value] of options) {
+    const bytes = Buffer.from(value);
+    const [delta, deltaExtension] = optionNibble(number - last);
+    const [length, lengthExtension] = optionNibble(bytes.length);
+    parts.push(Uint8Array.of((delta << 4) | length, ...deltaExtension, ...lengthExtension), bytes);
+    last = number;
+  }
+  if (payload !== undefined) parts.push(Uint8Array.of(0xff), Buffer.from(payload));
+  return Buffer.concat(parts);
+}
+
+/** Option delta or length with its extended bytes (RFC 7252 3.1). */
+function optionNibble(value: number): [number, number[]] {
+  if (value < 13) return [value, []];
+  if (value < 269) return [13, [value - 13]];
+  return [14, [(value - 269) >>> 8, (value - 269) & 0xff]];
+}
