@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -81,35 +81,59 @@ test('arguments that mean nothing end the benchmark with exit code 2 and a sente
   assert.match(stderr, /^bench: --rounds takes 1 to 25/);
 });
 
-// Answers CONNECT and SUBSCRIBE, acknowledges QoS 1 and delivers nothing.
-function deafBroker() {
+// Answers CONNECT and SUBSCRIBE and acknowledges QoS 1; `deliver` does what it likes with the packet and the subscribers.
+function brokerThat(deliver: (packet: Buffer, subscribers: readonly Socket[]) => void) {
+  const subscribers: Socket[] = [];
   return createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: Buffer) => {
       for (let at = 0; at + 1 < chunk.length; at += 2 + chunk[at + 1]!) {
         const type = chunk[at]! >> 4;
         if (type === 1) socket.write(Uint8Array.of(0x20, 2, 0, 0));
-        if (type === 8) socket.write(Uint8Array.of(0x90, 3, chunk[at + 2]!, chunk[at + 3]!, 1));
+        if (type === 8) {
+          subscribers.push(socket);
+          socket.write(Uint8Array.of(0x90, 3, chunk[at + 2]!, chunk[at + 3]!, 1));
+        }
         if (type === 3) {
           const id = at + 4 + chunk.readUInt16BE(at + 2);
           socket.write(Uint8Array.of(0x40, 2, chunk[id]!, chunk[id + 1]!));
+          deliver(chunk.subarray(at, at + 2 + chunk[at + 1]!), subscribers);
         }
       }
     });
   });
 }
 
-test('mqttload fails when a broker acknowledges messages and does not deliver them', async () => {
-  const broker = deafBroker().listen(0, '127.0.0.1');
+async function loadAgainst(broker: Server, args: readonly string[]): Promise<void> {
+  broker.listen(0, '127.0.0.1');
   await once(broker, 'listening');
-  const port = String((broker.address() as AddressInfo).port);
-  const args = ['-p', port, '-q', '1', '-l', '8', '-n', '3', '-T', '1'];
+  try {
+    const port = String((broker.address() as AddressInfo).port);
+    await runLoad(twoCores().load, generator('mqttload'), ['-p', port, '-q', '1', '-l', '8', '-T', '1', ...args]);
+  } finally {
+    broker.close();
+    await once(broker, 'close');
+  }
+}
+
+test('mqttload fails when a broker acknowledges messages and does not deliver them', async () => {
   await assert.rejects(
-    runLoad(twoCores().load, generator('mqttload'), args),
+    loadAgainst(
+      brokerThat(() => {}),
+      ['-n', '3'],
+    ),
     /time limit: sent 3, acknowledged 3, received 0 of 3/,
   );
-  broker.close();
-  await once(broker, 'close');
+});
+
+test('mqttload fails when one subscriber has the deliveries of another, though the total is right', async () => {
+  const fanout = ['-m', 'fanout', '-S', '2', '-n', '3'];
+  const fair = brokerThat((packet, subscribers) => {
+    for (const subscriber of subscribers) subscriber.write(packet);
+  });
+  await loadAgainst(fair, fanout);
+  const unfair = brokerThat((packet, [first]) => first!.write(Buffer.concat([packet, packet])));
+  await assert.rejects(loadAgainst(unfair, fanout), /received 6 of 6, 0 marked.*2 subscribers with a wrong number/);
 });
 
 test('coapload fails on a response code that the method does not call for', async () => {
