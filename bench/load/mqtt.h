@@ -1,6 +1,6 @@
 /*
  * mqtt.h: as much of MQTT's encoding as a load generator needs: packet types, a byte buffer, the writers of the basic
- * data types and the framing of packets.
+ * data types and of CONNECT, and the framing of packets.
  */
 #ifndef PORTICO_BENCH_MQTT_H
 #define PORTICO_BENCH_MQTT_H
@@ -61,6 +61,21 @@ static void put_length(struct buffer *b, size_t length) {
 static void put_short_packet(struct buffer *b, int first_byte, int packet_id) {
   uint8_t packet[4] = {(uint8_t)first_byte, 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id};
   put_bytes(b, packet, sizeof packet);
+}
+
+/* `version` is 4 (3.1.1) or 5; a persistent session has Clean Session 0, in 5.0 with an hour of Session Expiry Interval. */
+static void put_connect(struct buffer *b, int version, int persistent, const char *client_id) {
+  static const uint8_t session_expiry[] = {5, 0x11, 0, 0, 0x0e, 0x10}; /* length of the properties, 17, 3600 s */
+  size_t properties = version < 5 ? 0 : persistent ? sizeof session_expiry : 1;
+  put_byte(b, CONNECT);
+  put_length(b, 10 + properties + 2 + strlen(client_id));
+  put_string(b, "MQTT");
+  put_byte(b, version);
+  put_byte(b, persistent ? 0 : 2); /* Clean Session */
+  put_u16(b, 600);                 /* Keep Alive: longer than any run, so no PINGREQ */
+  if (properties == 1) put_byte(b, 0);
+  else put_bytes(b, session_expiry, properties);
+  put_string(b, client_id);
 }
 
 /* The size of the packet at `bytes`, with its header and remaining length, or 0 if it is not complete. */

@@ -63,6 +63,8 @@ export class Core {
   };
   /** Requests that wait for their handler's answer. */
   pendingExchanges = 0;
+  /** Nothing is sent any more. */
+  closed = false;
   readonly #onEvent: CoreOptions['onEvent'];
   readonly #empty = Buffer.alloc(4);
   readonly #start: number;
@@ -103,6 +105,7 @@ export class Core {
   }
 
   send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
+    if (this.closed) return;
     this.counters.datagramsSent++;
     this.counters.bytesSent += length;
     this.transport.send(bytes, offset, length, remote);

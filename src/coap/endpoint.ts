@@ -54,7 +54,6 @@ export class CoapEndpoint {
   readonly #message = new Message();
   readonly #paths = new PathReader();
   readonly #tooLarge: CoapResponse;
-  #closed = false;
 
   /** Takes over the transport's datagrams from now on. */
   constructor(transport: DatagramTransport, options: CoapServerOptions) {
@@ -88,9 +87,9 @@ export class CoapEndpoint {
 
   /** Stops: observations end as `closed`, nothing more is sent, and the transport is closed. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
     const core = this.#core;
+    if (core.closed) return;
+    core.closed = true;
     core.transport.onDatagram = undefined;
     for (const remote of core.remotes.all()) {
       core.transmission.clear(remote);

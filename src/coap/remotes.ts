@@ -30,8 +30,8 @@ export class Remote implements CoapRemote {
   pendingExchanges = 0;
   observers: Observer[] = [];
   notifications: NotificationWindow | null = null;
-  /** Used since the table's hand last passed. */
-  recent = true;
+  /** Used again since the table's hand last passed: a flood of remotes that come once does not push out those that return. */
+  recent = false;
 
   constructor(source: DatagramAddress, key: string, id: number) {
     this.address = source.address;

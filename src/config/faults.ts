@@ -54,16 +54,19 @@ export function unknownOption(path: Path, key: string, raw: unknown): string {
   const schema = schemaAt(path, raw);
   const section = schema === undefined ? undefined : bare(schema);
   const siblings = section instanceof z.ZodObject ? Object.keys(section.shape) : [];
-  return `${prefix}${key} is not an option; did you mean ${rightWord(prefix, key, siblings)}?`;
+  const meant = rightWord(prefix, key, siblings);
+  const hint =
+    meant === undefined ? `the nearest here is ${prefix}${closest(key, siblings)}` : `did you mean ${meant}?`;
+  return `${prefix}${key} is not an option; ${hint}`;
 }
 
-/** The nearest word in the same section, unless another section has the very word. */
-function rightWord(prefix: string, key: string, siblings: readonly string[]): string {
+/** A near word in the same section, unless another section has the very word; then a near word of any section. */
+function rightWord(prefix: string, key: string, siblings: readonly string[]): string | undefined {
   const exact = options.find(({ path }) => path.at(-1) === key || path.join('_') === key);
   const sibling = near(key, siblings);
   if (sibling !== undefined && (exact === undefined || distance(key, sibling) <= 1)) return prefix + sibling;
   if (exact !== undefined) return exact.name;
   const names = new Map(options.map(({ path, name }) => [path.at(-1) ?? name, name]));
   const elsewhere = near(key, [...names.keys()]);
-  return (elsewhere === undefined ? undefined : names.get(elsewhere)) ?? prefix + closest(key, siblings);
+  return elsewhere === undefined ? undefined : names.get(elsewhere);
 }

@@ -2,7 +2,7 @@
 import { BlockList, isIP } from 'node:net';
 import type { LoadedConfig } from './load.js';
 import type { ExposureConfig, ListenerConfig } from './schema.js';
-import { sourceOf } from './source.js';
+import { COMMAND_LINE, sourceOf } from './source.js';
 
 /** One address to bind. */
 export interface BindAddress {
@@ -99,7 +99,13 @@ export function exposureWarnings(config: ExposureConfig): string[] {
     warnings.push('allow_anonymous is false and access.password_file is unset: no client can connect');
   }
   config.listeners.forEach((listener) => {
-    if (!isLoopback(listener) && anonymousAllowed(config, listener)) {
+    const anonymous = anonymousAllowed(config, listener);
+    if (listener.type === 'coap' && !anonymous) {
+      warnings.push(
+        `${place(listener)}: CoAP has no credentials yet, so every request is refused without allow_anonymous: true`,
+      );
+    }
+    if (!isLoopback(listener) && anonymous) {
       warnings.push(`${place(listener)}: anyone who reaches it may publish and subscribe without a password`);
     }
   });
@@ -113,14 +119,15 @@ export function describeListeners(loaded: LoadedConfig): string[] {
   return config.listeners.map((listener, i) => {
     const anonymous = anonymousAllowed(config, listener);
     const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
-    const users = `users of ${passwords}`;
-    let who = 'nobody';
-    if (anonymous) who = passwords === undefined ? `${reach}, without a password` : `${reach}, and ${users}`;
-    else if (passwords !== undefined) who = users;
+    let who = 'nobody may connect';
+    if (anonymous) {
+      who = `${reach} may connect without a password`;
+      if (passwords !== undefined && listener.type !== 'coap') who += `, users of ${passwords} with theirs`;
+    } else if (passwords !== undefined && listener.type !== 'coap') who = `only users of ${passwords} may connect`;
     const reason = anonymous || passwords === undefined ? 'allow_anonymous' : 'access.password_file';
-    return (
-      `${place(listener)} (${sourceOf(loaded, `listeners.${i}`)}): ${who} may connect ` +
-      `(${reason}: ${sourceOf(loaded, reason)})`
-    );
+    const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
+    const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
+    const said = `listener: ${by}; ${reason}: ${sourceOf(loaded, reason)}`;
+    return `${place(listener)}: ${who} (${said})`;
   });
 }

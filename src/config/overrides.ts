@@ -2,12 +2,13 @@
 import { closest } from 'fastest-levenshtein';
 import { child, options, type Path, takesText } from './options.js';
 import { configSchema } from './schema.js';
-import { type Fault, YamlSource } from './source.js';
+import { COMMAND_LINE, type Fault, YamlSource } from './source.js';
 
 /** A value in place of the file's. */
 export interface Override {
   readonly path: Path;
   readonly value: unknown;
+  /** A variable or an argument; empty for a built-in default that has to be written out. */
   readonly origin: string;
 }
 
@@ -60,13 +61,14 @@ export function environmentOverrides(env: Variables): { overrides: Override[]; f
 export function argumentOverrides(argv: CommandLine, raw: object): Override[] {
   const overrides: Override[] = [];
   if (argv.port !== undefined) overrides.push(...portOverride(argv.port, raw));
-  if (argv.data !== undefined) overrides.push({ path: ['data_dir'], value: argv.data, origin: 'command line --data' });
-  if (argv.verbose === true) overrides.push({ path: ['log', 'level'], value: 'debug', origin: 'command line -v' });
+  if (argv.data !== undefined)
+    overrides.push({ path: ['data_dir'], value: argv.data, origin: `${COMMAND_LINE} --data` });
+  if (argv.verbose === true) overrides.push({ path: ['log', 'level'], value: 'debug', origin: `${COMMAND_LINE} -v` });
   return overrides;
 }
 
 function portOverride(port: number, raw: object): Override[] {
-  const origin = 'command line -p';
+  const origin = `${COMMAND_LINE} -p`;
   const written = child(raw, 'listeners');
   if (written === undefined) {
     const usual = configSchema.shape.listeners.parse(undefined).map(({ type }) => ({ type }));

@@ -46,21 +46,21 @@ const host = z
     since: '0.1.0',
   });
 
-const port = (usual: number, protocol: 'TCP' | 'UDP') =>
+const port = (usual: number) =>
   whole(0, 65535)
     .default(usual)
-    .register(documentation, { doc: `${protocol} port; 0 takes a free one, which the log names.`, since: '0.1.0' });
+    .register(documentation, { doc: 'Port; 0 takes a free one, which the log names.', since: '0.1.0' });
 
 const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
-  port: port(1883, 'TCP'),
+  port: port(1883),
 });
 
 const websocketListener = z.strictObject({
   type: z.literal('websocket').register(documentation, { doc: 'MQTT over WebSocket.', since: '0.1.0' }),
   host,
-  port: port(9001, 'TCP'),
+  port: port(9001),
   path: z.string().startsWith('/').optional().register(documentation, {
     doc: 'The only path of the URL that is answered. Unset: any path.',
     type: 'a path that begins with /',
@@ -72,7 +72,7 @@ const websocketListener = z.strictObject({
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
   host,
-  port: port(5683, 'UDP'),
+  port: port(5683),
 });
 
 const listeners = z
@@ -86,11 +86,15 @@ const listeners = z
 
 const access = z
   .strictObject({
-    password_file: text().optional().register(documentation, {
-      doc: 'Users and password hashes as `mosquitto_passwd` writes them. A relative path starts at the working directory.',
-      example: '/etc/portico/passwords',
-      since: '0.1.0',
-    }),
+    password_file: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'Users and password hashes as `mosquitto_passwd` writes them. A relative path starts at the working directory. ' +
+          'Unset: nobody has a password.',
+        example: '/etc/portico/passwords',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'Who may connect.', since: '0.1.0' });
@@ -248,11 +252,6 @@ const coap = z
       doc: 'MAX_RETRANSMIT: retransmissions of a confirmable message (RFC 7252 4.8).',
       since: '0.1.0',
     }),
-    nstart: whole(1, 1000).default(1).register(documentation, {
-      doc: 'NSTART: unanswered confirmable messages to one device at once (RFC 7252 4.7).',
-      unit: 'messages',
-      since: '0.1.0',
-    }),
     max_payload: whole(16, 268_435_455).default(MIB).register(documentation, {
       doc: 'Largest payload put together from blocks (RFC 7959).',
       unit: 'bytes',
@@ -264,7 +263,7 @@ const coap = z
       since: '0.1.0',
     }),
     observers: whole(0, 10_000_000).default(10_000).register(documentation, {
-      doc: 'Observations of all devices together (RFC 7641).',
+      doc: 'Observations of all devices together, for each address that CoAP listens on (RFC 7641).',
       since: '0.1.0',
     }),
     observers_per_client: whole(0, 10_000_000).default(100).register(documentation, {
@@ -274,7 +273,9 @@ const coap = z
     deduplication_bytes: whole(256 * KIB, Number.MAX_SAFE_INTEGER)
       .default(16 * MIB)
       .register(documentation, {
-        doc: 'Memory for the answers that repeated requests get again (RFC 7252 4.5).',
+        doc:
+          'Memory for the answers that repeated requests get again (RFC 7252 4.5), for each address that CoAP listens on; ' +
+          'rounded down to a power of two.',
         unit: 'bytes',
         since: '0.1.0',
       }),

@@ -16,6 +16,8 @@ export interface Fault extends Place {
 }
 
 export const BUILT_IN = 'built-in defaults';
+/** Origins that are arguments begin with this. */
+export const COMMAND_LINE = 'command line';
 
 /** Who said the value of an option, by its dotted path. */
 export function sourceOf(loaded: { readonly sources: ReadonlyMap<string, string> }, name: string): string {

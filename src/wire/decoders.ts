@@ -1,8 +1,9 @@
-/** Decoders of single packets from clients. Each throws `WireError` for a packet that breaks the protocol. */
+/** Decoders of single packets that a client may send. Each throws `WireError` for a packet that breaks the protocol. */
 import type {
   AuthPacket,
   ConnectPacket,
   DisconnectPacket,
+  Properties,
   SubscribePacket,
   UnsubscribePacket,
   WillPacket,
@@ -13,18 +14,10 @@ import { type PublishView, scanPublishProperties } from './publish-view.js';
 import { Reader } from './reader.js';
 import { ReasonCode } from './reason-codes.js';
 import { checkTopicName } from './utf8.js';
-import { WireError } from './wire-error.js';
-
-function malformed(message: string): never {
-  throw new WireError(ReasonCode.MalformedPacket, message);
-}
-
-function protocolError(message: string): never {
-  throw new WireError(ReasonCode.ProtocolError, message);
-}
+import { malformed, protocolError, WireError } from './wire-error.js';
 
 /** Property length and properties at the reader's place. */
-function readProperties(reader: Reader, context: PropertyContext) {
+export function readProperties(reader: Reader, context: PropertyContext): Properties {
   const length = reader.variableByteInteger();
   const end = reader.at + length;
   if (end > reader.end) malformed('a property length beyond the packet');
@@ -33,44 +26,51 @@ function readProperties(reader: Reader, context: PropertyContext) {
   return properties;
 }
 
-function readPacketId(reader: Reader): number {
+/** A packet identifier, which is not 0 [MQTT-2.2.1-3]. */
+export function readPacketId(reader: Reader): number {
   const packetId = reader.uint16();
   if (packetId === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
   return packetId;
 }
 
-const MQTT = Buffer.from('MQTT');
-const MQISDP = Buffer.from('MQIsdp');
+/** Protocol name and level of a CONNECT. */
+interface Protocol {
+  readonly id: 'MQTT' | 'MQIsdp';
+  /** 0 for a level that there is not. */
+  readonly version: 0 | ProtocolVersion;
+  /** The level's high bit: a bridge of Mosquitto's kind, before MQTT 5.0. */
+  readonly bridgeMode: boolean;
+}
 
-/** Protocol name and level [MQTT-3.1.2-1, MQTT-3.1.2-2]; the level's high bit marks a bridge before MQTT 5.0. */
-function readProtocol(reader: Reader): { protocolId: string; version: ProtocolVersion; bridgeMode: boolean } {
-  const length = reader.uint16();
-  const start = reader.at;
-  if (start + length > reader.end) malformed('a protocol name that ends too early');
-  const name = reader.buffer.subarray(start, start + length);
-  reader.at = start + length;
-  const isMqtt = name.equals(MQTT);
-  if (!isMqtt && !name.equals(MQISDP)) {
-    throw new WireError(ReasonCode.UnsupportedProtocolVersion, 'a protocol that is not MQTT');
+/** The beginning of CONNECT. Throws `WireError` 0x84 if the protocol is not MQTT at all [MQTT-3.1.2-1]. */
+export function decodeProtocol(reader: Reader): Protocol {
+  const id = reader.string();
+  if (id !== 'MQTT' && id !== 'MQIsdp') {
+    throw new WireError(ReasonCode.UnsupportedProtocolVersion, 'a protocol that is not MQTT [MQTT-3.1.2-1]');
   }
   const byte = reader.uint8();
   const level = byte & 0x7f;
   const bridgeMode = byte > 127;
-  const known = isMqtt ? level === 4 || (level === 5 && !bridgeMode) : level === 3;
-  if (!known) throw new WireError(ReasonCode.UnsupportedProtocolVersion, `MQTT protocol level ${byte}`);
-  return { protocolId: isMqtt ? 'MQTT' : 'MQIsdp', version: level as ProtocolVersion, bridgeMode };
+  if (id === 'MQIsdp') return { id, version: level === 3 ? 3 : 0, bridgeMode };
+  if (level === 5 && !bridgeMode) return { id, version: 5, bridgeMode };
+  return { id, version: level === 4 ? 4 : 0, bridgeMode };
 }
 
-/** CONNECT: MQTT 3.1. */
-export function decodeConnect(buffer: Buffer, start: number, end: number): ConnectPacket {
-  const reader = new Reader(buffer, start, end);
-  const { protocolId, version, bridgeMode } = readProtocol(reader);
+/** CONNECT after its protocol level: MQTT 3.1. */
+export function decodeConnect(
+  reader: Reader,
+  protocolId: string,
+  version: ProtocolVersion,
+  bridgeMode: boolean,
+): ConnectPacket {
   const flags = reader.uint8();
-  if ((flags & 1) !== 0) malformed('the reserved connect flag [MQTT-3.1.2-3]');
+  // MQTT 3.1 disregards what the flags do not use: bit 0, and of the will when there is none (MQTT 3.1 3.1).
+  const strict = version > 3;
+  if (strict && (flags & 1) !== 0) malformed('the reserved connect flag [MQTT-3.1.2-3]');
   const hasWill = (flags & 4) !== 0;
   const willQos = (flags >>> 3) & 3;
-  if (willQos === 3) malformed('will QoS 3 [MQTT-3.1.2-12]');
-  if (!hasWill && (flags & 0x38) !== 0) malformed('will flags without a will [MQTT-3.1.2-11]');
+  if (willQos === 3 && (strict || hasWill)) malformed('will QoS 3 [MQTT-3.1.2-12]');
+  if (strict && !hasWill && (flags & 0x38) !== 0) malformed('will flags without a will [MQTT-3.1.2-11]');
   const hasUsername = (flags & 0x80) !== 0;
   const hasPassword = (flags & 0x40) !== 0;
   if (hasPassword && !hasUsername && version < 5) malformed('a password without a user name [MQTT-3.1.2-22]');
@@ -92,9 +92,10 @@ export function decodeConnect(buffer: Buffer, start: number, end: number): Conne
   }
   packet.clientId = reader.string();
   if (hasWill) packet.will = readWill(reader, version, willQos as QoS, (flags & 0x20) !== 0);
-  if (hasUsername) packet.username = reader.string();
-  if (hasPassword) packet.password = reader.binary();
-  if (reader.at !== end) malformed('bytes after the end of CONNECT');
+  // In MQTT 3.1 the Remaining Length has precedence over these two flags (MQTT 3.1 3.1).
+  if (hasUsername && (strict || reader.at < reader.end)) packet.username = reader.string();
+  if (hasPassword && (strict || reader.at < reader.end)) packet.password = reader.binary();
+  if (reader.at !== reader.end) malformed('bytes after the end of CONNECT');
   return packet;
 }
 
@@ -112,7 +113,10 @@ function readWill(reader: Reader, version: ProtocolVersion, qos: QoS, retain: bo
   return will;
 }
 
-/** PUBLISH: MQTT 3.3, into a view. The topic's characters are checked by whoever keeps the result per topic. */
+/**
+ * PUBLISH: MQTT 3.3, into a view. The topic's characters are checked by whoever keeps the result per topic.
+ * @param fromServer whether Subscription Identifiers are allowed [MQTT-3.3.4-6]
+ */
 export function decodePublish(
   view: PublishView,
   buffer: Buffer,
@@ -120,6 +124,7 @@ export function decodePublish(
   body: number,
   end: number,
   version: ProtocolVersion,
+  fromServer: boolean,
 ): void {
   const first = buffer[start];
   const qos = (first >>> 1) & 3;
@@ -148,9 +153,10 @@ export function decodePublish(
   view.topicAlias = 0;
   view.messageExpiryInterval = -1;
   view.payloadFormatIndicator = 0;
+  view.hasSubscriptionIdentifier = false;
   view.payloadEnd = end;
   if (version === 5) {
-    decodePublishProperties(view, at);
+    decodePublishProperties(view, at, fromServer);
   } else {
     view.propertiesStart = at;
     view.propertiesEnd = at;
@@ -162,7 +168,7 @@ export function decodePublish(
   }
 }
 
-function decodePublishProperties(view: PublishView, from: number): void {
+function decodePublishProperties(view: PublishView, from: number, fromServer: boolean): void {
   const { buffer, payloadEnd: end } = view;
   let at = from;
   let length = 0;
@@ -177,7 +183,7 @@ function decodePublishProperties(view: PublishView, from: number): void {
   view.propertiesStart = at;
   view.propertiesEnd = at + length;
   view.payloadStart = at + length;
-  if (length > 0) scanPublishProperties(view);
+  if (length > 0) scanPublishProperties(view, fromServer);
 }
 
 /** Reason codes that each acknowledgement may have. */
@@ -197,7 +203,8 @@ export function decodeAcknowledgement(
   if (buffer[start] === 0 && buffer[start + 1] === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
   if (length === 2) return 0;
   const reason = buffer[start + 2];
-  const allowed = type === PacketType.PUBACK || type === PacketType.PUBREC ? PUBLISH_REASONS : RELEASE_REASONS;
+  const isAnswer = type === PacketType.PUBACK || type === PacketType.PUBREC;
+  const allowed = isAnswer ? PUBLISH_REASONS : RELEASE_REASONS;
   if (!allowed.has(reason)) protocolError('a reason code that this acknowledgement does not have');
   if (length > 3) {
     const reader = new Reader(buffer, start + 3, end);
@@ -248,9 +255,13 @@ export function decodeUnsubscribe(
   return packet;
 }
 
-/** Reason codes that a client may give in DISCONNECT. */
-const DISCONNECT_REASONS = new Set([
+/** Reason codes in DISCONNECT of a client and of a server: MQTT 5.0 table 3-10. */
+const CLIENT_DISCONNECT_REASONS = new Set([
   0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+]);
+const SERVER_DISCONNECT_REASONS = new Set([
+  0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+  0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
 ]);
 
 /** DISCONNECT: MQTT 3.14. */
@@ -259,6 +270,7 @@ export function decodeDisconnect(
   start: number,
   end: number,
   version: ProtocolVersion,
+  fromServer: boolean,
 ): DisconnectPacket {
   const packet: DisconnectPacket = { cmd: 'disconnect', reasonCode: 0 };
   if (version < 5) {
@@ -266,17 +278,28 @@ export function decodeDisconnect(
     return packet;
   }
   readReasoned(packet, buffer, start, end, 'disconnect');
-  if (!DISCONNECT_REASONS.has(packet.reasonCode)) protocolError('a reason code that DISCONNECT does not have');
-  if (packet.properties?.serverReference !== undefined) protocolError('a Server Reference from a client');
+  const allowed = fromServer ? SERVER_DISCONNECT_REASONS : CLIENT_DISCONNECT_REASONS;
+  if (!allowed.has(packet.reasonCode)) protocolError('a reason code that DISCONNECT does not have');
+  const { properties } = packet;
+  if (fromServer && properties?.sessionExpiryInterval !== undefined) {
+    protocolError('a Session Expiry Interval from a server [MQTT-3.14.2-2]');
+  }
+  if (!fromServer && properties?.serverReference !== undefined) protocolError('a Server Reference from a client');
   return packet;
 }
 
-/** AUTH: MQTT 5.0 3.15. */
-export function decodeAuth(buffer: Buffer, start: number, end: number): AuthPacket {
+/** AUTH: MQTT 5.0 3.15. Only a client may ask to authenticate again (table 3-11). */
+export function decodeAuth(buffer: Buffer, start: number, end: number, fromServer: boolean): AuthPacket {
   const packet: AuthPacket = { cmd: 'auth', reasonCode: 0 };
   readReasoned(packet, buffer, start, end, 'auth');
-  if (packet.reasonCode !== 0x00 && packet.reasonCode !== 0x18 && packet.reasonCode !== 0x19) {
-    protocolError('a reason code that AUTH does not have');
+  const { reasonCode, properties } = packet;
+  const known =
+    reasonCode === ReasonCode.ContinueAuthentication ||
+    reasonCode === (fromServer ? ReasonCode.Success : ReasonCode.ReAuthenticate);
+  if (!known) protocolError('a reason code that this AUTH does not have');
+  const bare = reasonCode === ReasonCode.Success && properties === undefined;
+  if (!bare && properties?.authenticationMethod === undefined) {
+    protocolError('AUTH without an Authentication Method (MQTT 5.0 3.15.2.2.2)');
   }
   return packet;
 }

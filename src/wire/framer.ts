@@ -3,7 +3,7 @@
  * into it, and only a packet that is spread over chunks is copied.
  */
 import { ReasonCode } from './reason-codes.js';
-import { WireError } from './wire-error.js';
+import { malformed, WireError } from './wire-error.js';
 
 const SMALLEST_HELD = 256;
 const NOTHING = Buffer.alloc(0);
@@ -175,14 +175,14 @@ export abstract class PacketFramer {
     const most = start + 5;
     let at = start + 2;
     while (at < length && at < most && buffer[at] > 127) at++;
-    if (at === most) throw new WireError(ReasonCode.MalformedPacket, 'a Remaining Length of more than four bytes');
+    if (at === most) malformed('a Remaining Length of more than four bytes');
     if (at === length) {
       this.checkFirst(buffer[start]);
       return 0;
     }
     // Only MQTT 5.0 asks for the shortest form [MQTT-1.5.5-1].
     if (buffer[at] === 0 && this.version === 5) {
-      throw new WireError(ReasonCode.MalformedPacket, 'a Remaining Length that is longer than it need be [MQTT-1.5.5-1]');
+      malformed('a Remaining Length that is longer than it need be [MQTT-1.5.5-1]');
     }
     return at + 1;
   }

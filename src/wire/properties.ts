@@ -1,9 +1,9 @@
 /** Properties: MQTT 5.0 2.2.2. One table says which there are, of which type, and in which packets. */
+import { binarySize, stringSize, writeBinary, writeString } from './fields.js';
 import { type Output, variableByteIntegerSize } from './output.js';
 import type { Properties } from './packets.js';
 import { Reader } from './reader.js';
-import { ReasonCode } from './reason-codes.js';
-import { WireError } from './wire-error.js';
+import { malformed, protocolError } from './wire-error.js';
 
 /** Where properties stand. */
 export type PropertyContext =
@@ -19,7 +19,8 @@ export type PropertyContext =
   | 'disconnect'
   | 'auth';
 
-type PropertyType = 'byte' | 'flag' | 'u16' | 'u32' | 'varint' | 'binary' | 'string' | 'pair';
+/** `flag` is a byte 0 or 1 as boolean, `bit` the same as number. */
+type PropertyType = 'bit' | 'flag' | 'u16' | 'u32' | 'varint' | 'binary' | 'string' | 'pair';
 
 interface PropertyRule {
   readonly id: number;
@@ -76,7 +77,7 @@ const RULES: readonly PropertyRule[] = [
   { id: 0x21, name: 'receiveMaximum', type: 'u16', in: ['connect', 'connack'], least: 1 },
   { id: 0x22, name: 'topicAliasMaximum', type: 'u16', in: ['connect', 'connack'] },
   { id: 0x23, name: 'topicAlias', type: 'u16', in: ['publish'], least: 1 },
-  { id: 0x24, name: 'maximumQoS', type: 'byte', in: ['connack'] },
+  { id: 0x24, name: 'maximumQoS', type: 'bit', in: ['connack'] },
   { id: 0x25, name: 'retainAvailable', type: 'flag', in: ['connack'] },
   { id: 0x26, name: 'userProperties', type: 'pair', in: EVERYWHERE, repeats: EVERYWHERE },
   { id: 0x27, name: 'maximumPacketSize', type: 'u32', in: ['connect', 'connack'], least: 1 },
@@ -88,15 +89,15 @@ const RULES: readonly PropertyRule[] = [
 const BY_ID: (PropertyRule | undefined)[] = [];
 for (const rule of RULES) BY_ID[rule.id] = rule;
 
-function fail(reasonCode: number, message: string): never {
-  throw new WireError(reasonCode, message);
+function requireContext(rule: PropertyRule, context: PropertyContext): void {
+  if (!rule.in.includes(context)) protocolError(`the property ${rule.name} is not allowed in ${context}`);
 }
 
 /** The rule of a property, or a `WireError`: unknown 0x81, out of place 0x82. */
 function ruleOf(id: number, context: PropertyContext): PropertyRule {
   const rule = BY_ID[id];
-  if (rule === undefined) return fail(ReasonCode.MalformedPacket, `an unknown property 0x${id.toString(16)}`);
-  if (!rule.in.includes(context)) fail(ReasonCode.ProtocolError, `the property ${rule.name} is not allowed there`);
+  if (rule === undefined) return malformed(`an unknown property 0x${id.toString(16)}`);
+  requireContext(rule, context);
   return rule;
 }
 
@@ -110,27 +111,36 @@ export function decodeProperties(buffer: Buffer, start: number, end: number, con
   while (reader.at < end) {
     const rule = ruleOf(reader.variableByteInteger(), context);
     const value = readValue(reader, rule);
-    const former = properties[rule.name];
     if (rule.repeats?.includes(context)) {
-      if (rule.type === 'pair') properties[rule.name] = Array.isArray(former) ? [...former, value] : [value];
-      else properties[rule.name] = former === undefined ? value : [former, value].flat();
+      addTo(properties, rule, value);
       continue;
     }
-    if (rule.name in properties) fail(ReasonCode.ProtocolError, `the property ${rule.name} stands twice`);
+    if (rule.name in properties) protocolError(`the property ${rule.name} stands twice`);
     properties[rule.name] = value;
   }
   return properties;
+}
+
+/** User properties are always a list; a Subscription Identifier is one only if there are several, as in mqtt-packet. */
+function addTo(properties: Record<string, unknown>, rule: PropertyRule, value: unknown): void {
+  const former = properties[rule.name];
+  if (former === undefined) properties[rule.name] = rule.type === 'pair' ? [value] : value;
+  else if (Array.isArray(former)) former.push(value);
+  else properties[rule.name] = [former, value];
 }
 
 function readValue(reader: Reader, rule: PropertyRule): unknown {
   switch (rule.type) {
     case 'flag': {
       const value = reader.uint8();
-      if (value > 1) fail(ReasonCode.ProtocolError, `the property ${rule.name} must be 0 or 1`);
+      if (value > 1) protocolError(`the property ${rule.name} must be 0 or 1`);
       return value === 1;
     }
-    case 'byte':
-      return atLeast(reader.uint8(), rule);
+    case 'bit': {
+      const value = reader.uint8();
+      if (value > 1) protocolError(`the property ${rule.name} must be 0 or 1`);
+      return value;
+    }
     case 'u16':
       return atLeast(reader.uint16(), rule);
     case 'u32':
@@ -139,79 +149,112 @@ function readValue(reader: Reader, rule: PropertyRule): unknown {
       return atLeast(reader.variableByteInteger(), rule);
     case 'binary':
       return reader.binary();
-    case 'string':
-      return reader.string();
+    case 'string': {
+      const text = reader.string();
+      if (rule.name === 'responseTopic' && /[#+]/.test(text)) {
+        protocolError('a Response Topic with a wildcard [MQTT-3.3.2-14]');
+      }
+      return text;
+    }
     case 'pair':
       return [reader.string(), reader.string()];
   }
 }
 
 function atLeast(value: number, rule: PropertyRule): number {
-  if (value < (rule.least ?? 0)) fail(ReasonCode.ProtocolError, `the property ${rule.name} must not be 0`);
+  if (value < (rule.least ?? 0)) protocolError(`the property ${rule.name} must not be 0`);
   return value;
 }
 
-/** Appends property length and properties. Names that are not allowed in `context` throw `WireError`. */
+/**
+ * Appends property length and properties. Throws `WireError`, before anything is written, for a property that is not
+ * allowed in `context` and for a value that its type cannot carry.
+ */
 export function encodeProperties(out: Output, properties: Properties | undefined, context: PropertyContext): void {
-  const length = properties === undefined ? 0 : propertiesSize(properties);
-  out.reserve(4);
-  out.writeVariableByteInteger(length);
-  if (properties !== undefined) encodePropertyList(out, properties, context);
+  const size = propertiesSize(properties, context);
+  out.reserve(4 + size);
+  out.writeVariableByteInteger(size);
+  if (properties !== undefined) writeProperties(out, properties);
 }
 
-/** Appends properties without their length. */
+/** Appends properties without their length. Throws as `encodeProperties` does. */
 export function encodePropertyList(out: Output, properties: Properties, context: PropertyContext): void {
-  for (const rule of RULES) {
-    const value = properties[rule.name];
-    if (value === undefined) continue;
-    ruleOf(rule.id, context);
-    if (rule.repeats === undefined || !Array.isArray(value)) writeValue(out, rule, value);
-    else for (const single of value) writeValue(out, rule, single);
-  }
+  out.reserve(propertiesSize(properties, context));
+  writeProperties(out, properties);
 }
 
-/** Bytes of all properties, without their length. */
-export function propertiesSize(properties: Properties): number {
+/** Bytes of all properties, without their length. Throws as `encodeProperties` does. */
+export function propertiesSize(properties: Properties | undefined, context: PropertyContext): number {
+  if (properties === undefined) return 0;
   let size = 0;
   for (const rule of RULES) {
     const value = properties[rule.name];
     if (value === undefined) continue;
-    if (rule.repeats === undefined || !Array.isArray(value)) size += valueSize(rule, value);
+    requireContext(rule, context);
+    if (!Array.isArray(value)) size += valueSize(rule, value);
     else for (const single of value) size += valueSize(rule, single);
   }
   return size;
 }
 
+function writeProperties(out: Output, properties: Properties): void {
+  for (const rule of RULES) {
+    const value = properties[rule.name];
+    if (value === undefined) continue;
+    if (!Array.isArray(value)) writeValue(out, rule, value);
+    else for (const single of value) writeValue(out, rule, single);
+  }
+}
+
+const LARGEST: Readonly<Partial<Record<PropertyType, number>>> = {
+  bit: 1,
+  u16: 0xffff,
+  u32: 0xffffffff,
+  varint: 0x0fffffff,
+};
+
+function integer(rule: PropertyRule, value: unknown): number {
+  if (Number.isInteger(value) && Number(value) >= (rule.least ?? 0) && Number(value) <= (LARGEST[rule.type] ?? 0)) {
+    return Number(value);
+  }
+  return malformed(`the property ${rule.name} cannot be ${String(value)}`);
+}
+
 function valueSize(rule: PropertyRule, value: unknown): number {
   switch (rule.type) {
     case 'flag':
-    case 'byte':
+      return 2;
+    case 'bit':
+      integer(rule, value);
       return 2;
     case 'u16':
+      integer(rule, value);
       return 3;
     case 'u32':
+      integer(rule, value);
       return 5;
     case 'varint':
-      return 1 + variableByteIntegerSize(value as number);
+      return 1 + variableByteIntegerSize(integer(rule, value));
     case 'binary':
-      return 3 + (value as Buffer).length;
+      return 1 + binarySize(value as Buffer);
     case 'string':
-      return 3 + Buffer.byteLength(value as string);
+      return 1 + stringSize(value as string);
     case 'pair': {
+      if (!Array.isArray(value)) return malformed(`the property ${rule.name} must be a list of pairs`);
       const [name, text] = value as [string, string];
-      return 5 + Buffer.byteLength(name) + Buffer.byteLength(text);
+      return 1 + stringSize(name) + stringSize(text);
     }
   }
 }
 
+/** The values are those that `propertiesSize` has measured, and there is room for them. */
 function writeValue(out: Output, rule: PropertyRule, value: unknown): void {
-  out.reserve(valueSize(rule, value));
   out.writeUInt8(rule.id);
   switch (rule.type) {
     case 'flag':
       out.writeUInt8(value ? 1 : 0);
       break;
-    case 'byte':
+    case 'bit':
       out.writeUInt8(value as number);
       break;
     case 'u16':
@@ -223,12 +266,9 @@ function writeValue(out: Output, rule: PropertyRule, value: unknown): void {
     case 'varint':
       out.writeVariableByteInteger(value as number);
       break;
-    case 'binary': {
-      const bytes = value as Buffer;
-      out.writeUInt16(bytes.length);
-      out.writeBytes(bytes, 0, bytes.length);
+    case 'binary':
+      writeBinary(out, value as Buffer);
       break;
-    }
     case 'string':
       writeString(out, value as string);
       break;
@@ -238,12 +278,4 @@ function writeValue(out: Output, rule: PropertyRule, value: unknown): void {
       writeString(out, text);
     }
   }
-}
-
-/** Appends a UTF-8 Encoded String; the caller has reserved 2 bytes and its length. */
-export function writeString(out: Output, text: string): void {
-  const length = Buffer.byteLength(text);
-  out.writeUInt16(length);
-  out.buffer.write(text, out.length);
-  out.length += length;
 }

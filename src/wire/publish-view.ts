@@ -2,10 +2,12 @@
 import type { Properties } from './packets.js';
 import { decodeProperties } from './properties.js';
 import type { QoS } from './protocol.js';
+import { Reader } from './reader.js';
 import { ReasonCode } from './reason-codes.js';
 import { isValidUtf8 } from './utf8.js';
-import { WireError } from './wire-error.js';
+import { malformed, protocolError, WireError } from './wire-error.js';
 
+/** Offsets are into `buffer` and valid only while the parser's callback runs. */
 export class PublishView {
   buffer: Buffer = Buffer.alloc(0);
   packetStart = 0;
@@ -27,17 +29,12 @@ export class PublishView {
   /** Seconds; -1 for none. */
   messageExpiryInterval = -1;
   payloadFormatIndicator = 0;
+  /** Whether there is a Subscription Identifier: only from a server; its value is in the properties. */
+  hasSubscriptionIdentifier = false;
 }
 
+/** Bytes of the properties of fixed length, identifier included. */
 const PROPERTY_LENGTHS: Readonly<Record<number, number>> = { 1: 2, 2: 5, 35: 3 };
-
-function malformed(message: string): never {
-  throw new WireError(ReasonCode.MalformedPacket, message);
-}
-
-function protocolError(message: string): never {
-  throw new WireError(ReasonCode.ProtocolError, message);
-}
 
 /** End of the length-prefixed field at `at`. */
 function fieldEnd(buffer: Buffer, at: number, end: number): number {
@@ -53,14 +50,14 @@ function stringEnd(buffer: Buffer, at: number, end: number): number {
   return next;
 }
 
-/** Checks the properties of a PUBLISH from a client in place, and notes what the broker acts on. Throws `WireError`. */
-export function scanPublishProperties(view: PublishView): void {
+/** Checks the properties of a PUBLISH in place, and notes what the broker acts on. Throws `WireError`. */
+export function scanPublishProperties(view: PublishView, fromServer: boolean): void {
   const { buffer, propertiesEnd: end } = view;
   let at = view.propertiesStart;
   let seen = 0;
   while (at < end) {
     const id = buffer[at];
-    if (id !== 0x26) {
+    if (id !== 0x26 && id !== 0x0b) {
       if (id < 32 && (seen & (1 << id)) !== 0) protocolError('a property that stands twice');
       if (id === 0x23 && view.topicAlias > 0) protocolError('a Topic Alias that stands twice');
       if (id < 32) seen |= 1 << id;
@@ -84,6 +81,11 @@ export function scanPublishProperties(view: PublishView): void {
       }
       case 0x09:
         at = fieldEnd(buffer, at + 1, end);
+        break;
+      case 0x0b:
+        if (!fromServer) protocolError('a Subscription Identifier from a client [MQTT-3.3.4-6]');
+        view.hasSubscriptionIdentifier = true;
+        at = identifierEnd(buffer, at + 1, end);
         break;
       case 0x26:
         at = stringEnd(buffer, stringEnd(buffer, at + 1, end), end);
@@ -114,26 +116,34 @@ function checkResponseTopic(buffer: Buffer, start: number, end: number): void {
   }
 }
 
+/** End of the Subscription Identifier at `at`, which is not 0 (MQTT 5.0 3.3.2.3.8). */
+function identifierEnd(buffer: Buffer, at: number, end: number): number {
+  const reader = new Reader(buffer, at, end);
+  if (reader.variableByteInteger() === 0) protocolError('a Subscription Identifier of 0');
+  return reader.at;
+}
+
 /** Known properties that are out of place are protocol errors; unknown ones are malformed. */
 function rejectProperty(view: PublishView, at: number): never {
-  if (view.buffer[at] === 0x0b) protocolError('a Subscription Identifier from a client [MQTT-3.3.4-6]');
   decodeProperties(view.buffer, at, view.propertiesEnd, 'publish');
   return malformed('a malformed property');
 }
 
 /**
- * The properties to forward: without Topic Alias, which belongs to the connection, and without Message Expiry Interval,
- * which is counted down. A view of the packet when nothing has to be cut out, a copy otherwise.
+ * The properties to forward, without their length: without Topic Alias and Subscription Identifier, which belong to the
+ * connection, and without Message Expiry Interval, which is counted down. A view of the packet when nothing has to be cut
+ * out, a copy otherwise.
  */
 export function forwardableProperties(view: PublishView): Buffer {
   const { buffer, propertiesStart, propertiesEnd } = view;
   const all = buffer.subarray(propertiesStart, propertiesEnd);
-  if (view.topicAlias === 0 && view.messageExpiryInterval < 0) return all;
+  if (view.topicAlias === 0 && view.messageExpiryInterval < 0 && !view.hasSubscriptionIdentifier) return all;
   const kept = Buffer.allocUnsafe(all.length);
   let length = 0;
   for (let at = propertiesStart; at < propertiesEnd; ) {
+    const id = buffer[at];
     const next = propertyEnd(buffer, at, propertiesEnd);
-    if (buffer[at] !== 0x02 && buffer[at] !== 0x23) length += buffer.copy(kept, length, at, next);
+    if (id !== 0x02 && id !== 0x0b && id !== 0x23) length += buffer.copy(kept, length, at, next);
     at = next;
   }
   return kept.subarray(0, length);
@@ -144,6 +154,7 @@ function propertyEnd(buffer: Buffer, at: number, end: number): number {
   const id = buffer[at];
   const fixed = PROPERTY_LENGTHS[id];
   if (fixed !== undefined) return at + fixed;
+  if (id === 0x0b) return identifierEnd(buffer, at + 1, end);
   const first = fieldEnd(buffer, at + 1, end);
   return id === 0x26 ? fieldEnd(buffer, first, end) : first;
 }

@@ -1,7 +1,6 @@
 /** Reads the fields of one packet. Every overrun is a malformed packet. */
-import { ReasonCode } from './reason-codes.js';
 import { decodeString } from './utf8.js';
-import { WireError } from './wire-error.js';
+import { malformed } from './wire-error.js';
 
 export class Reader {
   readonly buffer: Buffer;
@@ -16,7 +15,7 @@ export class Reader {
 
   #need(bytes: number): number {
     const at = this.at;
-    if (at + bytes > this.end) throw new WireError(ReasonCode.MalformedPacket, 'a packet that ends too early');
+    if (at + bytes > this.end) malformed('a packet that ends too early');
     this.at = at + bytes;
     return at;
   }
@@ -45,7 +44,7 @@ export class Reader {
         return value;
       }
     }
-    throw new WireError(ReasonCode.MalformedPacket, 'a malformed variable byte integer');
+    return malformed('a malformed variable byte integer [MQTT-1.5.5-1]');
   }
 
   /** Binary Data, copied. */

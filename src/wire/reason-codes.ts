@@ -48,10 +48,16 @@ export const ReasonCode = {
   WildcardSubscriptionsNotSupported: 0xa2,
 } as const;
 
+function words(name: string): string {
+  const spaced = name.replace('QoS', 'Qos').replace(/(?<=[a-z])(?=[A-Z0-9])/g, ' ');
+  return spaced.toLowerCase().replace('qos', 'QoS');
+}
+
 const TEXTS: ReadonlyMap<number, string> = new Map(
+  // Reversed, so that the first name of a code that has several is the one that stays.
   Object.entries(ReasonCode)
     .reverse()
-    .map(([name, code]) => [code, name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase()]),
+    .map(([name, code]) => [code, words(name)]),
 );
 
 /** A reason code in words. */
@@ -59,7 +65,7 @@ export function reasonText(code: number): string {
   return TEXTS.get(code) ?? `reason code 0x${code.toString(16)}`;
 }
 
-/** The CONNACK return code of MQTT 3.1 and 3.1.1 for a reason code: 0, or 1 to 5 [MQTT-3.2.2.3]. */
+/** The CONNACK return code of MQTT 3.1 and 3.1.1 for a reason code: 0, or 1 to 5 (MQTT 3.1.1 table 3.1). */
 export function connackReturnCode(reasonCode: number): number {
   switch (reasonCode) {
     case ReasonCode.Success:

@@ -1,7 +1,7 @@
 /** UTF-8 Encoded Strings: MQTT 1.5.4. */
 import { isUtf8 } from 'node:buffer';
 import { ReasonCode } from './reason-codes.js';
-import { WireError } from './wire-error.js';
+import { malformed } from './wire-error.js';
 
 /**
  * Whether `buffer[start, end)` is well-formed UTF-8 without U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Surrogates and overlong
@@ -31,8 +31,6 @@ export function checkTopicName(buffer: Buffer, start: number, end: number): numb
 
 /** Decodes a string. Throws `WireError` 0x81 if it is ill-formed. */
 export function decodeString(buffer: Buffer, start: number, end: number): string {
-  if (!isValidUtf8(buffer, start, end)) {
-    throw new WireError(ReasonCode.MalformedPacket, 'a string that is not valid UTF-8');
-  }
+  if (!isValidUtf8(buffer, start, end)) malformed('a string that is not valid UTF-8 [MQTT-1.5.4-1]');
   return buffer.utf8Slice(start, end);
 }

@@ -1,17 +1,22 @@
-/** Writers of all packets but PUBLISH, which `publish-writer.ts` has. */
+/**
+ * Writers of all packets but PUBLISH, which `publish-writer.ts` has. They append to an `Output`, and throw `WireError`
+ * before they write anything if a field has no room for its value or a property is not allowed in the packet.
+ */
+import { binarySize, stringSize, writeBinary, writeString } from './fields.js';
 import { type Output, variableByteIntegerSize } from './output.js';
 import type { ConnectPacket, Properties, SubscribePacket, UnsubscribePacket, WillPacket } from './packets.js';
-import { encodeProperties, type PropertyContext, propertiesSize, writeString } from './properties.js';
+import { encodeProperties, type PropertyContext, propertiesSize } from './properties.js';
 import { PacketType, type ProtocolVersion } from './protocol.js';
 import { connackReturnCode } from './reason-codes.js';
 
 /** Bytes of property length and properties; 0 before MQTT 5.0. */
-function sizeOf(version: ProtocolVersion, properties: Properties | undefined): number {
+function sizeOf(version: ProtocolVersion, properties: Properties | undefined, context: PropertyContext): number {
   if (version !== 5) return 0;
-  const size = properties === undefined ? 0 : propertiesSize(properties);
+  const size = propertiesSize(properties, context);
   return variableByteIntegerSize(size) + size;
 }
 
+/** Reserves room for the whole packet and writes its fixed header. */
 function begin(out: Output, first: number, remaining: number): void {
   out.reserve(5 + remaining);
   out.writeUInt8(first);
@@ -26,7 +31,7 @@ export function writeConnack(
   reasonCode: number,
   properties?: Properties,
 ): void {
-  begin(out, PacketType.CONNACK << 4, 2 + sizeOf(version, properties));
+  begin(out, PacketType.CONNACK << 4, 2 + sizeOf(version, properties, 'connack'));
   // MQTT 3.1 has no session present flag: the byte is reserved there.
   out.writeUInt8(sessionPresent && reasonCode === 0 && version > 3 ? 1 : 0);
   out.writeUInt8(version === 5 ? reasonCode : connackReturnCode(reasonCode));
@@ -44,7 +49,7 @@ export function writeAcknowledgement(
 ): void {
   const long = version === 5 && (reasonCode !== 0 || properties !== undefined);
   const flags = type === PacketType.PUBREL ? 2 : 0;
-  const tail = !long ? 0 : properties === undefined ? 1 : 1 + sizeOf(version, properties);
+  const tail = !long ? 0 : properties === undefined ? 1 : 1 + sizeOf(version, properties, 'acknowledgement');
   begin(out, (type << 4) | flags, 2 + tail);
   out.writeUInt16(packetId);
   if (!long) return;
@@ -60,10 +65,9 @@ export function writeSuback(
   reasonCodes: readonly number[],
   properties?: Properties,
 ): void {
-  begin(out, PacketType.SUBACK << 4, 2 + sizeOf(version, properties) + reasonCodes.length);
+  begin(out, PacketType.SUBACK << 4, 2 + sizeOf(version, properties, 'suback') + reasonCodes.length);
   out.writeUInt16(packetId);
   if (version === 5) encodeProperties(out, properties, 'suback');
-  out.reserve(reasonCodes.length);
   for (const code of reasonCodes) out.writeUInt8(code);
 }
 
@@ -76,22 +80,23 @@ export function writeUnsuback(
   properties?: Properties,
 ): void {
   const codes = version === 5 ? reasonCodes : [];
-  begin(out, PacketType.UNSUBACK << 4, 2 + sizeOf(version, properties) + codes.length);
+  begin(out, PacketType.UNSUBACK << 4, 2 + sizeOf(version, properties, 'unsuback') + codes.length);
   out.writeUInt16(packetId);
   if (version === 5) encodeProperties(out, properties, 'unsuback');
-  out.reserve(codes.length);
   for (const code of codes) out.writeUInt8(code);
 }
 
+/** PINGREQ: MQTT 3.12. */
 export function writePingreq(out: Output): void {
   begin(out, PacketType.PINGREQ << 4, 0);
 }
 
+/** PINGRESP: MQTT 3.13. */
 export function writePingresp(out: Output): void {
   begin(out, PacketType.PINGRESP << 4, 0);
 }
 
-/** Reason code and properties, left out from the end where that says the same [MQTT 3.14.2.1]. */
+/** Reason code and properties, left out from the end where that says the same (MQTT 5.0 3.14.2.1). */
 function writeReasoned(
   out: Output,
   type: number,
@@ -103,7 +108,7 @@ function writeReasoned(
     begin(out, type << 4, 0);
     return;
   }
-  begin(out, type << 4, 1 + (properties === undefined ? 0 : sizeOf(5, properties)));
+  begin(out, type << 4, 1 + (properties === undefined ? 0 : sizeOf(5, properties, context)));
   out.writeUInt8(reasonCode);
   if (properties !== undefined) encodeProperties(out, properties, context);
 }
@@ -126,16 +131,17 @@ export function writeAuth(out: Output, reasonCode: number, properties?: Properti
 
 /** CONNECT: MQTT 3.1. */
 export function writeConnect(out: Output, packet: ConnectPacket): void {
-  const { protocolVersion: version, will, username, password, clientId } = packet;
-  const level = version | (packet.bridgeMode ? 0x80 : 0);
-  let size = 2 + packet.protocolId.length + 4 + sizeOf(version, packet.properties) + 2 + Buffer.byteLength(clientId);
-  if (will !== undefined)
-    size += sizeOf(version, will.properties) + 4 + Buffer.byteLength(will.topic) + will.payload.length;
-  if (username !== undefined) size += 2 + Buffer.byteLength(username);
-  if (password !== undefined) size += 2 + password.length;
+  const { protocolVersion: version, will, username, password } = packet;
+  let size =
+    stringSize(packet.protocolId) + 4 + sizeOf(version, packet.properties, 'connect') + stringSize(packet.clientId);
+  if (will !== undefined) {
+    size += sizeOf(version, will.properties, 'will') + stringSize(will.topic) + binarySize(will.payload);
+  }
+  if (username !== undefined) size += stringSize(username);
+  if (password !== undefined) size += binarySize(password);
   begin(out, PacketType.CONNECT << 4, size);
   writeString(out, packet.protocolId);
-  out.writeUInt8(level);
+  out.writeUInt8(version | (packet.bridgeMode ? 0x80 : 0));
   out.writeUInt8(
     (packet.clean ? 2 : 0) |
       (will === undefined ? 0 : 4 | (will.qos << 3) | (will.retain ? 0x20 : 0)) |
@@ -144,33 +150,25 @@ export function writeConnect(out: Output, packet: ConnectPacket): void {
   );
   out.writeUInt16(packet.keepalive);
   if (version === 5) encodeProperties(out, packet.properties, 'connect');
-  out.reserve(size);
-  writeString(out, clientId);
-  if (will !== undefined) writeWill(out, version, will, size);
+  writeString(out, packet.clientId);
+  if (will !== undefined) writeWill(out, version, will);
   if (username !== undefined) writeString(out, username);
   if (password !== undefined) writeBinary(out, password);
 }
 
-function writeWill(out: Output, version: ProtocolVersion, will: WillPacket, room: number): void {
+function writeWill(out: Output, version: ProtocolVersion, will: WillPacket): void {
   if (version === 5) encodeProperties(out, will.properties, 'will');
-  out.reserve(room);
   writeString(out, will.topic);
   writeBinary(out, will.payload);
 }
 
-function writeBinary(out: Output, bytes: Buffer): void {
-  out.writeUInt16(bytes.length);
-  out.writeBytes(bytes, 0, bytes.length);
-}
-
 /** SUBSCRIBE: MQTT 3.8. */
 export function writeSubscribe(out: Output, version: ProtocolVersion, packet: SubscribePacket): void {
-  let size = 2 + sizeOf(version, packet.properties);
-  for (const { topic } of packet.subscriptions) size += 3 + Buffer.byteLength(topic);
+  let size = 2 + sizeOf(version, packet.properties, 'subscribe');
+  for (const { topic } of packet.subscriptions) size += stringSize(topic) + 1;
   begin(out, (PacketType.SUBSCRIBE << 4) | 2, size);
   out.writeUInt16(packet.messageId);
   if (version === 5) encodeProperties(out, packet.properties, 'subscribe');
-  out.reserve(size);
   for (const { topic, qos, nl, rap, rh } of packet.subscriptions) {
     writeString(out, topic);
     out.writeUInt8(version === 5 ? qos | (nl ? 4 : 0) | (rap ? 8 : 0) | (rh << 4) : qos);
@@ -179,11 +177,10 @@ export function writeSubscribe(out: Output, version: ProtocolVersion, packet: Su
 
 /** UNSUBSCRIBE: MQTT 3.10. */
 export function writeUnsubscribe(out: Output, version: ProtocolVersion, packet: UnsubscribePacket): void {
-  let size = 2 + sizeOf(version, packet.properties);
-  for (const filter of packet.unsubscriptions) size += 2 + Buffer.byteLength(filter);
+  let size = 2 + sizeOf(version, packet.properties, 'unsubscribe');
+  for (const filter of packet.unsubscriptions) size += stringSize(filter);
   begin(out, (PacketType.UNSUBSCRIBE << 4) | 2, size);
   out.writeUInt16(packet.messageId);
   if (version === 5) encodeProperties(out, packet.properties, 'unsubscribe');
-  out.reserve(size);
   for (const filter of packet.unsubscriptions) writeString(out, filter);
 }

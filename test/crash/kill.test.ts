@@ -1,14 +1,14 @@
 /**
  * Nothing acknowledged is lost: real clients flood the broker with QoS 1 and QoS 2, the process is killed with SIGKILL at
- * random moments and started again on the same directory. PORTICO_CRASH_SEED repeats a run, PORTICO_CRASH_ROUNDS lengthens it.
+ * random moments and started again on the same directory. CRASH_SEED repeats a run, CRASH_ROUNDS lengthens it.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Portico } from '../support/portico.js';
 
-const seed = Number(process.env.PORTICO_CRASH_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const rounds = Number(process.env.PORTICO_CRASH_ROUNDS ?? 20);
+const seed = Number(process.env.CRASH_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const rounds = Number(process.env.CRASH_ROUNDS ?? 20);
 /** Publications of one client that are not acknowledged yet. */
 const WINDOW = 60;
 
@@ -57,7 +57,7 @@ class Flood {
     this.client = client;
     this.qos = qos;
     this.topic = `flood/${qos}`;
-    this.#fill();
+    client.on('connect', () => this.#fill());
   }
 
   #fill(): void {
@@ -66,9 +66,11 @@ class Flood {
       this.#outstanding++;
       this.client.publish(this.topic, String(number), { qos: this.qos }, (error) => {
         this.#outstanding--;
+        // MQTT.js gives up on a QoS 2 message between PUBREC and PUBCOMP when its connection is lost: it may arrive, and
+        // it was not acknowledged. The flood goes on with the next connection.
         if (!error) this.acknowledged.add(number);
         this.#changed?.();
-        this.#fill();
+        if (!error) this.#fill();
       });
     }
   }
@@ -131,7 +133,7 @@ class Collector {
 test(`kill -9 in a flood of QoS 1 and 2, ${rounds} rounds: nothing acknowledged is lost, QoS 2 arrives once`, {
   timeout: 600_000,
 }, async (t) => {
-  t.diagnostic(`PORTICO_CRASH_SEED=${seed}`);
+  t.diagnostic(`CRASH_SEED=${seed}`);
   const choose = random(seed);
   const portico = await Portico.start({
     limits: { queued_messages: 10_000_000 },

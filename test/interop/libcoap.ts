@@ -95,8 +95,8 @@ export class Observer {
     }
   }
 
-  /** SIGINT, which makes coap-client cancel the observation. */
-  end(): Promise<void> {
-    return this.#program.end('SIGINT');
+  /** Ends coap-client; SIGINT makes it cancel the observation. */
+  end(signal: 'SIGINT' | 'SIGKILL' = 'SIGINT'): Promise<void> {
+    return this.#program.end(signal);
   }
 }

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
-import type { IClientOptions, IDisconnectPacket } from 'mqtt';
+import type { IClientOptions } from 'mqtt';
 import { Portico } from '../support/portico.js';
 import { JsClient } from './mqttjs.js';
 
@@ -69,14 +68,12 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
 
         test('a second client with the same identifier takes over, and the first one is disconnected', async () => {
           const first = await connect('twin');
-          const closed = once(first.raw, 'close');
-          const told = protocolVersion === 5 ? once(first.raw, 'disconnect') : undefined;
           const second = await connect('twin');
-          await closed;
-          if (told !== undefined) {
-            const [packet] = (await told) as [IDisconnectPacket];
-            assert.equal(packet.reasonCode, 0x8e, 'session taken over');
+          if (protocolVersion === 5) {
+            const packet = await first.packets.take(({ cmd }) => cmd === 'disconnect', 'DISCONNECT');
+            assert.ok(packet.cmd === 'disconnect' && packet.reasonCode === 0x8e, 'session taken over');
           }
+          await first.closed;
           await second.subscribe(`${root}/twin`, 1);
           await second.publish(`${root}/twin`, 'alive', 1);
           assert.equal((await second.next()).payload.toString(), 'alive');
@@ -95,18 +92,20 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
           assert.equal((await client.next()).payload.toString(), 'marker');
           await client.end();
         });
-
-        test('an idle client keeps its connection by PINGREQ', async () => {
-          const client = await connect('pinger', { keepalive: 1 });
-          // MQTT.js sends PINGREQ when the keep alive has passed; two answers take longer than 1.5 times of it.
-          const pongs = [once(client.raw, 'packetreceive'), once(client.raw, 'packetreceive')];
-          for (const pong of pongs) assert.equal((await pong)[0].cmd, 'pingresp');
-          await once(client.raw, 'packetreceive');
-          assert.ok(client.raw.connected);
-          await client.end();
-        });
       });
     }
+  }
+
+  for (const transport of ['mqtt', 'ws'] as const) {
+    test(`an idle client over ${transport} keeps its connection by PINGREQ`, async () => {
+      const { mqtt, websocket } = portico.ports;
+      const url = `${transport}://127.0.0.1:${transport === 'mqtt' ? mqtt : websocket}`;
+      const client = await JsClient.connect(url, { clientId: `pinger-${transport}`, keepalive: 1 });
+      // MQTT.js sends PINGREQ when the keep alive has passed; three answers take longer than 1.5 times of it.
+      for (let pongs = 0; pongs < 3; pongs++) await client.packets.take(({ cmd }) => cmd === 'pingresp', 'PINGRESP');
+      assert.ok(client.raw.connected);
+      await client.end();
+    });
   }
 
   test('MQTT 5.0: properties, topic aliases and reason codes are kept end to end', async () => {
@@ -114,7 +113,7 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
     const subscriber = await JsClient.connect(url, { clientId: 'props-in', protocolVersion: 5 });
     await subscriber.raw.subscribeAsync('js/properties/+', { qos: 1, properties: { subscriptionIdentifier: 268_435_455 } });
     const publisher = await JsClient.connect(url, { clientId: 'props-out', protocolVersion: 5 });
-    const received = once(subscriber.raw, 'message');
+    const received = subscriber.nextPublish();
     await publisher.raw.publishAsync('js/properties/x', 'body', {
       qos: 1,
       properties: {
@@ -126,8 +125,7 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
         userProperties: { a: ['1', '2'], ключ: 'значение' },
       },
     });
-    const [, , packet] = await received;
-    const { messageExpiryInterval, ...properties } = packet.properties;
+    const { messageExpiryInterval = 0, ...properties } = (await received).properties ?? {};
     assert.ok(messageExpiryInterval > 90 && messageExpiryInterval <= 100);
     assert.deepEqual(JSON.parse(JSON.stringify(properties)), {
       payloadFormatIndicator: true,

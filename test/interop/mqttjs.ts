@@ -1,5 +1,5 @@
 /** MQTT.js as client, over TCP or WebSocket. */
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
 import { Inbox } from './inbox.js';
 
 /** A message as a client received it. */
@@ -13,13 +13,21 @@ export interface Received {
 export class JsClient {
   readonly raw: MqttClient;
   readonly #messages: Inbox<Received>;
+  /** Packets but PUBLISH, from CONNACK on. */
+  readonly packets: Inbox<Packet>;
+  /** Resolves when the connection is closed, whoever did it. */
+  readonly closed: Promise<void>;
   /** What CONNACK said. */
   readonly sessionPresent: boolean;
 
-  private constructor(raw: MqttClient, messages: Inbox<Received>, sessionPresent: boolean) {
+  private constructor(raw: MqttClient, messages: Inbox<Received>, packets: Inbox<Packet>, sessionPresent: boolean) {
     this.raw = raw;
     this.#messages = messages;
+    this.packets = packets;
     this.sessionPresent = sessionPresent;
+    this.closed = new Promise((resolve) => {
+      raw.once('close', () => resolve());
+    });
   }
 
   /** @param url `mqtt://127.0.0.1:port` or `ws://127.0.0.1:port/path` */
@@ -27,7 +35,14 @@ export class JsClient {
     const raw = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10_000, ...options });
     const messages = new Inbox<Received>(`MQTT.js ${raw.options.clientId}`);
     raw.on('message', (topic, payload, { qos, retain }) => messages.put({ topic, payload, qos, retain }));
-    raw.on('close', () => messages.end('the connection closed'));
+    const packets = new Inbox<Packet>(`packets of MQTT.js ${raw.options.clientId}`);
+    raw.on('packetreceive', (packet) => {
+      if (packet.cmd !== 'publish') packets.put(packet);
+    });
+    raw.on('close', () => {
+      messages.end('the connection closed');
+      packets.end('the connection closed');
+    });
     const sessionPresent = await new Promise<boolean>((resolve, reject) => {
       raw.once('connect', (connack) => resolve(connack.sessionPresent));
       raw.once('error', reject);
@@ -35,7 +50,7 @@ export class JsClient {
     });
     // What goes wrong later shows in what arrives.
     raw.on('error', () => {});
-    return new JsClient(raw, messages, sessionPresent);
+    return new JsClient(raw, messages, packets, sessionPresent);
   }
 
   /** Subscribes; the broker must grant the QoS that is asked for. */
@@ -61,6 +76,13 @@ export class JsClient {
     return this.#messages.take(matches, `the awaited message on ${topic}`);
   }
 
+  /** The next PUBLISH with all its fields, which the other ways to take messages see as well. */
+  nextPublish(): Promise<IPublishPacket> {
+    return new Promise((resolve) => {
+      this.raw.once('message', (_topic, _payload, packet) => resolve(packet));
+    });
+  }
+
   /** The next `count` payloads as text. */
   async payloads(count: number): Promise<string[]> {
     const payloads: string[] = [];
@@ -80,10 +102,8 @@ export class JsClient {
 
   /** Cuts the connection without DISCONNECT. */
   async cut(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.raw.once('close', () => resolve());
-      this.raw.stream.destroy();
-    });
+    this.raw.stream.destroy();
+    await this.closed;
     this.raw.end(true);
   }
 }

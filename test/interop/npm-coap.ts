@@ -1,6 +1,16 @@
 /** The npm package `coap` as client: an implementation of CoAP that shares no code with the broker's. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { Agent, type CoapRequestParams, type IncomingMessage, ObserveReadStream, request } from 'coap';
+import {
+  Agent,
+  type CoapRequestParams,
+  type IncomingMessage,
+  ObserveReadStream,
+  type OutgoingMessage,
+  request,
+} from 'coap';
 import { Inbox } from './inbox.js';
 
 export interface CoapResponse {
@@ -25,7 +35,7 @@ export async function exchange(
   try {
     const message = request({ host: '127.0.0.1', port, method, pathname, agent, ...params });
     message.end(payload);
-    const [response] = (await once(message, 'response', { signal: AbortSignal.timeout(15_000) })) as [IncomingMessage];
+    const response = await responseTo(message);
     return { code: response.code, payload: response.payload, headers: response.headers };
   } finally {
     agent.close();
@@ -34,32 +44,46 @@ export async function exchange(
 
 /** An observation; notifications arrive in `values`. */
 export class CoapObserver {
-  readonly #agent: Agent;
+  readonly #params: CoapRequestParams;
+  readonly #socket: Socket;
   readonly #stream: ObserveReadStream;
   /** Payloads as text: the answer to the registration, then notifications. */
   readonly values: Inbox<string>;
 
-  private constructor(agent: Agent, stream: ObserveReadStream, values: Inbox<string>) {
-    this.#agent = agent;
+  private constructor(params: CoapRequestParams, socket: Socket, stream: ObserveReadStream, values: Inbox<string>) {
+    this.#params = params;
+    this.#socket = socket;
     this.#stream = stream;
     this.values = values;
   }
 
   static async start(port: number, pathname: string, confirmable = true): Promise<CoapObserver> {
-    const agent = new Agent({ type: 'udp4' });
-    const message = request({ host: '127.0.0.1', port, method: 'GET', pathname, agent, confirmable, observe: true });
+    // An agent with a socket of its own would close that before it cancels the observation.
+    const socket = createSocket('udp4');
+    const agent = new Agent({ type: 'udp4', socket });
+    const params = { host: '127.0.0.1', port, method: 'GET', pathname, agent, confirmable, token: randomBytes(8) } as const;
+    const message = request({ ...params, observe: true });
     message.end();
-    const [stream] = (await once(message, 'response', { signal: AbortSignal.timeout(15_000) })) as [IncomingMessage];
+    const stream = await responseTo(message);
     if (!(stream instanceof ObserveReadStream)) throw new Error(`the observation was answered with ${stream.code}`);
     const values = new Inbox<string>(`observer of ${pathname}`);
     stream.on('data', (payload: Buffer) => values.put(payload.toString()));
-    return new CoapObserver(agent, stream, values);
+    return new CoapObserver(params, socket, stream, values);
   }
 
-  /** Cancels the observation with Observe 1 (RFC 7641 3.6). */
+  /** Cancels the observation with Observe 1 and the same token (RFC 7641 3.6); the answer is an ordinary one. */
   async end(): Promise<void> {
-    const closed = once(this.#agent, 'close');
-    this.#stream.close(true);
-    await closed;
+    this.#stream.close();
+    const message = request({ ...this.#params, observe: 1 });
+    message.end();
+    const response = await responseTo(message);
+    this.#socket.close();
+    assert.equal(response.code, '2.05');
+    assert.equal(response.headers.Observe, undefined);
   }
+}
+
+async function responseTo(message: OutgoingMessage): Promise<IncomingMessage> {
+  const [response] = (await once(message, 'response', { signal: AbortSignal.timeout(15_000) })) as [IncomingMessage];
+  return response;
 }

@@ -1,8 +1,7 @@
 /** A client of paho-mqtt (Python) that a test drives line by line. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import type { Received } from './mqttjs.js';
-import { Program, projectRoot, run } from './programs.js';
+import { Program, run, sourceFile } from './programs.js';
 
 /** The interpreter for which Debian installs python3-paho-mqtt. */
 const PYTHON = '/usr/bin/python3';
@@ -43,7 +42,7 @@ export class PahoClient {
   static async connect(port: number, options: PahoOptions): Promise<PahoClient> {
     const check = await run(PYTHON, ['-c', 'import paho.mqtt.client']);
     assert.equal(check.code, 0, 'paho-mqtt is missing: sudo apt-get install -y python3-paho-mqtt');
-    const script = join(projectRoot(), 'test/interop/python/paho_client.py');
+    const script = sourceFile('test/interop/python/paho_client.py');
     const client = new PahoClient(await Program.start(PYTHON, ['-B', script]));
     client.#send({ do: 'connect', port, ...options });
     const connected = await client.#event('connected');

@@ -120,12 +120,12 @@ export class Program {
   }
 }
 
-/** The folder with package.json above this file, wherever the compiler put it. */
-export function projectRoot(): string {
+/** A file of the checkout that the compiler does not copy, by its path there; it lies above the compiled tests. */
+export function sourceFile(path: string): string {
   let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) {
-    assert.notEqual(folder, dirname(folder), 'no package.json above the tests');
+  while (!existsSync(join(folder, path))) {
+    assert.notEqual(folder, dirname(folder), `${path} is not above the tests`);
     folder = dirname(folder);
   }
-  return folder;
+  return join(folder, path);
 }

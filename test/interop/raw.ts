@@ -1,9 +1,9 @@
 /** Clients that are nothing but a socket, to send what no client library would send. */
+import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { IConnackPacket, IConnectPacket } from 'mqtt-packet';
-import { RawClient } from '../support/engine.js';
+import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { Inbox } from './inbox.js';
 
 /** A TCP connection to 127.0.0.1. */
@@ -11,6 +11,65 @@ export async function openTcp(port: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   await once(socket, 'connect');
   return socket;
+}
+
+/** A connection of which the test sends every packet, or byte, itself. */
+export class RawClient {
+  readonly socket: Socket;
+  readonly #version: number;
+  /** Packets received; ends when the connection does. */
+  readonly packets: Inbox<Packet>;
+  /** Resolves when the connection is closed, whoever did it. */
+  readonly closed: Promise<void>;
+
+  constructor(socket: Socket, version: number) {
+    this.socket = socket;
+    this.#version = version;
+    const packets = new Inbox<Packet>(`raw client on port ${socket.localPort}`);
+    this.packets = packets;
+    const reader = parser({ protocolVersion: version });
+    reader.on('packet', (packet) => packets.put(packet));
+    reader.on('error', (error) => packets.end(`the broker sent what mqtt-packet does not read: ${error.message}`));
+    socket.on('data', (chunk) => reader.parse(chunk));
+    // A reset is one of the ways in which the broker may close.
+    socket.on('error', () => {});
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        packets.end('the connection is closed');
+        resolve();
+      });
+    });
+  }
+
+  send(packet: Packet): void {
+    this.socket.write(generate(packet, { protocolVersion: this.#version }));
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  next(): Promise<Packet> {
+    return this.packets.next('a packet');
+  }
+
+  /** The next packet, which must be of this kind. */
+  async expect<Kind extends Packet['cmd']>(cmd: Kind): Promise<Extract<Packet, { cmd: Kind }>> {
+    const packet = await this.packets.next(cmd);
+    assert.equal(packet.cmd, cmd, JSON.stringify(packet));
+    return packet as Extract<Packet, { cmd: Kind }>;
+  }
+
+  /** Subscribes; the broker must grant the QoS that is asked for. */
+  async subscribe(filter: string, qos: 0 | 1 | 2): Promise<void> {
+    this.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos }] });
+    assert.deepEqual((await this.expect('suback')).granted, [qos]);
+  }
+
+  /** Cuts the connection without DISCONNECT. */
+  cut(): void {
+    this.socket.destroy();
+  }
 }
 
 /** A connection that has said nothing yet. */

@@ -103,7 +103,7 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
       const first = await connectRaw(port, { clientId: 'taken', protocolVersion: version, will });
       const second = await connectRaw(port, { clientId: 'taken', protocolVersion: version });
       if (version === 5) assert.equal((await first.expect('disconnect')).reasonCode, 0x8e);
-      await first.end();
+      await first.closed;
       const published = await watcher.expect('publish');
       assert.equal(published.payload.toString(), 'taken', 'the network connection was closed without DISCONNECT');
       second.send({ cmd: 'pingreq' });
@@ -121,7 +121,7 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
       const started = performance.now();
       const silent = await connectRaw(port, { clientId: 'silent', protocolVersion: version, keepalive: 1, will });
       if (version === 5) assert.equal((await silent.expect('disconnect')).reasonCode, 0x8d);
-      await silent.end();
+      await silent.closed;
       const seconds = (performance.now() - started) / 1000;
       assert.ok(seconds >= 1.4 && seconds < 5, `after ${seconds} s`);
       assert.equal((await watcher.expect('publish')).payload.toString(), 'silent');
@@ -134,7 +134,7 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
       const client = await connectRaw(port, { clientId: 'twice', protocolVersion: version });
       client.send(connectPacket({ clientId: 'twice', protocolVersion: version }));
       if (version === 5) assert.equal((await client.expect('disconnect')).reasonCode, 0x82);
-      await client.end();
+      await client.closed;
       await sys.reaches('errors/protocol', errors + 1);
     });
   }

@@ -36,7 +36,6 @@ describe('MQTT over WebSocket', { timeout: 60_000 }, () => {
     [['mqtt'], 'mqtt'],
     [['mqttv3.1'], 'mqttv3.1'],
     [['chat', 'mqtt'], 'mqtt'],
-    [['mqttv3.1', 'mqtt'], 'mqtt'],
   ] as const) {
     test(`a client that offers ${offered.join(' and ')} gets ${chosen} [MQTT-6.0.0-4]`, async () => {
       const [socket, packets] = await open('/', [...offered]);

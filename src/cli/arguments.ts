@@ -1,0 +1,103 @@
+/** The command line, as users of Mosquitto know it. */
+import { parseArgs } from 'node:util';
+import { closest } from 'fastest-levenshtein';
+import type { CommandLine } from '../config/overrides.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+
+const COMMANDS = ['run', 'check', 'health', 'help', 'version'] as const;
+export type Command = (typeof COMMANDS)[number];
+
+export interface Arguments {
+  readonly command: Command;
+  /** `-c`. */
+  readonly file?: string;
+  readonly argv: CommandLine;
+}
+
+export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
+portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
+portico health [-c FILE]    asks the first MQTT listener whether it answers
+
+  -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults
+  -p, --port PORT     port of the first MQTT listener (default 1883)
+      --data DIR      folder of the store (default ./data)
+  -v, --verbose       log everything
+  -h, --help
+      --version
+
+Exit codes: 0 ended or healthy; 1 failed; 3 the configuration or the command line is wrong.`;
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c' },
+  port: { type: 'string', short: 'p' },
+  data: { type: 'string' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+  // Mosquitto's; known so that it can be refused in words.
+  daemon: { type: 'boolean', short: 'd' },
+} as const;
+
+function wrong(sentence: string, cause?: unknown): PorticoError {
+  return new PorticoError(ErrorKinds.Configuration, `${sentence} (see portico --help)`, { cause });
+}
+
+/**
+ * Reads the command line.
+ * @param args arguments after the program's name
+ * @throws PorticoError `PORTICO_CONFIGURATION` for anything that it does not understand
+ */
+export function parseArguments(args: readonly string[]): Arguments {
+  const { values, positionals } = parse(args);
+  if (values.help === true) return { command: 'help', argv: {} };
+  if (values.version === true) return { command: 'version', argv: {} };
+  if (values.daemon === true) {
+    throw wrong(
+      '-d: portico never forks; leave -d out and let systemd, a container or the shell keep it in the background',
+    );
+  }
+  return {
+    command: commandOf(positionals),
+    ...(values.config === undefined ? {} : { file: values.config }),
+    argv: {
+      ...(values.port === undefined ? {} : { port: portOf(values.port) }),
+      ...(values.data === undefined ? {} : { data: values.data }),
+      ...(values.verbose === undefined ? {} : { verbose: values.verbose }),
+    },
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const words = (error as Error).message.split('. ')[0].replace(/\.$/, '');
+    const unknown = /^Unknown option '(-[^']*)'/.exec(words)?.[1];
+    if (unknown === undefined) throw wrong(words, error);
+    const flags = Object.entries(OPTIONS).flatMap(([name, option]) =>
+      'short' in option ? [`--${name}`, `-${option.short}`] : [`--${name}`],
+    );
+    throw wrong(
+      `unknown option ${unknown}; did you mean ${closest(
+        unknown,
+        flags.filter((flag) => flag !== '-d'),
+      )}?`,
+      error,
+    );
+  }
+}
+
+function commandOf(words: readonly string[]): Command {
+  const [word, ...rest] = words;
+  if (word === undefined) return 'run';
+  const command = COMMANDS.find((one) => one === word);
+  if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
+  if (rest.length > 0) throw wrong(`${rest.join(' ')}: ${command} takes no further words`);
+  return command;
+}
+
+/** A number; whether it is a port is the schema's to say. */
+function portOf(text: string): number {
+  if (!/^\d+$/.test(text)) throw wrong(`-p ${text}: a port is a whole number`);
+  return Number(text);
+}

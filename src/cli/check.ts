@@ -1,0 +1,37 @@
+/** `portico check`: what is in effect, or everything that is wrong. */
+import { Document, isMap, isScalar, isSeq, type Node } from 'yaml';
+import { PasswordFile } from '../access/password-file.js';
+import { describeListeners } from '../config/listeners.js';
+import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
+
+/**
+ * Prints the configuration in effect on standard output, and who may connect on standard error.
+ * @throws PorticoError `PORTICO_CONFIGURATION` or `PORTICO_SECURITY_FILE` with a line for each fault
+ */
+export async function check(request: LoadRequest): Promise<void> {
+  const loaded = loadConfig(request);
+  const passwords = loaded.config.access.password_file;
+  if (passwords !== undefined) await PasswordFile.load(passwords);
+  process.stdout.write(effective(loaded));
+  for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
+  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);
+}
+
+/** The configuration in effect as YAML; a comment names the origin of what is not a built-in default. */
+export function effective(loaded: LoadedConfig): string {
+  const document = new Document(loaded.config);
+  annotate(document.contents, '', loaded.sources);
+  return document.toString();
+}
+
+function annotate(node: unknown, path: string, sources: LoadedConfig['sources']): void {
+  const entries: [string | number, unknown][] = [];
+  if (isMap<Node, Node>(node)) for (const { key, value } of node.items) entries.push([String(key), value]);
+  else if (isSeq(node)) entries.push(...node.items.entries());
+  for (const [key, value] of entries) {
+    const inner = path === '' ? String(key) : `${path}.${key}`;
+    const source = sources.get(inner);
+    if (isScalar(value) && source !== undefined) value.comment = ` ${source}`;
+    annotate(value, inner, sources);
+  }
+}

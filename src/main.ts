@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+/** The process: arguments, commands, exit codes. */
+import { type Arguments, parseArguments, usage } from './cli/arguments.js';
+import type { LoadRequest } from './config/load.js';
+import { PorticoError } from './errors.js';
+import { version } from './version.js';
+
+/** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
+async function execute({ command, file, argv }: Arguments): Promise<number> {
+  const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
+  switch (command) {
+    case 'run':
+      return (await import('./cli/run.js')).run(request);
+    case 'check':
+      await (await import('./cli/check.js')).check(request);
+      return 0;
+    case 'health':
+      console.log(await (await import('./cli/health.js')).health(request));
+      return 0;
+    case 'help':
+      console.log(usage);
+      return 0;
+    case 'version':
+      console.log(`portico ${version}`);
+      return 0;
+  }
+}
+
+/** Says in one sentence what went wrong; where in the code only to those who asked for everything. */
+function report(error: unknown, verbose: boolean): number {
+  const message = error instanceof Error ? error.message : String(error);
+  for (const line of message.split('\n')) process.stderr.write(`portico: ${line}\n`);
+  if (verbose && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return (error instanceof PorticoError ? error.kind.exitCode : undefined) ?? 1;
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  let verbose = false;
+  try {
+    const parsed = parseArguments(args);
+    verbose = parsed.argv.verbose === true;
+    process.exitCode = await execute(parsed);
+  } catch (error) {
+    process.exitCode = report(error, verbose);
+  }
+  // What still holds the event loop has been stopped; only streams that were written to may have something to say.
+  if (process.stdout.writableLength === 0) process.exit();
+  process.stdout.once('drain', () => process.exit());
+}
+
+await main(process.argv.slice(2));

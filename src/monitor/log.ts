@@ -1,0 +1,36 @@
+/** The log: pino, in JSON for machines or in lines for people. */
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import type { Config } from '../config/schema.js';
+
+/** Keys whose values never reach the log, also one level down. */
+const SECRETS = ['password', 'psk', 'token', 'secret', 'authorization'];
+
+/**
+ * Makes the logger of a process. Lines are written at once, without a thread or a buffer that a crash would take along.
+ * @param stream standard output unless given
+ */
+export function createLogger(log: Config['log'], stream?: DestinationStream): Logger {
+  const readable = log.format === 'pretty' || (log.format === 'auto' && stream === undefined && process.stdout.isTTY);
+  const output = stream ?? destination({ fd: 1, sync: true });
+  return pino(
+    {
+      level: log.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      redact: { paths: SECRETS.flatMap((key) => [key, `*.${key}`]), censor: '[not logged]' },
+    },
+    readable ? prettyStream(output) : output,
+  );
+}
+
+/** Time, level, sentence and an error's stack; the other fields stand in the sentence already. */
+function prettyStream(output: DestinationStream): DestinationStream {
+  const lines = pretty.prettyFactory({
+    colorize: process.stdout.isTTY && process.env.NO_COLOR === undefined,
+    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
+    include: 'level,time,err',
+  });
+  return { write: (line) => output.write(lines(line)) };
+}

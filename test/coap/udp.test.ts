@@ -1,0 +1,147 @@
+/** The UDP transport, and npm coap's client over it. */
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { type IncomingMessage, type ObserveReadStream, type OutgoingMessage, request } from 'coap';
+import { CoapEndpoint } from '../../src/coap/endpoint.js';
+import { UdpTransport } from '../../src/coap/transport.js';
+import { ErrorKinds, PorticoError } from '../../src/errors.js';
+import { CON, decode, encode } from './harness.js';
+import { LARGE, Resources } from './resources.js';
+
+let udp: UdpTransport;
+let endpoint: CoapEndpoint;
+let resources: Resources;
+
+before(async () => {
+  udp = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  resources = new Resources((answer) => setTimeout(answer, 100));
+  endpoint = new CoapEndpoint(udp, { handler: resources.handler });
+});
+
+after(() => endpoint.close());
+
+async function ask(
+  options: Parameters<typeof request>[0],
+  payload?: Buffer,
+  prepare?: (message: OutgoingMessage) => void,
+) {
+  const outgoing = request({ hostname: '127.0.0.1', port: udp.port, ...(options as object) });
+  prepare?.(outgoing);
+  outgoing.end(payload);
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  return response;
+}
+
+test('npm coap: GET, PUT, POST, DELETE and a separate response', async () => {
+  assert.equal((await ask({ pathname: '/test' })).payload.toString(), 'a test');
+  assert.equal((await ask({ pathname: '/fresh', method: 'PUT' }, Buffer.from('x'))).code, '2.01');
+  assert.equal((await ask({ pathname: '/fresh', method: 'PUT' }, Buffer.from('y'))).code, '2.04');
+  assert.equal((await ask({ pathname: '/fresh', method: 'POST' }, Buffer.from('z'))).code, '2.04');
+  assert.equal(resources.lastBody.toString(), 'z');
+  assert.equal((await ask({ pathname: '/fresh' })).payload.toString(), 'y');
+  assert.equal((await ask({ pathname: '/fresh', method: 'DELETE' })).code, '2.02');
+  assert.equal((await ask({ pathname: '/fresh' })).code, '4.04');
+  assert.equal((await ask({ pathname: '/separate' })).payload.toString(), 'separate');
+  assert.equal((await ask({ pathname: '/test', confirmable: false })).payload.toString(), 'a test');
+  assert.equal((await ask({ pathname: '/query', query: 'a=1&b=2' })).payload.toString(), 'a=1&b=2');
+});
+
+test('npm coap: a large GET and a large PUT go blockwise', async () => {
+  assert.deepEqual((await ask({ pathname: '/large' })).payload, LARGE);
+  const response = await ask({ pathname: '/large-update', method: 'PUT' }, LARGE, (message) => {
+    message.setOption('Block1', Buffer.of(0x05));
+  });
+  assert.equal(response.code, '2.04');
+  assert.deepEqual(resources.lastBody, LARGE);
+});
+
+test('npm coap: observe as CON and as NON, and a Reset after the client has lost interest', async () => {
+  for (const [path, confirmable] of [
+    ['/obs', true],
+    ['/obs-non', false],
+  ] as const) {
+    const resource = resources.resource(path);
+    const stream = (await ask({ pathname: path, observe: true, confirmable })) as unknown as ObserveReadStream;
+    const states: string[] = [];
+    for await (const chunk of stream) {
+      states.push(String(chunk));
+      if (states.length === 10) break;
+      resources.change(path, `state ${states.length}`);
+    }
+    assert.deepEqual(
+      states,
+      Array.from({ length: 10 }, (_, index) => `state ${index}`),
+    );
+    assert.equal(resource.observers.size <= 1, true);
+  }
+});
+
+test('the address in use is PORTICO_LISTEN', async () => {
+  await assert.rejects(
+    UdpTransport.bind({ address: '127.0.0.1', port: udp.port }),
+    (error) => error instanceof PorticoError && error.kind === ErrorKinds.Listen,
+  );
+});
+
+test('IPv6 is served beside IPv4 on the same port', async () => {
+  const six = await UdpTransport.bind({ address: '::1', port: udp.port });
+  const server = new CoapEndpoint(six, { handler: resources.handler });
+  const socket = createSocket('udp6');
+  socket.send(encode({ type: CON, code: '0.01', path: ['test'], mid: 77 }), six.port, '::1');
+  const [bytes] = (await once(socket, 'message')) as [Buffer];
+  assert.deepEqual([decode(bytes).code, decode(bytes).mid], ['2.05', 77]);
+  socket.close();
+  await server.close();
+});
+
+test('an answer goes to the very address and port of the request', async () => {
+  const sockets = [createSocket('udp4'), createSocket('udp4')];
+  for (const [index, socket] of sockets.entries()) {
+    socket.send(encode({ type: CON, code: '0.01', token: `0${index}`, path: ['test'], mid: 5 }), udp.port, '127.0.0.1');
+  }
+  const answers = await Promise.all(sockets.map((socket) => once(socket, 'message')));
+  for (const [index, [bytes]] of answers.entries()) assert.equal(decode(bytes as Buffer).token, `0${index}`);
+  for (const socket of sockets) socket.close();
+});
+
+test('a datagram that cannot be sent is lost and counted; nothing throws', async () => {
+  const transport = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  const datagram = Buffer.alloc(4, 0x40);
+  transport.send(datagram, 0, 4, { address: '127.0.0.1', port: 0, family: 'IPv4' });
+  transport.send(datagram, 0, 4, { address: '127.0.0.1', port: 70_000, family: 'IPv4' });
+  assert.equal(transport.sendFailures, 2);
+  await transport.close();
+  transport.send(datagram, 0, 4, { address: '127.0.0.1', port: 5_683, family: 'IPv4' });
+  assert.equal(transport.sendFailures, 3);
+  await transport.close();
+});
+
+test('datagrams sent in one turn keep their bytes, though the caller uses one buffer for all', async () => {
+  const transport = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const received: number[] = [];
+  const buffer = Buffer.alloc(3_000);
+  const all = new Promise<void>((resolve) => {
+    socket.on('message', (bytes) => {
+      assert.ok(bytes.every((byte) => byte === bytes[0]));
+      received.push(bytes[0]);
+      if (received.length === 60) resolve();
+    });
+  });
+  const { address, port } = socket.address();
+  for (let index = 0; index < 60; index++) {
+    buffer.fill(index);
+    transport.send(buffer, 500, 2_000, { address, port, family: 'IPv4' });
+  }
+  await all;
+  assert.deepEqual(
+    received,
+    Array.from({ length: 60 }, (_, index) => index),
+  );
+  socket.close();
+  await transport.close();
+});

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { Portico } from '../support/portico.js';
+import { Observer, request, topicUri } from './libcoap.js';
+import { JsClient } from './mqttjs.js';
+
+describe("libcoap's coap-client", { timeout: 150_000 }, () => {
+  let portico: Portico;
+  let js: JsClient;
+  const uri = (path: string): string => topicUri(portico.ports.coap, path);
+
+  before(async () => {
+    portico = await Portico.start();
+    js = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, { clientId: 'beside-libcoap' });
+    await js.subscribe('libcoap/#', 1);
+  });
+  after(() => portico.dispose());
+
+  for (const [name, args, type] of [
+    ['confirmable', [], 'ACK'],
+    ['non-confirmable', ['-N'], 'NON'],
+  ] as const) {
+    test(`${name} PUT publishes retained: 2.01 if it created the topic, then 2.04; GET reads; DELETE clears`, async () => {
+      const topic = `libcoap/${name}/value`;
+      const missing = await request('get', uri(topic), args);
+      assert.deepEqual([missing.type, missing.code], [type, '4.04']);
+
+      const created = await request('put', uri(topic), [...args, '-e', 'first']);
+      assert.deepEqual([created.type, created.code], [type, '2.01']);
+      const published = await js.next(topic);
+      assert.equal(published.payload.toString(), 'first');
+
+      const changed = await request('put', uri(topic), [...args, '-e', 'second']);
+      assert.deepEqual([changed.type, changed.code], [type, '2.04']);
+      assert.equal((await js.next(topic)).payload.toString(), 'second');
+
+      const read = await request('get', uri(topic), args);
+      assert.deepEqual([read.type, read.code, read.payload.toString()], [type, '2.05', 'second']);
+
+      const cleared = await request('delete', uri(topic), args);
+      assert.deepEqual([cleared.type, cleared.code], [type, '2.02']);
+      assert.equal((await js.next(topic)).payload.length, 0, 'subscribers see the empty message that clears');
+      assert.equal((await request('get', uri(topic), args)).code, '4.04');
+    });
+
+    test(`${name} POST publishes without keeping: 2.04`, async () => {
+      const topic = `libcoap/${name}/event`;
+      const posted = await request('post', uri(topic), [...args, '-e', 'event']);
+      assert.deepEqual([posted.type, posted.code], [type, '2.04']);
+      assert.equal((await js.next(topic)).payload.toString(), 'event');
+      assert.equal((await request('get', uri(topic), args)).code, '4.04');
+    });
+  }
+
+  test('Content-Format is kept with the value', async () => {
+    const topic = 'libcoap/format';
+    assert.equal((await request('put', uri(topic), ['-t', '50', '-e', '{"on":true}'])).code, '2.01');
+    const json = await request('get', uri(topic));
+    assert.match(json.options, /Content-Format:application\/json/);
+    assert.equal((await request('put', uri(topic), ['-t', '60', '-e', 'x'])).code, '2.04');
+    assert.match((await request('get', uri(topic))).options, /Content-Format:application\/cbor/);
+    assert.equal((await request('put', uri(topic), ['-e', 'x'])).code, '2.04');
+    assert.doesNotMatch((await request('get', uri(topic))).options, /Content-Format/, 'none was given with the last value');
+  });
+
+  for (const size of [16, 32, 64, 128, 256, 512, 1024]) {
+    test(`a body in blocks of ${size} bytes is put, delivered as one message, and read back`, async () => {
+      const topic = `libcoap/blocks/${size}`;
+      // Neither a multiple of a block nor more messages than a test has time for.
+      const body = randomBytes(Math.min(size * 20, 10_000) + 7);
+      const put = await request('put', uri(topic), ['-b', String(size)], body);
+      assert.equal(put.code, '2.01');
+      assert.equal(put.messages, Math.ceil(body.length / size), 'one answer for each block');
+      const message = await js.next(topic);
+      assert.ok(message.payload.equals(body), `${message.payload.length} bytes that differ`);
+      const got = await request('get', uri(topic), ['-b', String(size)]);
+      assert.equal(got.code, '2.05');
+      assert.ok(got.payload.equals(body), `${got.payload.length} bytes that differ`);
+      assert.equal(got.messages, Math.ceil(body.length / size), 'the broker sends blocks of the size that was asked for');
+    });
+  }
+
+  test('100 kB from MQTT are read in blocks that the broker chooses', async () => {
+    const body = randomBytes(100_000);
+    await js.publish('libcoap/from-mqtt', body, 1, true);
+    const got = await request('get', uri('libcoap/from-mqtt'));
+    assert.equal(got.code, '2.05');
+    assert.ok(got.payload.equals(body), `${got.payload.length} bytes that differ`);
+  });
+
+  test('requests and answers survive lost datagrams', async () => {
+    const topic = 'libcoap/losses';
+    const body = randomBytes(300);
+    // -l drops the datagrams with these numbers, of those that coap-client sends.
+    const put = await request('put', uri(topic), ['-b', '64', '-l', '1,4'], body);
+    assert.equal(put.code, '2.01');
+    assert.ok((await js.next(topic)).payload.equals(body));
+    const posted = await request('post', uri(`${topic}/event`), ['-l', '1', '-e', 'once']);
+    assert.equal(posted.code, '2.04');
+    assert.equal((await js.next(`${topic}/event`)).payload.toString(), 'once');
+    await js.publish(`${topic}/marker`, 'marker', 1);
+    await js.next(`${topic}/marker`);
+    const others = js.drain().filter((message) => message.topic.startsWith(topic));
+    assert.deepEqual(others, [], 'nothing was published twice');
+  });
+
+  for (const [name, args] of [
+    ['confirmable', []],
+    ['non-confirmable', ['-N']],
+  ] as const) {
+    test(`a ${name} observer (-s) is notified of what MQTT and CoAP publish, and cancels`, async () => {
+      const topic = `libcoap/observed/${name}`;
+      await js.publish(topic, 'zero', 1, true);
+      const observer = await Observer.start(uri(topic), args);
+      assert.match(observer.first, /c:2\.05 .*Observe:\d+.*:: 'zero'/);
+      await js.publish(topic, 'one', 1, true);
+      assert.match(await observer.next(), /c:2\.05 .*Observe:\d+.*:: 'one'/);
+      await js.publish(topic, 'two', 0, false);
+      assert.match(await observer.next(), /:: 'two'/, 'also a message that is not retained');
+      assert.equal((await request('put', uri(topic), ['-e', 'three'])).code, '2.04');
+      assert.match(await observer.next(), /:: 'three'/);
+      await observer.end();
+    });
+  }
+
+  test('a topic without value is observed too: 2.05 without payload, then notifications', async () => {
+    const topic = 'libcoap/observed/nothing-yet';
+    const observer = await Observer.start(uri(topic));
+    assert.match(observer.first, /c:2\.05 .*Observe:\d+.*\]$/);
+    await js.publish(topic, 'now', 1, false);
+    assert.match(await observer.next(), /:: 'now'$/);
+    await observer.end();
+  });
+
+  test('an observer is told by 4.04 that the value was deleted (RFC 7641 4.2)', async () => {
+    const topic = 'libcoap/observed/deleted';
+    await js.publish(topic, 'value', 1, true);
+    const observer = await Observer.start(uri(topic));
+    assert.equal((await request('delete', uri(topic))).code, '2.02');
+    const last = await observer.next();
+    assert.match(last, / c:4\.04 /);
+    assert.doesNotMatch(last, /Observe/);
+    await observer.end();
+  });
+
+  test('an observer gets a notification larger than a block whole', async () => {
+    const topic = 'libcoap/observed/large';
+    await js.publish(topic, 'small', 1, true);
+    const observer = await Observer.start(uri(topic), ['-b', '64']);
+    const body = `${'abcdefghij'.repeat(30)}end`;
+    await js.publish(topic, body, 1, true);
+    // coap-client fetches the other blocks with GET (RFC 7959 3.4).
+    let seen = '';
+    while (!seen.endsWith('end')) seen += /:: '(.*)'$/.exec(await observer.next())?.[1] ?? '';
+    assert.equal(seen, body);
+    await observer.end();
+  });
+
+  test('/.well-known/core names the resource of topics', async () => {
+    const core = await request('get', `coap://127.0.0.1:${portico.ports.coap}/.well-known/core`);
+    assert.equal(core.code, '2.05');
+    assert.match(core.options, /Content-Format:application\/link-format/);
+    assert.match(core.payload.toString(), /<\/ps\/?>/);
+  });
+
+  for (const path of ['a%2Fb', 'a%2F', '%2F', 'a/b%2Fc/d']) {
+    for (const method of ['get', 'put', 'post', 'delete']) {
+      test(`${method.toUpperCase()} of /ps/${path}, with a "/" within a segment, is refused with 4.00`, async () => {
+        const args = method === 'put' || method === 'post' ? ['-e', 'x'] : [];
+        assert.equal((await request(method, uri(path), args)).code, '4.00');
+      });
+    }
+  }
+
+  test('a path beside the topics is 4.04, and another method 4.05', async () => {
+    const base = `coap://127.0.0.1:${portico.ports.coap}`;
+    assert.equal((await request('get', `${base}/elsewhere`)).code, '4.04');
+    assert.equal((await request('put', `${base}/elsewhere`, ['-e', 'x'])).code, '4.04');
+    assert.equal((await request('ipatch', uri('libcoap/method'), ['-e', 'x'])).code, '4.05');
+  });
+
+  test('percent-encoded UTF-8 and spaces are characters of the topic', async () => {
+    assert.equal((await request('put', uri('libcoap/K%C3%BCche/2%20Grad'), ['-e', 'x'])).code, '2.01');
+    assert.equal((await js.next('libcoap/Küche/2 Grad')).payload.toString(), 'x');
+  });
+});
