@@ -16,17 +16,22 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Share of one core, 0 to 1. */
+  /** Share of its core that the process was charged with, 0 to 1; the kernel's network interrupts are not in it. */
   readonly brokerCpu: number;
   readonly loadCpu: number;
+  /** Share of the interval in which that core had nothing to do. */
+  readonly brokerIdle: number;
+  readonly loadIdle: number;
+  /** Share that processes outside the benchmark took of the core where they took most. */
+  readonly otherCpu: number;
 }
 
-/** The checkout: the nearest folder above this file that has a package.json. */
+/** The checkout: the nearest folder above this file that holds the generators' sources. */
 export function checkoutRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) {
+  while (!existsSync(join(folder, 'bench', 'load', 'mqttload.c'))) {
     const parent = dirname(folder);
-    if (parent === folder) throw new BenchError('no package.json above the benchmark');
+    if (parent === folder) throw new BenchError('no bench/load/mqttload.c above the benchmark: it runs in a checkout');
     folder = parent;
   }
   return folder;
@@ -62,10 +67,7 @@ export function compileGenerator(name: Generator, root: string, folder: string):
   return program;
 }
 
-interface GeneratorOutput {
-  readonly perSecond: number;
-  readonly brokerCpu: number;
-  readonly loadCpu: number;
+interface GeneratorOutput extends Omit<LoadResult, 'p50Ms' | 'p99Ms'> {
   readonly latencyMs: { readonly p50: number; readonly p99: number };
 }
 
@@ -77,6 +79,8 @@ export async function runLoad(core: number, program: string, args: readonly stri
   const child = await Child.start(core, program, args);
   const code = await child.wait();
   if (code !== 0) throw new BenchError(`load generator ended with ${code}: ${child.output}`);
-  const { perSecond, brokerCpu, loadCpu, latencyMs } = JSON.parse(child.stdout) as GeneratorOutput;
-  return { perSecond, brokerCpu, loadCpu, p50Ms: latencyMs.p50, p99Ms: latencyMs.p99 };
+  const out = JSON.parse(child.stdout) as GeneratorOutput;
+  const { perSecond, latencyMs, brokerCpu, loadCpu, brokerIdle, loadIdle, otherCpu } = out;
+  const { p50: p50Ms, p99: p99Ms } = latencyMs;
+  return { perSecond, p50Ms, p99Ms, brokerCpu, loadCpu, brokerIdle, loadIdle, otherCpu };
 }

@@ -63,6 +63,9 @@ function medianRun(runs: readonly RunResult[]): RunResult | undefined {
     p99Ms: of('p99Ms'),
     brokerCpu: of('brokerCpu'),
     loadCpu: of('loadCpu'),
+    brokerIdle: of('brokerIdle'),
+    loadIdle: of('loadIdle'),
+    otherCpu: of('otherCpu'),
     rssMiB: of('rssMiB'),
     peakRssMiB: of('peakRssMiB'),
   };
@@ -98,9 +101,19 @@ export function exitCode(summaries: readonly ScenarioSummary[], check: boolean):
   return summaries.some(({ verdict }) => bad.includes(verdict)) ? 1 : 0;
 }
 
-/** True where a faster broker would have shown no higher figure: the generator had no time left, the broker had. */
+/** True where a faster broker would have shown no higher figure: the generator's core had no time left, its own had. */
 function loadWasTheLimit(run: RunResult): boolean {
-  return run.loadCpu > 0.95 && run.brokerCpu < 0.95;
+  return run.loadIdle < 0.05 && run.brokerIdle > 0.05 && !wasDisturbed(run);
+}
+
+/** True where something outside the benchmark took so much of a core that the figure says little. */
+function wasDisturbed(run: RunResult): boolean {
+  return run.otherCpu > 0.1;
+}
+
+function mark(run: RunResult): string {
+  if (wasDisturbed(run)) return '!';
+  return loadWasTheLimit(run) ? '*' : ' ';
 }
 
 const columns = [
@@ -116,6 +129,7 @@ const columns = [
   'peak',
   'cpu',
   'load',
+  'other',
 ];
 const leftAligned = new Set([0, 1, 5]);
 
@@ -131,10 +145,10 @@ function rowsOf({ scenario, peers, ratio, verdict }: ScenarioSummary): string[][
       isOurs && scenario.floor !== undefined ? String(scenario.floor) : '',
       isOurs ? verdict : '',
     ];
-    if (!run) return [...head, 'failed', ...judged, ...Array<string>(6).fill('')];
+    if (!run) return [...head, 'failed', ...judged, ...Array<string>(7).fill('')];
     return [
       ...head,
-      Math.round(run.perSecond).toLocaleString('en-US') + (loadWasTheLimit(run) ? '*' : ' '),
+      Math.round(run.perSecond).toLocaleString('en-US') + mark(run),
       ...judged,
       milliseconds(run.p50Ms),
       milliseconds(run.p99Ms),
@@ -142,6 +156,7 @@ function rowsOf({ scenario, peers, ratio, verdict }: ScenarioSummary): string[][
       run.peakRssMiB.toFixed(1),
       percent(run.brokerCpu),
       percent(run.loadCpu),
+      percent(run.otherCpu),
     ];
   });
 }
@@ -168,9 +183,10 @@ export function reportText(report: BenchReport): string {
     '',
     ...aligned([columns, ...summaries.flatMap(rowsOf)]),
   ];
-  if (summaries.some(({ peers }) => peers.some((one) => one.median && loadWasTheLimit(one.median)))) {
-    lines.push('', '* the load generator was the limit; the broker may be faster');
-  }
+  const medians = summaries.flatMap(({ peers }) => peers.flatMap((one) => one.median ?? []));
+  if (medians.some(loadWasTheLimit)) lines.push('', '* the load generator was the limit; the broker may be faster');
+  if (medians.some(wasDisturbed))
+    lines.push('', '! other processes took more than 10% of a core; run again without them');
   for (const { scenario, peers } of summaries) {
     for (const { peer, failures } of peers) {
       for (const failure of failures) lines.push('', `${scenario.name} ${peer}: ${failure}`);

@@ -13,7 +13,7 @@
  *   -m get|put   the method                -N  Non-confirmable requests instead of Confirmable ones
  *   -l n  payload bytes, 1 to 1024 (64)    -K n  sockets (16)    -W n  requests outstanding (64)
  *   -u s  warm-up, not measured (0)        -d s  measured interval, at most 120 (5)
- *   -n n  ends earlier, after so many requests      -i pid  reports the processor time of that process too
+ *   -n n  ends earlier, after so many requests      -i pid  reports the processor time of that process and its core too
  *
  * A message ID may not come back to one endpoint within EXCHANGE_LIFETIME (RFC 7252 4.4), so a run ends after 65,536
  * requests per socket at the latest: a server that deduplicates would answer the next ones from memory.
@@ -195,7 +195,7 @@ static int report(void) {
          "\"lost\":%ld,\"late\":%ld,\"separate\":%ld,\"bad\":%ld,",
          opt.method == GET ? "GET" : "PUT", opt.type == CON ? "CON" : "NON", opt.sockets, opt.window, opt.payload,
          sent, done, lost, late, separate, bad);
-  print_interval(&measured);
+  print_interval(&measured, opt.server);
   printf("}\n");
   if (done == sent && bad == 0) return 0;
   fprintf(stderr, "%ld of %ld requests answered, %ld malformed responses\n", done, sent, bad);

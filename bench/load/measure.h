@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -143,6 +144,36 @@ static double cpu_seconds_of(int pid) {
   return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+/* The core that a process is pinned to (0: this one), or -1 if it may use several. */
+static int core_of(int pid) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(pid, sizeof allowed, &allowed) < 0 || CPU_COUNT(&allowed) != 1) return -1;
+  int core = 0;
+  while (!CPU_ISSET(core, &allowed)) core++;
+  return core;
+}
+
+/* Seconds that a core spent in processes, and idle. The rest is the kernel's, network interrupts above all. */
+struct core_time {
+  double processes, idle;
+};
+
+static struct core_time core_time(int core) {
+  struct core_time time = {0, 0};
+  char line[256];
+  FILE *file = core < 0 ? NULL : fopen("/proc/stat", "r");
+  while (file && fgets(line, sizeof line, file)) {
+    unsigned long user, nice, system, idle, iowait;
+    int number;
+    if (sscanf(line, "cpu%d %lu %lu %lu %lu %lu", &number, &user, &nice, &system, &idle, &iowait) != 6) continue;
+    if (number != core) continue;
+    double tick = (double)sysconf(_SC_CLK_TCK);
+    time = (struct core_time){(double)(user + nice + system) / tick, (double)(idle + iowait) / tick};
+  }
+  if (file) fclose(file);
+  return time;
+}
+
 /* ---- the measured interval ------------------------------------------------------------------------------------ */
 
 /*
@@ -153,8 +184,9 @@ static double cpu_seconds_of(int pid) {
 struct interval {
   enum { WARMING, MEASURING, DRAINING } phase;
   uint64_t start, end;     /* clock, ns */
-  long sent, done;         /* first at the beginning, then the difference */
+  long sent, done;         /* first at the beginning, then the difference; so are all that follow */
   double own_cpu, peer_cpu;
+  struct core_time own_core, peer_core;
   struct histogram latency;
 };
 
@@ -164,7 +196,14 @@ static void interval_begin(struct interval *m, long sent, long done, int peer) {
   m->done = done;
   m->own_cpu = own_cpu_seconds();
   m->peer_cpu = cpu_seconds_of(peer);
+  m->own_core = core_time(core_of(0));
+  m->peer_core = core_time(peer ? core_of(peer) : -1);
   m->start = now_ns();
+}
+
+static struct core_time core_time_since(struct core_time before, int core) {
+  struct core_time after = core_time(core);
+  return (struct core_time){after.processes - before.processes, after.idle - before.idle};
 }
 
 static void interval_end(struct interval *m, long sent, long done, int peer) {
@@ -174,13 +213,27 @@ static void interval_end(struct interval *m, long sent, long done, int peer) {
   m->done = done - m->done;
   m->own_cpu = own_cpu_seconds() - m->own_cpu;
   m->peer_cpu = cpu_seconds_of(peer) - m->peer_cpu;
+  m->own_core = core_time_since(m->own_core, core_of(0));
+  m->peer_core = core_time_since(m->peer_core, peer ? core_of(peer) : -1);
 }
 
-/* The common tail of both results; `what` names the rate. */
-static void print_interval(const struct interval *m) {
+/* Seconds that processes other than the two of us took from the core where they took most. */
+static double taken_by_others(const struct interval *m, int shared_core) {
+  double own = m->own_core.processes - m->own_cpu, peer = m->peer_core.processes - m->peer_cpu;
+  if (shared_core) own = peer = m->own_core.processes - m->own_cpu - m->peer_cpu;
+  double most = own > peer ? own : peer;
+  return most > 0 ? most : 0;
+}
+
+/* The common tail of both results: rates per second, and shares of a core from 0 to 1. */
+static void print_interval(const struct interval *m, int peer) {
   double seconds = to_seconds(m->end - m->start);
-  printf("\"seconds\":%.3f,\"sentPerSecond\":%.0f,\"perSecond\":%.0f,\"loadCpu\":%.3f,\"brokerCpu\":%.3f,", seconds,
-         (double)m->sent / seconds, (double)m->done / seconds, m->own_cpu / seconds, m->peer_cpu / seconds);
+  int shared_core = peer && core_of(peer) == core_of(0);
+  printf("\"seconds\":%.3f,\"sentPerSecond\":%.0f,\"perSecond\":%.0f,", seconds, (double)m->sent / seconds,
+         (double)m->done / seconds);
+  printf("\"loadCpu\":%.3f,\"brokerCpu\":%.3f,\"loadIdle\":%.3f,\"brokerIdle\":%.3f,\"otherCpu\":%.3f,",
+         m->own_cpu / seconds, m->peer_cpu / seconds, m->own_core.idle / seconds, m->peer_core.idle / seconds,
+         taken_by_others(m, shared_core) / seconds);
   print_latency(&m->latency);
 }
 

@@ -17,7 +17,7 @@
  *   -w n  unacknowledged messages per publisher at QoS 1 and 2 (100)
  *   -u s  warm-up, not measured (0)        -d s  measured interval, at most 120 (5)
  *   -n n  ends earlier, after so many messages in all     -T s  time limit of the whole run (60)
- *   -i pid  reports the processor time of that process too
+ *   -i pid  reports the processor time of that process and its core too
  *
  * One JSON object on standard output. Exit 0 only if every delivery owed has arrived, exactly once.
  */
@@ -341,7 +341,7 @@ static int report(void) {
   printf("{\"qos\":%d,\"publishers\":%d,\"subscribers\":%d,\"payload\":%d,\"sent\":%ld,\"acknowledged\":%ld,"
          "\"received\":%ld,\"expected\":%ld,\"duplicates\":%ld,",
          opt.qos, opt.publishers, opt.subscribers, opt.payload, sent, acknowledged, received, expected, duplicates);
-  print_interval(&measured);
+  print_interval(&measured, opt.broker);
   printf("}\n");
   if (received == expected && duplicates == 0 && wrong == 0) return 0;
   fprintf(stderr, "received %ld of %ld, %ld marked as duplicates; %d subscribers with a wrong number\n", received,

@@ -214,8 +214,17 @@ export function decodeAcknowledgement(
   return reason;
 }
 
-/** SUBSCRIBE: MQTT 3.8. */
-export function decodeSubscribe(buffer: Buffer, start: number, end: number, version: ProtocolVersion): SubscribePacket {
+/**
+ * SUBSCRIBE: MQTT 3.8. A bridge of Mosquitto's kind cannot say in MQTT 3.1 and 3.1.1 what it means: not to get back what
+ * it sent, and to see RETAIN as it was published.
+ */
+export function decodeSubscribe(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  version: ProtocolVersion,
+  bridgeMode: boolean,
+): SubscribePacket {
   const reader = new Reader(buffer, start, end);
   const packet: SubscribePacket = { cmd: 'subscribe', messageId: readPacketId(reader), subscriptions: [] };
   if (version === 5) packet.properties = readProperties(reader, 'subscribe');
@@ -232,8 +241,8 @@ export function decodeSubscribe(buffer: Buffer, start: number, end: number, vers
     packet.subscriptions.push({
       topic,
       qos: qos as QoS,
-      nl: (options & 4) !== 0,
-      rap: (options & 8) !== 0,
+      nl: bridgeMode || (options & 4) !== 0,
+      rap: bridgeMode || (options & 8) !== 0,
       rh: rh as 0 | 1 | 2,
     });
   }

@@ -44,6 +44,7 @@ export class PacketParser extends PacketFramer {
   readonly #handler: PacketHandler;
   readonly #view = new PublishView();
   #connected = false;
+  #bridgeMode = false;
 
   /** @param maximumPacketSize bytes of the largest packet that is taken, fixed header included */
   constructor(handler: PacketHandler, maximumPacketSize: number) {
@@ -90,7 +91,7 @@ export class PacketParser extends PacketFramer {
         return;
       }
       case PacketType.SUBSCRIBE:
-        handler.onSubscribe(decodeSubscribe(buffer, body, end, version));
+        handler.onSubscribe(decodeSubscribe(buffer, body, end, version, this.#bridgeMode));
         return;
       case PacketType.UNSUBSCRIBE:
         handler.onUnsubscribe(decodeUnsubscribe(buffer, body, end, version));
@@ -131,6 +132,7 @@ export class PacketParser extends PacketFramer {
     }
     const packet = decodeConnect(reader, protocol.id, protocol.version, protocol.bridgeMode);
     this.version = protocol.version;
+    this.#bridgeMode = protocol.bridgeMode;
     this.#connected = true;
     this.#handler.onConnect(packet);
   }

@@ -57,7 +57,7 @@ test('npm coap: a large GET and a large PUT go blockwise', async () => {
   assert.deepEqual(resources.lastBody, LARGE);
 });
 
-test('npm coap: observe as CON and as NON, and a Reset after the client has lost interest', async () => {
+test('npm coap: observe as CON and as NON', async () => {
   for (const [path, confirmable] of [
     ['/obs', true],
     ['/obs-non', false],
@@ -74,7 +74,7 @@ test('npm coap: observe as CON and as NON, and a Reset after the client has lost
       states,
       Array.from({ length: 10 }, (_, index) => `state ${index}`),
     );
-    assert.equal(resource.observers.size <= 1, true);
+    assert.equal(resource.observers.size, 1);
   }
 });
 
@@ -124,7 +124,7 @@ test('datagrams sent in one turn keep their bytes, though the caller uses one bu
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   const received: number[] = [];
-  const buffer = Buffer.alloc(3_000);
+  const buffer = Buffer.alloc(1_000);
   const all = new Promise<void>((resolve) => {
     socket.on('message', (bytes) => {
       assert.ok(bytes.every((byte) => byte === bytes[0]));
@@ -135,7 +135,7 @@ test('datagrams sent in one turn keep their bytes, though the caller uses one bu
   const { address, port } = socket.address();
   for (let index = 0; index < 60; index++) {
     buffer.fill(index);
-    transport.send(buffer, 500, 2_000, { address, port, family: 'IPv4' });
+    transport.send(buffer, 500, 200, { address, port, family: 'IPv4' });
   }
   await all;
   assert.deepEqual(

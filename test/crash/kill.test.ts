@@ -123,7 +123,10 @@ class Collector {
     const counts = this.counts[qos];
     const missing = [...acknowledged].filter((number) => !counts.has(number));
     assert.deepEqual(missing, [], `${who}: QoS ${qos} messages that were acknowledged and are missing`);
-    assert.ok([...counts.keys()].every((number) => number < published), `${who}: a message that nobody published`);
+    assert.ok(
+      [...counts.keys()].every((number) => number < published),
+      `${who}: a message that nobody published`,
+    );
     if (qos === 1) return;
     const repeated = [...counts].filter(([, count]) => count > 1);
     assert.deepEqual(repeated, [], `${who}: QoS 2 messages that arrived more than once`);
@@ -197,7 +200,11 @@ test('retained messages, subscriptions and wills that were acknowledged survive 
     await portico.restart();
     const again = connect(port, 'watcher', { reconnectPeriod: 0 });
     const [topic, payload] = await nextMessage(again);
-    assert.deepEqual([topic, payload.toString()], ['will/mortal', 'gone'], 'the will of a client that the crash cut off');
+    assert.deepEqual(
+      [topic, payload.toString()],
+      ['will/mortal', 'gone'],
+      'the will of a client that the crash cut off',
+    );
     const reader = connect(port, 'reader', { reconnectPeriod: 0, clean: true });
     const seen = new Map<string, string>();
     reader.on('message', (name, value) => seen.set(name, value.toString()));

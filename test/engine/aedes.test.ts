@@ -44,9 +44,18 @@ describe('Aedes', () => {
   });
 
   test('preConnect refuses a connection before it has a name', async () => {
-    const engine = await Engine.create({ preConnect: (_client, packet, done) => done(null, packet.clientId !== 'bad') });
+    const engine = await Engine.create({
+      preConnect: (_client, packet, done) => done(null, packet.clientId !== 'bad'),
+    });
     const refused = engine.open();
-    refused.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clientId: 'bad', clean: true, keepalive: 0 });
+    refused.send({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clientId: 'bad',
+      clean: true,
+      keepalive: 0,
+    });
     await refused.end();
     await engine.connect({ clientId: 'good' });
     await engine.stop();
@@ -130,7 +139,16 @@ describe('Aedes', () => {
   test('events tell of clients, packets, subscriptions and acknowledgements', async () => {
     const engine = await Engine.create();
     const events: string[] = [];
-    for (const event of ['client', 'clientReady', 'connackSent', 'subscribe', 'unsubscribe', 'publish', 'ack', 'ping'] as const) {
+    for (const event of [
+      'client',
+      'clientReady',
+      'connackSent',
+      'subscribe',
+      'unsubscribe',
+      'publish',
+      'ack',
+      'ping',
+    ] as const) {
       engine.broker.on(event as 'client', () => events.push(event));
     }
     const client = await engine.connect({ clientId: 'c' });
@@ -187,10 +205,17 @@ describe('Aedes', () => {
     await client.expect('puback');
     for await (const packet of persistence.createRetainedStream('a/#')) retained.push(packet.topic);
     assert.deepEqual(retained, ['a/b']);
-    assert.deepEqual((await persistence.subscriptionsByTopic('a/z')).map(({ clientId, topic }) => [clientId, topic]), [['c', 'a/+']]);
+    assert.deepEqual(
+      (await persistence.subscriptionsByTopic('a/z')).map(({ clientId, topic }) => [clientId, topic]),
+      [['c', 'a/+']],
+    );
     assert.deepEqual(await persistence.countOffline(), { subsCount: 1, clientsCount: 1 });
     assert.equal((await persistence.getWill({ id: 'c' }))?.topic, 'w');
-    await persistence.outgoingEnqueue({ clientId: 'c' }, { topic: 'direct', payload: Buffer.from('y'), qos: 1 } as never);
+    await persistence.outgoingEnqueue({ clientId: 'c' }, {
+      topic: 'direct',
+      payload: Buffer.from('y'),
+      qos: 1,
+    } as never);
     assert.equal((await client.expect('publish')).topic, 'direct');
     await engine.stop();
   });

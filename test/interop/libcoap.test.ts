@@ -61,7 +61,11 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
     assert.equal((await request('put', uri(topic), ['-t', '60', '-e', 'x'])).code, '2.04');
     assert.match((await request('get', uri(topic))).options, /Content-Format:application\/cbor/);
     assert.equal((await request('put', uri(topic), ['-e', 'x'])).code, '2.04');
-    assert.doesNotMatch((await request('get', uri(topic))).options, /Content-Format/, 'none was given with the last value');
+    assert.doesNotMatch(
+      (await request('get', uri(topic))).options,
+      /Content-Format/,
+      'none was given with the last value',
+    );
   });
 
   for (const size of [16, 32, 64, 128, 256, 512, 1024]) {
@@ -77,7 +81,11 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
       const got = await request('get', uri(topic), ['-b', String(size)]);
       assert.equal(got.code, '2.05');
       assert.ok(got.payload.equals(body), `${got.payload.length} bytes that differ`);
-      assert.equal(got.messages, Math.ceil(body.length / size), 'the broker sends blocks of the size that was asked for');
+      assert.equal(
+        got.messages,
+        Math.ceil(body.length / size),
+        'the broker sends blocks of the size that was asked for',
+      );
     });
   }
 

@@ -40,10 +40,19 @@ export function topicUri(port: number, path: string): string {
 }
 
 /** Runs coap-client to its end and returns the last response. */
-export async function request(method: string, uri: string, args: readonly string[] = [], body?: Buffer): Promise<Response> {
+export async function request(
+  method: string,
+  uri: string,
+  args: readonly string[] = [],
+  body?: Buffer,
+): Promise<Response> {
   const output = outputFile();
   const input = body === undefined ? [] : ['-f', '-'];
-  const finished = await run(COMMAND, ['-v', '7', '-B', '30', '-m', method, '-o', output, ...args, ...input, uri], body);
+  const finished = await run(
+    COMMAND,
+    ['-v', '7', '-B', '30', '-m', method, '-o', output, ...args, ...input, uri],
+    body,
+  );
   const log = finished.stdout.toString('latin1');
   assert.equal(finished.code, 0, `coap-client ended with ${finished.code ?? finished.signal}: ${finished.stderr}`);
   // The line after "received" is the message.

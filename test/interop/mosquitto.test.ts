@@ -22,7 +22,8 @@ describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
         for (const granted of [0, 1, 2]) {
           const topic = `${root}/qos/${granted}`;
           const subscriber = await Subscriber.start(port, version, ['-q', String(granted), '-t', topic]);
-          for (const qos of [0, 1, 2]) await publish(port, version, ['-q', String(qos), '-t', topic, '-m', `sent ${qos}`]);
+          for (const qos of [0, 1, 2])
+            await publish(port, version, ['-q', String(qos), '-t', topic, '-m', `sent ${qos}`]);
           for (const qos of [0, 1, 2]) {
             const expected = { topic, qos: Math.min(qos, granted), retain: false, payload: `sent ${qos}` };
             assert.deepEqual(await subscriber.next(), expected);
@@ -127,7 +128,14 @@ describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
 
       test('unsubscribed topics are not delivered', async () => {
         // -U unsubscribes right after the subscriptions were made.
-        const subscriber = await Subscriber.start(port, version, ['-t', `${root}/u/+`, '-t', `${root}/v`, '-U', `${root}/u/+`]);
+        const subscriber = await Subscriber.start(port, version, [
+          '-t',
+          `${root}/u/+`,
+          '-t',
+          `${root}/v`,
+          '-U',
+          `${root}/u/+`,
+        ]);
         await subscriber.step('received UNSUBACK');
         await publish(port, version, ['-q', '1', '-t', `${root}/u/x`, '-m', 'unwanted']);
         await publish(port, version, ['-q', '1', '-t', `${root}/v`, '-m', 'wanted']);
@@ -140,7 +148,21 @@ describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
   test('MQTT 5.0 properties arrive as they were sent', async () => {
     const shown = '%t|%C|%R|%D|%P|%S|%p';
     const topic = 'mosquitto/properties';
-    const args = ['-h', '127.0.0.1', '-p', String(port), '-V', 'mqttv5', '-d', '-q', '1', '-t', topic, '-F', `MESSAGE ${shown}`];
+    const args = [
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(port),
+      '-V',
+      'mqttv5',
+      '-d',
+      '-q',
+      '1',
+      '-t',
+      topic,
+      '-F',
+      `MESSAGE ${shown}`,
+    ];
     const identifier = ['-D', 'subscribe', 'subscription-identifier', '77'];
     const subscriber = await Program.start('mosquitto_sub', [...args, ...identifier]);
     await subscriber.lines.take((line) => line.startsWith('Subscribed (mid:'), 'SUBACK');
@@ -171,10 +193,30 @@ describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
     const server = await Program.start('mosquitto_sub', [...args, '-d', '-t', 'rr/request', '-F', 'MESSAGE %R|%D|%p']);
     await server.lines.take((line) => line.startsWith('Subscribed (mid:'), 'SUBACK');
     const correlation = ['-D', 'publish', 'correlation-data', 'c-1'];
-    const asking = run('mosquitto_rr', [...args, '-t', 'rr/request', '-e', 'rr/answer', '-m', 'question', ...correlation]);
+    const asking = run('mosquitto_rr', [
+      ...args,
+      '-t',
+      'rr/request',
+      '-e',
+      'rr/answer',
+      '-m',
+      'question',
+      ...correlation,
+    ]);
     const line = await server.lines.take((text) => text.startsWith('MESSAGE '), 'the request');
     assert.equal(line, 'MESSAGE rr/answer|c-1|question');
-    await publish(port, 'mqttv5', ['-q', '1', '-t', 'rr/answer', '-m', 'answer', '-D', 'publish', 'correlation-data', 'c-1']);
+    await publish(port, 'mqttv5', [
+      '-q',
+      '1',
+      '-t',
+      'rr/answer',
+      '-m',
+      'answer',
+      '-D',
+      'publish',
+      'correlation-data',
+      'c-1',
+    ]);
     const { code, stdout, stderr } = await asking;
     assert.equal(code, 0, stderr);
     assert.equal(stdout.toString().trim(), 'answer');

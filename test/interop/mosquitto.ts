@@ -19,7 +19,12 @@ function connection(port: number, version: MqttVersion): string[] {
 }
 
 /** Runs mosquitto_pub; returns how it ended. */
-export function tryPublish(port: number, version: MqttVersion, args: readonly string[], input?: Buffer): Promise<Finished> {
+export function tryPublish(
+  port: number,
+  version: MqttVersion,
+  args: readonly string[],
+  input?: Buffer,
+): Promise<Finished> {
   return run('mosquitto_pub', [...connection(port, version), ...args], input);
 }
 
@@ -54,7 +59,9 @@ export class Subscriber {
   /** The next message. */
   async next(): Promise<Shown> {
     const line = await this.#program.lines.take((text) => text.startsWith('MESSAGE '), 'a message');
-    const { retain, ...shown } = JSON.parse(line.slice('MESSAGE '.length)) as Omit<Shown, 'retain'> & { retain: number };
+    const { retain, ...shown } = JSON.parse(line.slice('MESSAGE '.length)) as Omit<Shown, 'retain'> & {
+      retain: number;
+    };
     return { ...shown, retain: retain === 1 };
   }
 

@@ -21,7 +21,12 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
         const connect = (clientId: string, options: IClientOptions = {}): Promise<JsClient> => {
           const { mqtt, websocket } = portico.ports;
           const url = transport === 'mqtt' ? `mqtt://127.0.0.1:${mqtt}` : `ws://127.0.0.1:${websocket}/mqtt`;
-          return JsClient.connect(url, { clientId: `${clientId}-${protocolVersion}`, protocolVersion, protocolId, ...options });
+          return JsClient.connect(url, {
+            clientId: `${clientId}-${protocolVersion}`,
+            protocolVersion,
+            protocolId,
+            ...options,
+          });
         };
 
         test('QoS 0, 1 and 2 messages arrive once and in order', async () => {
@@ -111,7 +116,10 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
   test('MQTT 5.0: properties, topic aliases and reason codes are kept end to end', async () => {
     const url = `mqtt://127.0.0.1:${portico.ports.mqtt}`;
     const subscriber = await JsClient.connect(url, { clientId: 'props-in', protocolVersion: 5 });
-    await subscriber.raw.subscribeAsync('js/properties/+', { qos: 1, properties: { subscriptionIdentifier: 268_435_455 } });
+    await subscriber.raw.subscribeAsync('js/properties/+', {
+      qos: 1,
+      properties: { subscriptionIdentifier: 268_435_455 },
+    });
     const publisher = await JsClient.connect(url, { clientId: 'props-out', protocolVersion: 5 });
     const received = subscriber.nextPublish();
     await publisher.raw.publishAsync('js/properties/x', 'body', {

@@ -32,7 +32,11 @@ describe('npm coap as client', { timeout: 60_000 }, () => {
       assert.deepEqual([read.code, read.payload.toString()], ['2.05', 'second']);
       assert.equal((await exchange(port, 'POST', path, { confirmable, payload: 'event' })).code, '2.04');
       assert.equal((await js.next()).payload.toString(), 'event');
-      assert.equal((await exchange(port, 'GET', path, { confirmable })).payload.toString(), 'second', 'POST keeps nothing');
+      assert.equal(
+        (await exchange(port, 'GET', path, { confirmable })).payload.toString(),
+        'second',
+        'POST keeps nothing',
+      );
       assert.equal((await exchange(port, 'DELETE', path, { confirmable })).code, '2.02');
       assert.equal((await js.next()).payload.length, 0);
       assert.equal((await exchange(port, 'GET', path, { confirmable })).code, '4.04');
@@ -50,7 +54,8 @@ describe('npm coap as client', { timeout: 60_000 }, () => {
       assert.equal((await exchange(port, 'POST', topicPath(topic), { payload: 'three' })).code, '2.04');
       assert.equal(await observer.values.next(), 'three');
       await observer.end();
-      for (const payload of ['zero', 'one', 'two', 'three']) assert.equal((await js.next(topic)).payload.toString(), payload);
+      for (const payload of ['zero', 'one', 'two', 'three'])
+        assert.equal((await js.next(topic)).payload.toString(), payload);
     });
   }
 
@@ -77,7 +82,11 @@ describe('npm coap as client', { timeout: 60_000 }, () => {
     assert.equal((await published).properties?.contentType, 'application/json');
     assert.equal((await exchange(port, 'GET', path)).headers['Content-Format'], 'application/json');
 
-    await js5.raw.publishAsync('npm/format', '<x/>', { qos: 1, retain: true, properties: { contentType: 'application/xml' } });
+    await js5.raw.publishAsync('npm/format', '<x/>', {
+      qos: 1,
+      retain: true,
+      properties: { contentType: 'application/xml' },
+    });
     assert.equal((await exchange(port, 'GET', path)).headers['Content-Format'], 'application/xml');
     await js5.end();
   });

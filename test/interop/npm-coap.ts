@@ -46,40 +46,48 @@ export async function exchange(
 export class CoapObserver {
   readonly #params: CoapRequestParams;
   readonly #socket: Socket;
-  readonly #stream: ObserveReadStream;
   /** Payloads as text: the answer to the registration, then notifications. */
   readonly values: Inbox<string>;
 
-  private constructor(params: CoapRequestParams, socket: Socket, stream: ObserveReadStream, values: Inbox<string>) {
+  private constructor(params: CoapRequestParams, socket: Socket, values: Inbox<string>) {
     this.#params = params;
     this.#socket = socket;
-    this.#stream = stream;
     this.values = values;
   }
 
   static async start(port: number, pathname: string, confirmable = true): Promise<CoapObserver> {
     // An agent with a socket of its own would close that before it cancels the observation.
-    const socket = createSocket('udp4');
+    const socket = createSocket('udp4').unref();
     const agent = new Agent({ type: 'udp4', socket });
-    const params = { host: '127.0.0.1', port, method: 'GET', pathname, agent, confirmable, token: randomBytes(8) } as const;
+    const params = {
+      host: '127.0.0.1',
+      port,
+      method: 'GET',
+      pathname,
+      agent,
+      confirmable,
+      token: randomBytes(8),
+    } as const;
     const message = request({ ...params, observe: true });
     message.end();
     const stream = await responseTo(message);
     if (!(stream instanceof ObserveReadStream)) throw new Error(`the observation was answered with ${stream.code}`);
     const values = new Inbox<string>(`observer of ${pathname}`);
     stream.on('data', (payload: Buffer) => values.put(payload.toString()));
-    return new CoapObserver(params, socket, stream, values);
+    return new CoapObserver(params, socket, values);
   }
 
   /** Cancels the observation with Observe 1 and the same token (RFC 7641 3.6); the answer is an ordinary one. */
   async end(): Promise<void> {
-    this.#stream.close();
     const message = request({ ...this.#params, observe: 1 });
     message.end();
-    const response = await responseTo(message);
-    this.#socket.close();
-    assert.equal(response.code, '2.05');
-    assert.equal(response.headers.Observe, undefined);
+    try {
+      const response = await responseTo(message);
+      assert.equal(response.code, '2.05');
+      assert.equal(response.headers.Observe, undefined);
+    } finally {
+      this.#socket.close();
+    }
   }
 }
 

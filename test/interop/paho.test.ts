@@ -62,7 +62,10 @@ describe('paho-mqtt (Python)', { timeout: 120_000 }, () => {
           await paho.publish(`${root}/retained/c`, 'kept too', 1, true);
           await paho.subscribe(`${root}/retained/+`, 1);
           const got = [await paho.next(), await paho.next()];
-          assert.deepEqual(new Set(got.map(({ topic }) => topic)), new Set([`${root}/retained/a`, `${root}/retained/c`]));
+          assert.deepEqual(
+            new Set(got.map(({ topic }) => topic)),
+            new Set([`${root}/retained/a`, `${root}/retained/c`]),
+          );
           assert.ok(got.every(({ retain }) => retain));
           await paho.publish(`${root}/retained/d`, 'marker', 1);
           assert.equal((await paho.next()).payload.toString(), 'marker', 'the cleared message is gone');

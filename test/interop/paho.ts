@@ -16,7 +16,12 @@ export interface PahoOptions {
   readonly session_expiry?: number;
   /** Seconds. */
   readonly keepalive?: number;
-  readonly will?: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 | 2; readonly retain: boolean };
+  readonly will?: {
+    readonly topic: string;
+    readonly payload: string;
+    readonly qos: 0 | 1 | 2;
+    readonly retain: boolean;
+  };
 }
 
 interface PahoEvent {

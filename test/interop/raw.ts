@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
+import { createWebSocketStream, WebSocket } from 'ws';
 import { Inbox } from './inbox.js';
 
 /** A TCP connection to 127.0.0.1. */
@@ -15,26 +17,27 @@ export async function openTcp(port: number): Promise<Socket> {
 
 /** A connection of which the test sends every packet, or byte, itself. */
 export class RawClient {
-  readonly socket: Socket;
+  readonly stream: Duplex;
   readonly #version: number;
   /** Packets received; ends when the connection does. */
   readonly packets: Inbox<Packet>;
   /** Resolves when the connection is closed, whoever did it. */
   readonly closed: Promise<void>;
 
-  constructor(socket: Socket, version: number) {
-    this.socket = socket;
+  /** @param stream a TCP connection, or the stream of a WebSocket */
+  constructor(stream: Duplex, version: number) {
+    this.stream = stream;
     this.#version = version;
-    const packets = new Inbox<Packet>(`raw client on port ${socket.localPort}`);
+    const packets = new Inbox<Packet>('raw client');
     this.packets = packets;
     const reader = parser({ protocolVersion: version });
     reader.on('packet', (packet) => packets.put(packet));
     reader.on('error', (error) => packets.end(`the broker sent what mqtt-packet does not read: ${error.message}`));
-    socket.on('data', (chunk) => reader.parse(chunk));
+    stream.on('data', (chunk: Buffer) => reader.parse(chunk));
     // A reset is one of the ways in which the broker may close.
-    socket.on('error', () => {});
+    stream.on('error', () => {});
     this.closed = new Promise((resolve) => {
-      socket.once('close', () => {
+      stream.once('close', () => {
         packets.end('the connection is closed');
         resolve();
       });
@@ -42,11 +45,11 @@ export class RawClient {
   }
 
   send(packet: Packet): void {
-    this.socket.write(generate(packet, { protocolVersion: this.#version }));
+    this.stream.write(generate(packet, { protocolVersion: this.#version }));
   }
 
   sendBytes(bytes: Uint8Array): void {
-    this.socket.write(bytes);
+    this.stream.write(bytes);
   }
 
   next(): Promise<Packet> {
@@ -68,8 +71,15 @@ export class RawClient {
 
   /** Cuts the connection without DISCONNECT. */
   cut(): void {
-    this.socket.destroy();
+    this.stream.destroy();
   }
+}
+
+/** A WebSocket that has said nothing yet. */
+export async function openWebSocket(port: number, version = 4): Promise<RawClient> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
+  await once(socket, 'open');
+  return new RawClient(createWebSocketStream(socket), version);
 }
 
 /** A connection that has said nothing yet. */

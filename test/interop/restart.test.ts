@@ -64,7 +64,10 @@ for (const [name, end] of Object.entries(ENDS)) {
       assert.equal((await exchange(coap, 'DELETE', topicPath('restart/gone'))).code, '2.02');
       await end(portico);
       const json = await exchange(coap, 'GET', topicPath('restart/json'));
-      assert.deepEqual([json.code, json.payload.toString(), json.headers['Content-Format']], ['2.05', '[1]', 'application/json']);
+      assert.deepEqual(
+        [json.code, json.payload.toString(), json.headers['Content-Format']],
+        ['2.05', '[1]', 'application/json'],
+      );
       assert.equal((await exchange(coap, 'GET', topicPath('restart/gone'))).code, '4.04');
     });
 
@@ -118,7 +121,10 @@ for (const [name, end] of Object.entries(ENDS)) {
       const mosquitto = await Subscriber.start(mqtt, 'mqttv311', args);
       await mosquitto.end();
       await publish(mqtt, 'mqttv311', ['-q', '1', '-t', 'restart/kept/a', '-m', 'while away']);
-      assert.equal((await request('put', topicUri(portico.ports.coap, 'restart/kept/b'), ['-e', 'by CoAP'])).code, '2.01');
+      assert.equal(
+        (await request('put', topicUri(portico.ports.coap, 'restart/kept/b'), ['-e', 'by CoAP'])).code,
+        '2.01',
+      );
       await end(portico);
       const pahoAgain = await PahoClient.connect(mqtt, options);
       assert.equal(pahoAgain.sessionPresent, true);
@@ -142,7 +148,14 @@ for (const [name, end] of Object.entries(ENDS)) {
       await watcher.end();
       const session = { clientId: 'restart-qos2', clean: false };
       const before = await connectRaw(mqtt, session);
-      const message = { cmd: 'publish', topic: 'restart/qos2', payload: 'once', qos: 2, messageId: 7, retain: false } as const;
+      const message = {
+        cmd: 'publish',
+        topic: 'restart/qos2',
+        payload: 'once',
+        qos: 2,
+        messageId: 7,
+        retain: false,
+      } as const;
       before.send({ ...message, dup: false });
       await before.expect('pubrec');
       await end(portico);
@@ -155,7 +168,15 @@ for (const [name, end] of Object.entries(ENDS)) {
       await after.expect('pubrec');
       after.send({ cmd: 'pubrel', messageId: 7 });
       await after.expect('pubcomp');
-      after.send({ cmd: 'publish', topic: 'restart/qos2', payload: 'marker', qos: 1, messageId: 8, retain: false, dup: false });
+      after.send({
+        cmd: 'publish',
+        topic: 'restart/qos2',
+        payload: 'marker',
+        qos: 1,
+        messageId: 8,
+        retain: false,
+        dup: false,
+      });
       await after.expect('puback');
       assert.deepEqual(await takeUntilMarker(watcherAgain), ['once']);
       after.cut();
@@ -173,7 +194,10 @@ for (const [name, end] of Object.entries(ENDS)) {
       await end(portico);
       const after = await connectRaw(mqtt, session);
       const again = await after.expect('publish');
-      assert.deepEqual([again.payload.toString(), again.dup, again.messageId], ['unacknowledged', true, first.messageId]);
+      assert.deepEqual(
+        [again.payload.toString(), again.dup, again.messageId],
+        ['unacknowledged', true, first.messageId],
+      );
       after.cut();
     });
 

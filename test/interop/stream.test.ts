@@ -79,7 +79,11 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
     const client = await connectRaw(port, { clientId: 'large' });
     await client.subscribe('large/#', 1);
     const payload = Buffer.alloc(1_000_000, 'The quick brown fox. ');
-    const bytes = Buffer.concat([publish('large/before', 'before', 2), publish('large/x', payload, 3), publish('large/behind', 'behind', 4)]);
+    const bytes = Buffer.concat([
+      publish('large/before', 'before', 2),
+      publish('large/x', payload, 3),
+      publish('large/behind', 'behind', 4),
+    ]);
     for (let at = 0; at < bytes.length; at += 7_919) client.sendBytes(bytes.subarray(at, at + 7_919));
     const delivered: IPublishPacket[] = [];
     while (delivered.length < 3) {

@@ -31,7 +31,9 @@ export function publishOf(view: PublishView, version: ProtocolVersion): PublishP
     view.packetEnd !== view.payloadEnd ||
     buffer[view.packetStart] >>> 4 !== 3
   ) {
-    throw new Error(`a view that contradicts its bytes: ${JSON.stringify({ ...view, buffer: buffer.toString('hex') })}`);
+    throw new Error(
+      `a view that contradicts its bytes: ${JSON.stringify({ ...view, buffer: buffer.toString('hex') })}`,
+    );
   }
   return packet;
 }

@@ -48,6 +48,7 @@ const BAD_OPTION: CoapResponse = { code: Code.BadOption };
 const METHOD_NOT_ALLOWED: CoapResponse = { code: Code.MethodNotAllowed };
 const NOT_ACCEPTABLE: CoapResponse = { code: Code.NotAcceptable };
 const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
+const NO_PAYLOAD = Buffer.alloc(0);
 const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
 
 export class CoapTopics implements Plugin {
@@ -105,33 +106,32 @@ export class CoapTopics implements Plugin {
   }
 
   #handle(request: CoapRequest, exchange: CoapExchange): void {
-    if (!this.#options.anonymous) return exchange.respond(UNAUTHORIZED);
-    const target = this.#paths.target(request.path, request.pathKey);
-    switch (target.kind) {
-      case 'topic':
-        return this.#topic(request, exchange, target.topic);
-      case 'invalid':
-        return exchange.respond(BAD_REQUEST);
-      default:
-        return this.#discovery(request, exchange, target);
+    if (!this.#options.anonymous) {
+      exchange.respond(UNAUTHORIZED);
+      return;
     }
+    const target = this.#paths.target(request.path, request.pathKey);
+    if (target.kind === 'topic') this.#topic(request, exchange, target.topic);
+    else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
+    else this.#discovery(request, exchange, target);
   }
 
   #topic(request: CoapRequest, exchange: CoapExchange, topic: string): void {
     const client = this.#client(request);
     switch (request.method) {
       case Method.Get:
-        return request.observe === 0
-          ? this.#observe(client, request, exchange, topic)
-          : this.#get(client, request, exchange, topic);
+        if (request.observe === 0) this.#observe(client, request, exchange, topic);
+        else this.#get(client, request, exchange, topic);
+        break;
       case Method.Put:
-        return this.#publish(client, request, exchange, topic, true);
       case Method.Post:
-        return this.#publish(client, request, exchange, topic, false);
+        this.#publish(client, request, exchange, topic);
+        break;
       case Method.Delete:
-        return this.#delete(client, request, exchange, topic);
+        this.#delete(client, request, exchange, topic);
+        break;
       default:
-        return exchange.respond(METHOD_NOT_ALLOWED);
+        exchange.respond(METHOD_NOT_ALLOWED);
     }
   }
 
@@ -160,7 +160,10 @@ export class CoapTopics implements Plugin {
     const message = client.retained(topic);
     const first = message === null ? EMPTY_CONTENT : represent(message, request);
     const { accept } = request;
-    if (first.code >>> 5 !== 2) return exchange.respond(first);
+    if (first.code >>> 5 !== 2) {
+      exchange.respond(first);
+      return;
+    }
     // A client that observes too much already is answered without Observe (RFC 7641 4.1).
     const observation = exchange.observe(() => {
       if (typeof subscription === 'object') subscription.cancel();
@@ -181,11 +184,19 @@ export class CoapTopics implements Plugin {
     return notification === 'auto' ? message.qos > 0 : notification === 'con';
   }
 
-  #publish(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string, put: boolean): void {
+  /** PUT publishes and keeps the value; POST publishes, and keeps it if asked. */
+  #publish(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+    const put = request.method === Method.Put;
     const query = readPublishQuery(request.query);
-    if (query === null) return exchange.respond(BAD_OPTION);
+    if (query === null) {
+      exchange.respond(BAD_OPTION);
+      return;
+    }
     const former = put || request.ifNoneMatch || request.ifMatch.length > 0 ? client.retained(topic) : null;
-    if (!preconditionsHold(request, former)) return exchange.respond(PRECONDITION_FAILED);
+    if (!preconditionsHold(request, former)) {
+      exchange.respond(PRECONDITION_FAILED);
+      return;
+    }
     const retain = query.retain ?? put;
     const created = put && retain && former === null;
     const options = {
@@ -199,19 +210,24 @@ export class CoapTopics implements Plugin {
 
   /** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
   #delete(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
-    if (!preconditionsHold(request, client.retained(topic))) return exchange.respond(PRECONDITION_FAILED);
+    if (!preconditionsHold(request, client.retained(topic))) {
+      exchange.respond(PRECONDITION_FAILED);
+      return;
+    }
     const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-    client.publish(topic, Buffer.alloc(0), options, new PublishReply(exchange, 'deleted'));
+    client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
   }
 
   /** `/.well-known/core` (RFC 6690) and the collection of topics. */
   #discovery(request: CoapRequest, exchange: CoapExchange, target: Target): void {
     const core = request.pathKey === '/.well-known/core';
-    if (!core && target.kind !== 'collection') return exchange.respond(NOT_FOUND);
-    if (request.method !== Method.Get) return exchange.respond(METHOD_NOT_ALLOWED);
-    if (request.accept !== undefined && request.accept !== LINK_FORMAT) return exchange.respond(NOT_ACCEPTABLE);
-    const links = filterLinks(this.#links(request, core), request.query);
-    exchange.respond({ code: Code.Content, contentFormat: LINK_FORMAT, payload: Buffer.from(formatLinks(links)) });
+    if (!core && target.kind !== 'collection') exchange.respond(NOT_FOUND);
+    else if (request.method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
+    else if (request.accept !== undefined && request.accept !== LINK_FORMAT) exchange.respond(NOT_ACCEPTABLE);
+    else {
+      const links = filterLinks(this.#links(request, core), request.query);
+      exchange.respond({ code: Code.Content, contentFormat: LINK_FORMAT, payload: Buffer.from(formatLinks(links)) });
+    }
   }
 
   #links(request: CoapRequest, core: boolean): Link[] {
