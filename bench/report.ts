@@ -19,9 +19,10 @@ export interface PeerRuns {
 
 /**
  * `PASS` or `FAIL` against the floor; `UNCHECKED` where the floor could not be measured, because a peer is missing;
- * `ERROR` where a run of this scenario failed; `-` where there is no floor.
+ * `DISTURBED` where other work on the machine makes the ratio worthless, whichever way it came out; `ERROR` where a run
+ * of this scenario failed; `-` where there is no floor.
  */
-export type Verdict = 'PASS' | 'FAIL' | 'UNCHECKED' | 'ERROR' | '-';
+export type Verdict = 'PASS' | 'FAIL' | 'UNCHECKED' | 'DISTURBED' | 'ERROR' | '-';
 
 export interface PeerSummary extends PeerRuns {
   /** Median of each figure over the rounds; undefined if every round failed. */
@@ -71,10 +72,11 @@ function medianRun(runs: readonly RunResult[]): RunResult | undefined {
   };
 }
 
-function verdictOf(scenario: Scenario, ratio: number | undefined, failed: boolean): Verdict {
-  if (failed) return 'ERROR';
+function verdictOf(scenario: Scenario, ratio: number | undefined, peers: readonly PeerSummary[]): Verdict {
+  if (peers.some(({ failures }) => failures.length > 0)) return 'ERROR';
   if (scenario.floor === undefined) return '-';
   if (ratio === undefined) return 'UNCHECKED';
+  if (peers.some((one) => one.median && wasDisturbed(one.median))) return 'DISTURBED';
   return ratio >= scenario.floor ? 'PASS' : 'FAIL';
 }
 
@@ -91,13 +93,12 @@ function ratioOf(scenario: Scenario, peerRuns: readonly PeerRuns[]): number | un
 export function summarize(scenario: Scenario, peerRuns: readonly PeerRuns[]): ScenarioSummary {
   const summaries = peerRuns.map((one) => ({ ...one, median: medianRun(one.runs) }));
   const ratio = ratioOf(scenario, peerRuns);
-  const failed = peerRuns.some(({ failures }) => failures.length > 0);
-  return { scenario, peers: summaries, ratio, verdict: verdictOf(scenario, ratio, failed) };
+  return { scenario, peers: summaries, ratio, verdict: verdictOf(scenario, ratio, summaries) };
 }
 
 /** Exit code: 1 after a failed run, and with `check` also unless every floor was measured and holds. */
 export function exitCode(summaries: readonly ScenarioSummary[], check: boolean): 0 | 1 {
-  const bad: readonly Verdict[] = check ? ['ERROR', 'FAIL', 'UNCHECKED'] : ['ERROR'];
+  const bad: readonly Verdict[] = check ? ['ERROR', 'FAIL', 'UNCHECKED', 'DISTURBED'] : ['ERROR'];
   return summaries.some(({ verdict }) => bad.includes(verdict)) ? 1 : 0;
 }
 

@@ -15,9 +15,10 @@ import type { DatagramAddress, DatagramTransport } from './transport.js';
 
 /**
  * What an operator may want to see as it happens: a limit that was reached (the detail is its name), a handler that threw
- * or never answered, a remote that does not acknowledge. Each also has its counter; a remote can cause any number.
+ * or never answered, a remote that does not acknowledge, a fault of the endpoint itself. Each also has its counter; a
+ * remote can cause any number.
  */
-export type CoapEvent = 'limit' | 'handler-error' | 'handler-timeout' | 'timeout';
+export type CoapEvent = 'limit' | 'handler-error' | 'handler-timeout' | 'timeout' | 'internal-error';
 
 /** The settings that every part may need. */
 export interface CoreOptions {
@@ -122,6 +123,21 @@ export class Core {
   }
 
   event(name: CoapEvent, remote: CoapRemote | undefined, detail: string): void {
-    this.#onEvent?.(name, remote, detail);
+    try {
+      this.#onEvent?.(name, remote, detail);
+    } catch {
+      this.counters.handlerErrors++;
+    }
   }
+
+  /** Code of the endpoint's owner threw. */
+  handlerFailed(remote: CoapRemote, error: unknown): void {
+    this.counters.handlerErrors++;
+    this.event('handler-error', remote, describe(error));
+  }
+}
+
+/** An error for people: its stack if there is one. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -34,7 +34,9 @@ export class CoapCounters {
   deduplicationEvictions = 0;
   remoteEvictions = 0;
 
-  /** Handlers that threw, and handlers that never answered (`transmission.handlerTimeout`). */
+  /** Datagrams that met a fault of the endpoint itself. */
+  internalErrors = 0;
+  /** Handlers and callbacks that threw, and handlers that never answered (`transmission.handlerTimeout`). */
   handlerErrors = 0;
   handlerTimeouts = 0;
   /** Requests refused with 5.03 (`limits.pendingExchanges`, `limits.pendingExchangesPerRemote`). */

@@ -2,7 +2,7 @@
 
 import { block2Key } from './block.js';
 import { Code, codeClass, EMPTY, Method, Type } from './codes.js';
-import { Core, type CoreOptions } from './core.js';
+import { Core, type CoreOptions, describe } from './core.js';
 import type { CoapCounters } from './counters.js';
 import { NOT_SEEN, Seen } from './deduplication.js';
 import { type CoapExchange, Exchange } from './exchange.js';
@@ -61,7 +61,15 @@ export class CoapEndpoint {
     this.#handler = options.handler;
     this.#hosts = options.hosts && new Set(options.hosts.map((host) => host.toLowerCase()));
     this.#tooLarge = { code: Code.RequestEntityTooLarge, size1: this.#core.limits.bodyBytes };
-    transport.onDatagram = (bytes, source) => this.#receive(bytes, source);
+    transport.onDatagram = (bytes, source) => {
+      try {
+        this.#receive(bytes, source);
+      } catch (error) {
+        // Not reached by any datagram known; but one that finds a fault costs itself, not the process.
+        this.#core.counters.internalErrors++;
+        this.#core.event('internal-error', undefined, describe(error));
+      }
+    };
   }
 
   get counters(): Readonly<CoapCounters> {
@@ -243,8 +251,7 @@ export class CoapEndpoint {
     try {
       this.#handler(request, exchange);
     } catch (error) {
-      core.counters.handlerErrors++;
-      core.event('handler-error', request.remote, error instanceof Error ? (error.stack ?? error.message) : `${error}`);
+      core.handlerFailed(request.remote, error);
       exchange.respond(SERVER_ERROR);
     }
     exchange.handled();

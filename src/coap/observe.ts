@@ -127,7 +127,7 @@ export class Observer implements Observation {
     else if (this.waiting !== null) this.#fill(this.waiting, response, -1);
     else if (this.#inFlight() || this.#confirmable) this.#sendConfirmable(response, -1);
     else this.#sendNonConfirmable(response, -1);
-    this.#onEnd(response === undefined ? 'ended' : 'error');
+    this.#tell(response === undefined ? 'ended' : 'error');
   }
 
   /** The endpoint ends the observation. Nothing more is sent. */
@@ -135,7 +135,7 @@ export class Observer implements Observation {
     if (this.#state !== 'ended') {
       this.#leave();
       this.#withdraw();
-      this.#onEnd(reason);
+      this.#tell(reason);
     } else this.#withdraw();
   }
 
@@ -207,6 +207,14 @@ export class Observer implements Observation {
     frame.etag = null;
     chooseBlock(frame, -1, this.#exponent);
     if (frame.block2 >= 0) this.#core.block2.keep(this.#key, response, frame.etag);
+  }
+
+  #tell(reason: ObservationEnd): void {
+    try {
+      this.#onEnd(reason);
+    } catch (error) {
+      this.#core.handlerFailed(this.remote, error);
+    }
   }
 
   #leave(): void {

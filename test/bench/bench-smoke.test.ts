@@ -192,6 +192,11 @@ test('a floor is judged by the median of the ratios of the rounds, and --check t
   assert.equal(alone.verdict, 'UNCHECKED');
   assert.equal(exitCode([alone], true), 1);
 
+  const squeezed = { ...runsOf('mosquitto'), runs: [{ ...figures(100), otherCpu: 0.5 }] };
+  const disturbed = summarize(scenario, [runsOf('portico', 900), squeezed]);
+  assert.equal(disturbed.verdict, 'DISTURBED', 'a ratio of nine means nothing when other work had half a core');
+  assert.equal(exitCode([disturbed], true), 1);
+
   const failing = summarize(scenario, [
     { ...runsOf('portico', 900), failures: ['lost 1 of 2'] },
     runsOf('mosquitto', 100),

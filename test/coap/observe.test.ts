@@ -511,6 +511,32 @@ test('an owner that ends an observation: nothing more is sent, and the end is to
   assert.deepEqual(ended, ['ended']);
 });
 
+test('an owner that throws when told of the end harms nobody', () => {
+  let observation: Observation | undefined;
+  const bench = new Bench(
+    (_request, exchange) => {
+      observation = exchange.observe(() => {
+        throw new Error('owner');
+      });
+      exchange.respond({ code: 0x45 });
+    },
+    {
+      onEvent: () => {
+        throw new Error('listener');
+      },
+    },
+  );
+  const client = bench.client();
+  register(client, 'x');
+  observation?.notify({ code: 0x45 });
+  client.reset(client.one());
+  register(client, 'x');
+  observation?.notify({ code: 0x45 });
+  bench.clock.advance(100_000);
+  assert.equal(bench.endpoint.tables.observers, 0);
+  assert.equal(bench.endpoint.counters.internalErrors, 0);
+});
+
 test('closing the endpoint ends every observation', async () => {
   const { bench, resources, client } = server();
   register(client, 'obs');

@@ -169,12 +169,14 @@ test('no datagram from any port makes the endpoint throw or outgrow its limits',
     block2Bytes: 64 * 1024,
   };
   const handlerErrors: string[] = [];
+  const internalErrors: string[] = [];
   const endpoint = new CoapEndpoint(transport, {
     handler: resources.handler,
     clock,
     limits,
     onEvent: (name, _remote, detail) => {
       if (name === 'handler-error') handlerErrors.push(detail);
+      if (name === 'internal-error') internalErrors.push(detail);
     },
   });
   const end = Date.now() + MILLISECONDS;
@@ -221,6 +223,7 @@ test('no datagram from any port makes the endpoint throw or outgrow its limits',
   const { counters } = endpoint;
   console.log(`${datagrams} datagrams, ${counters.requests} handled, ${counters.formatErrors} format errors`);
   assert.deepEqual(handlerErrors, []);
+  assert.equal(counters.internalErrors, 0, internalErrors.join('\n'));
   assert.equal(counters.droppedSourcePort, fromPortZero);
   // The mixture reached what it is meant to reach.
   const reached: (keyof typeof counters)[] = [

@@ -79,7 +79,10 @@ export class RawClient {
 export async function openWebSocket(port: number, version = 4): Promise<RawClient> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
   await once(socket, 'open');
-  return new RawClient(createWebSocketStream(socket), version);
+  const stream = createWebSocketStream(socket);
+  // It would wait for its writing side to be ended as well.
+  stream.once('end', () => stream.destroy());
+  return new RawClient(stream, version);
 }
 
 /** A connection that has said nothing yet. */
