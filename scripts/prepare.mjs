@@ -77,7 +77,7 @@ function onPath(program) {
 const SYSTEM_PACKAGES = new Map([
   ['mosquitto', () => onPath('mosquitto') && onPath('mosquitto_passwd')],
   ['mosquitto-clients', () => onPath('mosquitto_pub') && onPath('mosquitto_sub')],
-  ['python3-paho-mqtt', () => run('python3', ['-c', 'import paho.mqtt.client']).ok],
+  ['python3-paho-mqtt', () => run('/usr/bin/python3', ['-c', 'import paho.mqtt.client']).ok],
   ['libcoap3-bin', () => onPath('coap-client-notls')],
   ['gcc', () => onPath('cc')],
   ['libc6-dev', () => existsSync('/usr/include/stdio.h')],

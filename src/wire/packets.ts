@@ -1,7 +1,10 @@
 /** Control packets as objects. Field names are mqtt-packet's, so that hooks written for Aedes see what they know. */
 import type { ProtocolVersion, QoS } from './protocol.js';
 
-/** MQTT 5.0 properties, by mqtt-packet's names. User properties keep their order and duplicates [MQTT-3.3.2-18]. */
+/**
+ * MQTT 5.0 properties, by mqtt-packet's names. User properties are pairs, where mqtt-packet has an object: so they keep
+ * their order and duplicates [MQTT-3.3.2-18].
+ */
 export interface Properties {
   payloadFormatIndicator?: boolean;
   messageExpiryInterval?: number;

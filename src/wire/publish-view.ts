@@ -33,7 +33,10 @@ export class PublishView {
   hasSubscriptionIdentifier = false;
 }
 
-/** Bytes of the properties of fixed length, identifier included. */
+/**
+ * Bytes of the properties of fixed length, identifier included: Payload Format Indicator, Message Expiry Interval and
+ * Topic Alias (0x23).
+ */
 const PROPERTY_LENGTHS: Readonly<Record<number, number>> = { 1: 2, 2: 5, 35: 3 };
 
 /** End of the length-prefixed field at `at`. */

@@ -121,7 +121,7 @@ export class Datagrams {
   }
 
   static async open(port: number): Promise<Datagrams> {
-    const socket = createSocket('udp4');
+    const socket = createSocket('udp4').unref();
     socket.connect(port, '127.0.0.1');
     await once(socket, 'connect');
     return new Datagrams(socket);

@@ -28,33 +28,43 @@ export class SysWatch {
     return watch;
   }
 
-  /** The last published value of a counter below `$SYS/broker/`. */
-  value(name: string): number {
+  #value(name: string): number {
     const text = this.#values.get(name);
     assert.ok(text !== undefined, `there is no ${ROOT}${name}; there are ${[...this.#values.keys()].join(', ')}`);
     return Number(text);
   }
 
-  /** Names and values of all counters below a prefix. */
-  below(prefix: string): Map<string, number> {
-    const found = [...this.#values].filter(([name]) => name.startsWith(prefix));
-    return new Map(found.map(([name, text]) => [name, Number(text)]));
+  /**
+   * The counters, each as a function of its name below `$SYS/broker/`. What a client has seen happen before is counted
+   * in them: they are published after the call.
+   */
+  async now(): Promise<(name: string) => number> {
+    // An acknowledgement comes behind whatever was on its way to this client.
+    await this.#client.publish('sys-watch/marker', '', 1);
+    this.#values.delete('uptime');
+    await this.#until(() => this.#values.has('uptime'), 'uptime');
+    await this.#client.publish('sys-watch/marker', '', 1);
+    const values = new Map(this.#values);
+    return (name) => {
+      this.#value(name);
+      return Number(values.get(name));
+    };
   }
 
-  /** Waits until a counter satisfies a condition; returns it. */
-  async until(name: string, isRight: (value: number) => boolean, what: string): Promise<number> {
-    this.value(name);
+  /** How much each counter grows while `work` goes on. */
+  async growth(work: () => Promise<void>): Promise<(name: string) => number> {
+    const before = await this.now();
+    await work();
+    const after = await this.now();
+    return (name) => after(name) - before(name);
+  }
+
+  /** Waits until a counter satisfies a condition, for what no client sees happen. */
+  async until(name: string, isRight: (value: number) => boolean, what: string): Promise<void> {
     await this.#until(
-      () => isRight(this.value(name)),
-      () => `${name} ${what}, but is ${this.value(name)}`,
+      () => isRight(this.#value(name)),
+      () => `${name} ${what}, but is ${this.#value(name)}`,
     );
-    return this.value(name);
-  }
-
-  /** Waits until a counter has this value exactly. It must not pass it: a counter never goes down again. */
-  async reaches(name: string, value: number): Promise<void> {
-    const reached = await this.until(name, (now) => now >= value, `should become ${value}`);
-    assert.equal(reached, value, name);
   }
 
   async #until(isRight: () => boolean, what: string | (() => string)): Promise<void> {

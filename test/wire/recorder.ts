@@ -24,10 +24,12 @@ export function publishOf(view: PublishView, version: ProtocolVersion): PublishP
   };
   if (version === 5) packet.properties = decodeProperties(buffer, view.propertiesStart, view.propertiesEnd, 'publish');
   const { topicAlias = 0, messageExpiryInterval = -1, payloadFormatIndicator = false } = packet.properties ?? {};
+  const identified = packet.properties?.subscriptionIdentifier !== undefined;
   if (
     view.topicAlias !== topicAlias ||
     view.messageExpiryInterval !== messageExpiryInterval ||
     view.payloadFormatIndicator !== Number(payloadFormatIndicator) ||
+    view.hasSubscriptionIdentifier !== identified ||
     view.packetEnd !== view.payloadEnd ||
     buffer[view.packetStart] >>> 4 !== 3
   ) {
@@ -86,7 +88,14 @@ export class Recorder {
   onPingresp = (): void => this.#add({ cmd: 'pingresp' });
   onPublish = (view: PublishView): void => {
     const { version } = this.parser;
-    this.#add(publishOf(view, version === 0 ? this.#version : version));
+    let packet: PublishPacket;
+    try {
+      packet = publishOf(view, version === 0 ? this.#version : version);
+    } catch (error) {
+      // The parser should have found it: as an error of another kind it does not pass for the parser's own.
+      throw new Error(`a view that cannot be read: ${error}`);
+    }
+    this.#add(packet);
   };
 
   onAcknowledgement = (type: number, messageId: number, reasonCode: number): void => {
