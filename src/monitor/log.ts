@@ -1,6 +1,6 @@
 /** The log: pino, in JSON for machines or in lines for people. */
+import { createRequire } from 'node:module';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
 import type { Config } from '../config/schema.js';
 
 /** Keys whose values never reach the log, also one level down. */
@@ -27,7 +27,9 @@ export function createLogger(log: Config['log'], stream?: DestinationStream): Lo
 
 /** Time, level, sentence and an error's stack; the other fields stand in the sentence already. */
 function prettyStream(output: DestinationStream): DestinationStream {
-  const lines = pretty.prettyFactory({
+  // Loaded only here: machines that read JSON need not wait for it at every start.
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
+  const lines = prettyFactory({
     colorize: process.stdout.isTTY && process.env.NO_COLOR === undefined,
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
     include: 'level,time,err',
