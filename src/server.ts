@@ -106,13 +106,13 @@ export class Server {
           ? new TcpListener(host, config.port, (socket: Socket) => {
               broker.accept(new StreamTransport(socket), undefined, anonymous);
             })
-          : new WebSocketListener(
-              host,
-              config.port,
-              config.path ?? null,
-              this.#loaded.config.mqtt.max_packet_size,
-              (transport, request) => broker.accept(transport, request, anonymous),
-            );
+          : new WebSocketListener(host, config.port, {
+              path: config.path ?? null,
+              maxPayload: this.#loaded.config.mqtt.max_packet_size,
+              connectTimeout: this.#loaded.config.mqtt.connect_timeout,
+              accept: (transport, request) => broker.accept(transport, request, anonymous),
+              refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
+            });
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -120,6 +120,14 @@ export class Server {
     const known = this.#addresses.get(config);
     if (known === undefined) this.#addresses.set(config, [address]);
     else known.push(address);
+  }
+
+  /** A connection that never became one of MQTT. */
+  #refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void {
+    const { counters, environment } = this.broker;
+    if (cause === 'timeout') counters.connectTimeouts++;
+    else counters.protocolErrors++;
+    environment.journal.refused({ id: '', remote, username: null, transport: 'websocket', version: 0 }, reason);
   }
 
   #context(): PluginContext {

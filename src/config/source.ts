@@ -106,7 +106,8 @@ export class YamlSource {
   /** An entry of a mapping begins at its key. */
   #child(parent: Node | null, key: string | number): { offset: number; node: Node | null } | undefined {
     if (isMap<Node, Node | null>(parent)) {
-      const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      // Of a key that is written twice the last one holds, as it does in `value`.
+      const pair = parent.items.findLast((item) => isScalar(item.key) && String(item.key.value) === String(key));
       if (pair !== undefined) return { offset: pair.key.range?.[0] ?? 0, node: this.#resolve(pair.value) };
     } else if (isSeq<Node>(parent) && typeof key === 'number' && key < parent.items.length) {
       const item = parent.items[key];

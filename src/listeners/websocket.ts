@@ -1,6 +1,7 @@
 /** MQTT over WebSocket: MQTT 6. */
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Transport, TransportHandler } from '../session/transport.js';
 import type { Listener } from './listener.js';
@@ -12,6 +13,20 @@ const PROTOCOLS = ['mqtt', 'mqttv3.1'];
 const UNSUPPORTED_DATA = 1003;
 const CLOSE_GRACE = 2000;
 
+/** What a listener of WebSockets needs besides its address. */
+export interface WebSocketOptions {
+  /** The only path served; null for any. */
+  readonly path: string | null;
+  /** Bytes of the largest frame. */
+  readonly maxPayload: number;
+  /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
+  readonly connectTimeout: number;
+  /** Takes a WebSocket. */
+  accept(transport: Transport, request: IncomingMessage): void;
+  /** A connection was closed before it carried MQTT, or for what is no MQTT: too slow, or broken. */
+  refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void;
+}
+
 export class WebSocketListener implements Listener {
   readonly type = 'websocket';
   readonly #http: Server;
@@ -19,39 +34,45 @@ export class WebSocketListener implements Listener {
   readonly #host: string;
   readonly #port: number;
 
-  /**
-   * @param path the only path served; null for any
-   * @param maxPayload bytes of the largest frame
-   */
-  constructor(
-    host: string,
-    port: number,
-    path: string | null,
-    maxPayload: number,
-    accept: (transport: Transport, request: IncomingMessage) => void,
-  ) {
+  constructor(host: string, port: number, options: WebSocketOptions) {
+    const { path, maxPayload, connectTimeout } = options;
     this.#host = host;
     this.#port = port;
     this.#http = createServer((_request, response) => {
       response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
       response.end(`${STATUS_CODES[426]}: this port speaks MQTT over WebSocket.\n`);
     });
-    this.#http.headersTimeout = 10_000;
     this.#server = new WebSocketServer({
       noServer: true,
       maxPayload,
       perMessageDeflate: false,
       handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
     });
+    const upgrading = new WeakMap<Duplex, NodeJS.Timeout>();
+    this.#http.on('connection', (socket: Socket) => {
+      const remote = remoteOf(socket);
+      const timer = setTimeout(() => {
+        options.refused('timeout', remote, 'no WebSocket within mqtt.connect_timeout');
+        socket.destroy();
+      }, connectTimeout * 1000);
+      upgrading.set(socket, timer);
+      socket.once('close', () => clearTimeout(timer));
+    });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      clearTimeout(upgrading.get(socket));
       socket.on('error', () => socket.destroy());
       if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
       if (!offersMqtt(request)) return refuse(socket, 400);
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-        accept(new WebSocketTransport(webSocket, request), request);
+        const remote = remoteOf(request.socket);
+        const broken = (reason: string): void => options.refused('protocol', remote, reason);
+        options.accept(new WebSocketTransport(webSocket, request, remote, broken), request);
       });
     });
-    this.#http.on('clientError', (_error, socket) => socket.destroy());
+    this.#http.on('clientError', (error: Error, socket: Duplex) => {
+      if (socket instanceof Socket && !socket.destroyed) options.refused('protocol', remoteOf(socket), error.message);
+      socket.destroy();
+    });
   }
 
   get address(): string {
@@ -77,6 +98,12 @@ function offersMqtt(request: IncomingMessage): boolean {
   return offered === undefined || offered.split(',').some((protocol) => PROTOCOLS.includes(protocol.trim()));
 }
 
+function remoteOf(socket: Socket): string {
+  const { remoteAddress = 'unknown', remotePort } = socket;
+  const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
+  return address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
+}
+
 function refuse(socket: Socket, status: number): void {
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
@@ -88,19 +115,26 @@ class WebSocketTransport implements Transport {
   readonly #webSocket: WebSocket;
   handler: TransportHandler | null = null;
   #closed = false;
+  /** A text frame has come: nothing after it is taken. */
+  #refused = false;
 
-  constructor(webSocket: WebSocket, request: IncomingMessage) {
+  constructor(webSocket: WebSocket, request: IncomingMessage, remote: string, broken: (reason: string) => void) {
     this.#webSocket = webSocket;
-    const { remoteAddress = 'unknown', remotePort } = request.socket;
-    const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
-    this.remote = address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
+    this.remote = remote;
     webSocket.binaryType = 'nodebuffer';
     webSocket.on('message', (data: RawData, isBinary: boolean) => {
+      if (this.#refused) return;
       // MQTT packets travel in binary frames only [MQTT-6.0.0-1].
-      if (!isBinary) webSocket.close(UNSUPPORTED_DATA, 'MQTT needs binary frames');
-      else if (Buffer.isBuffer(data)) this.handler?.onData(data);
+      if (!isBinary) {
+        this.#refused = true;
+        broken('a text frame');
+        webSocket.close(UNSUPPORTED_DATA, 'MQTT needs binary frames');
+      } else if (Buffer.isBuffer(data)) this.handler?.onData(data);
     });
-    webSocket.on('error', (error) => this.#close(error));
+    webSocket.on('error', (error: Error) => {
+      if ('code' in error && String(error.code).startsWith('WS_ERR')) broken(error.message);
+      this.#close(error);
+    });
     webSocket.on('close', () => this.#close(null));
     request.socket.on('drain', () => this.#drained());
   }

@@ -281,10 +281,12 @@ export class Connection extends EventEmitter implements Link {
       this.terminate(reasonCode, reason);
       return;
     }
-    // Before CONNECT was read, nobody has said which version to answer in: a refusal would be noise [MQTT-4.13.1].
-    if (this.version !== 0 && this.state !== 'closed') {
+    // The parser knows the version to answer in also when CONNECT broke the protocol; 0 if there was no telling, and
+    // then an answer would be noise [MQTT-4.13.1].
+    const { version } = this.parser;
+    if (version !== 0 && this.state !== 'closed') {
       this.environment.counters.packetsSent++;
-      writeConnack(this.output, this.version, false, reasonCode);
+      writeConnack(this.output, version, false, reasonCode);
       this.flush();
     }
     this.#refused(reason);

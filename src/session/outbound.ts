@@ -21,6 +21,12 @@ import { type Segment, SegmentQueue } from './segment-queue.js';
 
 /** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-2]. */
 const PACKET_IDS = 65535;
+/**
+ * Numbers that a session may use before its flow record is written again. After a crash the session goes on behind them:
+ * a client may still acknowledge a message that was sent and then lost with its record, and that acknowledgement must not
+ * meet a new message under the same identifier.
+ */
+const RESERVED = 16384;
 
 /** State of a delivery in `[base, sent)`. */
 export const Delivery = {
@@ -107,7 +113,13 @@ export class Outbound {
   #waitingBytes = 0;
   /** Sent before a restart, perhaps: DUP is set below it. */
   #dupBelow = 0;
-  #flowChanged = false;
+  /** Numbers below are reserved by a flow record that is durable; and by the one that is being written. */
+  #reserved = 1;
+  #reserving = 1;
+  /** Numbers skipped by a restart: `[#gapStart, #gapEnd)` has no messages. */
+  #gapStart = 0;
+  #gapEnd = 0;
+  #flowChanged = true;
   #releasing: number[] = [];
   #collected: number[] = [];
   /** Where `next` stands, if known: spares looking for it. */
@@ -126,7 +138,7 @@ export class Outbound {
 
   /** Messages that have not been sent yet. */
   get waiting(): number {
-    return this.#tail - this.#next;
+    return this.#tail - this.#next - Math.max(0, this.#gapEnd - Math.max(this.#next, this.#gapStart));
   }
 
   /** Messages that are sent or being sent and not acknowledged. */
@@ -141,7 +153,9 @@ export class Outbound {
   /** Takes back what the store holds of this session. */
   restore(flow: FlowRecord | null, first: number, count: number, end: number, bytes: number, online: boolean): void {
     this.#base = flow?.base ?? 1;
-    this.#tail = Math.max(this.#base, end, flow?.sent ?? 1);
+    this.#gapStart = Math.max(this.#base, end);
+    this.#gapEnd = Math.max(this.#gapStart, (online ? flow?.reserved : flow?.tail) ?? 1);
+    this.#tail = this.#gapEnd;
     this.#sent = this.#base;
     for (const { sequence, state } of flow?.exceptions ?? []) {
       while (this.#sent <= sequence) this.#setState(this.#sent++, Delivery.AwaitsPuback);
@@ -150,7 +164,7 @@ export class Outbound {
     }
     this.#advance();
     this.#next = this.#base;
-    this.#dupBelow = online ? this.#tail : (flow?.sent ?? 1);
+    this.#dupBelow = online ? this.#gapStart : (flow?.sent ?? 1);
     for (const packetId of flow?.inbound ?? []) this.inbound.add(packetId);
     this.#queue.restore(first, count);
     this.#waitingBytes = bytes;
@@ -178,11 +192,14 @@ export class Outbound {
     // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.
     if (live && qos === 1) this.#sendLive(link, publication, sequence, qos, retain, identifiers);
     else this.#waitingBytes += bytes;
+    // Half of the reservation is used up: the next flow record extends it.
+    if (this.#reserved - sequence < RESERVED / 2) this.#flowChanged = true;
   }
 
   #mayGoLive(link: Link): boolean {
     return (
       this.#next === this.#tail &&
+      (this.#host.store === null || this.#tail < this.#reserved) &&
       this.#inFlight < link.window &&
       this.#next - this.#base < PACKET_IDS &&
       !link.congested
@@ -259,7 +276,8 @@ export class Outbound {
     const buffer = (segment.output as Output).buffer;
     const record = this.#record;
     record.read(buffer, this.#offset);
-    if (record.qos === 2 && this.#host.store !== null && !segment.stored) return false;
+    const uncommitted = this.#host.store !== null && !segment.stored;
+    if (uncommitted && (record.qos === 2 || this.#next >= this.#reserved)) return false;
     const sequence = this.#next;
     const again = sequence < this.#sent;
     const size = record.payloadEnd - this.#offset;
@@ -437,6 +455,7 @@ export class Outbound {
     this.#releasing = [];
     if (!this.#flowChanged) return;
     this.#flowChanged = false;
+    this.#reserving = this.#tail + RESERVED;
     operations.push({ type: 'put', key: flowKey(this.#host.number), value: encodeFlow(this.#flow()) });
   }
 
@@ -445,14 +464,26 @@ export class Outbound {
     for (let sequence = this.#base; sequence < this.#sent; sequence++) {
       const state = this.#state(sequence);
       if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) continue;
+      if (sequence >= this.#gapStart && sequence < this.#gapEnd) continue;
+      // Nothing is sent beyond that distance: only gaps of former restarts can lie there.
+      if (sequence - this.#base > PACKET_IDS) break;
       exceptions.push({ sequence, state });
     }
-    return { base: this.#base, sent: this.#sent, exceptions, inbound: [...this.inbound] };
+    const sent = Math.max(this.#sent, this.#dupBelow);
+    return {
+      base: this.#base,
+      sent,
+      tail: this.#tail,
+      reserved: this.#reserving,
+      exceptions,
+      inbound: [...this.inbound],
+    };
   }
 
   /** What was collected is durable: releases what waited for it. */
   committed(): void {
-    if (this.#queue.committed(this.#next)) this.#host.enlistLazily();
+    this.#reserved = this.#reserving;
+    if (this.#queue.committed(this.#next, this.#sent)) this.#host.enlistLazily();
     for (const sequence of this.#collected) {
       if (this.#state(sequence) !== Delivery.Releasing) continue;
       this.#setState(sequence, Delivery.AwaitsPubcomp);

@@ -57,6 +57,7 @@ export class SegmentQueue {
   #writing: Segment | null = null;
   #deletions: Buffer[] = [];
   #loading = false;
+  #loadingAhead = false;
   #disposed = false;
 
   /**
@@ -92,7 +93,7 @@ export class SegmentQueue {
       output.writeUInt8(VERSION);
       segment = new Segment(sequence, output);
       this.#open = segment;
-      if (this.#unloadedCount > 0) this.#back.push(segment);
+      if (this.#hasMiddle) this.#back.push(segment);
       else this.#front.push(segment);
     }
     segment.count++;
@@ -100,6 +101,11 @@ export class SegmentQueue {
     const size = appendRecord(output, publication, qos, retain, identifiers);
     if (this.#store === null && output.length >= VOLATILE_SEGMENT_BYTES) this.#open = null;
     return size;
+  }
+
+  /** Whether there is, or while it is being read may be, something between front and back. */
+  get #hasMiddle(): boolean {
+    return this.#unloadedCount > 0 || this.#back.length > 0 || this.#loadingAhead;
   }
 
   /** Whether anything waits for a commit. */
@@ -126,10 +132,11 @@ export class SegmentQueue {
 
   /**
    * What was collected is durable.
-   * @param next first sequence number that has not been sent
+   * @param next first message that has not been sent on this connection
+   * @param sent first message that has not been sent at all
    * @returns whether there is something to delete again
    */
-  committed(next: number): boolean {
+  committed(next: number, sent: number): boolean {
     const segment = this.#writing;
     this.#writing = null;
     if (segment === null) return false;
@@ -142,7 +149,7 @@ export class SegmentQueue {
     else if (this.#back[0] === segment) {
       this.#back.shift();
       this.#unload(segment);
-    } else if (this.#unloadedCount === 0 && this.#waitingBytes() > this.#memoryBytes) {
+    } else if (segment.first >= sent && this.#unloadedCount === 0 && this.#waitingBytes() > this.#memoryBytes) {
       // What was queued while this segment was being written stands behind it, and behind what is unloaded.
       const at = this.#front.indexOf(segment);
       this.#back = this.#front.splice(at).slice(1);
@@ -229,7 +236,7 @@ export class SegmentQueue {
   /** Whether `load` would bring something that is not in memory now. */
   needsLoad(next: number): boolean {
     const segment = this.locate(next);
-    return segment === null ? this.#unloadedCount > 0 : segment.output === null;
+    return segment === null ? this.#hasMiddle : segment.output === null;
   }
 
   /** Reads the records at `next` and some after it from the store, then calls back. Does nothing while it is reading. */
@@ -257,6 +264,15 @@ export class SegmentQueue {
   }
 
   async #loadAhead(): Promise<void> {
+    this.#loadingAhead = true;
+    try {
+      await this.#readAhead();
+    } finally {
+      this.#loadingAhead = false;
+    }
+  }
+
+  async #readAhead(): Promise<void> {
     if (this.#store === null) return;
     let bytes = 0;
     const expected = this.#unloadedCount;
@@ -274,7 +290,7 @@ export class SegmentQueue {
       if (segment.done === count) this.#deletions.push(key);
       else this.#front.push(segment);
       bytes += value.length;
-      if (bytes >= LOAD_BYTES) return;
+      if (bytes >= LOAD_BYTES) break;
     }
     // Segments that were unloaded meanwhile are not in this view of the store: the next load finds them.
     if (this.#unloadedCount > 0 && (bytes > 0 || this.#unloadedCount > expected)) return;

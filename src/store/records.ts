@@ -142,21 +142,27 @@ export interface FlowRecord {
   readonly base: number;
   /** No message from here on has been sent, as far as was known. */
   readonly sent: number;
+  /** Number of the next message when this was written. */
+  readonly tail: number;
+  /** Numbers below may have been used until the next record is written. */
+  readonly reserved: number;
   /** Messages from `base` on that are done or released: sequence number and state. */
   readonly exceptions: readonly { readonly sequence: number; readonly state: number }[];
   /** Packet identifiers of QoS 2 publications that await PUBREL. */
   readonly inbound: readonly number[];
 }
 
-const FLOW_HEAD = 1 + 6 + 6 + 2 + 2;
+const FLOW_HEAD = 1 + 6 + 6 + 6 + 6 + 2 + 2;
 
 export function encodeFlow(flow: FlowRecord): Buffer {
   const value = Buffer.allocUnsafe(FLOW_HEAD + flow.exceptions.length * 3 + flow.inbound.length * 2);
   value[0] = VERSION;
   value.writeUIntBE(flow.base, 1, 6);
   value.writeUIntBE(flow.sent, 7, 6);
-  value.writeUInt16BE(flow.exceptions.length, 13);
-  value.writeUInt16BE(flow.inbound.length, 15);
+  value.writeUIntBE(flow.tail, 13, 6);
+  value.writeUIntBE(flow.reserved, 19, 6);
+  value.writeUInt16BE(flow.exceptions.length, 25);
+  value.writeUInt16BE(flow.inbound.length, 27);
   let at = FLOW_HEAD;
   for (const { sequence, state } of flow.exceptions) {
     at = value.writeUInt16BE(sequence - flow.base, at);
@@ -173,11 +179,18 @@ export function decodeFlow(value: Buffer): FlowRecord {
     const exceptions: { sequence: number; state: number }[] = [];
     const inbound: number[] = [];
     let at = FLOW_HEAD;
-    for (let left = value.readUInt16BE(13); left > 0; left--, at += 3) {
+    for (let left = value.readUInt16BE(25); left > 0; left--, at += 3) {
       exceptions.push({ sequence: base + value.readUInt16BE(at), state: value.readUInt8(at + 2) });
     }
-    for (let left = value.readUInt16BE(15); left > 0; left--, at += 2) inbound.push(value.readUInt16BE(at));
-    return { base, sent: value.readUIntBE(7, 6), exceptions, inbound };
+    for (let left = value.readUInt16BE(27); left > 0; left--, at += 2) inbound.push(value.readUInt16BE(at));
+    return {
+      base,
+      sent: value.readUIntBE(7, 6),
+      tail: value.readUIntBE(13, 6),
+      reserved: value.readUIntBE(19, 6),
+      exceptions,
+      inbound,
+    };
   });
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { IPublishPacket } from 'mqtt-packet';
 import { MemoryStore } from '../../src/store/memory-store.js';
+import { GatedStore } from '../store/gated-store.js';
 import { Engine } from '../support/engine.js';
 
 /** A memory store that survives its broker, as a disk would. */
@@ -192,4 +193,30 @@ describe('sessions', () => {
     assert.equal((await back.expect('publish')).payload.toString(), '2');
     await engine.stop();
   });
+});
+
+test('a late PUBACK for a message that a crash lost does not acknowledge a newer one', async () => {
+  const store = new GatedStore();
+  const engine = await Engine.create({ store });
+  const first = await engine.connect({ clientId: 's', clean: false });
+  await first.subscribe('t', 1);
+  const publisher = await engine.connect({ clientId: 'p' });
+  store.hold();
+  publisher.publish('t', 'lost', { qos: 1, messageId: 1 });
+  const lost = await first.expect('publish');
+  // The broker dies here: 'lost' is on the wire, neither committed nor acknowledged to its publisher.
+  const restarted = await Engine.create({ store: store.afterCrash() });
+  const again = await restarted.connect({ clientId: 's', clean: false });
+  const other = await restarted.connect({ clientId: 'q' });
+  other.publish('t', 'kept', { qos: 1, messageId: 1 });
+  await other.expect('puback');
+  const kept = await again.expect('publish');
+  assert.equal(kept.payload.toString(), 'kept');
+  assert.notEqual(kept.messageId, lost.messageId);
+  again.send({ cmd: 'puback', messageId: lost.messageId as number });
+  await again.drain();
+  assert.equal(restarted.broker.sessions.get('s')?.outbound.inFlight, 1);
+  await restarted.stop();
+  store.letGo();
+  await engine.stop();
 });

@@ -97,7 +97,7 @@ const CODECS: Codec[] = [
         return { sequence: base + random.below(65536), state: random.below(256) };
       });
       const inbound = Array.from({ length: random.below(5) }, () => random.below(65536));
-      return records.encodeFlow({ base, sent: base + 1, exceptions, inbound });
+      return records.encodeFlow({ base, sent: base + 1, tail: 7, reserved: base + 2, exceptions, inbound });
     },
     decode: records.decodeFlow,
   },

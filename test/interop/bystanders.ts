@@ -1,9 +1,12 @@
 /** Clients that behave, and want their service while others misbehave. */
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Ports } from '../support/portico.js';
 import { JsClient } from './mqttjs.js';
 import { coapMessage, codeOf, Datagrams, NON, payloadOf } from './raw.js';
 
+/** Milliseconds between two exchanges. */
+const BETWEEN = 10;
 const TOPIC = 'bystanders/heartbeat';
 /** One exchange may take so long, in milliseconds, on a machine that does other things as well. */
 const LONGEST = 5_000;
@@ -61,7 +64,11 @@ export class Bystanders {
     });
     // Without a handler of its own, a failure would end the process before it is awaited.
     finished.catch(() => {});
-    while (!done) await this.served();
+    while (!done) {
+      await this.served();
+      // Often enough to notice any wait, and not so often that the bystanders are the load.
+      await delay(BETWEEN);
+    }
     return finished;
   }
 

@@ -30,6 +30,7 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
       assert.deepEqual([created.type, created.code], [type, '2.01']);
       const published = await js.next(topic);
       assert.equal(published.payload.toString(), 'first');
+      assert.equal(published.qos, name === 'confirmable' ? 1 : 0, 'QoS 1 for a confirmable request, 0 for the other');
 
       const changed = await request('put', uri(topic), [...args, '-e', 'second']);
       assert.deepEqual([changed.type, changed.code], [type, '2.04']);
@@ -89,12 +90,29 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
     });
   }
 
+  test('1 MB travels from CoAP to MQTT and back', async () => {
+    const body = randomBytes(1_000_000);
+    assert.equal((await request('put', uri('libcoap/large'), ['-b', '1024'], body)).code, '2.01');
+    assert.ok((await js.next('libcoap/large')).payload.equals(body));
+    const other = randomBytes(1_000_000);
+    await js.publish('libcoap/large', other, 1, true);
+    const got = await request('get', uri('libcoap/large'));
+    assert.equal(got.code, '2.05');
+    assert.ok(got.payload.equals(other), `${got.payload.length} bytes that differ`);
+  });
+
   test('100 kB from MQTT are read in blocks that the broker chooses', async () => {
     const body = randomBytes(100_000);
     await js.publish('libcoap/from-mqtt', body, 1, true);
     const got = await request('get', uri('libcoap/from-mqtt'));
     assert.equal(got.code, '2.05');
     assert.ok(got.payload.equals(body), `${got.payload.length} bytes that differ`);
+  });
+
+  test('a body beyond coap.max_payload is refused with 4.13', async () => {
+    const { code } = await request('put', uri('libcoap/too-large'), ['-b', '1024'], Buffer.alloc(1024 * 1024 + 1, 'x'));
+    assert.equal(code, '4.13');
+    assert.equal((await request('get', uri('libcoap/too-large'))).code, '4.04');
   });
 
   test('requests and answers survive lost datagrams', async () => {
@@ -141,16 +159,21 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
     await observer.end();
   });
 
-  test('an observer is told by 4.04 that the value was deleted (RFC 7641 4.2)', async () => {
-    const topic = 'libcoap/observed/deleted';
-    await js.publish(topic, 'value', 1, true);
-    const observer = await Observer.start(uri(topic));
-    assert.equal((await request('delete', uri(topic))).code, '2.02');
-    const last = await observer.next();
-    assert.match(last, / c:4\.04 /);
-    assert.doesNotMatch(last, /Observe/);
-    await observer.end();
-  });
+  for (const [how, clear] of [
+    ['DELETE', (topic: string) => request('delete', uri(topic))],
+    ['an empty retained message', (topic: string) => js.publish(topic, '', 1, true)],
+  ] as const) {
+    test(`an observer is told by 4.04 that ${how} cleared the value (RFC 7641 4.2)`, async () => {
+      const topic = 'libcoap/observed/cleared';
+      await js.publish(topic, 'value', 1, true);
+      const observer = await Observer.start(uri(topic));
+      await clear(topic);
+      const last = await observer.next();
+      assert.match(last, / c:4\.04 /);
+      assert.doesNotMatch(last, /Observe/);
+      await observer.end();
+    });
+  }
 
   test('an observer gets a notification larger than a block whole', async () => {
     const topic = 'libcoap/observed/large';
@@ -180,6 +203,22 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
       });
     }
   }
+
+  test('a path with a wildcard is no topic: 4.00', async () => {
+    for (const path of ['libcoap/%2B', 'libcoap/%23', '%23']) {
+      assert.equal((await request('get', uri(path))).code, '4.00', path);
+      assert.equal((await request('put', uri(path), ['-e', 'x'])).code, '4.00', path);
+    }
+  });
+
+  test('$SYS can be read, and written by nobody', async () => {
+    const version = await request('get', uri('$SYS/broker/version'));
+    assert.equal(version.code, '2.05');
+    assert.match(version.payload.toString(), /^portico version /);
+    assert.equal((await request('put', uri('$SYS/broker/version'), ['-e', 'mine'])).code, '4.03');
+    assert.equal((await request('delete', uri('$SYS/broker/version'))).code, '4.03');
+    assert.equal((await request('get', uri('$SYS/broker/version'))).payload.toString(), version.payload.toString());
+  });
 
   test('a path beside the topics is 4.04, and another method 4.05', async () => {
     const base = `coap://127.0.0.1:${portico.ports.coap}`;

@@ -1,6 +1,6 @@
 /** libcoap's coap-client. */
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../support/portico.js';
 import { Program, run } from './programs.js';
@@ -28,7 +28,8 @@ export interface Response {
 let count = 0;
 let folder: string | undefined;
 
-function outputFile(): string {
+/** A file for the body of a request or of a response. */
+function bodyFile(): string {
   folder ??= temporaryFolder();
   count++;
   return join(folder, `body-${count}`);
@@ -46,13 +47,12 @@ export async function request(
   args: readonly string[] = [],
   body?: Buffer,
 ): Promise<Response> {
-  const output = outputFile();
-  const input = body === undefined ? [] : ['-f', '-'];
-  const finished = await run(
-    COMMAND,
-    ['-v', '7', '-B', '30', '-m', method, '-o', output, ...args, ...input, uri],
-    body,
-  );
+  const output = bodyFile();
+  const input = bodyFile();
+  // coap-client takes no more than 20,000 bytes of its standard input, so the body is a file.
+  if (body !== undefined) writeFileSync(input, body);
+  const source = body === undefined ? [] : ['-f', input];
+  const finished = await run(COMMAND, ['-v', '7', '-B', '30', '-m', method, '-o', output, ...args, ...source, uri]);
   const log = finished.stdout.toString('latin1');
   assert.equal(finished.code, 0, `coap-client ended with ${finished.code ?? finished.signal}: ${finished.stderr}`);
   // The line after "received" is the message.
@@ -62,13 +62,9 @@ export async function request(
   const responses = messages.filter(([, , code]) => /^[2-5]\./.test(code));
   const last = responses.at(-1);
   assert.ok(last !== undefined, `no response to ${method} ${uri}: ${log}${finished.stderr}`);
-  let payload: Buffer = Buffer.alloc(0);
-  try {
-    payload = readFileSync(output);
-    rmSync(output);
-  } catch {
-    // Without a body there is no file.
-  }
+  // Without a body there is no file.
+  const payload = existsSync(output) ? readFileSync(output) : Buffer.alloc(0);
+  for (const file of [input, output]) rmSync(file, { force: true });
   return { type: last[1], code: last[2], options: last[3], payload, messages: responses.length };
 }
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Portico } from '../support/portico.js';
 import { Mistreated, seeded } from './mistreated.js';
 import { mutate, randomBuffer } from './random.js';
 import { ACK, CON, coapMessage, codeOf, Datagrams, messageIdOf, NON, RST, typeOf } from './raw.js';
+import { SysWatch } from './sys.js';
 
 const URI_PATH = 11;
 
@@ -125,5 +127,24 @@ describe('malformed CoAP', { timeout: 120_000 }, () => {
       }
       device.close();
     });
+  }
+});
+
+test('a CoAP listener on several addresses has one set of counters', { timeout: 30_000 }, async () => {
+  // `loopback` is 127.0.0.1 and, where the machine has it, ::1.
+  const portico = await Portico.start((ports) => ({
+    listeners: Object.entries(ports).map(([type, port]) => ({ type, host: 'loopback', port })),
+  }));
+  try {
+    const sys = await SysWatch.start(portico.ports.mqtt);
+    const device = await Datagrams.open(portico.ports.coap);
+    const grown = await sys.growth(async () => {
+      await device.send(coapMessage(CON, 0, 1));
+      assert.equal(typeOf(await device.received.next('Reset')), RST);
+    });
+    assert.equal(grown('coap/pings'), 1);
+    device.close();
+  } finally {
+    await portico.dispose();
   }
 });

@@ -50,6 +50,6 @@ export class Mistreated {
 /** Random numbers for a test, whose report names the seed. */
 export function seeded(t: TestContext): () => number {
   const seed = chooseSeed();
-  t.diagnostic(`PORTICO_TEST_SEED=${seed}`);
+  t.diagnostic(`INTEROP_SEED=${seed}`);
   return generator(seed);
 }

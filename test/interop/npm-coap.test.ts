@@ -91,6 +91,39 @@ describe('npm coap as client', { timeout: 60_000 }, () => {
     await js5.end();
   });
 
+  test('Max-Age is what is left of the Message Expiry Interval; a query sets expiry, QoS and retain', async () => {
+    const path = topicPath('npm/expiry');
+    const url = `mqtt://127.0.0.1:${portico.ports.mqtt}`;
+    const js5 = await JsClient.connect(url, { clientId: 'npm-expiry', protocolVersion: 5 });
+    await js5.subscribe('npm/expiry', 2);
+    const options = { qos: 1, retain: true, properties: { messageExpiryInterval: 100 } } as const;
+    await js5.raw.publishAsync('npm/expiry', 'x', options);
+    await js5.next();
+    const maxAge = Number((await exchange(port, 'GET', path)).headers['Max-Age']);
+    assert.ok(maxAge > 90 && maxAge <= 100, `Max-Age ${maxAge}`);
+
+    const published = js5.nextPublish();
+    assert.equal(
+      (await exchange(port, 'POST', path, { query: 'expiry=50&qos=2&retain=true', payload: 'y' })).code,
+      '2.04',
+    );
+    const { qos, properties } = await published;
+    const expiry = properties?.messageExpiryInterval ?? 0;
+    assert.ok(qos === 2 && expiry > 40 && expiry <= 50, `QoS ${qos}, Message Expiry Interval ${expiry}`);
+    assert.equal((await exchange(port, 'GET', path)).payload.toString(), 'y', 'retained');
+    assert.equal((await exchange(port, 'PUT', path, { query: 'qos=3', payload: 'z' })).code.slice(0, 1), '4');
+    await js5.end();
+  });
+
+  test('after a burst, an observer has the last state (RFC 7641 1.3)', async () => {
+    const topic = 'npm/burst';
+    await js.publish(topic, 'start', 1, true);
+    const observer = await CoapObserver.start(port, topicPath(topic));
+    await Promise.all(Array.from({ length: 300 }, (_, i) => js.publish(topic, `state ${i}`, 1, true)));
+    await observer.values.take((value) => value === 'state 299', 'the last state');
+    await observer.end();
+  });
+
   test('a "/" within a segment is refused with 4.00', async () => {
     // The package splits only what `pathname` gives it; an option value is sent as it is.
     for (const method of ['GET', 'PUT', 'POST', 'DELETE'] as const) {

@@ -14,6 +14,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
   mosquitto_rr: 'mosquitto-clients',
+  mosquitto_passwd: 'mosquitto',
   'coap-client-notls': 'libcoap3-bin',
   stdbuf: 'coreutils',
   '/usr/bin/python3': 'python3 python3-paho-mqtt',

@@ -11,9 +11,9 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** The seed: `PORTICO_TEST_SEED`, or one for this run. */
+/** The seed: `INTEROP_SEED`, or one for this run. */
 export function chooseSeed(): number {
-  return Number(process.env.PORTICO_TEST_SEED ?? Math.floor(Math.random() * 2 ** 32));
+  return Number(process.env.INTEROP_SEED ?? Math.floor(Math.random() * 2 ** 32));
 }
 
 /** From `least` to `most` random bytes. */

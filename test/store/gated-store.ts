@@ -45,6 +45,11 @@ export class GatedStore implements Store {
     while (this.writes.length < count) await new Promise<void>((resolve) => this.#arrivals.push(resolve));
   }
 
+  /** What a broker finds that starts now on the same disk: held writes are not there. */
+  afterCrash(): Store {
+    return this.#inner;
+  }
+
   async open(): Promise<void> {}
 
   async write(operations: Operation[], sync: boolean): Promise<void> {

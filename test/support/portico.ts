@@ -38,12 +38,16 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Top-level keys of a configuration. */
+export type Sections = Readonly<Record<string, unknown>>;
+
 const living = new Set<ChildProcess>();
 const folders = new Set<string>();
 
 function removeEverything(): void {
   for (const child of living) child.kill('SIGKILL');
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  // A broker that is just being killed may still be writing there.
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
 }
 
 process.on('exit', removeEverything);
@@ -55,9 +59,14 @@ for (const [signal, number] of [
   process.once(signal, () => process.exit(128 + number));
 }
 
+/** This process's variables without those that would configure a broker. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PORTICO_')));
+}
+
 /** Starts a child that does not outlive this process. */
 export function spawnChild(command: string, args: readonly string[], cwd?: string): ChildProcess {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(cwd === undefined ? {} : { cwd }) });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment(), ...(cwd && { cwd }) });
   living.add(child);
   child.once('close', () => living.delete(child));
   child.once('error', () => living.delete(child));
@@ -138,9 +147,9 @@ export class Portico {
 
   /**
    * Starts a broker with MQTT, WebSocket and CoAP on free ports and waits until each of them answers.
-   * @param sections top-level keys of the configuration; they replace those of this helper
+   * @param sections top-level keys of the configuration, perhaps for these ports; they replace those of this helper
    */
-  static async start(sections: Readonly<Record<string, unknown>> = {}): Promise<Portico> {
+  static async start(sections: Sections | ((ports: Ports) => Sections) = {}): Promise<Portico> {
     assert.ok(existsSync(porticoMain), `${porticoMain} is missing: npm run build`);
     const ports = await freePorts();
     const portico = new Portico(ports, temporaryFolder());
@@ -150,7 +159,7 @@ export class Portico {
       store: { sync: 'always' },
       log: { level: 'debug', format: 'json' },
       sys: { interval: 1 },
-      ...sections,
+      ...(typeof sections === 'function' ? sections(ports) : sections),
     };
     writeFileSync(portico.configFile, stringify(config));
     await portico.restart();

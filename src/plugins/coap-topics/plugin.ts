@@ -173,7 +173,7 @@ export class CoapTopics implements Plugin {
         ? undefined
         : client.subscribe(topic, 2, (notification) => {
             if (notification.payload.length === 0 && notification.retain) observation.end(NOT_FOUND);
-            else observation.notify(acceptable(notification, accept), this.#confirmable(notification));
+            else observation.notify(inFormat(acceptable(notification, accept), first), this.#confirmable(notification));
           });
     if (typeof subscription === 'number') observation?.end();
     exchange.respond(first);
@@ -253,6 +253,17 @@ function acceptable(message: Message, accept: number | undefined): CoapResponse 
   const content = contentOf(message, Date.now());
   if (accept === undefined || content.contentFormat === undefined || content.contentFormat === accept) return content;
   return NOT_ACCEPTABLE;
+}
+
+/**
+ * Notifications have the Content-Format of the first answer (RFC 7641 4.2). MQTT clients often say none: that is no other
+ * format, and what is said where the first answer had none is left out. Two that differ end the observation.
+ */
+function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
+  if (response.contentFormat === first.contentFormat) return response;
+  if (first.contentFormat !== undefined && response.contentFormat !== undefined) return response;
+  const { contentFormat: _own, ...unsaid } = response;
+  return first.contentFormat === undefined ? unsaid : { ...unsaid, contentFormat: first.contentFormat };
 }
 
 /** If-Match and If-None-Match (RFC 7252 5.10.8); an empty If-Match is met by any value. */

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { anonymousAllowed, bindAddresses, describeListeners, isLoopback } from '../../src/config/listeners.js';
+import { loadConfig } from '../../src/config/load.js';
+import type { ListenerConfig } from '../../src/config/schema.js';
+import { faultsOf, load, refusal } from './configurations.js';
+
+const mqtt = (host: string | string[]): ListenerConfig => ({ type: 'mqtt', host, port: 1883 });
+
+test('loopback is 127.0.0.1, and ::1 where the machine has it', () => {
+  const expected = [
+    { host: '127.0.0.1', optional: false },
+    { host: '::1', optional: true },
+  ];
+  assert.deepEqual(bindAddresses(mqtt('loopback')), expected);
+  assert.deepEqual(bindAddresses(mqtt('localhost')), expected, 'no resolver decides what localhost is');
+});
+
+test('an address that is named itself is not optional, and is bound once', () => {
+  assert.deepEqual(bindAddresses(mqtt(['loopback', '::1', '10.0.0.1'])), [
+    { host: '127.0.0.1', optional: false },
+    { host: '::1', optional: false },
+    { host: '10.0.0.1', optional: false },
+  ]);
+});
+
+test('only addresses that other machines cannot reach are loopback', () => {
+  for (const host of [
+    'loopback',
+    'localhost',
+    '127.0.0.1',
+    '127.1.2.3',
+    '::1',
+    '::ffff:127.0.0.1',
+    '0:0:0:0:0:0:0:1',
+  ]) {
+    assert.ok(isLoopback(mqtt(host)), host);
+  }
+  for (const host of [
+    '0.0.0.0',
+    '::',
+    '10.0.0.1',
+    '128.0.0.1',
+    '::ffff:10.0.0.1',
+    '::2',
+    'broker',
+    'localhost.example',
+  ]) {
+    assert.ok(!isLoopback(mqtt(host)), host);
+  }
+  assert.ok(!isLoopback(mqtt(['127.0.0.1', '0.0.0.0'])), 'one open address opens the listener');
+});
+
+test('a listener for other machines without credentials does not start, and both ways out are named', () => {
+  for (const host of ['0.0.0.0', '"::"', '192.168.1.2', 'broker.example', '[127.0.0.1, 10.0.0.1]']) {
+    for (const type of ['mqtt', 'websocket', 'coap']) {
+      const [fault, ...more] = faultsOf(`listeners:\n  - type: ${type}\n    host: ${host}\n`);
+      assert.deepEqual(more, []);
+      assert.ok(fault.startsWith(`3: ${type} on `), fault);
+      assert.match(fault, /access\.password_file/);
+      assert.match(fault, /allow_anonymous: true/);
+    }
+  }
+});
+
+test('allow_anonymous: false opens nothing', () => {
+  assert.equal(faultsOf('allow_anonymous: false\nlisteners: [{ type: mqtt, host: 0.0.0.0 }]\n').length, 1);
+});
+
+test('a listener for other machines from a variable is refused as the variable', () => {
+  const env = { PORTICO_LISTENERS: '[{"type":"mqtt","port":1883,"host":"0.0.0.0"}]' };
+  assert.match(refusal({ env })[0], /^PORTICO_LISTENERS: mqtt on 0\.0\.0\.0:1883 can be reached from other machines/);
+  assert.equal(loadConfig({ env: { ...env, PORTICO_ALLOW_ANONYMOUS: 'true' } }).config.allow_anonymous, true);
+});
+
+test('credentials or allow_anonymous: true open a listener', () => {
+  const open = 'listeners: [{ type: mqtt, host: 0.0.0.0 }]\n';
+  assert.equal(load(`${open}access: { password_file: /p }\n`).config.access.password_file, '/p');
+  const { warnings } = load(`${open}allow_anonymous: true\n`);
+  assert.match(warnings.join('\n'), /anyone who reaches it may publish and subscribe without a password/);
+});
+
+test('who may connect without a user name', () => {
+  const local = mqtt('loopback');
+  const open = mqtt('0.0.0.0');
+  const both = [local, open];
+  const allowed = (allow_anonymous: boolean | undefined, password_file: string | undefined): boolean[] =>
+    both.map((listener) => anonymousAllowed({ listeners: both, allow_anonymous, access: { password_file } }, listener));
+  assert.deepEqual(allowed(undefined, undefined), [true, false]);
+  assert.deepEqual(allowed(undefined, '/p'), [false, false], 'a password file means that passwords are asked for');
+  assert.deepEqual(allowed(true, undefined), [true, true]);
+  assert.deepEqual(allowed(true, '/p'), [true, true]);
+  assert.deepEqual(allowed(false, undefined), [false, false]);
+  assert.deepEqual(allowed(false, '/p'), [false, false]);
+});
+
+test('two listeners on one address and port are refused', () => {
+  const two = (first: string, second: string): string[] =>
+    faultsOf(`listeners:\n  - { ${first} }\n  - { ${second} }\n`);
+  assert.deepEqual(two('type: mqtt, port: 1000', 'type: websocket, port: 1000'), [
+    '3: listeners.1 binds tcp 127.0.0.1 port 1000, as listeners.0 does: give one of them another port',
+  ]);
+  assert.equal(load('listeners:\n  - { type: mqtt, port: 5683 }\n  - { type: coap }\n').config.listeners.length, 2);
+  assert.equal(
+    load('listeners:\n  - { type: mqtt, port: 0 }\n  - { type: mqtt, port: 0 }\n').config.listeners.length,
+    2,
+  );
+});
+
+test('one line per listener says who may connect and who said so', () => {
+  assert.deepEqual(describeListeners(loadConfig({ env: {} })), [
+    'mqtt on loopback:1883: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
+    'websocket on loopback:9001: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
+    'coap on loopback:5683: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
+  ]);
+  const text = 'access:\n  password_file: /p\nlisteners:\n  - type: mqtt\n    host: ["::", 10.0.0.1]\n  - type: coap\n';
+  const lines = describeListeners(load(text, { argv: { port: 9 } })).map((line) =>
+    line.replaceAll(/\/\S+\.yaml/g, 'F'),
+  );
+  assert.deepEqual(lines, [
+    'mqtt on [::]:9, 10.0.0.1:9: only users of /p may connect (listener: F:4, port: command line -p; access.password_file: F:2)',
+    'coap on loopback:5683: nobody may connect (listener: F:6; access.password_file: F:2)',
+  ]);
+});
+
+test('configurations with which nobody can connect are warned about', () => {
+  assert.match(load('allow_anonymous: false\n').warnings.join('\n'), /no client can connect/);
+  assert.match(load('access: { password_file: /p }\n').warnings.join('\n'), /CoAP has no credentials yet/);
+});

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger } from '../../src/monitor/log.js';
+
+/** A logger and the lines that it has written. */
+function recording(level: 'error' | 'warn' | 'info' | 'debug', format: 'auto' | 'pretty' | 'json') {
+  const lines: string[] = [];
+  const logger = createLogger({ level, format }, { write: (line: string) => void lines.push(line) });
+  return { logger, lines };
+}
+
+test('json lines have a level in words, a time and the sentence', () => {
+  const { logger, lines } = recording('info', 'json');
+  logger.info({ client: 'c' }, 'hello');
+  const line = JSON.parse(lines[0]);
+  assert.deepEqual(Object.keys(line), ['level', 'time', 'client', 'msg']);
+  assert.equal(line.level, 'info');
+  assert.match(line.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.equal(line.msg, 'hello');
+});
+
+test('what is less important than the level is not written', () => {
+  const { logger, lines } = recording('warn', 'json');
+  logger.debug('1');
+  logger.info('2');
+  logger.warn('3');
+  logger.error('4');
+  assert.equal(lines.length, 2);
+});
+
+test('passwords never reach the log', () => {
+  for (const format of ['json', 'pretty'] as const) {
+    const { logger, lines } = recording('debug', format);
+    const secrets = {
+      password: 'hunter2',
+      psk: 'hunter2',
+      token: 'hunter2',
+      secret: 'hunter2',
+      authorization: 'hunter2',
+    };
+    logger.info({ ...secrets, packet: secrets }, 'connected');
+    assert.match(lines.join(''), /connected/);
+    assert.doesNotMatch(lines.join(''), /hunter2/);
+  }
+});
+
+test('pretty lines are written at once, with the sentence and the stack of an error', () => {
+  const { logger, lines } = recording('info', 'pretty');
+  logger.info({ client: 'c' }, 'hello');
+  assert.equal(lines.length, 1);
+  assert.match(lines[0], /INFO.*: hello\n$/);
+  logger.error({ err: new Error('boom') }, 'it failed');
+  assert.match(lines[1], /it failed[\s\S]*boom[\s\S]*at /);
+});
+
+test('auto means json where there is no terminal', () => {
+  const { logger, lines } = recording('info', 'auto');
+  logger.info('hello');
+  assert.equal(JSON.parse(lines[0]).msg, 'hello');
+});

@@ -1,0 +1,192 @@
+/** The program as its users meet it: arguments, exit codes, signals. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { parse } from 'yaml';
+import { parseArguments } from '../../src/cli/arguments.js';
+import { loadConfig } from '../../src/config/load.js';
+import { PorticoError } from '../../src/errors.js';
+import { freePorts, Portico, porticoMain, spawnChild, temporaryFolder } from '../support/portico.js';
+import { fileWith } from './configurations.js';
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Variables of this process but for Portico's own. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PORTICO_')));
+const folder = temporaryFolder();
+
+/** Runs the program to its end. */
+function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Outcome {
+  const options = { cwd: folder, env: { ...ENV, ...env }, encoding: 'utf8', timeout: 20_000 } as const;
+  return spawnSync(process.execPath, [porticoMain, ...args], options);
+}
+
+test('arguments as Mosquitto knows them', () => {
+  assert.deepEqual(parseArguments([]), { command: 'run', argv: {} });
+  assert.deepEqual(parseArguments(['-c', 'f', '-p', '1884', '-v', '--data', 'd']), {
+    command: 'run',
+    file: 'f',
+    argv: { port: 1884, data: 'd', verbose: true },
+  });
+  assert.deepEqual(parseArguments(['check', '--config', 'f']), { command: 'check', file: 'f', argv: {} });
+  assert.deepEqual(parseArguments(['-p1884']).argv, { port: 1884 });
+});
+
+test('arguments that are wrong are refused in words', () => {
+  const cases: [args: string[], sentence: RegExp][] = [
+    [['-d'], /never forks/],
+    [['--dta', 'x'], /unknown option --dta; did you mean --data\?/],
+    [['-x'], /unknown option -x/],
+    [['chekc'], /unknown command chekc; did you mean check\?/],
+    [['check', 'file.yaml'], /file\.yaml: check takes no further words/],
+    [['-p', 'http'], /-p http: a port is a whole number/],
+    [['-c'], /argument missing/],
+  ];
+  for (const [args, sentence] of cases) {
+    assert.throws(
+      () => parseArguments(args),
+      (error: unknown) => {
+        assert.ok(error instanceof PorticoError && error.kind.exitCode === 3);
+        assert.match(error.message, sentence);
+        return true;
+      },
+    );
+  }
+});
+
+test('--help and --version answer on standard output', () => {
+  const help = run(['--help']);
+  assert.equal(help.status, 0);
+  assert.match(help.stdout, /-c, --config FILE/);
+  const version = run(['--version']);
+  assert.equal(version.status, 0);
+  assert.match(version.stdout, /^portico \d+\.\d+\.\d+\n$/);
+});
+
+test('portico check prints the configuration in effect and where it comes from', () => {
+  const file = fileWith('store:\n  sync: never\n');
+  const { status, stdout, stderr } = run(['check', '-c', file, '-p', '1999'], { PORTICO_SYS_INTERVAL: '5' });
+  assert.equal(status, 0, stderr);
+  const { config } = loadConfig({ file, env: { PORTICO_SYS_INTERVAL: '5' }, argv: { port: 1999 } });
+  assert.deepEqual(parse(stdout), JSON.parse(JSON.stringify(config)));
+  assert.ok(stdout.includes(`sync: never # ${file}:2\n`), stdout);
+  assert.match(stdout, /interval: 5 # PORTICO_SYS_INTERVAL\n/);
+  assert.match(stdout, /port: 1999 # command line -p\n/);
+  assert.match(stderr, /^mqtt on loopback:1999: anyone on this machine may connect/m);
+});
+
+test('what portico check prints is itself a valid configuration', () => {
+  const { stdout } = run(['check']);
+  assert.deepEqual(loadConfig({ file: fileWith(stdout), env: {} }).config, loadConfig({ env: {} }).config);
+});
+
+test('portico check reports every fault with exit code 3 and prints no configuration', () => {
+  const file = fileWith('store:\n  snyc: never\nlimits:\n  connections: 0\n');
+  const { status, stdout, stderr } = run(['check', '-c', file]);
+  assert.equal(status, 3);
+  assert.equal(stdout, '');
+  assert.deepEqual(stderr.trimEnd().split('\n'), [
+    `portico: ${file}:2: store.snyc is not an option; did you mean store.sync?`,
+    `portico: ${file}:4: limits.connections is 0; it must be a whole number from 1 to 10000000`,
+  ]);
+});
+
+test('portico check reads the password file', () => {
+  const passwords = fileWith('alice:hunter2\n');
+  const { status, stderr } = run(['check', '-c', fileWith(`access: { password_file: ${passwords} }\n`)]);
+  assert.equal(status, 3);
+  assert.equal(stderr, `portico: ${passwords}:1: the password is not hashed; mosquitto_passwd -U FILE hashes it\n`);
+});
+
+test('the broker refuses to be open without credentials: exit code 3, one sentence, no stack', () => {
+  const { status, stdout, stderr } = run(['-c', fileWith('listeners:\n  - { type: mqtt, host: 0.0.0.0 }\n')]);
+  assert.equal(status, 3);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^portico: \S+:2: mqtt on 0\.0\.0\.0:1883 can be reached[^\n]*\n$/);
+});
+
+test('a port that is taken is exit code 1 and one sentence; -v adds the stack', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const file = fileWith(
+    `listeners:\n  - { type: mqtt, host: 127.0.0.1, port: ${address.port} }\nlog: { level: error }\n`,
+  );
+  const plain = run(['-c', file, '--data', join(folder, 'taken')]);
+  assert.equal(plain.status, 1);
+  assert.match(plain.stderr, /^portico: cannot listen for MQTT on 127\.0\.0\.1:\d+: [^\n]+\n$/);
+  const verbose = run(['-c', file, '--data', join(folder, 'taken'), '-v']);
+  assert.equal(verbose.status, 1);
+  assert.match(verbose.stderr, /\n {4}at /);
+  server.close();
+});
+
+const portico = await Portico.start();
+after(() => portico.dispose());
+
+test('SIGTERM and SIGINT end the broker with exit code 0 after the last write', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const before = portico.log.length;
+    await portico.stop(signal);
+    const log = portico.log.slice(before);
+    assert.match(log, new RegExp(`ending on ${signal}`));
+    assert.match(log, /ended; everything is written/);
+    await portico.restart();
+  }
+});
+
+test('a signal that arrives twice at once, as from a terminal and from npm, is one wish', async () => {
+  const { pid } = portico;
+  process.kill(pid, 'SIGINT');
+  process.kill(pid, 'SIGINT');
+  await portico.stop('SIGTERM');
+  await portico.restart();
+});
+
+test('the log says, one line per listener, who may connect and which file said so', () => {
+  const lines = portico.logLines.map(({ msg }) => msg);
+  for (const [type, line] of [
+    ['mqtt', 2],
+    ['websocket', 5],
+    ['coap', 8],
+  ] as const) {
+    const found = lines.find((msg) => msg.includes(`${type} on 127.0.0.1:`)) ?? '';
+    assert.match(found, /anyone on this machine may connect without a password/);
+    assert.ok(found.includes(`listener: ${portico.configFile}:${line}; allow_anonymous: built-in defaults`), found);
+  }
+});
+
+test('portico health: 0 while the broker answers, 1 when it does not', async () => {
+  const healthy = run(['health', '-c', portico.configFile]);
+  assert.equal(healthy.status, 0, healthy.stderr);
+  assert.equal(healthy.stdout, `healthy: 127.0.0.1:${portico.ports.mqtt} answered with CONNACK 0\n`);
+  const { mqtt } = await freePorts();
+  const unhealthy = run(['health', '-p', String(mqtt)]);
+  assert.equal(unhealthy.status, 1);
+  assert.match(unhealthy.stderr, /^portico: unhealthy: 127\.0\.0\.1:\d+ cannot be reached: [^\n]+\n$/);
+});
+
+test('portico health is not content with an answer that is not MQTT', async () => {
+  const server = createServer((socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  // Not spawnSync: the server answers in this process.
+  const child = spawnChild(process.execPath, [porticoMain, 'health', '-p', String(address.port)], folder);
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const [code] = await once(child, 'close');
+  server.close();
+  assert.equal(code, 1);
+  assert.match(stderr, /does not speak MQTT/);
+});

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { freePorts, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { publish } from './mosquitto.js';
+import { type Finished, Program, run } from './programs.js';
+import { connectRaw } from './raw.js';
+
+const folder = temporaryFolder();
+let files = 0;
+
+/** Writes a configuration; returns its path. */
+function configuration(...lines: string[]): string {
+  files++;
+  const file = join(folder, `${files}.yaml`);
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+/** Runs the program to its end. */
+function portico(...args: string[]): Promise<Finished> {
+  return run(process.execPath, [porticoMain, ...args]);
+}
+
+describe('the command line', { timeout: 60_000 }, () => {
+  test('--version names program and version, and ends with 0', async () => {
+    const { code, stdout } = await portico('--version');
+    assert.equal(code, 0);
+    assert.match(stdout.toString(), /^portico \d+\.\d+\.\d+\S*\n$/);
+  });
+
+  for (const option of ['-h', '--help', 'help']) {
+    test(`${option} explains the options and ends with 0`, async () => {
+      const { code, stdout, stderr } = await portico(option);
+      assert.equal(code, 0);
+      for (const word of ['-c', '-p', '-v', 'check', 'health']) assert.ok(stdout.includes(word), word);
+      assert.equal(stderr, '');
+    });
+  }
+
+  for (const [args, words] of [
+    [['-x'], 'unknown option -x'],
+    [['--confg', 'x'], 'did you mean --config?'],
+    [['chekc'], 'did you mean check?'],
+    [['-p', 'many'], '-p many'],
+    [['-p', '70000'], '70000'],
+    [['-d'], 'never forks'],
+    [['-c'], '-c'],
+    [['check', '-c', '/there/is/none.yaml'], '/there/is/none.yaml'],
+  ] as const) {
+    test(`${args.join(' ')} is refused with 3 and words`, async () => {
+      const { code, stdout, stderr } = await portico(...args);
+      assert.equal(code, 3);
+      assert.ok(stderr.startsWith('portico: ') && stderr.includes(words), stderr);
+      assert.equal(stdout.toString(), '');
+      assert.doesNotMatch(stderr, /\n {4}at /, 'no stack trace');
+    });
+  }
+});
+
+describe('check', { timeout: 60_000 }, () => {
+  test('a right configuration: 0, and what is in effect', async () => {
+    const file = configuration('listeners:', '  - type: mqtt', '    port: 18830', 'store:', '  sync: interval');
+    const { code, stdout, stderr } = await portico('check', '-c', file);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout.toString(), /port: 18830/);
+    assert.match(stdout.toString(), /sync: interval/);
+    assert.match(stdout.toString(), /keepalive_max: 65535/, 'defaults are in effect as well');
+  });
+
+  test('without a configuration: 0, and listeners on loopback only', async () => {
+    const { code, stdout } = await portico('check');
+    assert.equal(code, 0);
+    for (const [, host] of stdout.toString().matchAll(/host: (\S+)/g)) assert.equal(host, 'loopback');
+  });
+
+  test('every fault is named with file, line and the nearest right word, and ends with 3', async () => {
+    const file = configuration(
+      'listeners:',
+      '  - type: mqtt',
+      '    prt: 1883',
+      'store:',
+      '  sync: allways',
+      'mqttt:',
+      '  keepalive_max: 3',
+      'limits:',
+      '  connections: -1',
+    );
+    for (const args of [
+      ['check', '-c', file],
+      ['-c', file],
+    ]) {
+      const { code, stderr } = await portico(...args);
+      assert.equal(code, 3);
+      assert.match(stderr, new RegExp(`^portico: ${file}:3: .*prt.*did you mean .*port\\?$`, 'm'));
+      assert.match(stderr, new RegExp(`^portico: ${file}:5: store\\.sync .*did you mean always\\?`, 'm'));
+      assert.match(stderr, new RegExp(`^portico: ${file}:6: mqttt .*did you mean mqtt\\?$`, 'm'));
+      assert.match(stderr, new RegExp(`^portico: ${file}:9: limits\\.connections `, 'm'));
+    }
+  });
+
+  test('a file that is no YAML is refused with its line and 3', async () => {
+    const file = configuration('listeners: [', '  - x: {');
+    const { code, stderr } = await portico('check', '-c', file);
+    assert.equal(code, 3);
+    assert.match(stderr, new RegExp(`^portico: ${file}:\\d+: `));
+  });
+
+  for (const [host, types] of [
+    ['0.0.0.0', ['mqtt', 'websocket', 'coap']],
+    ["'::'", ['mqtt']],
+    ['192.0.2.1', ['coap']],
+    ['broker.example', ['websocket']],
+  ] as const) {
+    for (const type of types) {
+      test(`${type} on ${host} without credentials is refused with 3; one explicit line allows it`, async () => {
+        const lines = ['listeners:', `  - type: ${type}`, `    host: ${host}`];
+        const { code, stderr } = await portico('check', '-c', configuration(...lines));
+        assert.equal(code, 3);
+        assert.match(stderr, /:3: .*allow_anonymous: true/);
+        const allowed = await portico('check', '-c', configuration(...lines, 'allow_anonymous: true'));
+        assert.equal(allowed.code, 0, allowed.stderr);
+        assert.match(allowed.stderr, /warning: /);
+      });
+    }
+  }
+});
+
+describe('the process', { timeout: 90_000 }, () => {
+  const started: Portico[] = [];
+  const start = async (sections?: Record<string, unknown>): Promise<Portico> => {
+    const one = await Portico.start(sections);
+    started.push(one);
+    return one;
+  };
+  after(async () => {
+    for (const one of started) await one.dispose();
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`${signal} disconnects clients, also those that do not read, and ends with 0`, async () => {
+      const broker = await start();
+      const client = await connectRaw(broker.ports.mqtt, { clientId: 'reader', protocolVersion: 5 });
+      const deaf = await connectRaw(broker.ports.mqtt, { clientId: 'deaf' });
+      await deaf.subscribe('flood', 0);
+      deaf.stream.pause();
+      const flood = Buffer.alloc(1_000_000, 'x');
+      for (let i = 0; i < 10; i++)
+        await publish(broker.ports.mqtt, 'mqttv311', ['-q', '1', '-t', 'flood', '-s'], flood);
+      await broker.stop(signal);
+      assert.equal((await client.expect('disconnect')).reasonCode, 0x8b, 'server shutting down');
+      await client.closed;
+      deaf.cut();
+    });
+  }
+
+  test('SIGTERM while it starts ends with 0', async () => {
+    const ports = await freePorts();
+    const file = configuration(`listeners: [{ type: mqtt, port: ${ports.mqtt} }]`, `data_dir: ${folder}/early`);
+    const program = await Program.start(process.execPath, [porticoMain, '-c', file]);
+    await program.lines.next('the first line of the log');
+    await program.end('SIGTERM');
+    assert.equal(await program.exit, 0, program.stderr);
+  });
+
+  test('-p and --data override the file', async () => {
+    const ports = await freePorts();
+    const file = configuration('listeners: [{ type: mqtt, port: 1 }]', 'data_dir: /nowhere/to/be/made');
+    const program = await Program.start(process.execPath, [
+      porticoMain,
+      ...['-c', file, '-p', String(ports.mqtt), '--data', join(folder, 'override')],
+    ]);
+    await program.lines.take((line) => line.includes('"ready"'), 'the log line "ready"');
+    await publish(ports.mqtt, 'mqttv311', ['-q', '1', '-t', 'x', '-m', 'y']);
+    await program.end('SIGTERM');
+    assert.equal(await program.exit, 0, program.stderr);
+  });
+
+  test('health answers 0 while the broker serves, and 1 when it does not', async () => {
+    const broker = await start();
+    const healthy = await portico('health', '-c', broker.configFile);
+    assert.equal(healthy.code, 0, healthy.stderr);
+    await broker.stop();
+    const unhealthy = await portico('health', '-c', broker.configFile);
+    assert.equal(unhealthy.code, 1);
+    assert.match(unhealthy.stderr, /^portico: unhealthy: /);
+  });
+
+  for (const type of ['mqtt', 'websocket', 'coap'] as const) {
+    test(`a taken ${type} port is named, and ends with 1`, async () => {
+      const taken = type === 'coap' ? createSocket('udp4').bind(0, '127.0.0.1') : createServer().listen(0, '127.0.0.1');
+      await once(taken, 'listening');
+      const { port } = taken.address() as { port: number };
+      const listener = `listeners: [{ type: ${type}, host: 127.0.0.1, port: ${port} }]`;
+      const { code, stderr } = await portico('-c', configuration(listener, `data_dir: ${folder}/taken-${type}`));
+      taken.close();
+      assert.equal(code, 1);
+      assert.match(stderr, new RegExp(`^portico: .*127\\.0\\.0\\.1:${port}.*\\n$`));
+    });
+  }
+
+  test('a second broker on the same data directory is refused with 1 and words', async () => {
+    const broker = await start();
+    const ports = await freePorts();
+    const listener = `listeners: [{ type: mqtt, port: ${ports.mqtt} }]`;
+    const { code, stderr } = await portico('-c', configuration(listener, `data_dir: ${broker.dataDir}`));
+    assert.equal(code, 1);
+    assert.ok(stderr.startsWith('portico: ') && stderr.includes(broker.dataDir), stderr);
+    assert.doesNotMatch(stderr, /\n {4}at /, 'no stack trace');
+    await publish(broker.ports.mqtt, 'mqttv311', ['-q', '1', '-t', 'still', '-m', 'served']);
+  });
+});
