@@ -61,8 +61,9 @@ export class Server {
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
     const server = new Server(loaded, logger, broker);
+    // A store that does not open leaves nothing to stop.
+    await broker.listen();
     try {
-      await broker.listen();
       await server.#listen();
     } catch (error) {
       await server.stop();
@@ -78,7 +79,7 @@ export class Server {
         try {
           await this.#open(listener, host);
         } catch (error) {
-          if (!optional || !(error instanceof PorticoError)) throw error;
+          if (!optional || !isAbsent(error)) throw error;
           this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
         }
       }
@@ -151,6 +152,12 @@ export class Server {
     await this.broker.stop();
     await Promise.all(closing);
   }
+}
+
+/** Whether binding failed because this machine has no such address. */
+function isAbsent(error: unknown): boolean {
+  if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
+  return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
 }
 
 /** Who may connect: users of the password file, and strangers where the listener takes them. */

@@ -26,6 +26,8 @@ class Node {
 
 export class RetainedMessages {
   readonly #root = new Node();
+  /** The nodes that have a message, by topic: most of what is asked for is one exact topic. */
+  readonly #byTopic = new Map<string, Node>();
   readonly #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
@@ -53,7 +55,7 @@ export class RetainedMessages {
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
   set(message: Message): boolean {
-    const node = this.#grow(message.topic);
+    const node = this.#byTopic.get(message.topic) ?? this.#grow(message.topic);
     const former = node.message;
     const bytes = this.bytes + sizeOf(message) - (former === null ? 0 : sizeOf(former));
     const tooMany = former === null && this.count >= this.#limits.messages;
@@ -63,7 +65,10 @@ export class RetainedMessages {
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
       return false;
     }
-    if (former === null) this.count++;
+    if (former === null) {
+      this.count++;
+      this.#byTopic.set(message.topic, node);
+    }
     this.bytes = bytes;
     node.message = message;
     this.journal?.retainedChanged(message.topic, message);
@@ -73,6 +78,7 @@ export class RetainedMessages {
   /** Puts back a message that the store holds, at start-up. */
   restore(message: Message): void {
     const node = this.#grow(message.topic);
+    this.#byTopic.set(message.topic, node);
     if (node.message === null) this.count++;
     else this.bytes -= sizeOf(node.message);
     this.bytes += sizeOf(message);
@@ -81,8 +87,9 @@ export class RetainedMessages {
 
   /** Forgets a topic's retained message; returns whether there was one. */
   delete(topic: string): boolean {
-    const node = this.#find(topic);
+    const node = this.#byTopic.get(topic);
     if (node === undefined || node.message === null) return false;
+    this.#byTopic.delete(topic);
     this.count--;
     this.bytes -= sizeOf(node.message);
     node.message = null;
@@ -93,7 +100,7 @@ export class RetainedMessages {
 
   /** The retained message of a topic, if it has one that has not expired. */
   get(topic: string): Message | null {
-    const message = this.#find(topic)?.message ?? null;
+    const message = this.#byTopic.get(topic)?.message ?? null;
     return message === null || this.#expired(message) ? null : message;
   }
 
@@ -157,15 +164,6 @@ export class RetainedMessages {
         node.children.set(level, child);
       }
       node = child;
-    }
-    return node;
-  }
-
-  #find(topic: string): Node | undefined {
-    let node: Node | undefined = this.#root;
-    for (const level of topic.split('/')) {
-      node = node.children?.get(level);
-      if (node === undefined) return undefined;
     }
     return node;
   }

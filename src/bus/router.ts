@@ -14,6 +14,11 @@ const MAX_ROUTES = 50_000;
 const TOPIC_NAME_INVALID = 0x90;
 const NOBODY: Receiver[] = [];
 
+/** Whether only the broker itself publishes on a topic. */
+export function isReserved(topic: string): boolean {
+  return topic.startsWith('$SYS/') || topic === '$SYS';
+}
+
 /** A topic and whom it reaches. */
 export class Route {
   readonly topic: string;
@@ -28,7 +33,7 @@ export class Route {
 
   constructor(topic: string, topicBytes: Buffer) {
     this.topic = topic;
-    this.reserved = topic.startsWith('$SYS/') || topic === '$SYS';
+    this.reserved = isReserved(topic);
     this.topicBytes = topicBytes;
   }
 
@@ -48,6 +53,8 @@ export class Router {
   readonly #maxLevels: number;
   /** By the topic's bytes as a Latin-1 string: one to one, and cheaper than decoding UTF-8. */
   readonly #routes = new Map<string, Route>();
+  /** The same routes by topic name, for publishers inside the process. */
+  readonly #byName = new Map<string, Route>();
   #generation = 0;
 
   constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number) {
@@ -67,8 +74,15 @@ export class Router {
     return this.#remember(topic, Buffer.from(buffer.subarray(start, end)));
   }
 
+  /** The route of a topic name that has been routed before, which says that it is valid. */
+  known(topic: string): Route | undefined {
+    return this.#byName.get(topic);
+  }
+
   /** The route of a topic name that is known to be valid. */
   routeOf(topic: string): Route {
+    const known = this.#byName.get(topic);
+    if (known !== undefined) return known;
     const bytes = Buffer.from(topic);
     return this.#routes.get(bytes.latin1Slice()) ?? this.#remember(topic, bytes);
   }
@@ -77,9 +91,11 @@ export class Router {
     if (this.#routes.size >= MAX_ROUTES) {
       for (const route of this.#routes.values()) route.evicted = true;
       this.#routes.clear();
+      this.#byName.clear();
     }
     const route = new Route(topic, bytes);
     this.#routes.set(bytes.latin1Slice(), route);
+    this.#byName.set(topic, route);
     return route;
   }
 

@@ -132,11 +132,15 @@ const mqtt = z
       unit: 'bytes',
       since: '0.1.0',
     }),
-    keepalive_max: whole(0, 65535).default(65535).register(documentation, {
-      doc: 'Longest keep-alive. A client that asks for more, or for none, gets this one. 0 accepts any, also none.',
-      unit: 'seconds',
-      since: '0.1.0',
-    }),
+    keepalive_max: whole(0, 65535)
+      .default(65535)
+      .register(documentation, {
+        doc:
+          'Longest keep-alive of an MQTT 5.0 client. One that asks for more, or for none, gets this one. 0 accepts any. ' +
+          'Older clients cannot be told of another keep-alive and keep their own.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
     connect_timeout: whole(1, 3600).default(10).register(documentation, {
       doc: 'Time that a new connection has for its CONNECT packet.',
       unit: 'seconds',

@@ -39,7 +39,8 @@ export class TcpListener implements Listener {
 export function listen(server: Server, host: string, port: number, what: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
-      reject(new PorticoError(ErrorKinds.Listen, `cannot listen for ${what} on ${host}:${port}: ${words(error)}`));
+      const message = `cannot listen for ${what} on ${host}:${port}: ${words(error)}`;
+      reject(new PorticoError(ErrorKinds.Listen, message, { cause: error }));
     };
     server.once('error', failed);
     server.listen({ host, port, backlog: BACKLOG }, () => {

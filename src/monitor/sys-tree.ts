@@ -87,7 +87,11 @@ export class SysTree {
     };
     for (const [topic, value] of Object.entries(CAUSES)) values[topic] = counters[value];
     for (const [plugin, numbers] of this.#sources.plugins()) {
-      for (const [name, value] of Object.entries(numbers)) values[`${plugin}/${name}`] = value;
+      // One plugin per bound address: what they count is one number to an admin.
+      for (const [name, value] of Object.entries(numbers)) {
+        const topic = `${plugin}/${name}`;
+        values[topic] = (values[topic] ?? 0) + value;
+      }
     }
     return values;
   }

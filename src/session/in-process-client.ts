@@ -6,6 +6,7 @@
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
+import { isReserved, type Route } from '../bus/router.js';
 import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
@@ -99,7 +100,8 @@ export class InProcessClient implements Party {
     const { router, counters, hooks, commit, clock, journal } = this.#environment;
     counters.publishReceived++;
     counters.publishBytesReceived += payload.length;
-    const refusal = this.#refusal(topic);
+    const known = router.known(topic);
+    const refusal = this.#refusal(topic, known);
     if (refusal !== SUCCESS) {
       counters.deniedPublish++;
       journal.denied(
@@ -111,7 +113,7 @@ export class InProcessClient implements Party {
       outcome?.acknowledge(0, 0, refusal);
       return;
     }
-    const route = router.routeOf(topic);
+    const route = known ?? router.routeOf(topic);
     const publication = this.#publication;
     publication.route = route;
     publication.topicBytes = route.topicBytes;
@@ -138,10 +140,12 @@ export class InProcessClient implements Party {
     else commit.acknowledge(outcome, 0, 0, SUCCESS);
   }
 
-  #refusal(topic: string): number {
+  /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
+  #refusal(topic: string, route: Route | undefined): number {
     if (this.#closed) return UNSPECIFIED_ERROR;
+    if (route !== undefined) return route.reserved ? NOT_AUTHORIZED : SUCCESS;
     if (!isValidName(topic) || levelCount(topic) > this.#environment.options.maxTopicLevels) return TOPIC_NAME_INVALID;
-    return topic.startsWith('$SYS/') || topic === '$SYS' ? NOT_AUTHORIZED : SUCCESS;
+    return isReserved(topic) ? NOT_AUTHORIZED : SUCCESS;
   }
 
   #askHook(message: Message, outcome: PublishOutcome | null): void {

@@ -198,7 +198,8 @@ export class CoapTopics implements Plugin {
       return;
     }
     const retain = query.retain ?? put;
-    const created = put && retain && former === null;
+    // An empty value clears: it creates nothing.
+    const created = put && retain && former === null && request.payload.length > 0;
     const options = {
       qos: query.qos ?? (request.confirmable ? 1 : 0),
       retain,
