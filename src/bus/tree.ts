@@ -173,7 +173,7 @@ function merge(former: Receiver, subscription: Subscription): Receiver {
   if (subscription.identifier > 0) identifiers = [...(identifiers ?? []), subscription.identifier];
   return {
     subscriber: former.subscriber,
-    qos: subscription.qos > former.qos ? subscription.qos : former.qos,
+    qos: Math.max(subscription.qos, former.qos) as 0 | 1 | 2,
     noLocal: former.noLocal && subscription.noLocal,
     retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
     identifiers,

@@ -2,7 +2,6 @@
  * One network connection. It speaks MQTT over a Transport, and has the shape of Aedes' Client outside: hooks and events
  * get it as `client`.
  */
-import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Publication } from '../bus/publication.js';
@@ -22,30 +21,24 @@ import { type PublishSource, publishSize, writePublish } from '../wire/publish-w
 import { reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
 import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
-import { type AedesPacket, type AedesSubscription, messageOf, type PublishRequest, packetOf } from './aedes-packets.js';
+import { AedesClient } from './aedes-client.js';
+import { messageOf, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
+import { frameKind, frameOf } from './frame.js';
 import { handleAcknowledgement } from './handlers/acknowledgement.js';
 import { handleConnect } from './handlers/connect.js';
 import { handleDisconnect } from './handlers/disconnect.js';
 import { handlePublish } from './handlers/publish.js';
 import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
-import type { Link } from './outbound.js';
+import type { Link } from './link.js';
 import type { RetainedDelivery } from './retained-delivery.js';
-import type { Session } from './session.js';
 import type { Transport } from './transport.js';
 
 /** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
 const EAGER_FLUSH = 64 * 1024;
 
-/**
- * `new`: no CONNECT yet. `connecting`: CONNECT is being decided. `connected`: CONNACK has left. `closed`: gone, or
- * going: nothing is sent or taken any more.
- */
-export type ConnectionState = 'new' | 'connecting' | 'connected' | 'closed';
-
-export class Connection extends EventEmitter implements Link {
-  readonly environment: Environment;
+export class Connection extends AedesClient implements Link {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
   readonly anonymousAllowed: boolean;
@@ -53,13 +46,8 @@ export class Connection extends EventEmitter implements Link {
   readonly parser: PacketParser;
   readonly output = new Output();
   readonly publication = new Publication();
-  state: ConnectionState = 'new';
-  /** Client identifier; empty before CONNECT. */
-  id = '';
   username: string | null = null;
-  clean = true;
   version: 0 | 3 | 4 | 5 = 0;
-  session: Session | null = null;
   /** Seconds; 0 for none. */
   keepalive = 0;
   /** Milliseconds since the epoch. */
@@ -81,9 +69,8 @@ export class Connection extends EventEmitter implements Link {
   #closeReason = '';
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
-    super();
+    super(environment);
     this.anonymousAllowed = anonymous;
-    this.environment = environment;
     this.transportLayer = transport;
     this.req = req;
     this.connectedAt = environment.clock.now();
@@ -93,19 +80,7 @@ export class Connection extends EventEmitter implements Link {
     transport.handler = this;
   }
 
-  // --- what Aedes' Client shows -------------------------------------------------------------------------------------
-
-  get connecting(): boolean {
-    return this.state === 'connecting';
-  }
-
-  get connected(): boolean {
-    return this.state === 'connected';
-  }
-
-  get closed(): boolean {
-    return this.state === 'closed';
-  }
+  // --- who it is ----------------------------------------------------------------------------------------------------
 
   get remote(): string {
     return this.transportLayer.remote;
@@ -118,53 +93,6 @@ export class Connection extends EventEmitter implements Link {
 
   get transport(): string {
     return this.transportLayer.name;
-  }
-
-  /** Delivers a message to this client alone, as if it had a subscription for it. */
-  publish(request: PublishRequest, done?: (error?: Error) => void): void {
-    const { environment, session } = this;
-    if (session === null || this.closed) {
-      done?.(new Error('the connection is closed'));
-      return;
-    }
-    const message = messageOf(request, '', environment.clock.now());
-    const publication = new Publication().of(message, environment.router.routeOf(message.topic));
-    const receiver = {
-      subscriber: session,
-      qos: 2,
-      noLocal: false,
-      retainAsPublished: true,
-      identifiers: null,
-    } as const;
-    session.deliver(publication, receiver);
-    if (done) environment.commit.whenSettled(() => done());
-  }
-
-  subscribe(
-    request: AedesSubscription | AedesSubscription[] | { subscriptions: AedesSubscription[] },
-    done?: (error?: Error | null) => void,
-  ): void {
-    const list = Array.isArray(request) ? request : 'subscriptions' in request ? request.subscriptions : [request];
-    const subscriptions = list.map(({ topic, qos, nl = false, rap = false, rh = 0 }) => ({ topic, qos, nl, rap, rh }));
-    void handleSubscribe(this, { cmd: 'subscribe', messageId: 0, subscriptions }).then(() => done?.(null), done);
-  }
-
-  unsubscribe(request: string | string[] | { unsubscriptions: string[] }, done?: (error?: Error | null) => void): void {
-    const list = typeof request === 'string' ? [request] : Array.isArray(request) ? request : request.unsubscriptions;
-    handleUnsubscribe(this, { cmd: 'unsubscribe', messageId: 0, unsubscriptions: list });
-    done?.(null);
-  }
-
-  /** Aedes' way to send what waits; here it is always being sent. */
-  emptyOutgoingQueue(done?: () => void): void {
-    this.session?.outbound.pump();
-    done?.();
-  }
-
-  /** Closes the connection from the broker's side, with DISCONNECT to an MQTT 5.0 client. */
-  close(done?: () => void): void {
-    this.terminate(0x98, 'closed by the broker');
-    if (done) setImmediate(done);
   }
 
   // --- bytes in -----------------------------------------------------------------------------------------------------
@@ -241,9 +169,9 @@ export class Connection extends EventEmitter implements Link {
     handleAcknowledgement(this, type, packetId, reasonCode);
   }
 
-  onSubscribe(packet: SubscribePacket): void {
+  onSubscribe(packet: SubscribePacket): Promise<void> {
     this.environment.counters.packetsReceived++;
-    handleSubscribe(this, packet).catch((error: Error) => this.fail(error));
+    return handleSubscribe(this, packet).catch((error: Error) => this.fail(error));
   }
 
   onUnsubscribe(packet: UnsubscribePacket): void {
@@ -363,8 +291,7 @@ export class Connection extends EventEmitter implements Link {
     ) {
       return this.sendPublish(publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
     }
-    const kind = (version5 ? 1 : 0) | (qos > 0 ? 2 : 0) | (retain ? 4 : 0);
-    const frame = publication.frame(kind) ?? makeFrame(publication, kind);
+    const frame = frameOf(publication, frameKind(version5, qos, retain));
     const length = frame.bytes.length;
     if (length > this.maximumPacketSize) return this.#tooLarge();
     const { output } = this;
@@ -519,21 +446,6 @@ export class Connection extends EventEmitter implements Link {
   }
 }
 
-function makeFrame(publication: Publication, kind: number) {
-  const version5 = (kind & 1) !== 0;
-  const qos = (kind & 2) !== 0 ? 1 : 0;
-  const out = new Output();
-  const size = publishSize(publication, version5, qos, -1, null);
-  out.buffer = Buffer.allocUnsafe(size + 4);
-  writePublish(out, publication, version5, (qos << 1) | ((kind & 4) >>> 2), 0, -1, null);
-  const bytes = new Uint8Array(out.buffer.buffer, out.buffer.byteOffset, out.length);
-  let head = 2;
-  while ((bytes[head - 1] & 0x80) !== 0) head++;
-  const frame = { bytes, packetIdAt: qos > 0 ? head + 2 + publication.topicBytes.length : 0 };
-  publication.keepFrame(kind, frame);
-  return frame;
-}
-
 function describe(error: Error): string {
   const code = 'code' in error ? String(error.code) : '';
   if (code === 'ECONNRESET') return 'the client reset the connection';
@@ -541,6 +453,3 @@ function describe(error: Error): string {
   if (code === 'ETIMEDOUT') return 'the network timed out';
   return error.message;
 }
-
-/** Whom a hook sees as client of a packet. */
-export type { AedesPacket };

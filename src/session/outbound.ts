@@ -9,13 +9,13 @@
  * connection or an earlier one and have a state. `[next, sent)` awaits being sent again. `[sent, tail)` waits.
  * `inFlight` counts those in `[base, next)` that are not done; it never exceeds the window.
  */
-import type { Counters } from '../bus/counters.js';
 import type { Publication } from '../bus/publication.js';
 import { flowKey } from '../store/keys.js';
 import { encodeFlow, type FlowRecord } from '../store/records.js';
-import type { Operation, Store } from '../store/store.js';
+import type { Operation } from '../store/store.js';
 import type { Output } from '../wire/output.js';
-import type { PublishSource } from '../wire/publish-writer.js';
+import { Delivery, DeliveryStates } from './delivery-states.js';
+import type { Link, OutboundHost } from './link.js';
 import { nextRecord, RecordView } from './queue-record.js';
 import { type Segment, SegmentQueue } from './segment-queue.js';
 
@@ -28,77 +28,6 @@ const PACKET_IDS = 65535;
  */
 const RESERVED = 16384;
 
-/** State of a delivery in `[base, sent)`. */
-export const Delivery = {
-  Done: 0,
-  /** QoS 1, sent: awaits PUBACK. */
-  AwaitsPuback: 1,
-  /** QoS 2, sent: awaits PUBREC. */
-  AwaitsPubrec: 2,
-  /** PUBREC has come; PUBREL leaves after the commit. */
-  Releasing: 3,
-  /** PUBREL sent: awaits PUBCOMP. */
-  AwaitsPubcomp: 4,
-} as const;
-
-/** The connection as the queue sees it. */
-export interface Link {
-  /** The client does not read: send nothing more until it does. */
-  readonly congested: boolean;
-  /** Most unacknowledged deliveries: the client's Receive Maximum, or `mqtt.max_inflight` if that is less. */
-  readonly window: number;
-  /**
-   * Sends a PUBLISH.
-   * @param expiresAt milliseconds since the epoch, 0 for never
-   * @returns false if it exceeds the client's Maximum Packet Size
-   */
-  sendPublish(
-    source: PublishSource,
-    qos: number,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-    expiresAt: number,
-    identifiers: readonly number[] | null,
-  ): boolean;
-  /** Sends a live publication, perhaps from its shared frame; otherwise as `sendPublish`. */
-  sendPublication(
-    publication: Publication,
-    qos: number,
-    retain: boolean,
-    packetId: number,
-    identifiers: readonly number[] | null,
-  ): boolean;
-  sendPubrel(packetId: number): void;
-}
-
-export interface OutboundLimits {
-  /** `limits.queued_messages`. */
-  readonly messages: number;
-  /** `limits.queued_bytes`. */
-  readonly bytes: number;
-  /** `limits.queue_memory`. */
-  readonly memory: number;
-}
-
-/** What Outbound needs of its session. */
-export interface OutboundHost {
-  /** Null for a session that ends with its connection. */
-  readonly store: Store | null;
-  readonly number: number;
-  readonly limits: OutboundLimits;
-  readonly counters: Counters;
-  /** Something has to be durable before anything that depends on it leaves. */
-  enlist(): void;
-  /** Something should be written with the next group. */
-  enlistLazily(): void;
-  /** A queue limit took a message; `option` is its name. */
-  onLimit(option: string): void;
-  onStoreFailure(error: unknown): void;
-  /** Milliseconds since the epoch. */
-  now(): number;
-}
-
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #queue: SegmentQueue;
@@ -107,8 +36,8 @@ export class Outbound {
   #next = 1;
   #sent = 1;
   #tail = 1;
-  /** Ring over `[base, sent)`, by sequence number. Its size is a power of two. */
-  #states = new Uint8Array(8);
+  /** Over `[base, sent)`. */
+  readonly #states = new DeliveryStates();
   #inFlight = 0;
   #waitingBytes = 0;
   /** Sent before a restart, perhaps: DUP is set below it. */
@@ -427,20 +356,11 @@ export class Outbound {
   }
 
   #state(sequence: number): number {
-    return this.#states[sequence & (this.#states.length - 1)];
+    return this.#states.get(sequence);
   }
 
   #setState(sequence: number, state: number): void {
-    if (sequence - this.#base >= this.#states.length) this.#growStates(sequence);
-    this.#states[sequence & (this.#states.length - 1)] = state;
-  }
-
-  #growStates(sequence: number): void {
-    let size = this.#states.length;
-    while (sequence - this.#base >= size) size *= 2;
-    const states = new Uint8Array(size);
-    for (let at = this.#base; at < this.#sent; at++) states[at & (size - 1)] = this.#state(at);
-    this.#states = states;
+    this.#states.set(sequence, state, this.#base, this.#sent);
   }
 
   /** The record of flow state has to be written. */

@@ -10,7 +10,8 @@ import { encodeSession, encodeSubscription } from '../store/records.js';
 import type { Operation, Store } from '../store/store.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
-import { Outbound, type OutboundHost, type OutboundLimits } from './outbound.js';
+import type { OutboundHost, OutboundLimits } from './link.js';
+import { Outbound } from './outbound.js';
 
 /** Session Expiry Interval that means never [MQTT 3.1.2.11.2]. */
 export const NEVER = 0xffffffff;
@@ -56,7 +57,7 @@ export class Session implements Subscriber, Participant, OutboundHost {
 
   /** A publication that matches a subscription of this session. */
   deliver(publication: Publication, receiver: Receiver): void {
-    const qos = publication.qos < receiver.qos ? publication.qos : receiver.qos;
+    const qos = Math.min(publication.qos, receiver.qos) as 0 | 1 | 2;
     const retain = receiver.retainAsPublished && publication.retain;
     if (qos === 0) this.connection?.sendQos0(publication, retain, receiver.identifiers);
     else this.outbound.deliver(publication, qos, retain, receiver.identifiers);

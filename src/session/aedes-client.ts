@@ -1,0 +1,94 @@
+/**
+ * The shape of Aedes' Client: what hooks, events and code written for Aedes see of a connection. The connection itself
+ * adds the bytes.
+ */
+import { EventEmitter } from 'node:events';
+import { Publication } from '../bus/publication.js';
+import type { SubscribePacket, UnsubscribePacket } from '../wire/packets.js';
+import { type AedesSubscription, messageOf, type PublishRequest } from './aedes-packets.js';
+import type { Environment } from './environment.js';
+import type { Session } from './session.js';
+
+/**
+ * `new`: no CONNECT yet. `connecting`: CONNECT is being decided. `connected`: CONNACK has left. `closed`: gone, or
+ * going: nothing is sent or taken any more.
+ */
+export type ConnectionState = 'new' | 'connecting' | 'connected' | 'closed';
+
+export abstract class AedesClient extends EventEmitter {
+  readonly environment: Environment;
+  state: ConnectionState = 'new';
+  /** Client identifier; empty before CONNECT. */
+  id = '';
+  clean = true;
+  session: Session | null = null;
+
+  constructor(environment: Environment) {
+    super();
+    this.environment = environment;
+  }
+
+  /** Takes a SUBSCRIBE; packet identifier 0 asks for no SUBACK. */
+  abstract onSubscribe(packet: SubscribePacket): Promise<void>;
+  abstract onUnsubscribe(packet: UnsubscribePacket): void;
+  abstract terminate(reasonCode: number, reason: string): void;
+
+  get connecting(): boolean {
+    return this.state === 'connecting';
+  }
+
+  get connected(): boolean {
+    return this.state === 'connected';
+  }
+
+  get closed(): boolean {
+    return this.state === 'closed';
+  }
+
+  /** Delivers a message to this client alone, as if it had a subscription for it. */
+  publish(request: PublishRequest, done?: (error?: Error) => void): void {
+    const { environment, session } = this;
+    if (session === null || this.closed) {
+      done?.(new Error('the connection is closed'));
+      return;
+    }
+    const message = messageOf(request, '', environment.clock.now());
+    const publication = new Publication().of(message, environment.router.routeOf(message.topic));
+    const receiver = {
+      subscriber: session,
+      qos: 2,
+      noLocal: false,
+      retainAsPublished: true,
+      identifiers: null,
+    } as const;
+    session.deliver(publication, receiver);
+    if (done) environment.commit.whenSettled(() => done());
+  }
+
+  subscribe(
+    request: AedesSubscription | AedesSubscription[] | { subscriptions: AedesSubscription[] },
+    done?: (error?: Error | null) => void,
+  ): void {
+    const list = Array.isArray(request) ? request : 'subscriptions' in request ? request.subscriptions : [request];
+    const subscriptions = list.map(({ topic, qos, nl = false, rap = false, rh = 0 }) => ({ topic, qos, nl, rap, rh }));
+    this.onSubscribe({ cmd: 'subscribe', messageId: 0, subscriptions }).then(() => done?.(null), done);
+  }
+
+  unsubscribe(request: string | string[] | { unsubscriptions: string[] }, done?: (error?: Error | null) => void): void {
+    const list = typeof request === 'string' ? [request] : Array.isArray(request) ? request : request.unsubscriptions;
+    this.onUnsubscribe({ cmd: 'unsubscribe', messageId: 0, unsubscriptions: list });
+    done?.(null);
+  }
+
+  /** Aedes' way to send what waits; here it is always being sent. */
+  emptyOutgoingQueue(done?: () => void): void {
+    this.session?.outbound.pump();
+    done?.();
+  }
+
+  /** Closes the connection from the broker's side, with DISCONNECT to an MQTT 5.0 client. */
+  close(done?: () => void): void {
+    this.terminate(0x98, 'closed by the broker');
+    if (done) setImmediate(done);
+  }
+}

@@ -1,0 +1,63 @@
+/** What a session's queue needs of the connection that it sends through, and of the session that owns it. */
+import type { Counters } from '../bus/counters.js';
+import type { Publication } from '../bus/publication.js';
+import type { Store } from '../store/store.js';
+import type { PublishSource } from '../wire/publish-writer.js';
+
+/** The connection as the queue sees it. */
+export interface Link {
+  /** The client does not read: send nothing more until it does. */
+  readonly congested: boolean;
+  /** Most unacknowledged deliveries: the client's Receive Maximum, or `mqtt.max_inflight` if that is less. */
+  readonly window: number;
+  /**
+   * Sends a PUBLISH.
+   * @param expiresAt milliseconds since the epoch, 0 for never
+   * @returns false if it exceeds the client's Maximum Packet Size
+   */
+  sendPublish(
+    source: PublishSource,
+    qos: number,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    expiresAt: number,
+    identifiers: readonly number[] | null,
+  ): boolean;
+  /** Sends a live publication, perhaps from its shared frame; otherwise as `sendPublish`. */
+  sendPublication(
+    publication: Publication,
+    qos: number,
+    retain: boolean,
+    packetId: number,
+    identifiers: readonly number[] | null,
+  ): boolean;
+  sendPubrel(packetId: number): void;
+}
+
+export interface OutboundLimits {
+  /** `limits.queued_messages`. */
+  readonly messages: number;
+  /** `limits.queued_bytes`. */
+  readonly bytes: number;
+  /** `limits.queue_memory`. */
+  readonly memory: number;
+}
+
+/** What Outbound needs of its session. */
+export interface OutboundHost {
+  /** Null for a session that ends with its connection. */
+  readonly store: Store | null;
+  readonly number: number;
+  readonly limits: OutboundLimits;
+  readonly counters: Counters;
+  /** Something has to be durable before anything that depends on it leaves. */
+  enlist(): void;
+  /** Something should be written with the next group. */
+  enlistLazily(): void;
+  /** A queue limit took a message; `option` is its name. */
+  onLimit(option: string): void;
+  onStoreFailure(error: unknown): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
