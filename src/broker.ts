@@ -20,7 +20,7 @@ import type { Clock, Environment, SessionOptions } from './session/environment.j
 import { Flusher } from './session/flusher.js';
 import type { Hooks } from './session/hooks.js';
 import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
-import type { Journal } from './session/journal.js';
+import type { Journal, Party } from './session/journal.js';
 import { SessionRegistry } from './session/sessions.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
@@ -81,6 +81,9 @@ const SILENT: Journal = {
   storeRecovered() {},
 };
 
+/** Whom the log names for what nobody is connected for any more. */
+const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
+
 /** Shows which hooks are Aedes' own defaults: they are the same functions in every instance. */
 const STOCK = new Aedes({ mq: {} });
 /** Milliseconds between looks at keep alive, expiry and delays. */
@@ -129,7 +132,7 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(router, commit, this.#clock);
+    this.wills = new Wills(commit, this.#clock, (message, client) => this.#publishWill(message, client));
     const environment: Environment = {
       router,
       commit,
@@ -252,6 +255,23 @@ export class Broker extends Aedes {
     announce(this.environment, packetOf(message, this.id, hooks.nextCounter()));
   }
 
+  /** A will is a publication of its client: `authorizePublish` decides on it. */
+  #publishWill(message: Message, client: Connection | null): void {
+    const { hooks, journal } = this.environment;
+    if (hooks.authorizePublish === null) {
+      this.publishMessage(message);
+      return;
+    }
+    const packet = packetOf(message, this.id, hooks.nextCounter());
+    hooks.authorizePublish(client, packet, (error) => {
+      if (!error) this.publishMessage(messageOf(packet, message.publisherId, this.#clock.now()));
+      else {
+        this.counters.deniedPublish++;
+        journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
+      }
+    });
+  }
+
   /** Looks after what depends on time: keep alive, connect timeout, session expiry, will delay. */
   tick(): void {
     const now = this.#clock.now();
@@ -260,7 +280,11 @@ export class Broker extends Aedes {
       if (connection.state === 'new' && now - connection.connectedAt > connectTimeout * 1000) {
         this.counters.connectTimeouts++;
         connection.drop('no CONNECT within mqtt.connect_timeout');
-      } else if (connection.keepalive > 0 && now - connection.lastPacketAt > connection.keepalive * 1500) {
+      } else if (
+        connection.reading &&
+        connection.keepalive > 0 &&
+        now - connection.lastPacketAt > connection.keepalive * 1500
+      ) {
         // One and a half times the keep alive has passed [MQTT-3.1.2-22].
         this.counters.keepAliveTimeouts++;
         this.emit('keepaliveTimeout', connection);

@@ -31,6 +31,7 @@ export class RetainedMessages {
   readonly #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
+  #lookedAt = 0;
   /** Where changes are made durable. */
   journal: RetainedJournal | null = null;
   /** Told when a message is not kept; the argument is the option that says so. */
@@ -60,6 +61,7 @@ export class RetainedMessages {
     const bytes = this.bytes + sizeOf(message) - (former === null ? 0 : sizeOf(former));
     const tooMany = former === null && this.count >= this.#limits.messages;
     if (tooMany || bytes > this.#limits.bytes) {
+      if (this.#dropExpired() > 0) return this.set(message);
       if (former === null) this.#prune(message.topic);
       this.#counters.droppedRetained++;
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
@@ -73,6 +75,18 @@ export class RetainedMessages {
     node.message = message;
     this.journal?.retainedChanged(message.topic, message);
     return true;
+  }
+
+  /** Forgets the messages whose time is over; at most once a second, for it looks at all of them. */
+  #dropExpired(): number {
+    const now = this.#now();
+    if (now - this.#lookedAt < 1000) return 0;
+    this.#lookedAt = now;
+    const expired = [...this.#byTopic.values()].flatMap(({ message }) =>
+      message !== null && this.#expired(message) ? [message.topic] : [],
+    );
+    for (const topic of expired) this.delete(topic);
+    return expired.length;
   }
 
   /** Puts back a message that the store holds, at start-up. */

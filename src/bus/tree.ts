@@ -148,14 +148,19 @@ export class SubscriptionTree {
 }
 
 function collect(node: Node, levels: string[], depth: number, found: Subscription[], reserved: boolean): void {
-  if (node.hash !== null && !(reserved && depth === 0)) found.push(...node.hash);
+  if (node.hash !== null && !(reserved && depth === 0)) append(found, node.hash);
   if (depth === levels.length) {
-    if (node.own !== null) found.push(...node.own);
+    if (node.own !== null) append(found, node.own);
     return;
   }
   const child = node.children?.get(levels[depth]);
   if (child !== undefined) collect(child, levels, depth + 1, found, reserved);
   if (node.plus !== null && !(reserved && depth === 0)) collect(node.plus, levels, depth + 1, found, reserved);
+}
+
+/** A node may have more subscriptions than a function takes arguments. */
+function append(found: Subscription[], more: Subscription[]): void {
+  for (const subscription of more) found.push(subscription);
 }
 
 function receiverOf(subscription: Subscription): Receiver {

@@ -12,6 +12,7 @@ const PROTOCOLS = ['mqtt', 'mqttv3.1'];
 /** RFC 6455 7.4.1: a type of data that cannot be accepted. */
 const UNSUPPORTED_DATA = 1003;
 const CLOSE_GRACE = 2000;
+const BINARY = { binary: true, compress: false, fin: true } as const;
 
 /** What a listener of WebSockets needs besides its address. */
 export interface WebSocketOptions {
@@ -66,7 +67,7 @@ export class WebSocketListener implements Listener {
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
         const broken = (reason: string): void => options.refused('protocol', remote, reason);
-        options.accept(new WebSocketTransport(webSocket, request, remote, broken), request);
+        options.accept(new WebSocketTransport(webSocket, remote, broken), request);
       });
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
@@ -118,7 +119,7 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, request: IncomingMessage, remote: string, broken: (reason: string) => void) {
+  constructor(webSocket: WebSocket, remote: string, broken: (reason: string) => void) {
     this.#webSocket = webSocket;
     this.remote = remote;
     webSocket.binaryType = 'nodebuffer';
@@ -136,12 +137,16 @@ class WebSocketTransport implements Transport {
       this.#close(error);
     });
     webSocket.on('close', () => this.#close(null));
-    request.socket.on('drain', () => this.#drained());
   }
 
-  #drained(): void {
+  /** Bytes were pending: their last `written` tells the connection that the client reads. */
+  #pending = false;
+
+  readonly #written = (): void => {
+    if (!this.#pending || this.#webSocket.bufferedAmount > 0) return;
+    this.#pending = false;
     this.handler?.onDrain();
-  }
+  };
 
   #close(error: Error | null): void {
     if (this.#closed) return;
@@ -156,7 +161,8 @@ class WebSocketTransport implements Transport {
 
   write(bytes: Buffer): boolean {
     if (this.#webSocket.readyState !== WebSocket.OPEN) return false;
-    this.#webSocket.send(bytes, { binary: true, compress: false, fin: true });
+    this.#webSocket.send(bytes, BINARY, this.#written);
+    if (this.#webSocket.bufferedAmount > 0) this.#pending = true;
     return false;
   }
 

@@ -28,8 +28,8 @@ export abstract class AedesClient extends EventEmitter {
     this.environment = environment;
   }
 
-  /** Takes a SUBSCRIBE; packet identifier 0 asks for no SUBACK. */
-  abstract onSubscribe(packet: SubscribePacket): Promise<void>;
+  /** Carries out a SUBSCRIBE; packet identifier 0 asks for no SUBACK. Rejects if a hook fails. */
+  protected abstract carryOut(packet: SubscribePacket): Promise<void>;
   abstract onUnsubscribe(packet: UnsubscribePacket): void;
   abstract terminate(reasonCode: number, reason: string): void;
 
@@ -71,7 +71,10 @@ export abstract class AedesClient extends EventEmitter {
   ): void {
     const list = Array.isArray(request) ? request : 'subscriptions' in request ? request.subscriptions : [request];
     const subscriptions = list.map(({ topic, qos, nl = false, rap = false, rh = 0 }) => ({ topic, qos, nl, rap, rh }));
-    this.onSubscribe({ cmd: 'subscribe', messageId: 0, subscriptions }).then(() => done?.(null), done);
+    this.carryOut({ cmd: 'subscribe', messageId: 0, subscriptions }).then(
+      () => done?.(null),
+      (error: Error) => done?.(error),
+    );
   }
 
   unsubscribe(request: string | string[] | { unsubscriptions: string[] }, done?: (error?: Error | null) => void): void {

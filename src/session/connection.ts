@@ -61,6 +61,8 @@ export class Connection extends AedesClient implements Link {
   lastRoute: Route | null = null;
   /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
   pendingAcknowledgements = 0;
+  /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-4.9.0-1]. */
+  receiving = 0;
   /** Retained messages that are being sent to new subscriptions. */
   retainedDelivery: RetainedDelivery | null = null;
   dirty = false;
@@ -126,15 +128,31 @@ export class Connection extends AedesClient implements Link {
   #regulate(): void {
     const { receiveMaximum } = this.environment.options;
     const mayRead =
-      this.#hooksPending === 0 && this.pendingAcknowledgements < receiveMaximum && !(this.congested && this.connected);
+      this.state !== 'connecting' &&
+      this.#hooksPending === 0 &&
+      this.pendingAcknowledgements < receiveMaximum &&
+      !(this.congested && this.connected);
     if (mayRead === this.#reading || this.state === 'closed') return;
     this.#reading = mayRead;
     if (mayRead) {
+      // While the broker does not read, it cannot know whether the client is silent.
+      this.lastPacketAt = this.environment.clock.now();
       this.transportLayer.resume();
-      if (this.state !== 'connecting') this.parser.resume();
+      this.parser.resume();
     } else {
       this.transportLayer.pause();
     }
+  }
+
+  /** CONNACK has left: what the client has sent meanwhile is taken now. */
+  proceed(): void {
+    this.#regulate();
+    this.parser.resume();
+  }
+
+  /** Whether the broker takes what this client sends. */
+  get reading(): boolean {
+    return this.#reading;
   }
 
   /** Holds back further packets until a hook has answered. */
@@ -169,9 +187,13 @@ export class Connection extends AedesClient implements Link {
     handleAcknowledgement(this, type, packetId, reasonCode);
   }
 
-  onSubscribe(packet: SubscribePacket): Promise<void> {
+  onSubscribe(packet: SubscribePacket): void {
     this.environment.counters.packetsReceived++;
-    return handleSubscribe(this, packet).catch((error: Error) => this.fail(error));
+    this.carryOut(packet).catch((error: Error) => this.fail(error));
+  }
+
+  protected override carryOut(packet: SubscribePacket): Promise<void> {
+    return handleSubscribe(this, packet);
   }
 
   onUnsubscribe(packet: UnsubscribePacket): void {
@@ -381,6 +403,8 @@ export class Connection extends AedesClient implements Link {
   }
 
   sendAcknowledgement(type: number, packetId: number, reasonCode: number): void {
+    const ends = type === PacketType.PUBACK || type === PacketType.PUBCOMP || reasonCode >= 0x80;
+    if (ends && this.receiving > 0) this.receiving--;
     this.environment.counters.packetsSent++;
     writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode);
     this.touch();
@@ -438,7 +462,7 @@ export class Connection extends AedesClient implements Link {
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();
-      if (publishWill) environment.wills.fire(this.id);
+      if (publishWill) environment.wills.fire(this.id, this);
       else environment.wills.disarm(this.id);
       if (session.expiryInterval === 0) environment.sessions.end(session);
     }

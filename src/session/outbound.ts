@@ -28,6 +28,9 @@ const PACKET_IDS = 65535;
  */
 const RESERVED = 16384;
 
+/** Milliseconds until a queue that the store did not give is asked for again. */
+const RETRY_DELAY = 250;
+
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #queue: SegmentQueue;
@@ -62,7 +65,13 @@ export class Outbound {
 
   constructor(host: OutboundHost) {
     this.#host = host;
-    this.#queue = new SegmentQueue(host.number, host.store, host.limits.memory, (sequence) => this.#isDone(sequence));
+    this.#queue = new SegmentQueue(
+      host.number,
+      host.store,
+      host.limits.memory,
+      (sequence) => this.#isDone(sequence),
+      (error) => host.onStoreFailure(error),
+    );
   }
 
   /** Messages that have not been sent yet. */
@@ -261,7 +270,10 @@ export class Outbound {
     this.#queue.load(
       this.#next,
       () => this.pump(),
-      (error) => this.#host.onStoreFailure(error),
+      (error) => {
+        this.#host.onStoreFailure(error);
+        setTimeout(() => this.pump(), RETRY_DELAY).unref();
+      },
     );
   }
 

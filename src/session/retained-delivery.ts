@@ -7,6 +7,7 @@ import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Connection } from './connection.js';
 
 interface Pending {
+  readonly filter: string;
   readonly receiver: Receiver;
   readonly topics: string[];
   at: number;
@@ -26,6 +27,7 @@ export class RetainedDelivery {
 
   /** Adds what a subscription is owed. Topics are noted, not messages, so that a newer message replaces an older one. */
   add(subscription: Subscription): void {
+    this.remove(subscription.filter);
     const topics = this.#connection.environment.router.retained.topics(subscription.filter);
     if (topics.length === 0) return;
     const receiver: Receiver = {
@@ -36,7 +38,13 @@ export class RetainedDelivery {
       retainAsPublished: true,
       identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
     };
-    this.#pending.push({ receiver, topics, at: 0 });
+    this.#pending.push({ filter: subscription.filter, receiver, topics, at: 0 });
+  }
+
+  /** The filter has been unsubscribed, or subscribed again: what it was owed is not sent [MQTT-3.10.4-2]. */
+  remove(filter: string): void {
+    const at = this.#pending.findIndex((pending) => pending.filter === filter);
+    if (at >= 0) this.#pending.splice(at, 1);
   }
 
   /** Sends as many as the client takes now. */
@@ -45,6 +53,8 @@ export class RetainedDelivery {
     const { environment, session } = connection;
     if (session === null || connection.closed || this.#scheduled) return;
     for (let sent = 0; this.#pending.length > 0; ) {
+      // What the socket takes at once was never in its way, and no event would tell of it.
+      if (connection.congested) connection.flush();
       if (connection.congested || session.outbound.waiting > 0 || session.outbound.inFlight >= connection.window)
         return;
       const [pending] = this.#pending;

@@ -10,7 +10,7 @@ import type { Publication } from '../bus/publication.js';
 import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { Output } from '../wire/output.js';
-import { appendRecord, nextRecord } from './queue-record.js';
+import { appendRecord, areRecords, nextRecord } from './queue-record.js';
 
 /** Version byte at the head of a stored segment. */
 const VERSION = 1;
@@ -31,6 +31,8 @@ export class Segment {
   key: Buffer | null = null;
   /** The store has it. */
   stored = false;
+  /** The records' buffer is the store's: it must not go to the pool. */
+  borrowed = false;
 
   constructor(first: number, output: Output | null) {
     this.first = first;
@@ -47,6 +49,7 @@ export class SegmentQueue {
   readonly #store: Store | null;
   readonly #memoryBytes: number;
   readonly #isDone: (sequence: number) => boolean;
+  readonly #onDamage: (error: unknown) => void;
   #front: Segment[] = [];
   #back: Segment[] = [];
   /** What is only on disk between front and back. */
@@ -64,9 +67,17 @@ export class SegmentQueue {
    * @param store null for a session that ends with its connection
    * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
    * @param isDone whether a message of a segment that is read again was done before
+   * @param onDamage told of a segment that cannot be read; its messages are lost
    */
-  constructor(session: number, store: Store | null, memoryBytes: number, isDone: (sequence: number) => boolean) {
+  constructor(
+    session: number,
+    store: Store | null,
+    memoryBytes: number,
+    isDone: (sequence: number) => boolean,
+    onDamage: (error: unknown) => void,
+  ) {
     this.#isDone = isDone;
+    this.#onDamage = onDamage;
     this.#session = session;
     this.#store = store;
     this.#memoryBytes = memoryBytes;
@@ -171,7 +182,8 @@ export class SegmentQueue {
   }
 
   #dropRecords(segment: Segment): void {
-    segment.output?.recycle();
+    if (segment.borrowed) segment.output?.release();
+    else segment.output?.recycle();
     segment.output = null;
   }
 
@@ -259,8 +271,14 @@ export class SegmentQueue {
 
   async #loadSegment(segment: Segment, key: Buffer): Promise<void> {
     const value = await this.#store?.get(key);
-    if (value === undefined) throw new Error('a queue segment is missing in the store');
-    if (segment.output === null) segment.output = outputOf(value);
+    if (segment.output !== null) return;
+    try {
+      if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
+      segment.output = outputOf(value, segment.count);
+      segment.borrowed = true;
+    } catch (error) {
+      this.#lose(segment, error);
+    }
   }
 
   async #loadAhead(): Promise<void> {
@@ -282,14 +300,21 @@ export class SegmentQueue {
       if (this.#unloadedCount <= 0 || (this.#back.length > 0 && first >= this.#back[0].first)) break;
       this.#unloadedCount -= count;
       this.#unloadedFirst = first + count;
-      const segment = new Segment(first, outputOf(value));
+      const segment = new Segment(first, null);
       segment.count = count;
       segment.key = key;
       segment.stored = true;
+      segment.borrowed = true;
+      bytes += value.length;
+      try {
+        segment.output = outputOf(value, count);
+      } catch (error) {
+        this.#onDamage(error);
+        continue;
+      }
       for (let sequence = first; sequence < first + count; sequence++) if (this.#isDone(sequence)) segment.done++;
       if (segment.done === count) this.#deletions.push(key);
       else this.#front.push(segment);
-      bytes += value.length;
       if (bytes >= LOAD_BYTES) break;
     }
     // Segments that were unloaded meanwhile are not in this view of the store: the next load finds them.
@@ -297,6 +322,13 @@ export class SegmentQueue {
     this.#unloadedCount = 0;
     this.#front.push(...this.#back);
     this.#back = [];
+  }
+
+  /** A segment that cannot be read is passed over; the store keeps it. */
+  #lose(segment: Segment, error: unknown): void {
+    const at = this.#front.indexOf(segment);
+    if (at >= 0) this.#front.splice(at, 1);
+    this.#onDamage(error);
   }
 
   /** Forgets everything in memory. */
@@ -310,8 +342,13 @@ export class SegmentQueue {
   }
 }
 
-function outputOf(value: Buffer): Output {
-  if (value[0] !== VERSION) throw new Error(`a queue segment has unknown version ${value[0]}`);
+/** A stored segment that is not what was written. */
+class DamagedSegment extends Error {}
+
+/** The records of a stored segment. Throws if they are not whole. */
+function outputOf(value: Buffer, count: number): Output {
+  if (value[0] !== VERSION) throw new DamagedSegment(`a queue segment has unknown version ${value[0]}`);
+  if (!areRecords(value, 1, count)) throw new DamagedSegment('a queue segment does not parse');
   const output = new Output();
   output.buffer = value;
   output.length = value.length;

@@ -151,7 +151,9 @@ export class Session implements Subscriber, Participant, OutboundHost {
   }
 
   committed(): void {
-    if (!this.#ended) this.outbound.committed();
+    if (this.#ended) return;
+    this.outbound.committed();
+    this.connection?.retainedDelivery?.pump();
   }
 
   /** Ends the session: nothing of it remains on the bus. The registry removes what is in the store. */

@@ -51,7 +51,6 @@ export class StreamTransport implements Transport {
     this.remote = remoteOf(stream);
     if (stream instanceof Socket) stream.setNoDelay(true);
     stream.on('data', (chunk: Buffer) => this.handler?.onData(chunk));
-    stream.on('drain', () => this.handler?.onDrain());
     stream.on('error', (error: Error) => this.#close(error));
     stream.on('end', () => stream.end());
     stream.on('close', () => this.#close(null));
@@ -65,13 +64,24 @@ export class StreamTransport implements Transport {
     this.stream.destroy();
   }
 
+  /** Bytes were pending. The stream's own `drain` event comes only above its high-water mark, which is not our limit. */
+  #pending = false;
+
+  readonly #written = (): void => {
+    if (!this.#pending || this.stream.writableLength > 0) return;
+    this.#pending = false;
+    this.handler?.onDrain();
+  };
+
   get pending(): number {
     return this.stream.writableLength;
   }
 
   write(bytes: Buffer): boolean {
-    this.stream.write(bytes);
-    return this.#copies && this.stream.writableLength === 0;
+    this.stream.write(bytes, this.#written);
+    if (this.stream.writableLength === 0) return this.#copies;
+    this.#pending = true;
+    return false;
   }
 
   pause(): void {

@@ -2,11 +2,11 @@
  * Wills: kept in the store from the CONNECT that brings them until their client says DISCONNECT, so that the death of
  * the broker does not swallow the news of a client's [MQTT-3.1.2-8].
  */
-import { Publication } from '../bus/publication.js';
-import type { Router } from '../bus/router.js';
+import type { Message } from '../bus/message.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
 import { encodeWill, type WillRecord } from '../store/records.js';
+import type { Connection } from './connection.js';
 import type { Clock } from './environment.js';
 
 interface Waiting {
@@ -16,7 +16,6 @@ interface Waiting {
 }
 
 export class Wills {
-  readonly #router: Router;
   readonly #commit: GroupCommit;
   readonly #clock: Clock;
   /** Wills of connected clients. */
@@ -24,8 +23,11 @@ export class Wills {
   /** Wills of gone clients whose delay runs. */
   readonly #waiting = new Map<string, Waiting>();
 
-  constructor(router: Router, commit: GroupCommit, clock: Clock) {
-    this.#router = router;
+  /** Publishes a will under the rules of its client, which is null if its connection is long gone. */
+  readonly #deliver: (message: Message, client: Connection | null) => void;
+
+  constructor(commit: GroupCommit, clock: Clock, deliver: (message: Message, client: Connection | null) => void) {
+    this.#deliver = deliver;
     this.#commit = commit;
     this.#clock = clock;
   }
@@ -61,12 +63,12 @@ export class Wills {
   }
 
   /** The client is gone without DISCONNECT: publishes its will, after its delay [MQTT-3.1.2-8]. */
-  fire(clientId: string): void {
+  fire(clientId: string, client: Connection | null = null): void {
     const will = this.#armed.get(clientId);
     if (will === undefined) return;
     this.#armed.delete(clientId);
     const delay = Math.min(will.delay, will.sessionExpiry);
-    if (delay === 0) this.#publish(clientId, will);
+    if (delay === 0) this.#publish(clientId, will, client);
     else this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
   }
 
@@ -87,11 +89,11 @@ export class Wills {
     }
   }
 
-  #publish(clientId: string, will: WillRecord): void {
+  #publish(clientId: string, will: WillRecord, client: Connection | null = null): void {
     const { message } = will;
     const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
     const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
-    this.#router.publish(new Publication().of(sent, this.#router.routeOf(message.topic)));
+    this.#deliver(sent, client);
     this.#commit.add({ type: 'del', key: willKey(clientId) });
   }
 }

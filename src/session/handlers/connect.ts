@@ -1,6 +1,7 @@
 /** CONNECT: MQTT 3.1, and what becomes of it. */
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
+import { isReserved } from '../../bus/router.js';
 import type { WillRecord } from '../../store/records.js';
 import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
 import { writeConnack } from '../../wire/writers.js';
@@ -55,8 +56,10 @@ function accept(connection: Connection, packet: ConnectPacket, present: boolean,
   environment.hooks.emit('connackSent', { cmd: 'connack', returnCode: 0, sessionPresent: present }, connection);
   environment.hooks.emit('clientReady', connection);
   connection.emit('connected');
+  // A listener may have closed the connection.
+  if (connection.closed) return;
   session?.outbound.resume(connection);
-  connection.parser.resume();
+  connection.proceed();
 }
 
 async function askPreConnect(connection: Connection, packet: ConnectPacket): Promise<boolean> {
@@ -96,6 +99,13 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
     counters.refusedConnections++;
     connection.environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
     connection.reject(SERVER_BUSY, 'limits.connections is reached');
+    return false;
+  }
+  if (packet.will !== undefined && isReserved(packet.will.topic)) {
+    // A will is a publication of its client, and this topic is the broker's own.
+    counters.deniedPublish++;
+    connection.environment.journal.denied(connection, 'publish', packet.will.topic, 'a will on $SYS');
+    connection.reject(NOT_AUTHORIZED, 'a will on $SYS, which is the broker’s own');
     return false;
   }
   connection.keepalive = keepaliveOf(packet, options);

@@ -10,6 +10,7 @@ const NO_PROPERTIES = Buffer.alloc(0);
 const SUCCESS = 0;
 const NOT_AUTHORIZED = 0x87;
 const RECEIVE_MAXIMUM_EXCEEDED = 0x93;
+const TOPIC_ALIAS_INVALID = 0x94;
 
 export function handlePublish(connection: Connection, view: PublishView): void {
   const { environment } = connection;
@@ -19,6 +20,12 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   counters.publishReceived++;
   counters.publishBytesReceived += payload;
 
+  if (view.topicAlias > 0) {
+    // The broker grants no Topic Alias in CONNACK [MQTT-3.2.2-18].
+    counters.protocolErrors++;
+    connection.terminate(TOPIC_ALIAS_INVALID, 'a Topic Alias, which the broker has not allowed');
+    return;
+  }
   let route = connection.lastRoute;
   if (route === null || !route.is(view.buffer, view.topicStart, view.topicEnd)) {
     const resolved = router.resolve(view.buffer, view.topicStart, view.topicEnd);
@@ -50,7 +57,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
     publication.properties = forwardableProperties(view);
     const expiry = view.messageExpiryInterval;
     publication.expiresAt = expiry < 0 ? 0 : environment.clock.now() + expiry * 1000;
-    if (expiry >= 0 || view.topicAlias > 0) publication.bodyStart = -1;
+    if (expiry >= 0) publication.bodyStart = -1;
   } else {
     publication.properties = NO_PROPERTIES;
     publication.expiresAt = 0;
@@ -72,12 +79,12 @@ function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean
     acknowledge(connection, PacketType.PUBREC, view.packetId, SUCCESS, session.durable && environment.commit.busy);
     return false;
   }
-  const unacknowledged = connection.pendingAcknowledgements + inbound.size;
-  if (connection.version === 5 && unacknowledged >= environment.options.receiveMaximum) {
+  if (connection.version === 5 && connection.receiving >= environment.options.receiveMaximum) {
     environment.counters.protocolErrors++;
     connection.terminate(RECEIVE_MAXIMUM_EXCEEDED, 'more publications in flight than the broker allows');
     return false;
   }
+  connection.receiving++;
   return true;
 }
 
@@ -127,17 +134,17 @@ function askHook(connection: Connection, qos: number, packetId: number, publicat
   hooks.authorizePublish?.(connection, packet, (error) => {
     if (answered) return;
     answered = true;
-    if (held) connection.unhold();
-    if (connection.closed) return;
-    if (error) {
-      if (connection.version !== 5 || qos === 0) connection.fail(error);
+    if (!connection.closed) {
+      if (!error) {
+        const message = messageOf(packet, connection.id, clock.now());
+        const allowed = new Publication().of(message, router.routeOf(message.topic));
+        allowed.publisher = connection.session;
+        publish(connection, qos, packetId, allowed);
+      } else if (connection.version !== 5 || qos === 0) connection.fail(error);
       else refuse(connection, qos, packetId, packet.topic, error.message);
-      return;
     }
-    const message = messageOf(packet, connection.id, clock.now());
-    const allowed = new Publication().of(message, router.routeOf(message.topic));
-    allowed.publisher = connection.session;
-    publish(connection, qos, packetId, allowed);
+    // Only now: what waits behind this publication must not overtake it [MQTT-4.6.0-6].
+    if (held) connection.unhold();
   });
   if (answered) return;
   held = true;

@@ -17,6 +17,17 @@ const PROTOCOL_ERROR = 0x82;
 type Requested = SubscribePacket['subscriptions'][number];
 
 export async function handleSubscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
+  if (connection.environment.hooks.authorizeSubscribe === null) return await subscribe(connection, packet);
+  // What waits behind this packet finds it done, however late the hook answers.
+  connection.hold();
+  try {
+    await subscribe(connection, packet);
+  } finally {
+    connection.unhold();
+  }
+}
+
+async function subscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
   const { environment, session } = connection;
   if (session === null) return;
   const identifier = packet.properties?.subscriptionIdentifier;
@@ -95,20 +106,15 @@ function refusalWords(code: number): string {
 async function askHook(connection: Connection, list: readonly Requested[]): Promise<(AedesSubscription | null)[]> {
   const { hooks } = connection.environment;
   const answers: (AedesSubscription | null)[] = [];
-  connection.hold();
-  try {
-    for (const requested of list) {
-      answers.push(
-        await new Promise<AedesSubscription | null>((resolve, reject) => {
-          hooks.authorizeSubscribe?.(connection, { ...requested }, (error, subscription) => {
-            if (error) reject(error);
-            else resolve(subscription ?? null);
-          });
-        }),
-      );
-    }
-  } finally {
-    connection.unhold();
+  for (const requested of list) {
+    answers.push(
+      await new Promise<AedesSubscription | null>((resolve, reject) => {
+        hooks.authorizeSubscribe?.(connection, { ...requested }, (error, subscription) => {
+          if (error) reject(error);
+          else resolve(subscription ?? null);
+        });
+      }),
+    );
   }
   return answers;
 }

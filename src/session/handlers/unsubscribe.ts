@@ -18,6 +18,7 @@ export function handleUnsubscribe(connection: Connection, packet: UnsubscribePac
       return;
     }
     const existed = session.unsubscribe(filter);
+    connection.retainedDelivery?.remove(filter);
     codes.push(existed ? 0 : NO_SUBSCRIPTION_EXISTED);
     if (existed) environment.journal.unsubscribed(connection, filter);
   }

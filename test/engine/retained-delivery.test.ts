@@ -1,0 +1,105 @@
+/** Retained messages on their way to a new subscription: nothing stops them, nothing multiplies them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generate, type Packet } from 'mqtt-packet';
+import { Engine } from '../support/engine.js';
+
+const DURABLE = { protocolVersion: 5, clean: false } as const;
+
+test('a retained message that is too large for its receiver does not stop those behind it', async () => {
+  const engine = await Engine.create();
+  engine.broker.publish({ topic: 'r/1', payload: Buffer.alloc(500), qos: 2, retain: true });
+  engine.broker.publish({ topic: 'r/2', payload: 'small', qos: 2, retain: true });
+  const client = await engine.connect({
+    clientId: 'c',
+    ...DURABLE,
+    properties: { sessionExpiryInterval: 100, maximumPacketSize: 100 },
+  });
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 2 }] });
+  await client.expect('suback');
+  assert.equal((await client.expect('publish')).topic, 'r/2');
+  await engine.stop();
+});
+
+test('QoS 2 retained messages for a kept session fill its window', async () => {
+  const engine = await Engine.create();
+  for (let i = 0; i < 20; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', qos: 2, retain: true });
+  const client = await engine.connect({
+    clientId: 'c',
+    ...DURABLE,
+    properties: { sessionExpiryInterval: 100, receiveMaximum: 5 },
+  });
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 2 }] });
+  await client.expect('suback');
+  // Without an acknowledgement, as many as the client takes at a time.
+  for (let i = 0; i < 5; i++) await client.expect('publish');
+  await engine.broker.commit.settled();
+  assert.deepEqual(await client.drain(), []);
+  await engine.stop();
+});
+
+test('QoS 0 retained messages do not wait for an acknowledgement that never comes, however small limits.output_buffer', async () => {
+  const engine = await Engine.create({ session: { outputBuffer: 1024 } });
+  for (let i = 0; i < 50; i++) engine.broker.publish({ topic: `r/${i}`, payload: Buffer.alloc(200), retain: true });
+  const client = await engine.connect({ clientId: 'c' });
+  await client.subscribe('r/#', 0);
+  for (let i = 0; i < 50; i++) await client.expect('publish');
+  await engine.stop();
+});
+
+test('an unsubscribed filter gets no more of its retained messages [MQTT-3.10.4-2]', async () => {
+  const engine = await Engine.create({ session: { maxInflight: 2 } });
+  for (let i = 0; i < 10; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', qos: 1, retain: true });
+  const client = await engine.connect({ clientId: 'c' });
+  await client.subscribe('r/#', 1);
+  const first = await client.expect('publish');
+  const second = await client.expect('publish');
+  client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['r/#'] });
+  await client.expect('unsuback');
+  for (const { messageId } of [first, second]) client.send({ cmd: 'puback', messageId: messageId as number });
+  assert.deepEqual(await client.drain(), []);
+  await engine.stop();
+});
+
+test('a filter that is subscribed again and again has its retained messages waiting once', async () => {
+  const engine = await Engine.create({ session: { maxInflight: 1 } });
+  for (let i = 0; i < 10; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', qos: 1, retain: true });
+  const client = await engine.connect({ clientId: 'c' });
+  const subscribe: Packet = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 1 }] };
+  client.sendBytes(Buffer.concat(new Array(100).fill(generate(subscribe))));
+  let received = 0;
+  let acknowledged = 0;
+  while (acknowledged < 100 || received < 10) {
+    const packet = await client.next();
+    if (packet.cmd === 'suback') acknowledged++;
+    else if (packet.cmd === 'publish') {
+      received++;
+      client.send({ cmd: 'puback', messageId: packet.messageId as number });
+    }
+  }
+  for (const packet of await client.drain()) {
+    if (packet.cmd !== 'publish') continue;
+    received++;
+    client.send({ cmd: 'puback', messageId: packet.messageId as number });
+  }
+  assert.ok(received < 30, `${received} messages for ten topics`);
+  await engine.stop();
+});
+
+test('retained messages whose time is over make room for others', async () => {
+  const engine = await Engine.create({ retained: { messages: 2, bytes: 1e6 } });
+  const retain = (topic: string): void =>
+    engine.broker.publish({
+      topic,
+      payload: 'x',
+      retain: true,
+      properties: { messageExpiryInterval: 5 },
+    } as Parameters<typeof engine.broker.publish>[0]);
+  retain('r/1');
+  retain('r/2');
+  engine.pass(6);
+  retain('r/3');
+  assert.equal(engine.broker.counters.droppedRetained, 0);
+  assert.deepEqual(engine.broker.router.retained.topics('r/#'), ['r/3']);
+  await engine.stop();
+});
