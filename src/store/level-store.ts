@@ -7,9 +7,22 @@ const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
 
 const NOTHING: Operation = { type: 'del', key: Buffer.from([0]) };
 
+/** Keys that `clear` deletes at a time: other changes find their turn in between. */
+const CLEARED_AT_ONCE = 1000;
+
+/**
+ * Invariant: nothing is written behind a failed write. LevelDB leaves what a full disk cut off in its log and goes on
+ * behind it, but reads the log back only up to there: all that it had confirmed since would be gone after a restart. So
+ * changes are made one at a time, and the database is opened anew after one that failed, which starts a new log.
+ */
 export class LevelStore implements Store {
   readonly #directory: string;
   readonly #db: Level<Buffer, Buffer>;
+  /** Settles when the change that is being made is through; never rejects. */
+  #changing: Promise<void> | null = null;
+  /** A write has failed since the database was opened. */
+  #failed = false;
+  #closed = false;
 
   /** @param directory where LevelDB keeps its files; created if absent */
   constructor(directory: string) {
@@ -30,7 +43,28 @@ export class LevelStore implements Store {
   async write(operations: Operation[], sync: boolean): Promise<void> {
     if (operations.length === 0 && !sync) return;
     // LevelDB skips an empty batch, synchronous or not: deleting what never exists makes it flush its log.
-    await this.#db.batch(operations.length > 0 ? operations : [NOTHING], { sync });
+    const changes = operations.length > 0 ? operations : [NOTHING];
+    while (this.#changing !== null) await this.#changing;
+    const change = this.#change(changes, sync);
+    const through = (): void => {
+      this.#changing = null;
+    };
+    this.#changing = change.then(through, through);
+    await change;
+  }
+
+  async #change(changes: Operation[], sync: boolean): Promise<void> {
+    if (this.#failed && !this.#closed) {
+      await this.#db.close();
+      await this.#db.open();
+      this.#failed = false;
+    }
+    try {
+      await this.#db.batch(changes, { sync });
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {
@@ -46,10 +80,18 @@ export class LevelStore implements Store {
   }
 
   async clear(range: KeyRange): Promise<void> {
-    await this.#db.clear(range);
+    let batch: Operation[] = [];
+    for await (const key of this.keys(range)) {
+      batch.push({ type: 'del', key });
+      if (batch.length < CLEARED_AT_ONCE) continue;
+      await this.write(batch, false);
+      batch = [];
+    }
+    await this.write(batch, false);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#db.close();
   }
 }

@@ -18,7 +18,7 @@ export interface Store {
   /** Opens or creates the store. Rejects with `PORTICO_STORE_OPEN`. */
   open(): Promise<void>;
   /**
-   * Applies all operations or none. The caller may reuse keys and values as soon as this returns its promise.
+   * Applies all operations or none. Keys and values must stay as they are until the promise settles.
    * @param sync resolve only when the operations would survive a power cut
    */
   write(operations: Operation[], sync: boolean): Promise<void>;
