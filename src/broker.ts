@@ -263,13 +263,19 @@ export class Broker extends Aedes {
       return;
     }
     const packet = packetOf(message, this.id, hooks.nextCounter());
-    hooks.authorizePublish(client, packet, (error) => {
+    const decided = (error?: Error | null): void => {
       if (!error) this.publishMessage(messageOf(packet, message.publisherId, this.#clock.now()));
       else {
         this.counters.deniedPublish++;
         journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
       }
-    });
+    };
+    // A hook that throws must not take the process with it.
+    try {
+      hooks.authorizePublish(client, packet, decided);
+    } catch (error) {
+      decided(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** Looks after what depends on time: keep alive, connect timeout, session expiry, will delay. */
@@ -277,9 +283,9 @@ export class Broker extends Aedes {
     const now = this.#clock.now();
     const { connectTimeout } = this.environment.options;
     for (const connection of this.#connections) {
-      if (connection.state === 'new' && now - connection.connectedAt > connectTimeout * 1000) {
+      if (!connection.connected && now - connection.connectedAt > connectTimeout * 1000) {
         this.counters.connectTimeouts++;
-        connection.drop('no CONNECT within mqtt.connect_timeout');
+        connection.drop('no CONNECT, or no decision on it, within mqtt.connect_timeout');
       } else if (
         connection.reading &&
         connection.keepalive > 0 &&

@@ -209,7 +209,7 @@ export class Outbound {
 
   /** Sends the message at `next`. Returns false if it has to wait for the store. */
   #sendNext(link: Link): boolean {
-    if (!this.#find()) return false;
+    if (!this.#find(link)) return false;
     const segment = this.#reading as Segment;
     const buffer = (segment.output as Output).buffer;
     const record = this.#record;
@@ -251,15 +251,15 @@ export class Outbound {
   }
 
   /** Makes `#reading` and `#offset` stand at `next`. Returns false while the store is being read. */
-  #find(): boolean {
+  #find(link: Link): boolean {
     if (this.#reading?.output != null && this.#readingAt === this.#next && this.#next < this.#reading.end) return true;
     const segment = this.#queue.locate(this.#next);
     if (segment === null || segment.output === null) {
       if (this.#queue.needsLoad(this.#next)) this.#load();
-      else this.#skipLost();
+      else this.#skipLost(link);
       return false;
     }
-    while (this.#next < segment.first) this.#lose();
+    while (this.#next < segment.first) this.#lose(link);
     this.#reading = segment;
     this.#readingAt = this.#next;
     this.#offset = this.#queue.offsetOf(segment, this.#next);
@@ -278,19 +278,16 @@ export class Outbound {
   }
 
   /** The queue has nothing at `next` and behind it: the counters of a damaged store promised more than there is. */
-  #skipLost(): void {
-    while (this.#next < this.#tail) this.#lose();
+  #skipLost(link: Link): void {
+    while (this.#next < this.#tail) this.#lose(link);
   }
 
   /** Passes over a message that has no record: it was done before its segment was deleted. */
-  #lose(): void {
+  #lose(link: Link): void {
+    if (this.#next < this.#sent && this.#skipOrRelease(link)) return;
     const sequence = this.#next++;
-    if (sequence >= this.#sent) {
-      this.#setState(sequence, Delivery.Done);
-      this.#sent = this.#next;
-    } else if (this.#state(sequence) < Delivery.Releasing) {
-      this.#setState(sequence, Delivery.Done);
-    }
+    this.#setState(sequence, Delivery.Done);
+    if (sequence >= this.#sent) this.#sent = this.#next;
     this.#advance();
   }
 

@@ -24,7 +24,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (hooks.preConnect !== null && !(await askPreConnect(connection, packet))) return;
   if (!identify(connection, packet)) return;
   if (!(await authenticate(connection, packet))) return;
-  if (connection.closed || hooks.closed) return;
+  if (connection.closed || hooks.closed || !hasRoom(connection)) return;
 
   const former = environment.sessions.get(connection.id)?.connection;
   if (former) {
@@ -43,6 +43,21 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   await environment.commit.settled();
   if (connection.closed || session.connection !== connection) return;
   accept(connection, packet, present, expiry);
+}
+
+/** `limits.connections`, once nothing stands between the question and the answer. Returns false if it is reached. */
+function hasRoom(connection: Connection): boolean {
+  const { environment } = connection;
+  if (
+    environment.sessions.connected >= environment.options.connections &&
+    environment.sessions.get(connection.id)?.connection == null
+  ) {
+    environment.counters.refusedConnections++;
+    environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
+    connection.reject(SERVER_BUSY, 'limits.connections is reached');
+    return false;
+  }
+  return true;
 }
 
 function accept(connection: Connection, packet: ConnectPacket, present: boolean, expiry: number): void {
@@ -75,7 +90,7 @@ async function askPreConnect(connection: Connection, packet: ConnectPacket): Pro
 
 /** Checks identifier and keep alive and takes over what CONNECT says. Returns false if it was refused. */
 function identify(connection: Connection, packet: ConnectPacket): boolean {
-  const { options, counters, sessions } = connection.environment;
+  const { options, counters } = connection.environment;
   connection.clean = packet.clean;
   connection.username = packet.username ?? null;
   connection.id = packet.clientId;
@@ -93,12 +108,6 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   }
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
     connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'a client identifier longer than mqtt.max_client_id_length');
-    return false;
-  }
-  if (sessions.connected >= options.connections && sessions.get(connection.id)?.connection == null) {
-    counters.refusedConnections++;
-    connection.environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
-    connection.reject(SERVER_BUSY, 'limits.connections is reached');
     return false;
   }
   if (packet.will !== undefined && isReserved(packet.will.topic)) {
