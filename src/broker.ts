@@ -132,7 +132,7 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, this.#clock, (message, client) => this.#publishWill(message, client));
+    this.wills = new Wills(commit, this.#clock, (...will) => this.#publishWill(...will));
     const environment: Environment = {
       router,
       commit,
@@ -256,25 +256,30 @@ export class Broker extends Aedes {
   }
 
   /** A will is a publication of its client: `authorizePublish` decides on it. */
-  #publishWill(message: Message, client: Connection | null): void {
+  #publishWill(message: Message, client: Connection | null, decided: () => void): void {
     const { hooks, journal } = this.environment;
     if (hooks.authorizePublish === null) {
       this.publishMessage(message);
+      decided();
       return;
     }
     const packet = packetOf(message, this.id, hooks.nextCounter());
-    const decided = (error?: Error | null): void => {
+    let answered = false;
+    const answer = (error?: Error | null): void => {
+      if (answered) return;
+      answered = true;
       if (!error) this.publishMessage(messageOf(packet, message.publisherId, this.#clock.now()));
       else {
         this.counters.deniedPublish++;
         journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
       }
+      decided();
     };
-    // A hook that throws must not take the process with it.
     try {
-      hooks.authorizePublish(client, packet, decided);
+      hooks.authorizePublish(client, packet, answer);
     } catch (error) {
-      decided(error instanceof Error ? error : new Error(String(error)));
+      // A connection has just ended, or a timer has run out: nobody above could take this.
+      answer(error instanceof Error ? error : new Error(String(error)));
     }
   }
 

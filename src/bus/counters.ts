@@ -32,7 +32,7 @@ export class Counters {
   refusedConnections = 0;
   /** Packets that broke the protocol, by what became of their sender. */
   protocolErrors = 0;
-  /** Connections that sent no CONNECT in time. */
+  /** Connections that sent no CONNECT in time, or whose CONNECT was not decided in time (`mqtt.connect_timeout`). */
   connectTimeouts = 0;
   keepAliveTimeouts = 0;
   /** Sessions that took over a live connection [MQTT-3.1.4-3]. */

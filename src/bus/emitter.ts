@@ -68,9 +68,11 @@ export class BusEmitter<Packet> {
   }
 
   removeListener(filter: string, listener: Listener<Packet>, done?: Done): void {
-    const subscriber = this.#listeners.get(filter)?.get(listener);
+    const listeners = this.#listeners.get(filter);
+    const subscriber = listeners?.get(listener);
     if (subscriber !== undefined) {
-      this.#listeners.get(filter)?.delete(listener);
+      listeners?.delete(listener);
+      if (listeners?.size === 0) this.#listeners.delete(filter);
       this.#router.unsubscribe(filter, subscriber);
     }
     if (done) setImmediate(done);

@@ -35,11 +35,17 @@ export interface Receiver {
   readonly identifiers: readonly number[] | null;
 }
 
+/** Subscriptions above which a node looks for a subscriber by hash: below, an array is smaller and as fast. */
+const INDEXED = 16;
+
+/** The subscriptions of one filter, one for each subscriber. */
+type Subscriptions = Subscription[] | Map<Subscriber, Subscription>;
+
 class Node {
   children: Map<string, Node> | null = null;
   plus: Node | null = null;
-  own: Subscription[] | null = null;
-  hash: Subscription[] | null = null;
+  own: Subscriptions | null = null;
+  hash: Subscriptions | null = null;
 
   get empty(): boolean {
     return this.children === null && this.plus === null && this.own === null && this.hash === null;
@@ -76,18 +82,23 @@ export class SubscriptionTree {
     return child;
   }
 
-  #put(list: Subscription[] | null, subscription: Subscription): Subscription[] {
+  #put(list: Subscriptions | null, subscription: Subscription): Subscriptions {
+    if (list instanceof Map) {
+      if (!list.has(subscription.subscriber)) this.size++;
+      return list.set(subscription.subscriber, subscription);
+    }
     if (list === null) {
       this.size++;
       return [subscription];
     }
     const at = list.findIndex((other) => other.subscriber === subscription.subscriber);
-    if (at >= 0) list[at] = subscription;
-    else {
-      this.size++;
-      list.push(subscription);
+    if (at >= 0) {
+      list[at] = subscription;
+      return list;
     }
-    return list;
+    this.size++;
+    list.push(subscription);
+    return list.length <= INDEXED ? list : new Map(list.map((each) => [each.subscriber, each]));
   }
 
   /** Removes a subscriber's subscription; returns whether there was one. */
@@ -104,11 +115,11 @@ export class SubscriptionTree {
     }
     const last = path[depth];
     const list = hash ? last.hash : last.own;
-    const at = list?.findIndex((other) => other.subscriber === subscriber) ?? -1;
-    if (list === null || at < 0) return false;
-    if (list.length > 1) list.splice(at, 1);
-    else if (hash) last.hash = null;
-    else last.own = null;
+    if (list === null || !take(list, subscriber)) return false;
+    if ((list instanceof Map ? list.size : list.length) === 0) {
+      if (hash) last.hash = null;
+      else last.own = null;
+    }
     this.size--;
     this.#prune(path, levels, depth);
     return true;
@@ -159,8 +170,16 @@ function collect(node: Node, levels: string[], depth: number, found: Subscriptio
 }
 
 /** A node may have more subscriptions than a function takes arguments. */
-function append(found: Subscription[], more: Subscription[]): void {
-  for (const subscription of more) found.push(subscription);
+function append(found: Subscription[], more: Subscriptions): void {
+  for (const subscription of more.values()) found.push(subscription);
+}
+
+/** Removes a subscriber's subscription from those of a filter; returns whether there was one. */
+function take(list: Subscriptions, subscriber: Subscriber): boolean {
+  if (list instanceof Map) return list.delete(subscriber);
+  const at = list.findIndex((other) => other.subscriber === subscriber);
+  if (at >= 0) list.splice(at, 1);
+  return at >= 0;
 }
 
 function receiverOf(subscription: Subscription): Receiver {

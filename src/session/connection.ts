@@ -279,9 +279,14 @@ export class Connection extends AedesClient implements Link {
     const { output } = this;
     if (output.length === 0) return;
     this.environment.counters.bytesSent += output.length;
+    const { congested } = this;
     if (this.transportLayer.write(output.bytes())) output.recycle();
     else output.release();
+    // What the transport took at once was never pending there, so it will not tell that there is room again.
+    if (congested && !this.congested) setImmediate(this.#roomAgain);
   }
+
+  readonly #roomAgain = (): void => this.onDrain();
 
   /** A QoS 0 publication: sent, or dropped and counted if the client does not read. */
   sendQos0(publication: Publication, retain: boolean, identifiers: readonly number[] | null): void {

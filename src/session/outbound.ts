@@ -84,6 +84,14 @@ export class Outbound {
     return this.#inFlight;
   }
 
+  /** Whether a message that can wait elsewhere may join: it would be among the next to be sent, and within all limits. */
+  get hasPlace(): boolean {
+    const { waiting } = this;
+    if (this.link === null || this.#inFlight + waiting >= this.link.window) return false;
+    const { limits } = this.#host;
+    return waiting === 0 || (waiting < limits.messages && this.#waitingBytes < limits.bytes);
+  }
+
   get waitingBytes(): number {
     return this.#waitingBytes;
   }

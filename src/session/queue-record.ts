@@ -4,7 +4,7 @@
  *     u32 length of what follows
  *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16
  *     f64 milliseconds since the epoch at which it expires, if flag 8
- *     u16 count, u32 each: Subscription Identifiers, if flag 16
+ *     u32 count, u32 each: Subscription Identifiers, if flag 16
  *     u16 topic length, topic
  *     u32 properties length, properties
  *     payload
@@ -31,7 +31,7 @@ export function appendRecord(
   const size =
     FIXED +
     (publication.expiresAt > 0 ? 8 : 0) +
-    (identifiers === null ? 0 : 2 + 4 * identifiers.length) +
+    (identifiers === null ? 0 : 4 + 4 * identifiers.length) +
     publication.topicBytes.length +
     publication.properties.length +
     payload;
@@ -45,7 +45,7 @@ export function appendRecord(
   );
   if (publication.expiresAt > 0) out.length = out.buffer.writeDoubleBE(publication.expiresAt, out.length);
   if (identifiers !== null) {
-    out.writeUInt16(identifiers.length);
+    out.writeUInt32(identifiers.length);
     for (const identifier of identifiers) out.writeUInt32(identifier);
   }
   out.writeUInt16(publication.topicBytes.length);
@@ -96,8 +96,8 @@ export class RecordView implements PublishSource {
     this.identifiers = null;
     if ((flags & HAS_IDENTIFIERS) !== 0) {
       const identifiers: number[] = [];
-      const count = buffer.readUInt16BE(at);
-      at += 2;
+      const count = buffer.readUInt32BE(at);
+      at += 4;
       for (let i = 0; i < count; i++, at += 4) identifiers.push(buffer.readUInt32BE(at));
       this.identifiers = identifiers;
     }

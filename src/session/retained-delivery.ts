@@ -55,8 +55,7 @@ export class RetainedDelivery {
     for (let sent = 0; this.#pending.length > 0; ) {
       // What the socket takes at once was never in its way, and no event would tell of it.
       if (connection.congested) connection.flush();
-      if (connection.congested || session.outbound.waiting > 0 || session.outbound.inFlight >= connection.window)
-        return;
+      if (connection.congested || !session.outbound.hasPlace) return;
       const [pending] = this.#pending;
       if (pending.at === pending.topics.length) {
         this.#pending.shift();

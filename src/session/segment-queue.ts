@@ -160,7 +160,7 @@ export class SegmentQueue {
     else if (this.#back[0] === segment) {
       this.#back.shift();
       this.#unload(segment);
-    } else if (segment.first >= sent && this.#unloadedCount === 0 && this.#waitingBytes() > this.#memoryBytes) {
+    } else if (segment.first >= sent && !this.#hasMiddle && this.#waitingBytes() > this.#memoryBytes) {
       // What was queued while this segment was being written stands behind it, and behind what is unloaded.
       const at = this.#front.indexOf(segment);
       this.#back = this.#front.splice(at).slice(1);

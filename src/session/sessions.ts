@@ -119,9 +119,10 @@ export class SessionRegistry {
       session.disconnectedAt = record.connected ? this.#environment.clock.now() : record.disconnectedAt;
       this.#sessions.set(session.id, session);
       byNumber.set(record.number, { session, record });
-      if (record.number >= this.#nextNumber) this.#nextNumber = record.number + 1;
+      this.#used(record.number);
     }
     for await (const [key, value] of store.entries(familyRange(Family.Subscription))) {
+      this.#used(sessionOf(key));
       const owner = byNumber.get(sessionOf(key));
       const record = owner && this.#read(() => decodeSubscription(value));
       if (owner && record) {
@@ -141,6 +142,7 @@ export class SessionRegistry {
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {
     const flows = new Map<number, FlowRecord>();
     for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow))) {
+      this.#used(sessionOf(key));
       const flow = this.#read(() => decodeFlow(value));
       if (flow !== null) flows.set(sessionOf(key), flow);
     }
@@ -153,7 +155,7 @@ export class SessionRegistry {
     const orphans = new Set<number>();
     for await (const key of store.keys(familyRange(Family.Queue))) {
       const segment = parseQueueKey(key);
-      if (segment.session >= this.#nextNumber) this.#nextNumber = segment.session + 1;
+      this.#used(segment.session);
       if (!known.has(segment.session)) {
         orphans.add(segment.session);
         continue;
@@ -168,15 +170,23 @@ export class SessionRegistry {
         extent.bytes += segment.bytes;
       }
     }
+    // What belongs to a session that could not be read is nobody's to delete.
+    if (this.damaged > 0) return extents;
     for (const number of orphans) await store.clear(sessionRange(Family.Queue, number));
     return extents;
+  }
+
+  /** A number that stands in the store is never given to another session, which would inherit what stands under it. */
+  #used(number: number): void {
+    if (number >= this.#nextNumber) this.#nextNumber = number + 1;
   }
 
   #read<T>(decode: () => T): T | null {
     try {
       return decode();
-    } catch {
+    } catch (error) {
       this.damaged++;
+      this.#environment.journal.storeFailed(error);
       return null;
     }
   }

@@ -15,6 +15,13 @@ interface Waiting {
   readonly due: number;
 }
 
+/**
+ * Publishes a will under the rules of its client.
+ * @param client null if its connection is long gone
+ * @param decided called once it has been published or refused
+ */
+type Deliver = (message: Message, client: Connection | null, decided: () => void) => void;
+
 export class Wills {
   readonly #commit: GroupCommit;
   readonly #clock: Clock;
@@ -23,10 +30,9 @@ export class Wills {
   /** Wills of gone clients whose delay runs. */
   readonly #waiting = new Map<string, Waiting>();
 
-  /** Publishes a will under the rules of its client, which is null if its connection is long gone. */
-  readonly #deliver: (message: Message, client: Connection | null) => void;
+  readonly #deliver: Deliver;
 
-  constructor(commit: GroupCommit, clock: Clock, deliver: (message: Message, client: Connection | null) => void) {
+  constructor(commit: GroupCommit, clock: Clock, deliver: Deliver) {
     this.#deliver = deliver;
     this.#commit = commit;
     this.#clock = clock;
@@ -93,7 +99,12 @@ export class Wills {
     const { message } = will;
     const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
     const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
-    this.#deliver(sent, client);
+    this.#deliver(sent, client, () => this.#forget(clientId));
+  }
+
+  /** The store keeps a will until it is decided on and published; its client may have brought a new one meanwhile. */
+  #forget(clientId: string): void {
+    if (this.#armed.has(clientId) || this.#waiting.has(clientId)) return;
     this.#commit.add({ type: 'del', key: willKey(clientId) });
   }
 }

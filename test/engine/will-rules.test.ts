@@ -1,6 +1,7 @@
 /** A will is a publication of its client: the same rules and events. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { GatedStore } from '../store/gated-store.js';
 import { Engine } from '../support/engine.js';
 
 const will = { topic: 'will', payload: Buffer.from('gone'), qos: 1, retain: false } as const;
@@ -56,7 +57,6 @@ test('the publish event and the published hook tell of a will', async () => {
 });
 
 test('a will whose delay runs survives a restart once', async () => {
-  const { GatedStore } = await import('../store/gated-store.js');
   const store = new GatedStore();
   const engine = await Engine.create({ store });
   const delayed = { ...will, properties: { willDelayInterval: 10 } };
@@ -77,5 +77,48 @@ test('a will whose delay runs survives a restart once', async () => {
   restarted.pass(30);
   assert.deepEqual(await watcher.drain(), []);
   await restarted.stop();
+  await engine.stop();
+});
+
+test('a will whose authorizePublish fails is denied; the process and the other clients go on', async () => {
+  const engine = await Engine.create({
+    authorizePublish: () => {
+      throw new Error('the rules cannot be read');
+    },
+  });
+  const other = await engine.connect({ clientId: 'w' });
+  await engine.cut(await engine.connect({ clientId: 'c', will }));
+  assert.equal(engine.broker.counters.deniedPublish, 1);
+  assert.deepEqual(await other.drain(), []);
+  await engine.stop();
+});
+
+test('a will that waits for authorizePublish survives kill -9', async () => {
+  const store = new GatedStore();
+  const engine = await Engine.create({ store, authorizePublish: () => {} });
+  await engine.cut(await engine.connect({ clientId: 'c', will }));
+  await engine.broker.commit.settled();
+  const published: string[] = [];
+  const restarted = await Engine.create({
+    store: store.afterCrash(),
+    authorizePublish: (_client, packet, done) => {
+      published.push(packet.topic);
+      done();
+    },
+  });
+  assert.deepEqual(published, ['will']);
+  await engine.stop();
+  await restarted.stop();
+});
+
+test('a will has no more levels than mqtt.max_topic_levels', async () => {
+  const engine = await Engine.create();
+  const deep = { ...will, topic: new Array(30_000).fill('x').join('/'), retain: true };
+  const client = await engine.connect({ clientId: 'c', protocolVersion: 5, will: deep });
+  assert.equal(client.connack.reasonCode, 0x90);
+  await client.end();
+  const other = await engine.connect({ clientId: 'o' });
+  await other.subscribe('#', 0);
+  assert.deepEqual(await other.drain(), []);
   await engine.stop();
 });

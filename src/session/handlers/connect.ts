@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
 import { isReserved } from '../../bus/router.js';
+import { levelCount } from '../../bus/topics.js';
 import type { WillRecord } from '../../store/records.js';
 import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
 import { writeConnack } from '../../wire/writers.js';
@@ -17,6 +18,7 @@ const NOT_AUTHORIZED = 0x87;
 const BAD_AUTHENTICATION_METHOD = 0x8c;
 const SESSION_TAKEN_OVER = 0x8e;
 const SERVER_BUSY = 0x89;
+const TOPIC_NAME_INVALID = 0x90;
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
@@ -108,6 +110,11 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   }
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
     connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'a client identifier longer than mqtt.max_client_id_length');
+    return false;
+  }
+  if (packet.will !== undefined && levelCount(packet.will.topic) > options.maxTopicLevels) {
+    counters.protocolErrors++;
+    connection.reject(TOPIC_NAME_INVALID, 'a will topic of more levels than mqtt.max_topic_levels');
     return false;
   }
   if (packet.will !== undefined && isReserved(packet.will.topic)) {

@@ -123,6 +123,8 @@ async function askHook(connection: Connection, list: readonly Requested[]): Prom
 function deliverRetained(connection: Connection, granted: { subscription: Subscription; isNew: boolean }[]): void {
   for (const { subscription, isNew } of granted) {
     if (subscription.retainHandling === 2 || (subscription.retainHandling === 1 && !isNew)) continue;
+    // An UNSUBSCRIBE may have come while the subscription was being stored [MQTT-3.10.4-2].
+    if (connection.session?.subscriptions.has(subscription.filter) !== true) continue;
     connection.retainedDelivery ??= new RetainedDelivery(connection);
     connection.retainedDelivery.add(subscription);
   }
