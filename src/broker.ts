@@ -30,6 +30,7 @@ import { MemoryStore } from './store/memory-store.js';
 import { decodeMessage, decodeWill, STORE_VERSION } from './store/records.js';
 import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
+import { ReasonCode } from './wire/reason-codes.js';
 
 /** Answers whether a user name and password may connect; `anonymous` says whether the listener takes strangers. */
 export type Identify = (
@@ -67,6 +68,18 @@ const DEFAULT_SESSION: SessionOptions = {
   outputBuffer: 1024 * 1024,
   connections: 100_000,
   subscriptionsPerClient: 100_000,
+  maxQos: 2,
+  retainAvailable: true,
+  wildcardSubscriptions: true,
+  subscriptionIdentifiers: true,
+  sharedSubscriptions: true,
+  sharedStrategy: 'round_robin',
+  topicAliasMaximum: 128,
+  topicAliasMaximumOut: 128,
+  validatePayloadFormat: false,
+  responseInformation: null,
+  serverReference: null,
+  draining: 'no',
 };
 
 const SILENT: Journal = {
@@ -88,8 +101,6 @@ const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'int
 const STOCK = new Aedes({ mq: {} });
 /** Milliseconds between looks at keep alive, expiry and delays. */
 const TICK = 1000;
-const SERVER_SHUTTING_DOWN = 0x8b;
-const KEEP_ALIVE_TIMEOUT = 0x8d;
 
 type Done = (error?: Error) => void;
 
@@ -102,6 +113,8 @@ export class Broker extends Aedes {
   readonly wills: Wills;
   readonly environment: Environment;
   readonly #connections = new Set<Connection>();
+  /** Whether clients are sent away to another broker (`mqtt.draining`, `drain`). */
+  draining: Hooks['draining'];
   readonly #clock: Clock;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
@@ -120,12 +133,13 @@ export class Broker extends Aedes {
     const clock = options.clock ?? { now: Date.now };
     const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
     const retained = new RetainedMessages(retainedLimits, counters, () => clock.now());
-    const router = new Router(retained, counters, session.maxTopicLevels);
+    const router = new Router(retained, counters, session.maxTopicLevels, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);
     const store = options.store ?? new MemoryStore();
     const commit = new GroupCommit(store, options.commit ?? { sync: 'always', syncInterval: 1000 }, counters);
     const persistence = new BrokerPersistence(store, commit);
     super({ ...options, mq: emitter, persistence });
+    this.draining = session.draining;
     this.counters = counters;
     this.router = router;
     this.store = store;
@@ -300,13 +314,23 @@ export class Broker extends Aedes {
         this.counters.keepAliveTimeouts++;
         this.emit('keepaliveTimeout', connection);
         connection.terminate(
-          KEEP_ALIVE_TIMEOUT,
+          ReasonCode.KeepAliveTimeout,
           `nothing for one and a half times its keep alive of ${connection.keepalive} s`,
         );
       }
     }
     this.wills.tick(now);
     this.sessions.tick(now);
+  }
+
+  /**
+   * Sends all clients away, and refuses new ones, with a Server Reference if `mqtt.server_reference` names one.
+   * @param kind whether they may come back
+   */
+  drain(kind: 'temporary' | 'permanent' = 'temporary'): void {
+    this.draining = kind;
+    const reasonCode = kind === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
+    for (const connection of [...this.#connections]) connection.reject(reasonCode, 'the broker is being drained');
   }
 
   /** Connections, also those that have not sent CONNECT. */
@@ -323,7 +347,7 @@ export class Broker extends Aedes {
   async #stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     for (const connection of [...this.#connections]) {
-      connection.terminate(SERVER_SHUTTING_DOWN, 'the broker is shutting down');
+      connection.terminate(ReasonCode.ServerShuttingDown, 'the broker is shutting down');
     }
     await new Promise<void>((resolve) => super.close(() => resolve()));
     await this.commit.close();
@@ -394,6 +418,10 @@ class BrokerHooks implements Hooks {
 
   get closed(): boolean {
     return this.#broker.closed;
+  }
+
+  get draining(): Hooks['draining'] {
+    return this.#broker.draining;
   }
 
   wants(event: string): boolean {

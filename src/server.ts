@@ -16,6 +16,7 @@ import { JournalLog } from './monitor/journal-log.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
+import type { SessionOptions } from './session/environment.js';
 import { StreamTransport } from './session/transport.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -172,7 +173,7 @@ async function identifier(config: Config): Promise<Identify> {
   };
 }
 
-function sessionOptions({ mqtt, limits }: Config) {
+function sessionOptions({ mqtt, limits }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
     keepaliveMax: mqtt.keepalive_max,
@@ -188,5 +189,17 @@ function sessionOptions({ mqtt, limits }: Config) {
     outputBuffer: limits.output_buffer,
     connections: limits.connections,
     subscriptionsPerClient: limits.subscriptions_per_client,
+    maxQos: mqtt.max_qos as 0 | 1 | 2,
+    retainAvailable: mqtt.retain_available,
+    wildcardSubscriptions: mqtt.wildcard_subscriptions,
+    subscriptionIdentifiers: mqtt.subscription_identifiers,
+    sharedSubscriptions: mqtt.shared_subscriptions,
+    sharedStrategy: mqtt.shared_strategy,
+    topicAliasMaximum: mqtt.topic_alias_maximum,
+    topicAliasMaximumOut: mqtt.topic_alias_maximum_out,
+    validatePayloadFormat: mqtt.validate_payload_format,
+    responseInformation: mqtt.response_information ?? null,
+    serverReference: mqtt.server_reference ?? null,
+    draining: mqtt.draining,
   };
 }

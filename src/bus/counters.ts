@@ -41,8 +41,9 @@ export class Counters {
   unknownPacketIds = 0;
   /** Durable sessions removed by their expiry. */
   sessionsExpired = 0;
-  /** Subscriptions now. */
+  /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
+  sharedSubscriptions = 0;
   /** Commit groups written and failed, and operations in them. */
   commits = 0;
   commitFailures = 0;

@@ -6,13 +6,17 @@ import { checkTopicName } from '../wire/utf8.js';
 import type { Counters } from './counters.js';
 import type { Publication } from './publication.js';
 import type { RetainedMessages } from './retained.js';
-import { hasWildcard, levelCount } from './topics.js';
+import { type SharedStrategy, SharedSubscriptions } from './shared.js';
+import { hasWildcard, isShared, levelCount } from './topics.js';
 import { type Receiver, type Subscriber, type Subscription, SubscriptionTree } from './tree.js';
 
 /** Routes kept; beyond it the cache starts anew, so that a flood of topics costs memory only once. */
 const MAX_ROUTES = 50_000;
 const TOPIC_NAME_INVALID = 0x90;
 const NOBODY: Receiver[] = [];
+
+/** How a group of a shared subscription stands in the tree; its members have their own options. */
+const GROUP = { qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, identifier: 0 } as const;
 
 /** Whether only the broker itself publishes on a topic. */
 export function isReserved(topic: string): boolean {
@@ -48,6 +52,7 @@ export class Route {
 
 export class Router {
   readonly tree = new SubscriptionTree();
+  readonly shared: SharedSubscriptions;
   readonly retained: RetainedMessages;
   readonly #counters: Counters;
   readonly #maxLevels: number;
@@ -57,7 +62,8 @@ export class Router {
   readonly #byName = new Map<string, Route>();
   #generation = 0;
 
-  constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number) {
+  constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number, strategy: SharedStrategy) {
+    this.shared = new SharedSubscriptions(strategy);
     this.retained = retained;
     this.#counters = counters;
     this.#maxLevels = maxTopicLevels;
@@ -101,19 +107,46 @@ export class Router {
 
   /** Adds or replaces a subscription. */
   subscribe(subscription: Subscription): void {
+    if (isShared(subscription.filter)) {
+      const group = this.shared.join(subscription);
+      if (group !== null) this.#add({ ...GROUP, subscriber: group, filter: group.filter });
+    } else {
+      this.#add(subscription);
+    }
+    this.#count();
+  }
+
+  #add(subscription: Subscription): void {
     this.tree.add(subscription);
     this.#invalidate(subscription.filter);
   }
 
   /** Removes a subscription; returns whether there was one. */
   unsubscribe(filter: string, subscriber: Subscriber): boolean {
+    let removed: boolean;
+    if (isShared(filter)) {
+      const group = this.shared.leave(filter, subscriber);
+      removed = group !== null;
+      if (group?.size === 0) this.#remove(group.filter, group);
+    } else {
+      removed = this.#remove(filter, subscriber);
+    }
+    this.#count();
+    return removed;
+  }
+
+  #remove(filter: string, subscriber: Subscriber): boolean {
     const removed = this.tree.remove(filter, subscriber);
     if (removed) this.#invalidate(filter);
     return removed;
   }
 
+  #count(): void {
+    this.#counters.sharedSubscriptions = this.shared.members;
+    this.#counters.subscriptions = this.tree.size - this.shared.size + this.shared.members;
+  }
+
   #invalidate(filter: string): void {
-    this.#counters.subscriptions = this.tree.size;
     if (hasWildcard(filter)) {
       this.#generation++;
       return;

@@ -47,6 +47,21 @@ export function isShared(filter: string): boolean {
   return filter.startsWith('$share/');
 }
 
+/** ShareName and topic filter of a shared subscription. */
+export function sharedPartsOf(filter: string): [name: string, filter: string] {
+  const end = filter.indexOf('/', 7);
+  return end < 0 ? [filter.slice(7), ''] : [filter.slice(7, end), filter.slice(end + 1)];
+}
+
+/**
+ * Whether a filter that begins with `$share/` is well-formed: a ShareName of at least one character
+ * [MQTT-4.8.2-1] without wildcards, and a topic filter behind it [MQTT-4.8.2-2].
+ */
+export function isValidShared(shared: string): boolean {
+  const [name, filter] = sharedPartsOf(shared);
+  return name.length > 0 && !hasWildcard(name) && isValidFilter(filter) && isValidFilter(shared);
+}
+
 /** Whether `topic` matches `filter`, with the `$` rule [MQTT-4.7.2-1]. */
 export function matches(filter: string, topic: string): boolean {
   if (topic.charCodeAt(0) === 0x24 && (filter[0] === '+' || filter[0] === '#')) return false;

@@ -33,6 +33,8 @@ export interface Receiver {
   readonly retainAsPublished: boolean;
   /** Subscription Identifiers of all matching subscriptions [MQTT-3.3.4-4], null for none. */
   readonly identifiers: readonly number[] | null;
+  /** The shared subscription that chose this subscriber, `$share/{ShareName}/{filter}`; empty for none. */
+  readonly share: string;
 }
 
 /** Subscriptions above which a node looks for a subscriber by hash: below, an array is smaller and as fast. */
@@ -189,6 +191,7 @@ function receiverOf(subscription: Subscription): Receiver {
     noLocal: subscription.noLocal,
     retainAsPublished: subscription.retainAsPublished,
     identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
+    share: '',
   };
 }
 
@@ -201,5 +204,6 @@ function merge(former: Receiver, subscription: Subscription): Receiver {
     noLocal: former.noLocal && subscription.noLocal,
     retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
     identifiers,
+    share: '',
   };
 }

@@ -35,6 +35,10 @@ export async function run(request: LoadRequest): Promise<number> {
   logger.info(`portico ${version} starts`);
   for (const warning of loaded.warnings) logger.warn(warning);
   const server = await Server.start(loaded, logger);
+  process.on('SIGUSR2', () => {
+    logger.info('SIGUSR2: all clients are sent away, and new ones refused');
+    server.broker.drain();
+  });
   logger.info('ready');
   const name = await ending;
   logger.info(`ending on ${name}`);

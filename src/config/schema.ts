@@ -176,6 +176,76 @@ const mqtt = z
       unit: 'messages',
       since: '0.1.0',
     }),
+    max_qos: whole(0, 2).default(2).register(documentation, {
+      doc: 'Highest QoS. A client that publishes above it is disconnected; a subscription above it is granted this one.',
+      since: '0.1.0',
+    }),
+    retain_available: z.boolean().default(true).register(documentation, {
+      doc: 'Whether messages may be retained. If not, a client that asks for it is disconnected.',
+      since: '0.1.0',
+    }),
+    wildcard_subscriptions: z.boolean().default(true).register(documentation, {
+      doc: 'Whether topic filters may have wildcards.',
+      since: '0.1.0',
+    }),
+    subscription_identifiers: z.boolean().default(true).register(documentation, {
+      doc: 'Whether MQTT 5.0 subscriptions may have an identifier.',
+      since: '0.1.0',
+    }),
+    shared_subscriptions: z.boolean().default(true).register(documentation, {
+      doc: 'Whether clients may share a subscription, `$share/{ShareName}/{filter}`.',
+      since: '0.1.0',
+    }),
+    shared_strategy: z
+      .enum(['round_robin', 'least_in_flight', 'sticky', 'topic_hash'])
+      .default('round_robin')
+      .register(documentation, {
+        doc:
+          'Who of a shared subscription gets the next message. `round_robin`: one after the other. `least_in_flight`: ' +
+          'whoever has the fewest unacknowledged. `sticky`: the same one for each publisher. `topic_hash`: the same one ' +
+          'for each topic. Clients that are connected come first.',
+        since: '0.1.0',
+      }),
+    topic_alias_maximum: whole(0, 65535).default(128).register(documentation, {
+      doc: 'Topic Aliases that an MQTT 5.0 client may use towards the broker. 0: none.',
+      since: '0.1.0',
+    }),
+    topic_alias_maximum_out: whole(0, 65535).default(128).register(documentation, {
+      doc: 'Topic Aliases that the broker uses towards an MQTT 5.0 client that takes them. 0: none.',
+      since: '0.1.0',
+    }),
+    validate_payload_format: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether a payload whose Payload Format Indicator says UTF-8 has to be UTF-8. One that is not is refused with ' +
+          'reason code 0x99.',
+        since: '0.1.0',
+      }),
+    response_information: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'Response Information for MQTT 5.0 clients that ask for it: usually the beginning of the topics for their ' +
+          'answers. `%c` is the client identifier, `%u` the user name. Unset: they get none.',
+        example: 'responses/%c',
+        since: '0.1.0',
+      }),
+    server_reference: text().optional().register(documentation, {
+      doc: 'Server Reference: where MQTT 5.0 clients go when this broker is drained. Unset: they are not told.',
+      example: 'other.example:1883',
+      since: '0.1.0',
+    }),
+    draining: z
+      .enum(['no', 'temporary', 'permanent'])
+      .default('no')
+      .register(documentation, {
+        doc:
+          'Whether clients are sent away: `temporary` with reason code 0x9C (use another server), `permanent` with 0x9D ' +
+          '(server moved), both with `mqtt.server_reference`. Older clients get return code 3.',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'What an MQTT client may ask for.', since: '0.1.0' });

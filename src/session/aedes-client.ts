@@ -60,6 +60,7 @@ export abstract class AedesClient extends EventEmitter {
       noLocal: false,
       retainAsPublished: true,
       identifiers: null,
+      share: '',
     } as const;
     session.deliver(publication, receiver);
     if (done) environment.commit.whenSettled(() => done());

@@ -122,6 +122,7 @@ export class BrokerPersistence extends AedesPersistence {
       noLocal: false,
       retainAsPublished: true,
       identifiers: null,
+      share: '',
     } as const;
     session.deliver(new Publication().of(message, router.routeOf(message.topic)), receiver);
     await commit.settled();

@@ -11,14 +11,15 @@ import type {
   AuthPacket,
   ConnectPacket,
   DisconnectPacket,
+  Properties,
   SubscribePacket,
   UnsubscribePacket,
 } from '../wire/packets.js';
 import { PacketParser } from '../wire/parser.js';
 import { PacketType } from '../wire/protocol.js';
 import type { PublishView } from '../wire/publish-view.js';
-import { type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
-import { reasonText } from '../wire/reason-codes.js';
+import { MOST_ALIAS_BYTES, type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
+import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
 import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
 import { AedesClient } from './aedes-client.js';
@@ -33,6 +34,7 @@ import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
 import type { Link } from './link.js';
 import type { RetainedDelivery } from './retained-delivery.js';
+import type { OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
 /** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
@@ -57,8 +59,14 @@ export class Connection extends AedesClient implements Link {
   window = 0;
   /** Bytes of the largest packet that the client takes. */
   maximumPacketSize = Number.POSITIVE_INFINITY;
+  /** Request Problem Information: whether reason strings may go with acknowledgements [MQTT-3.1.2-29]. */
+  problemInformation = true;
   /** The route of the last PUBLISH: the next one often has the same topic. */
   lastRoute: Route | null = null;
+  /** By Topic Alias: what this client has told. */
+  #topics: Map<number, Route> | null = null;
+  /** Aliases towards this client; null if it takes none. */
+  aliases: OutboundAliases | null = null;
   /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
   pendingAcknowledgements = 0;
   /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-4.9.0-1]. */
@@ -155,6 +163,16 @@ export class Connection extends AedesClient implements Link {
     return this.#reading;
   }
 
+  /** The client has given a topic an alias, for as long as this connection lasts [MQTT-3.3.2-7]. */
+  learn(alias: number, route: Route): void {
+    this.#topics ??= new Map();
+    this.#topics.set(alias, route);
+  }
+
+  topicOf(alias: number): Route | undefined {
+    return this.#topics?.get(alias);
+  }
+
   /** Holds back further packets until a hook has answered. */
   hold(): void {
     this.#hooksPending++;
@@ -216,7 +234,7 @@ export class Connection extends AedesClient implements Link {
 
   onAuth(_packet: AuthPacket): void {
     // No authentication method was agreed on in CONNECT, so AUTH is out of place [MQTT-4.12.0-1].
-    this.terminate(0x82, 'AUTH without an authentication method');
+    this.terminate(ReasonCode.ProtocolError, 'AUTH without an authentication method');
   }
 
   onProtocolError(error: WireError): void {
@@ -225,10 +243,14 @@ export class Connection extends AedesClient implements Link {
     this.reject(error.reasonCode, error.message);
   }
 
-  /** Ends the connection because of a packet that it sent: CONNACK before it is accepted, DISCONNECT after. */
-  reject(reasonCode: number, reason: string): void {
+  /**
+   * Ends the connection because of a packet that it sent: CONNACK before it is accepted, DISCONNECT after.
+   * @param reason for the log
+   * @param told for the client
+   */
+  reject(reasonCode: number, reason: string, told = reason): void {
     if (this.state === 'connected') {
-      this.terminate(reasonCode, reason);
+      this.terminate(reasonCode, reason, told);
       return;
     }
     // The parser knows the version to answer in also when CONNECT broke the protocol; 0 if there was no telling, and
@@ -236,10 +258,39 @@ export class Connection extends AedesClient implements Link {
     const { version } = this.parser;
     if (version !== 0 && this.state !== 'closed') {
       this.environment.counters.packetsSent++;
-      writeConnack(this.output, version, false, reasonCode);
+      writeConnack(this.output, version, false, reasonCode, this.#farewell(reasonCode, told));
       this.flush();
     }
     this.#refused(reason);
+  }
+
+  /** What a last packet says besides its reason code: why, and where to go instead (MQTT 5.0 4.11). */
+  #farewell(reasonCode: number, told: string): Properties | undefined {
+    const { serverReference } = this.environment.options;
+    const moves = reasonCode === ReasonCode.UseAnotherServer || reasonCode === ReasonCode.ServerMoved;
+    const properties: Properties = { reasonString: told };
+    if (moves && serverReference !== null) properties.serverReference = serverReference;
+    if (this.#fits(properties, 8)) return properties;
+    delete properties.reasonString;
+    return properties.serverReference !== undefined && this.#fits(properties, 8) ? properties : undefined;
+  }
+
+  /**
+   * Properties that say in words what went wrong; none for a client that does not want them or could not take the packet
+   * [MQTT-3.1.2-29, MQTT-3.4.2-2].
+   * @param words empty if nothing went wrong
+   * @param size bytes of the packet without them
+   */
+  problem(words: string, size: number): Properties | undefined {
+    if (words === '' || this.version !== 5 || !this.problemInformation) return undefined;
+    const properties: Properties = { reasonString: words };
+    return this.#fits(properties, size) ? properties : undefined;
+  }
+
+  #fits({ reasonString = '', serverReference = '' }: Properties, size: number): boolean {
+    if (this.maximumPacketSize === Number.POSITIVE_INFINITY) return true;
+    const strings = 6 + Buffer.byteLength(reasonString) + Buffer.byteLength(serverReference);
+    return size + 8 + strings <= this.maximumPacketSize;
   }
 
   #refused(reason: string): void {
@@ -260,7 +311,8 @@ export class Connection extends AedesClient implements Link {
   /** Something in the broker or a hook failed: the connection ends, the process does not. */
   fail(error: Error): void {
     this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
-    this.terminate(0x83, error.message);
+    const reasonCode = ReasonCode.ImplementationSpecificError;
+    this.terminate(reasonCode, error.message, reasonText(reasonCode));
   }
 
   // --- packets out --------------------------------------------------------------------------------------------------
@@ -309,7 +361,8 @@ export class Connection extends AedesClient implements Link {
     identifiers: readonly number[] | null,
   ): boolean {
     const version5 = this.version === 5;
-    const plain = identifiers === null && publication.expiresAt === 0;
+    // A topic alias is this connection's own: it has no frame to share.
+    const plain = this.aliases === null && identifiers === null && publication.expiresAt === 0;
     if (
       !plain ||
       publication.route === null ||
@@ -354,14 +407,18 @@ export class Connection extends AedesClient implements Link {
     const version5 = this.version === 5;
     const expiry =
       expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - this.environment.clock.now()) / 1000));
-    if (
-      this.maximumPacketSize !== Number.POSITIVE_INFINITY &&
-      publishSize(out, version5, qos, expiry, identifiers) > this.maximumPacketSize
-    ) {
-      return this.#tooLarge();
-    }
+    const { aliases } = this;
+    const limited = this.maximumPacketSize !== Number.POSITIVE_INFINITY;
+    const room = limited ? this.maximumPacketSize - publishSize(out, version5, qos, expiry, identifiers) : 0;
+    if (room < 0) return this.#tooLarge();
     const flags = (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
-    writePublish(this.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
+    if (aliases === null) {
+      writePublish(this.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
+    } else {
+      const fits = !limited || room >= MOST_ALIAS_BYTES;
+      const alias = fits ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
+      writePublish(this.output, out, true, flags, packetId, expiry, identifiers, alias, alias > 0 && !aliases.isNew);
+    }
     this.#sent(source.payloadEnd - source.payloadStart);
     return true;
   }
@@ -411,7 +468,8 @@ export class Connection extends AedesClient implements Link {
     const ends = type === PacketType.PUBACK || type === PacketType.PUBCOMP || reasonCode >= 0x80;
     if (ends && this.receiving > 0) this.receiving--;
     this.environment.counters.packetsSent++;
-    writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode);
+    const properties = reasonCode < 0x80 ? undefined : this.problem(reasonText(reasonCode), 8);
+    writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode, properties);
     this.touch();
   }
 
@@ -431,12 +489,16 @@ export class Connection extends AedesClient implements Link {
 
   // --- the end ------------------------------------------------------------------------------------------------------
 
-  /** Ends the connection from the broker's side; the will is published. */
-  terminate(reasonCode: number, reason: string): void {
+  /**
+   * Ends the connection from the broker's side; the will is published.
+   * @param reason for the log
+   * @param told for the client
+   */
+  terminate(reasonCode: number, reason: string, told = reason): void {
     if (this.state === 'closed') return;
     if (this.version === 5 && this.state === 'connected') {
       this.environment.counters.packetsSent++;
-      writeDisconnect(this.output, 5, reasonCode);
+      writeDisconnect(this.output, 5, reasonCode, this.#farewell(reasonCode, told));
     }
     this.flush();
     const words = reason === '' ? reasonText(reasonCode) : reason;

@@ -1,6 +1,7 @@
 /** What every session and connection of one broker shares. */
 import type { Counters } from '../bus/counters.js';
 import type { Router } from '../bus/router.js';
+import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
 import type { Flusher } from './flusher.js';
@@ -11,6 +12,30 @@ import type { Wills } from './will.js';
 
 /** Limits and capabilities; each is an option of the configuration with the same name. */
 export interface SessionOptions {
+  /** `mqtt.max_qos`. */
+  readonly maxQos: 0 | 1 | 2;
+  /** `mqtt.retain_available`. */
+  readonly retainAvailable: boolean;
+  /** `mqtt.wildcard_subscriptions`. */
+  readonly wildcardSubscriptions: boolean;
+  /** `mqtt.subscription_identifiers`. */
+  readonly subscriptionIdentifiers: boolean;
+  /** `mqtt.shared_subscriptions`. */
+  readonly sharedSubscriptions: boolean;
+  /** `mqtt.shared_strategy`. */
+  readonly sharedStrategy: SharedStrategy;
+  /** `mqtt.topic_alias_maximum`: aliases that a client may set. */
+  readonly topicAliasMaximum: number;
+  /** `mqtt.topic_alias_maximum_out`: aliases that the broker sets towards one client, if the client takes as many. */
+  readonly topicAliasMaximumOut: number;
+  /** `mqtt.validate_payload_format`. */
+  readonly validatePayloadFormat: boolean;
+  /** `mqtt.response_information`, with `%c` for the client identifier and `%u` for the user name; null for none. */
+  readonly responseInformation: string | null;
+  /** `mqtt.server_reference`; null for none. */
+  readonly serverReference: string | null;
+  /** `mqtt.draining`. */
+  readonly draining: 'no' | 'temporary' | 'permanent';
   /** `mqtt.max_packet_size` in bytes. */
   readonly maxPacketSize: number;
   /** `mqtt.keepalive_max` in seconds; 0 accepts any, also none. */

@@ -44,4 +44,6 @@ export interface Hooks {
   nextCounter(): number;
   readonly brokerId: string;
   readonly closed: boolean;
+  /** Whether clients are sent away to another broker, and whether for good. */
+  readonly draining: 'no' | 'temporary' | 'permanent';
 }

@@ -10,17 +10,10 @@ import { isReserved, type Route } from '../bus/router.js';
 import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
+import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
-
-const SUCCESS = 0;
-const NOT_AUTHORIZED = 0x87;
-const TOPIC_FILTER_INVALID = 0x8f;
-const TOPIC_NAME_INVALID = 0x90;
-const QUOTA_EXCEEDED = 0x97;
-const UNSPECIFIED_ERROR = 0x80;
-const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9e;
 
 /** Who an in-process client is. */
 export interface ClientIdentity {
@@ -102,13 +95,13 @@ export class InProcessClient implements Party {
     counters.publishBytesReceived += payload.length;
     const known = router.known(topic);
     const refusal = this.#refusal(topic, known);
-    if (refusal !== SUCCESS) {
+    if (refusal !== ReasonCode.Success) {
       counters.deniedPublish++;
       journal.denied(
         this,
         'publish',
         topic,
-        refusal === NOT_AUTHORIZED ? '$SYS is the broker’s own' : 'an invalid topic',
+        refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic',
       );
       outcome?.acknowledge(0, 0, refusal);
       return;
@@ -136,16 +129,17 @@ export class InProcessClient implements Party {
       announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
     }
     if (outcome === null) return;
-    if (commit.revision === before) outcome.acknowledge(0, 0, SUCCESS);
-    else commit.acknowledge(outcome, 0, 0, SUCCESS);
+    if (commit.revision === before) outcome.acknowledge(0, 0, ReasonCode.Success);
+    else commit.acknowledge(outcome, 0, 0, ReasonCode.Success);
   }
 
   /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
   #refusal(topic: string, route: Route | undefined): number {
-    if (this.#closed) return UNSPECIFIED_ERROR;
-    if (route !== undefined) return route.reserved ? NOT_AUTHORIZED : SUCCESS;
-    if (!isValidName(topic) || levelCount(topic) > this.#environment.options.maxTopicLevels) return TOPIC_NAME_INVALID;
-    return isReserved(topic) ? NOT_AUTHORIZED : SUCCESS;
+    if (this.#closed) return ReasonCode.UnspecifiedError;
+    if (route !== undefined) return route.reserved ? ReasonCode.NotAuthorized : ReasonCode.Success;
+    if (!isValidName(topic) || levelCount(topic) > this.#environment.options.maxTopicLevels)
+      return ReasonCode.TopicNameInvalid;
+    return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
   }
 
   #askHook(message: Message, outcome: PublishOutcome | null): void {
@@ -155,7 +149,7 @@ export class InProcessClient implements Party {
       if (error) {
         counters.deniedPublish++;
         journal.denied(this, 'publish', message.topic, error.message);
-        outcome?.acknowledge(0, 0, NOT_AUTHORIZED);
+        outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized);
         return;
       }
       const changed: Message = {
@@ -167,7 +161,7 @@ export class InProcessClient implements Party {
       };
       router.publish(new Publication().of(changed, router.routeOf(changed.topic)));
       announce(this.#environment, packet);
-      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, SUCCESS));
+      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, ReasonCode.Success));
     });
   }
 
@@ -177,11 +171,11 @@ export class InProcessClient implements Party {
    */
   subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
     const { router, options, journal, counters } = this.#environment;
-    let refusal = SUCCESS;
-    if (!isValidFilter(filter) || levelCount(filter) > options.maxTopicLevels) refusal = TOPIC_FILTER_INVALID;
-    else if (isShared(filter)) refusal = SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
-    else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = QUOTA_EXCEEDED;
-    if (refusal !== SUCCESS) {
+    let refusal: number = ReasonCode.Success;
+    if (!isValidFilter(filter) || levelCount(filter) > options.maxTopicLevels) refusal = ReasonCode.TopicFilterInvalid;
+    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
+    else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+    if (refusal !== ReasonCode.Success) {
       counters.deniedSubscribe++;
       journal.denied(this, 'subscribe', filter, 'refused');
       return refusal;

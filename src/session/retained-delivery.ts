@@ -37,6 +37,7 @@ export class RetainedDelivery {
       // A message that is sent because of a new subscription has RETAIN 1 [MQTT-3.3.1-8].
       retainAsPublished: true,
       identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
+      share: '',
     };
     this.#pending.push({ filter: subscription.filter, receiver, topics, at: 0 });
   }

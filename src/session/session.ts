@@ -3,7 +3,8 @@
  * before MQTT 5.0) lives in the store; another ends with its connection.
  */
 import type { Publication } from '../bus/publication.js';
-import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
+import type { Member } from '../bus/shared.js';
+import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Group, Participant } from '../store/commit.js';
 import { sessionKey, subscriptionKey } from '../store/keys.js';
 import { encodeSession, encodeSubscription } from '../store/records.js';
@@ -16,7 +17,7 @@ import { Outbound } from './outbound.js';
 /** Session Expiry Interval that means never [MQTT 3.1.2.11.2]. */
 export const NEVER = 0xffffffff;
 
-export class Session implements Subscriber, Participant, OutboundHost {
+export class Session implements Member, Participant, OutboundHost {
   readonly #environment: Environment;
   readonly id: string;
   /** Number of the session in the store; never used twice. */
@@ -45,6 +46,18 @@ export class Session implements Subscriber, Participant, OutboundHost {
     const { options } = environment;
     this.limits = { messages: options.queuedMessages, bytes: options.queuedBytes, memory: options.queueMemory };
     this.outbound = new Outbound(this);
+  }
+
+  get online(): boolean {
+    return this.connection?.connected === true;
+  }
+
+  get ready(): boolean {
+    return this.outbound.hasPlace && this.connection?.congested === false;
+  }
+
+  get load(): number {
+    return this.outbound.inFlight + this.outbound.waiting;
   }
 
   get store(): Store | null {

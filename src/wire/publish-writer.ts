@@ -27,6 +27,11 @@ export interface PublishSource {
 
 const NO_IDENTIFIERS: readonly number[] = [];
 
+/** Bytes of a Topic Alias property. */
+const ALIAS_BYTES = 3;
+/** What a Topic Alias adds to a packet at most: itself, and a longer Property Length and Remaining Length. */
+export const MOST_ALIAS_BYTES = 5;
+
 function propertiesLength(source: PublishSource, expiry: number, identifiers: readonly number[]): number {
   let length = source.properties.length + (expiry >= 0 ? 5 : 0);
   for (let i = 0; i < identifiers.length; i++) length += 1 + variableByteIntegerSize(identifiers[i]);
@@ -34,7 +39,8 @@ function propertiesLength(source: PublishSource, expiry: number, identifiers: re
 }
 
 /**
- * Bytes of the PUBLISH packet that `writePublish` would write.
+ * Bytes of the PUBLISH packet that `writePublish` would write without a Topic Alias; one adds at most
+ * `MOST_ALIAS_BYTES`.
  * @param version5 whether the receiver speaks MQTT 5.0
  * @param qos QoS of the delivery
  * @param expiry remaining Message Expiry Interval in seconds, -1 for none
@@ -60,6 +66,8 @@ export function publishSize(
  * @param packetId 1 to 65,535; ignored for QoS 0
  * @param expiry remaining Message Expiry Interval in seconds, -1 for none; only sent to MQTT 5.0
  * @param identifiers Subscription Identifiers; only sent to MQTT 5.0
+ * @param alias Topic Alias, 0 for none; only for MQTT 5.0
+ * @param known whether the receiver knows the alias, so that the topic name is left out
  */
 export function writePublish(
   out: Output,
@@ -69,10 +77,13 @@ export function writePublish(
   packetId: number,
   expiry: number,
   identifiers: readonly number[] | null,
+  alias = 0,
+  known = false,
 ): void {
   const hasPacketId = (flags & 6) !== 0;
-  const topicLength = source.topicBytes.length;
+  const topicLength = known ? 0 : source.topicBytes.length;
   if (
+    alias === 0 &&
     source.bodyStart >= 0 &&
     source.bodyHasPacketId === hasPacketId &&
     source.bodyHasProperties === version5 &&
@@ -95,7 +106,7 @@ export function writePublish(
   let remaining = 2 + topicLength + (hasPacketId ? 2 : 0) + source.payloadEnd - source.payloadStart;
   let propertyLength = 0;
   if (version5) {
-    propertyLength = propertiesLength(source, expiry, ids);
+    propertyLength = propertiesLength(source, expiry, ids) + (alias > 0 ? ALIAS_BYTES : 0);
     remaining += variableByteIntegerSize(propertyLength) + propertyLength;
   }
   out.reserve(5 + remaining);
@@ -109,6 +120,10 @@ export function writePublish(
     if (expiry >= 0) {
       out.buffer[out.length++] = 0x02;
       out.writeUInt32(expiry);
+    }
+    if (alias > 0) {
+      out.buffer[out.length++] = 0x23;
+      out.writeUInt16(alias);
     }
     for (let i = 0; i < ids.length; i++) {
       out.buffer[out.length++] = 0x0b;

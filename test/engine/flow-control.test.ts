@@ -47,19 +47,6 @@ test('what an earlier connection left unreleased does not count against a new on
   await engine.stop();
 });
 
-test('a Topic Alias, which the broker has not allowed, ends the connection with 0x94 [MQTT-3.2.2-18]', async () => {
-  const engine = await Engine.create();
-  const client = await engine.connect({ clientId: 'p', protocolVersion: 5 });
-  client.sendBytes(
-    generate(
-      { cmd: 'publish', topic: 't', payload: 'x', qos: 0, retain: false, dup: false, properties: { topicAlias: 1 } },
-      { protocolVersion: 5 },
-    ),
-  );
-  assert.equal((await client.expect('disconnect')).reasonCode, 0x94);
-  await engine.stop();
-});
-
 test('what a client sends before its CONNECT is decided waits in its socket, not in memory', async () => {
   let decide: (() => void) | null = null;
   const engine = await Engine.create({

@@ -1,9 +1,7 @@
 /** PUBACK, PUBREC, PUBREL and PUBCOMP from a client: MQTT 3.4 to 3.7, 4.3. */
 import { PacketType } from '../../wire/protocol.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import type { Connection } from '../connection.js';
-
-const SUCCESS = 0;
-const PACKET_IDENTIFIER_NOT_FOUND = 0x92;
 
 export function handleAcknowledgement(connection: Connection, type: number, packetId: number, reason: number): void {
   const { session, environment } = connection;
@@ -50,7 +48,7 @@ function release(connection: Connection, packetId: number): void {
   if (session === null) return;
   const known = session.outbound.inbound.delete(packetId);
   if (!known) environment.counters.unknownPacketIds++;
-  const reason = known ? SUCCESS : notFound(connection);
+  const reason = known ? ReasonCode.Success : notFound(connection);
   if (known && session.durable) {
     // Were PUBCOMP to leave before, a crash would make a new message under this identifier look like the old one.
     session.outbound.touchFlow();
@@ -65,5 +63,5 @@ function release(connection: Connection, packetId: number): void {
 
 /** Before MQTT 5.0 an acknowledgement has no reason code: the packet alone must do. */
 function notFound(connection: Connection): number {
-  return connection.version === 5 ? PACKET_IDENTIFIER_NOT_FOUND : SUCCESS;
+  return connection.version === 5 ? ReasonCode.PacketIdentifierNotFound : ReasonCode.Success;
 }

@@ -1,24 +1,19 @@
 /** CONNECT: MQTT 3.1, and what becomes of it. */
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
 import { isReserved } from '../../bus/router.js';
 import { levelCount } from '../../bus/topics.js';
 import type { WillRecord } from '../../store/records.js';
 import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
+import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeConnack } from '../../wire/writers.js';
 import { messageOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
 import { NEVER } from '../session.js';
-
-const CLIENT_IDENTIFIER_NOT_VALID = 0x85;
-const BAD_USER_NAME_OR_PASSWORD = 0x86;
-const NOT_AUTHORIZED = 0x87;
-const BAD_AUTHENTICATION_METHOD = 0x8c;
-const SESSION_TAKEN_OVER = 0x8e;
-const SERVER_BUSY = 0x89;
-const TOPIC_NAME_INVALID = 0x90;
+import { OutboundAliases } from '../topic-aliases.js';
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
@@ -26,12 +21,16 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (hooks.preConnect !== null && !(await askPreConnect(connection, packet))) return;
   if (!identify(connection, packet)) return;
   if (!(await authenticate(connection, packet))) return;
-  if (connection.closed || hooks.closed || !hasRoom(connection)) return;
+  if (connection.closed || hooks.closed || isSentAway(connection) || !hasRoom(connection)) return;
 
   const former = environment.sessions.get(connection.id)?.connection;
   if (former) {
     environment.counters.takeovers++;
-    former.terminate(SESSION_TAKEN_OVER, `another connection took over its client identifier: ${connection.remote}`);
+    former.terminate(
+      ReasonCode.SessionTakenOver,
+      `another connection took over its client identifier: ${connection.remote}`,
+      reasonText(ReasonCode.SessionTakenOver),
+    );
   }
   const expiry = expiryOf(packet, environment.options);
   const { session, present } = environment.sessions.open(connection.id, packet.clean, expiry);
@@ -47,6 +46,16 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   accept(connection, packet, present, expiry);
 }
 
+/** Whether the broker is being drained, and the client has been told so (MQTT 5.0 4.11). */
+function isSentAway(connection: Connection): boolean {
+  const { draining } = connection.environment.hooks;
+  if (draining === 'no') return false;
+  connection.environment.counters.refusedConnections++;
+  const reasonCode = draining === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
+  connection.reject(reasonCode, 'the broker is being drained');
+  return true;
+}
+
 /** `limits.connections`, once nothing stands between the question and the answer. Returns false if it is reached. */
 function hasRoom(connection: Connection): boolean {
   const { environment } = connection;
@@ -56,7 +65,7 @@ function hasRoom(connection: Connection): boolean {
   ) {
     environment.counters.refusedConnections++;
     environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
-    connection.reject(SERVER_BUSY, 'limits.connections is reached');
+    connection.reject(ReasonCode.ServerBusy, 'limits.connections is reached');
     return false;
   }
   return true;
@@ -97,38 +106,56 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   connection.username = packet.username ?? null;
   connection.id = packet.clientId;
   if (packet.properties?.authenticationMethod !== undefined) {
-    connection.reject(BAD_AUTHENTICATION_METHOD, 'an authentication method that the broker does not offer');
+    connection.reject(ReasonCode.BadAuthenticationMethod, 'an authentication method that the broker does not offer');
     return false;
   }
   if (packet.clientId === '') {
     // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
     if (connection.version === 3 || (connection.version === 4 && !packet.clean)) {
-      connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'an empty client identifier for a session that is to be kept');
+      connection.reject(
+        ReasonCode.ClientIdentifierNotValid,
+        'an empty client identifier for a session that is to be kept',
+      );
       return false;
     }
     connection.id = `auto-${randomUUID()}`;
   }
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
-    connection.reject(CLIENT_IDENTIFIER_NOT_VALID, 'a client identifier longer than mqtt.max_client_id_length');
+    connection.reject(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
     return false;
   }
-  if (packet.will !== undefined && levelCount(packet.will.topic) > options.maxTopicLevels) {
+  const fault = packet.will === undefined ? 0 : willFault(packet.will, options);
+  if (fault !== 0) {
     counters.protocolErrors++;
-    connection.reject(TOPIC_NAME_INVALID, 'a will topic of more levels than mqtt.max_topic_levels');
+    connection.reject(fault, `a will that is not allowed: ${reasonText(fault)}`);
     return false;
   }
   if (packet.will !== undefined && isReserved(packet.will.topic)) {
     // A will is a publication of its client, and this topic is the broker's own.
     counters.deniedPublish++;
     connection.environment.journal.denied(connection, 'publish', packet.will.topic, 'a will on $SYS');
-    connection.reject(NOT_AUTHORIZED, 'a will on $SYS, which is the broker’s own');
+    connection.reject(ReasonCode.NotAuthorized, 'a will on $SYS, which is the broker’s own');
     return false;
   }
   connection.keepalive = keepaliveOf(packet, options);
   const receiveMaximum = packet.properties?.receiveMaximum ?? 65535;
   connection.window = Math.min(receiveMaximum, options.maxInflight);
+  const aliases = Math.min(packet.properties?.topicAliasMaximum ?? 0, options.topicAliasMaximumOut);
+  if (aliases > 0) connection.aliases = new OutboundAliases(aliases);
+  connection.problemInformation = packet.properties?.requestProblemInformation !== false;
   connection.maximumPacketSize = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
   return true;
+}
+
+/** 0, or the reason code why a will is not allowed: what CONNACK says the broker does not do, it does for no will. */
+function willFault(will: WillPacket, options: SessionOptions): number {
+  if (levelCount(will.topic) > options.maxTopicLevels) return ReasonCode.TopicNameInvalid;
+  // [MQTT-3.2.2-12]
+  if (will.qos > options.maxQos) return ReasonCode.QoSNotSupported;
+  // [MQTT-3.2.2-13]
+  if (will.retain && !options.retainAvailable) return ReasonCode.RetainNotSupported;
+  const claimsUtf8 = options.validatePayloadFormat && will.properties?.payloadFormatIndicator;
+  return claimsUtf8 && !isUtf8(will.payload) ? ReasonCode.PayloadFormatInvalid : 0;
 }
 
 async function authenticate(connection: Connection, packet: ConnectPacket): Promise<boolean> {
@@ -138,7 +165,7 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
     counters.deniedConnect++;
     const known = packet.username !== undefined;
     const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
-    connection.reject(known ? BAD_USER_NAME_OR_PASSWORD : NOT_AUTHORIZED, reason);
+    connection.reject(known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized, reason);
     return false;
   }
   if (hooks.authenticate === null) return true;
@@ -151,7 +178,8 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
   counters.deniedConnect++;
   const error = outcome.error ?? new Error('not authorized');
   hooks.emit('clientError', connection, error);
-  connection.reject(reasonOf(error), error.message);
+  const reasonCode = reasonOf(error);
+  connection.reject(reasonCode, error.message, reasonText(reasonCode));
   return false;
 }
 
@@ -159,13 +187,13 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
 function reasonOf(error: AuthenticateError): number {
   switch (error.returnCode) {
     case 2:
-      return CLIENT_IDENTIFIER_NOT_VALID;
+      return ReasonCode.ClientIdentifierNotValid;
     case 3:
       return 0x88;
     case 4:
-      return BAD_USER_NAME_OR_PASSWORD;
+      return ReasonCode.BadUserNameOrPassword;
     default:
-      return NOT_AUTHORIZED;
+      return ReasonCode.NotAuthorized;
   }
 }
 
@@ -198,11 +226,22 @@ function willOf(will: WillPacket, clientId: string, sessionExpiry: number, envir
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
   const { options } = connection.environment;
-  const properties: Properties = { sharedSubscriptionAvailable: false };
+  const properties: Properties = {};
   if (connection.id !== packet.clientId) properties.assignedClientIdentifier = connection.id;
   if (options.receiveMaximum < 65535) properties.receiveMaximum = options.receiveMaximum;
   if (options.maxPacketSize < 268435460) properties.maximumPacketSize = options.maxPacketSize;
+  if (options.topicAliasMaximum > 0) properties.topicAliasMaximum = options.topicAliasMaximum;
+  if (options.maxQos < 2) properties.maximumQoS = options.maxQos as 0 | 1;
+  if (!options.retainAvailable) properties.retainAvailable = false;
+  if (!options.wildcardSubscriptions) properties.wildcardSubscriptionAvailable = false;
+  if (!options.subscriptionIdentifiers) properties.subscriptionIdentifiersAvailable = false;
+  if (!options.sharedSubscriptions) properties.sharedSubscriptionAvailable = false;
   if (connection.keepalive !== packet.keepalive) properties.serverKeepAlive = connection.keepalive;
   if (expiry !== (packet.properties?.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = expiry;
+  if (options.responseInformation !== null && packet.properties?.requestResponseInformation) {
+    properties.responseInformation = options.responseInformation
+      .replaceAll('%c', connection.id)
+      .replaceAll('%u', connection.username ?? '');
+  }
   return properties;
 }

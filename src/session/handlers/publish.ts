@@ -1,43 +1,25 @@
 /** PUBLISH from a client: MQTT 3.3, 4.3. */
+import { isUtf8 } from 'node:buffer';
 import { Publication } from '../../bus/publication.js';
 import { Route } from '../../bus/router.js';
 import { PacketType } from '../../wire/protocol.js';
 import { forwardableProperties, type PublishView } from '../../wire/publish-view.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 
 const NO_PROPERTIES = Buffer.alloc(0);
-const SUCCESS = 0;
-const NOT_AUTHORIZED = 0x87;
-const RECEIVE_MAXIMUM_EXCEEDED = 0x93;
-const TOPIC_ALIAS_INVALID = 0x94;
 
 export function handlePublish(connection: Connection, view: PublishView): void {
   const { environment } = connection;
-  const { counters, router, hooks } = environment;
+  const { counters, hooks } = environment;
   const payload = view.payloadEnd - view.payloadStart;
   counters.packetsReceived++;
   counters.publishReceived++;
   counters.publishBytesReceived += payload;
 
-  if (view.topicAlias > 0) {
-    // The broker grants no Topic Alias in CONNACK [MQTT-3.2.2-18].
-    counters.protocolErrors++;
-    connection.terminate(TOPIC_ALIAS_INVALID, 'a Topic Alias, which the broker has not allowed');
-    return;
-  }
-  let route = connection.lastRoute;
-  if (route === null || !route.is(view.buffer, view.topicStart, view.topicEnd)) {
-    const resolved = router.resolve(view.buffer, view.topicStart, view.topicEnd);
-    if (!(resolved instanceof Route)) {
-      counters.protocolErrors++;
-      connection.terminate(resolved, 'a topic name that is not allowed');
-      return;
-    }
-    route = resolved;
-    connection.lastRoute = route;
-  }
-
+  const route = routeOf(connection, view);
+  if (route === null || !isAvailable(connection, view)) return;
   if (view.qos > 0 && !mayAcknowledgeLater(connection, view)) return;
 
   const { publication } = connection;
@@ -57,16 +39,76 @@ export function handlePublish(connection: Connection, view: PublishView): void {
     publication.properties = forwardableProperties(view);
     const expiry = view.messageExpiryInterval;
     publication.expiresAt = expiry < 0 ? 0 : environment.clock.now() + expiry * 1000;
-    if (expiry >= 0) publication.bodyStart = -1;
+    if (expiry >= 0 || view.topicAlias > 0) publication.bodyStart = -1;
   } else {
     publication.properties = NO_PROPERTIES;
     publication.expiresAt = 0;
   }
   publication.renew();
 
-  if (route.reserved) refuse(connection, view.qos, view.packetId, route.topic, '$SYS is the broker’s own');
+  if (route.reserved) {
+    refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
+  } else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
+}
+
+/** The route of a PUBLISH, by its topic or Topic Alias; null if it has none, and the connection has ended for it. */
+function routeOf(connection: Connection, view: PublishView): Route | null {
+  const last = connection.lastRoute;
+  if (view.topicAlias === 0 && last?.is(view.buffer, view.topicStart, view.topicEnd)) return last;
+  const { router, counters, options } = connection.environment;
+  let reason: number = ReasonCode.TopicAliasInvalid;
+  // [MQTT-3.3.2-9]
+  if (view.topicAlias <= options.topicAliasMaximum) {
+    const aliased = view.topicStart === view.topicEnd;
+    const found = aliased
+      ? aliasedRoute(connection, view.topicAlias)
+      : router.resolve(view.buffer, view.topicStart, view.topicEnd);
+    if (found instanceof Route) {
+      if (view.topicAlias === 0) connection.lastRoute = found;
+      else connection.learn(view.topicAlias, found);
+      return found;
+    }
+    reason = found;
+  }
+  counters.protocolErrors++;
+  connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
+  return null;
+}
+
+/** The route that a client has given an alias, or the reason code why there is none (MQTT 5.0 3.3.2.3.4). */
+function aliasedRoute(connection: Connection, alias: number): Route | number {
+  const known = connection.topicOf(alias);
+  if (known === undefined) return ReasonCode.ProtocolError;
+  return known.evicted ? connection.environment.router.resolve(known.topicBytes, 0, known.topicBytes.length) : known;
+}
+
+/** Whether CONNACK has not said that the broker does not do this; if it has, the connection has ended. */
+function isAvailable(connection: Connection, view: PublishView): boolean {
+  const { options, counters } = connection.environment;
+  let reason = 0;
+  if (view.qos > options.maxQos) reason = ReasonCode.QoSNotSupported;
+  else if (view.retain && !options.retainAvailable) reason = ReasonCode.RetainNotSupported;
+  if (reason === 0) return true;
+  counters.protocolErrors++;
+  connection.terminate(reason, '');
+  return false;
+}
+
+/** Whether the payload is UTF-8 if Payload Format Indicator says so (MQTT 5.0 3.3.2.3.2). */
+function isWhatItSays(view: PublishView): boolean {
+  return view.payloadFormatIndicator === 0 || isUtf8(view.buffer.subarray(view.payloadStart, view.payloadEnd));
+}
+
+function refuseFormat(connection: Connection, view: PublishView, route: Route): void {
+  const words = 'a payload that is not UTF-8, as its Payload Format Indicator says';
+  if (view.qos > 0) {
+    refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.PayloadFormatInvalid, words);
+    return;
+  }
+  connection.environment.counters.protocolErrors++;
+  connection.terminate(ReasonCode.PayloadFormatInvalid, words);
 }
 
 /** Flow control of QoS 1 and 2, and QoS 2 duplicates. Returns whether the message is to be published. */
@@ -76,12 +118,18 @@ function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean
   const { inbound } = session.outbound;
   if (view.qos === 2 && inbound.has(view.packetId)) {
     // Sent again because PUBREC was lost: not published again [MQTT-4.3.3-10].
-    acknowledge(connection, PacketType.PUBREC, view.packetId, SUCCESS, session.durable && environment.commit.busy);
+    acknowledge(
+      connection,
+      PacketType.PUBREC,
+      view.packetId,
+      ReasonCode.Success,
+      session.durable && environment.commit.busy,
+    );
     return false;
   }
   if (connection.version === 5 && connection.receiving >= environment.options.receiveMaximum) {
     environment.counters.protocolErrors++;
-    connection.terminate(RECEIVE_MAXIMUM_EXCEEDED, 'more publications in flight than the broker allows');
+    connection.terminate(ReasonCode.ReceiveMaximumExceeded, 'more publications in flight than the broker allows');
     return false;
   }
   connection.receiving++;
@@ -103,7 +151,9 @@ function publish(connection: Connection, qos: number, packetId: number, publicat
   if (hooks.published !== null || hooks.wants('publish')) announce(connection, publication);
   if (qos === 0) return;
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
-  acknowledge(connection, type, packetId, SUCCESS, commit.revision !== before);
+  const nobody = connection.version === 5 && publication.route?.receivers.length === 0;
+  const reasonCode = nobody ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success;
+  acknowledge(connection, type, packetId, reasonCode, commit.revision !== before);
 }
 
 function acknowledge(connection: Connection, type: number, packetId: number, reason: number, durably: boolean): void {
@@ -115,12 +165,19 @@ function acknowledge(connection: Connection, type: number, packetId: number, rea
  * A publication that is not allowed. MQTT 5.0 says so in the acknowledgement; before that, the only answers are silence
  * and closing, and a client that is cut off would publish it again [MQTT-3.3.5-2].
  */
-function refuse(connection: Connection, qos: number, packetId: number, topic: string, reason: string): void {
+function refuse(
+  connection: Connection,
+  qos: number,
+  packetId: number,
+  topic: string,
+  reasonCode: number,
+  reason: string,
+): void {
   connection.environment.counters.deniedPublish++;
   connection.environment.journal.denied(connection, 'publish', topic, reason);
   if (qos === 0) return;
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
-  acknowledge(connection, type, packetId, connection.version === 5 ? NOT_AUTHORIZED : SUCCESS, false);
+  acknowledge(connection, type, packetId, connection.version === 5 ? reasonCode : ReasonCode.Success, false);
 }
 
 /** Asks Aedes' `authorizePublish`, which may answer later and may change the packet. */
@@ -141,7 +198,7 @@ function askHook(connection: Connection, qos: number, packetId: number, publicat
         allowed.publisher = connection.session;
         publish(connection, qos, packetId, allowed);
       } else if (connection.version !== 5 || qos === 0) connection.fail(error);
-      else refuse(connection, qos, packetId, packet.topic, error.message);
+      else refuse(connection, qos, packetId, packet.topic, ReasonCode.NotAuthorized, error.message);
     }
     // Only now: what waits behind this publication must not overtake it [MQTT-4.6.0-6].
     if (held) connection.unhold();

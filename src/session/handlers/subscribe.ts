@@ -1,20 +1,21 @@
 /** SUBSCRIBE: MQTT 3.8, 3.9. */
-import { isShared, isValidFilter, levelCount } from '../../bus/topics.js';
+import { hasWildcard, isShared, isValidFilter, isValidShared, levelCount, sharedPartsOf } from '../../bus/topics.js';
 import type { Subscription } from '../../bus/tree.js';
 import type { SubscribePacket } from '../../wire/packets.js';
+import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeSuback } from '../../wire/writers.js';
 import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
+import type { SessionOptions } from '../environment.js';
 import { RetainedDelivery } from '../retained-delivery.js';
 
-const NOT_AUTHORIZED = 0x87;
-const TOPIC_FILTER_INVALID = 0x8f;
-const QUOTA_EXCEEDED = 0x97;
-const SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9e;
-const MALFORMED = 0x81;
-const PROTOCOL_ERROR = 0x82;
-
 type Requested = SubscribePacket['subscriptions'][number];
+
+/** A subscription that may be owed retained messages. */
+interface Owed {
+  readonly subscription: Subscription;
+  readonly isNew: boolean;
+}
 
 export async function handleSubscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
   if (connection.environment.hooks.authorizeSubscribe === null) return await subscribe(connection, packet);
@@ -29,77 +30,119 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
 
 async function subscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
   const { environment, session } = connection;
-  if (session === null) return;
+  if (session === null || !isInOrder(connection, packet)) return;
+  const { maxQos } = environment.options;
   const identifier = packet.properties?.subscriptionIdentifier;
   const number = Array.isArray(identifier) ? identifier[0] : (identifier ?? 0);
   const before = environment.commit.revision;
   const codes: number[] = [];
-  const granted: { subscription: Subscription; isNew: boolean }[] = [];
+  const reasons = new Set<string>();
+  const granted: Subscription[] = [];
+  const owed: Owed[] = [];
   const allowed =
     environment.hooks.authorizeSubscribe === null ? null : await askHook(connection, packet.subscriptions);
   if (connection.closed) return;
   for (const [index, requested] of packet.subscriptions.entries()) {
     const asked = allowed === null ? requested : allowed[index];
-    const refusal = asked === null ? NOT_AUTHORIZED : refusalOf(connection, asked);
-    if (refusal === MALFORMED) {
-      environment.counters.protocolErrors++;
-      connection.terminate(connection.version === 5 ? TOPIC_FILTER_INVALID : MALFORMED, 'a malformed topic filter');
-      return;
-    }
+    const refusal = asked === null ? ReasonCode.NotAuthorized : refusalOf(connection, asked);
     if (asked === null || refusal !== 0) {
       environment.counters.deniedSubscribe++;
       environment.journal.denied(connection, 'subscribe', requested.topic, refusalWords(refusal));
+      reasons.add(refusalWords(refusal));
       // Before MQTT 5.0 there is one code for failure [MQTT-3.9.3-2].
-      codes.push(connection.version === 5 ? refusal : 0x80);
+      codes.push(connection.version === 5 ? refusal : ReasonCode.UnspecifiedError);
       continue;
     }
+    const shared = isShared(asked.topic);
     const subscription: Subscription = {
       subscriber: session,
       filter: asked.topic,
-      qos: asked.qos,
-      noLocal: asked.nl ?? false,
+      qos: Math.min(asked.qos, maxQos) as 0 | 1 | 2,
+      // A bridge asks for No Local with every subscription; a shared one cannot have it.
+      noLocal: (asked.nl ?? false) && !shared,
       retainAsPublished: asked.rap ?? false,
       retainHandling: asked.rh ?? 0,
       identifier: number,
     };
-    granted.push({ subscription, isNew: session.subscribe(subscription) === undefined });
-    codes.push(asked.qos);
-    environment.journal.subscribed(connection, asked.topic, asked.qos);
+    const isNew = session.subscribe(subscription) === undefined;
+    // A shared subscription gets no retained messages (MQTT 5.0 4.8.2).
+    if (!shared) owed.push({ subscription, isNew });
+    granted.push(subscription);
+    codes.push(subscription.qos);
+    environment.journal.subscribed(connection, subscription.filter, subscription.qos);
   }
   if (environment.commit.revision !== before) await environment.commit.settled();
   if (connection.closed) return;
   if (packet.messageId > 0) {
     environment.counters.packetsSent++;
-    writeSuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes);
+    const properties = connection.problem([...reasons].join('; '), 5 + codes.length);
+    writeSuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes, properties);
     connection.touch();
   }
-  deliverRetained(connection, granted);
+  deliverRetained(connection, owed);
   if (granted.length > 0 && environment.hooks.wants('subscribe')) {
-    const list = granted.map(({ subscription }) => subscriptionOf(subscription));
-    environment.hooks.emit('subscribe', list, connection);
+    environment.hooks.emit('subscribe', granted.map(subscriptionOf), connection);
   }
+}
+
+/**
+ * Whether a SUBSCRIBE asks for nothing that is malformed, or that CONNACK has said there is not. If it does, its
+ * connection has ended, and nothing of the packet has been carried out.
+ */
+function isInOrder(connection: Connection, packet: SubscribePacket): boolean {
+  const { options, counters } = connection.environment;
+  let fault = 0;
+  if (packet.properties?.subscriptionIdentifier !== undefined && !options.subscriptionIdentifiers) {
+    fault = ReasonCode.SubscriptionIdentifiersNotSupported;
+  }
+  for (const { topic, nl } of packet.subscriptions) {
+    if (!isWellFormed(topic, options.maxTopicLevels)) fault = ReasonCode.TopicFilterInvalid;
+    else if (connection.version !== 5) continue;
+    // [MQTT-3.8.3-4]
+    else if (nl && isShared(topic)) fault = ReasonCode.ProtocolError;
+    else if (fault === 0) fault = unavailable(topic, options);
+  }
+  if (fault === 0) return true;
+  counters.protocolErrors++;
+  connection.terminate(fault, faultWords(fault));
+  return false;
+}
+
+function isWellFormed(filter: string, maxLevels: number): boolean {
+  if (!isShared(filter)) return isValidFilter(filter) && levelCount(filter) <= maxLevels;
+  return isValidShared(filter) && levelCount(sharedPartsOf(filter)[1]) <= maxLevels;
+}
+
+/** The reason code why a kind of subscription is not to be had, 0 if it is. */
+function unavailable(filter: string, options: SessionOptions): number {
+  if (!options.sharedSubscriptions && isShared(filter)) return ReasonCode.SharedSubscriptionsNotSupported;
+  if (!options.wildcardSubscriptions && hasWildcard(filter)) return ReasonCode.WildcardSubscriptionsNotSupported;
+  return 0;
+}
+
+function faultWords(fault: number): string {
+  if (fault === ReasonCode.TopicFilterInvalid) return 'a malformed topic filter';
+  if (fault === ReasonCode.ProtocolError) return 'No Local on a shared subscription';
+  return reasonText(fault);
 }
 
 /** 0, or the reason code why a subscription is refused. */
 function refusalOf(connection: Connection, requested: AedesSubscription): number {
   const { options } = connection.environment;
-  if (!isValidFilter(requested.topic) || levelCount(requested.topic) > options.maxTopicLevels) return MALFORMED;
-  if (isShared(requested.topic)) {
-    if (requested.nl === true) return PROTOCOL_ERROR;
-    return SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
-  }
+  // A hook may have put another filter in the place of the client's.
+  if (!isWellFormed(requested.topic, options.maxTopicLevels)) return ReasonCode.TopicFilterInvalid;
+  const unsupported = unavailable(requested.topic, options);
+  if (unsupported !== 0) return unsupported;
   const { subscriptions } = connection.session ?? { subscriptions: new Map<string, Subscription>() };
   if (subscriptions.size >= options.subscriptionsPerClient && !subscriptions.has(requested.topic)) {
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);
-    return QUOTA_EXCEEDED;
+    return ReasonCode.QuotaExceeded;
   }
   return 0;
 }
 
 function refusalWords(code: number): string {
-  if (code === SHARED_SUBSCRIPTIONS_NOT_SUPPORTED) return 'shared subscriptions are not supported';
-  if (code === QUOTA_EXCEEDED) return 'limits.subscriptions_per_client is reached';
-  return 'not authorized';
+  return code === ReasonCode.QuotaExceeded ? 'limits.subscriptions_per_client is reached' : reasonText(code);
 }
 
 /** Asks Aedes' `authorizeSubscribe` for each; an answer may change the subscription, null refuses it. */
@@ -120,8 +163,8 @@ async function askHook(connection: Connection, list: readonly Requested[]): Prom
 }
 
 /** Retained messages go out after SUBACK, unless Retain Handling says otherwise [MQTT-3.3.1-9 to 11]. */
-function deliverRetained(connection: Connection, granted: { subscription: Subscription; isNew: boolean }[]): void {
-  for (const { subscription, isNew } of granted) {
+function deliverRetained(connection: Connection, owed: readonly Owed[]): void {
+  for (const { subscription, isNew } of owed) {
     if (subscription.retainHandling === 2 || (subscription.retainHandling === 1 && !isNew)) continue;
     // An UNSUBSCRIBE may have come while the subscription was being stored [MQTT-3.10.4-2].
     if (connection.session?.subscriptions.has(subscription.filter) !== true) continue;

@@ -1,11 +1,9 @@
 /** UNSUBSCRIBE: MQTT 3.10, 3.11. */
 import { isValidFilter } from '../../bus/topics.js';
 import type { UnsubscribePacket } from '../../wire/packets.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import { writeUnsuback } from '../../wire/writers.js';
 import type { Connection } from '../connection.js';
-
-const NO_SUBSCRIPTION_EXISTED = 0x11;
-const TOPIC_FILTER_INVALID = 0x8f;
 
 export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): void {
   const { environment, session } = connection;
@@ -14,12 +12,12 @@ export function handleUnsubscribe(connection: Connection, packet: UnsubscribePac
   for (const filter of packet.unsubscriptions) {
     if (!isValidFilter(filter)) {
       environment.counters.protocolErrors++;
-      connection.terminate(TOPIC_FILTER_INVALID, 'a malformed topic filter');
+      connection.terminate(ReasonCode.TopicFilterInvalid, 'a malformed topic filter');
       return;
     }
     const existed = session.unsubscribe(filter);
     connection.retainedDelivery?.remove(filter);
-    codes.push(existed ? 0 : NO_SUBSCRIPTION_EXISTED);
+    codes.push(existed ? 0 : ReasonCode.NoSubscriptionExisted);
     if (existed) environment.journal.unsubscribed(connection, filter);
   }
   environment.commit.whenSettled(() => {

@@ -1,0 +1,213 @@
+/**
+ * Shared subscriptions: MQTT 5.0 4.8.2. A group, which is a ShareName with a topic filter, stands in the tree as one
+ * subscriber and hands each message to one of its members.
+ */
+import type { Publication } from './publication.js';
+import { sharedPartsOf } from './topics.js';
+import type { Receiver, Subscriber, Subscription } from './tree.js';
+
+/**
+ * Who gets the next message (`mqtt.shared_strategy`). `round_robin`: one after the other. `least_in_flight`: whoever has
+ * the fewest messages unacknowledged or waiting. `sticky`: the same member for each publisher. `topic_hash`: the same
+ * member for each topic. The last two move nobody but those of a member that comes or goes.
+ */
+export type SharedStrategy = 'round_robin' | 'least_in_flight' | 'sticky' | 'topic_hash';
+
+/** A subscriber that can be a member of a group. */
+export interface Member extends Subscriber {
+  /** Client identifier. */
+  readonly id: string;
+  /** Whether it takes messages now; if not, they wait for it. */
+  readonly online: boolean;
+  /** Whether the next message would be sent at once. */
+  readonly ready: boolean;
+  /** Whether what waits for it survives its absence. */
+  readonly durable: boolean;
+  /** Messages that it has not acknowledged or that wait for it. */
+  readonly load: number;
+}
+
+/** A member as the receiver of a message. */
+interface Membership extends Receiver {
+  readonly subscriber: Member;
+  /** Spreads topics and publishers over members. */
+  readonly hash: number;
+}
+
+export class SharedGroup implements Subscriber {
+  /** The whole `$share/{ShareName}/{filter}`. */
+  readonly key: string;
+  /** The topic filter alone. */
+  readonly filter: string;
+  readonly #strategy: SharedStrategy;
+  readonly #members: Membership[] = [];
+  #turn = 0;
+
+  constructor(key: string, filter: string, strategy: SharedStrategy) {
+    this.key = key;
+    this.filter = filter;
+    this.#strategy = strategy;
+  }
+
+  get size(): number {
+    return this.#members.length;
+  }
+
+  /** Adds a member, or replaces its subscription. */
+  join(subscription: Subscription): void {
+    const subscriber = subscription.subscriber as Member;
+    const membership: Membership = {
+      subscriber,
+      qos: subscription.qos,
+      noLocal: false,
+      retainAsPublished: subscription.retainAsPublished,
+      identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
+      share: this.key,
+      hash: hashOf(subscriber.id),
+    };
+    const at = this.#members.findIndex((member) => member.subscriber === subscriber);
+    if (at < 0) this.#members.push(membership);
+    else this.#members[at] = membership;
+  }
+
+  /** Removes a member; returns whether it was one. */
+  leave(subscriber: Subscriber): boolean {
+    const at = this.#members.findIndex((member) => member.subscriber === subscriber);
+    if (at < 0) return false;
+    this.#members.splice(at, 1);
+    return true;
+  }
+
+  /** Hands the message to one member, at the QoS of its own subscription [MQTT-4.8.2-3]. */
+  deliver(publication: Publication): void {
+    const member = this.#choose(publication);
+    member?.subscriber.deliver(publication, member);
+  }
+
+  #choose(publication: Publication): Membership | null {
+    switch (this.#strategy) {
+      case 'round_robin':
+        return this.#next(publication.qos);
+      case 'least_in_flight':
+        return this.#leastLoaded(publication.qos);
+      case 'sticky':
+        return this.#highest(hashOf(publication.publisherId), publication.qos);
+      case 'topic_hash':
+        return this.#highest(hashOf(publication.topic), publication.qos);
+    }
+  }
+
+  /** The next that is ready; if nobody is, the next that is there; if nobody is, the next that it can wait for. */
+  #next(qos: number): Membership | null {
+    const members = this.#members;
+    let best: Membership | null = null;
+    let rank = 0;
+    let chosen = 0;
+    for (let i = 0; i < members.length && rank < 3; i++) {
+      const at = (this.#turn + i) % members.length;
+      const other = rankOf(members[at], qos);
+      if (other <= rank) continue;
+      rank = other;
+      best = members[at];
+      chosen = at;
+    }
+    this.#turn = chosen + 1;
+    return best;
+  }
+
+  #leastLoaded(qos: number): Membership | null {
+    const members = this.#members;
+    let best: Membership | null = null;
+    let online = false;
+    this.#turn++;
+    for (let i = 0; i < members.length; i++) {
+      const member = members[(this.#turn + i) % members.length];
+      if (rankOf(member, qos) === 0) continue;
+      const { subscriber } = member;
+      if (best === null || (subscriber.online && !online)) best = member;
+      else if (subscriber.online === online && subscriber.load < best.subscriber.load) best = member;
+      online = best.subscriber.online;
+    }
+    return best;
+  }
+
+  /** Of those that are there, the one whose hash together with `key` is the highest; else of those it can wait for. */
+  #highest(key: number, qos: number): Membership | null {
+    let best: Membership | null = null;
+    let online = false;
+    let highest = -1;
+    for (const member of this.#members) {
+      if (rankOf(member, qos) === 0) continue;
+      const weight = mix(key ^ member.hash);
+      const there = member.subscriber.online;
+      if (online && !there) continue;
+      if (best !== null && online === there && weight <= highest) continue;
+      best = member;
+      online = there;
+      highest = weight;
+    }
+    return best;
+  }
+}
+
+/** 3 ready, 2 there, 1 absent but the message can wait for it, 0 cannot get it. */
+function rankOf({ subscriber, qos }: Membership, published: number): number {
+  if (subscriber.online) return subscriber.ready ? 3 : 2;
+  return subscriber.durable && qos > 0 && published > 0 ? 1 : 0;
+}
+
+/** FNV-1a over UTF-16 code units. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}
+
+/** Spreads the bits of a hash; 0 to 2^32 - 1. */
+function mix(hash: number): number {
+  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+/** All groups, by their whole filter. */
+export class SharedSubscriptions {
+  readonly #groups = new Map<string, SharedGroup>();
+  readonly #strategy: SharedStrategy;
+  /** Members of all groups. */
+  members = 0;
+
+  constructor(strategy: SharedStrategy) {
+    this.#strategy = strategy;
+  }
+
+  /** Number of groups. */
+  get size(): number {
+    return this.#groups.size;
+  }
+
+  get(key: string): SharedGroup | undefined {
+    return this.#groups.get(key);
+  }
+
+  /** Adds a subscription to its group. Returns the group if it is new. */
+  join(subscription: Subscription): SharedGroup | null {
+    const known = this.#groups.get(subscription.filter);
+    const group = known ?? new SharedGroup(subscription.filter, sharedPartsOf(subscription.filter)[1], this.#strategy);
+    const before = group.size;
+    group.join(subscription);
+    this.members += group.size - before;
+    if (known !== undefined) return null;
+    this.#groups.set(subscription.filter, group);
+    return group;
+  }
+
+  /** Removes a subscriber from a group. Returns the group, which may be empty now; null if it was no member. */
+  leave(key: string, subscriber: Subscriber): SharedGroup | null {
+    const group = this.#groups.get(key);
+    if (group === undefined || !group.leave(subscriber)) return null;
+    this.members--;
+    if (group.size === 0) this.#groups.delete(key);
+    return group;
+  }
+}
