@@ -319,6 +319,7 @@ export class Broker extends Aedes {
         );
       }
     }
+    this.router.retained.dropExpired(now);
     this.wills.tick(now);
     this.sessions.tick(now);
   }

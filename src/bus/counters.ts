@@ -28,6 +28,8 @@ export class Counters {
   deniedConnect = 0;
   /** Retained messages not kept (`limits.retained_messages`, `limits.retained_bytes`). */
   droppedRetained = 0;
+  /** Retained messages whose Message Expiry Interval ran out. */
+  retainedExpired = 0;
   /** Connections refused at `limits.connections`. */
   refusedConnections = 0;
   /** Packets that broke the protocol, by what became of their sender. */

@@ -3,6 +3,7 @@
  * that a subscription finds its own without looking at the others.
  */
 import type { Counters } from './counters.js';
+import { DueList } from './due-list.js';
 import type { Message } from './message.js';
 import type { Publication } from './publication.js';
 
@@ -22,7 +23,12 @@ export interface RetainedLimits {
 class Node {
   children: Map<string, Node> | null = null;
   message: Message | null = null;
+  /** Milliseconds since the epoch at which the message is looked at for its expiry; 0 for never. */
+  due = 0;
 }
+
+/** Entries of topics that need none any more, at which the list of expiries is made anew. */
+const MOST_STALE = 1024;
 
 export class RetainedMessages {
   readonly #root = new Node();
@@ -31,7 +37,7 @@ export class RetainedMessages {
   readonly #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
-  #lookedAt = 0;
+  readonly #expiries = new DueList();
   /** Where changes are made durable. */
   journal: RetainedJournal | null = null;
   /** Told when a message is not kept; the argument is the option that says so. */
@@ -61,7 +67,7 @@ export class RetainedMessages {
     const bytes = this.bytes + sizeOf(message) - (former === null ? 0 : sizeOf(former));
     const tooMany = former === null && this.count >= this.#limits.messages;
     if (tooMany || bytes > this.#limits.bytes) {
-      if (this.#dropExpired() > 0) return this.set(message);
+      if (this.dropExpired(this.#now()) > 0) return this.set(message);
       if (former === null) this.#prune(message.topic);
       this.#counters.droppedRetained++;
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
@@ -73,20 +79,51 @@ export class RetainedMessages {
     }
     this.bytes = bytes;
     node.message = message;
+    this.#expireLater(node, message.topic, message.expiresAt);
     this.journal?.retainedChanged(message.topic, message);
     return true;
   }
 
-  /** Forgets the messages whose time is over; at most once a second, for it looks at all of them. */
-  #dropExpired(): number {
-    const now = this.#now();
-    if (now - this.#lookedAt < 1000) return 0;
-    this.#lookedAt = now;
-    const expired = [...this.#byTopic.values()].flatMap(({ message }) =>
-      message !== null && this.#expired(message) ? [message.topic] : [],
-    );
-    for (const topic of expired) this.delete(topic);
-    return expired.length;
+  /** Forgets the messages whose time is over [MQTT-3.3.2-5]; returns their number. Call about once a second. */
+  dropExpired(now: number): number {
+    let dropped = 0;
+    for (const topic of this.#expiries.take(now)) {
+      const node = this.#byTopic.get(topic);
+      if (node === undefined || node.message === null) continue;
+      node.due = 0;
+      const { expiresAt } = node.message;
+      if (expiresAt === 0) continue;
+      if (expiresAt > now) {
+        this.#expireLater(node, topic, expiresAt);
+        continue;
+      }
+      this.delete(topic);
+      dropped++;
+    }
+    this.#counters.retainedExpired += dropped;
+    return dropped;
+  }
+
+  /** Entries of the list of expiries. */
+  get expiries(): number {
+    return this.#expiries.size;
+  }
+
+  /** Each topic stands in the list once, unless its next message expires earlier than its last one. */
+  #expireLater(node: Node, topic: string, expiresAt: number): void {
+    if (expiresAt === 0 || (node.due > 0 && node.due <= expiresAt)) return;
+    if (this.#expiries.size > 2 * this.count + MOST_STALE) this.#renewExpiries();
+    node.due = expiresAt;
+    this.#expiries.add(topic, expiresAt);
+  }
+
+  /** A topic that comes and goes leaves entries behind. */
+  #renewExpiries(): void {
+    this.#expiries.clear();
+    for (const [topic, node] of this.#byTopic) {
+      node.due = node.message?.expiresAt ?? 0;
+      if (node.due > 0) this.#expiries.add(topic, node.due);
+    }
   }
 
   /** Puts back a message that the store holds, at start-up. */
@@ -97,6 +134,7 @@ export class RetainedMessages {
     else this.bytes -= sizeOf(node.message);
     this.bytes += sizeOf(message);
     node.message = message;
+    this.#expireLater(node, message.topic, message.expiresAt);
   }
 
   /** Forgets a topic's retained message; returns whether there was one. */

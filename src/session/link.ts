@@ -1,7 +1,7 @@
 /** What a session's queue needs of the connection that it sends through, and of the session that owns it. */
 import type { Counters } from '../bus/counters.js';
 import type { Publication } from '../bus/publication.js';
-import type { Store } from '../store/store.js';
+import type { Operation, Store } from '../store/store.js';
 import type { PublishSource } from '../wire/publish-writer.js';
 
 /** The connection as the queue sees it. */
@@ -58,6 +58,24 @@ export interface OutboundHost {
   /** A queue limit took a message; `option` is its name. */
   onLimit(option: string): void;
   onStoreFailure(error: unknown): void;
+  /** Joins changes to the open commit group. */
+  write(operations: readonly Operation[]): void;
+  /** Calls back once everything that has joined until now is durable. */
+  whenSettled(callback: () => void): void;
   /** Milliseconds since the epoch. */
   now(): number;
+}
+
+/** The queue of one session as its keys tell it. */
+export interface QueueExtent {
+  /** Sequence number of the first message, and of the one after the last. */
+  first: number;
+  end: number;
+  /** Messages and their bytes. */
+  count: number;
+  bytes: number;
+  /** Messages between them that had not been sent and are not there: they expired. */
+  gone: number;
+  /** Milliseconds since the epoch before which none expires; 0 if none does. */
+  expiresAt: number;
 }

@@ -15,8 +15,9 @@ import { encodeFlow, type FlowRecord } from '../store/records.js';
 import type { Operation } from '../store/store.js';
 import type { Output } from '../wire/output.js';
 import { Delivery, DeliveryStates } from './delivery-states.js';
-import type { Link, OutboundHost } from './link.js';
-import { nextRecord, RecordView } from './queue-record.js';
+import type { Link, OutboundHost, QueueExtent } from './link.js';
+import { type SweepHost, sweepExpired } from './queue-expiry.js';
+import { GONE, nextRecord, RecordView } from './queue-record.js';
 import { type Segment, SegmentQueue } from './segment-queue.js';
 
 /** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-2]. */
@@ -27,6 +28,9 @@ const PACKET_IDS = 65535;
  * meet a new message under the same identifier.
  */
 const RESERVED = 16384;
+
+/** Milliseconds between two looks for expired messages in one queue. */
+const SWEEP_INTERVAL = 10_000;
 
 /** Milliseconds until a queue that the store did not give is asked for again. */
 const RETRY_DELAY = 250;
@@ -42,6 +46,7 @@ export class Outbound {
   /** Over `[base, sent)`. */
   readonly #states = new DeliveryStates();
   #inFlight = 0;
+  #disposed = false;
   #waitingBytes = 0;
   /** Sent before a restart, perhaps: DUP is set below it. */
   #dupBelow = 0;
@@ -62,6 +67,11 @@ export class Outbound {
   readonly inbound = new Set<number>();
   /** The connection that takes deliveries now. */
   link: Link | null = null;
+  /** Messages that have not been sent and never will be: they expired while their client was away. */
+  #gone = 0;
+  /** Milliseconds since the epoch at which the first waiting message expires, as far as is known; 0 if none does. */
+  #expiryDue = 0;
+  #sweptAt = 0;
 
   constructor(host: OutboundHost) {
     this.#host = host;
@@ -76,7 +86,8 @@ export class Outbound {
 
   /** Messages that have not been sent yet. */
   get waiting(): number {
-    return this.#tail - this.#next - Math.max(0, this.#gapEnd - Math.max(this.#next, this.#gapStart));
+    const gap = Math.max(0, this.#gapEnd - Math.max(this.#next, this.#gapStart));
+    return this.#tail - this.#next - gap - this.#gone;
   }
 
   /** Messages that are sent or being sent and not acknowledged. */
@@ -97,7 +108,10 @@ export class Outbound {
   }
 
   /** Takes back what the store holds of this session. */
-  restore(flow: FlowRecord | null, first: number, count: number, end: number, bytes: number, online: boolean): void {
+  restore(flow: FlowRecord | null, extent: QueueExtent, online: boolean): void {
+    const { first, count, end, bytes } = extent;
+    this.#gone = extent.gone;
+    this.#expiryDue = extent.expiresAt;
     this.#base = flow?.base ?? 1;
     this.#gapStart = Math.max(this.#base, end);
     this.#gapEnd = Math.max(this.#gapStart, (online ? flow?.reserved : flow?.tail) ?? 1);
@@ -132,6 +146,8 @@ export class Outbound {
       return;
     }
     if (!live && !this.#hasRoom()) return;
+    const { expiresAt } = publication;
+    if (expiresAt > 0 && (this.#expiryDue === 0 || expiresAt < this.#expiryDue)) this.#expiryDue = expiresAt;
     const sequence = this.#tail++;
     const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers);
     this.#host.enlist();
@@ -239,8 +255,8 @@ export class Outbound {
     }
     this.#inFlight++;
     if (!again && record.expiresAt > 0 && record.expiresAt <= this.#host.now()) {
-      this.#host.counters.publishDropped++;
-      this.#host.counters.droppedExpired++;
+      if (record.expiresAt === GONE) this.#gone = Math.max(0, this.#gone - 1);
+      else this.#expired(1);
       this.#finish(sequence);
       return true;
     }
@@ -294,9 +310,58 @@ export class Outbound {
   #lose(link: Link): void {
     if (this.#next < this.#sent && this.#skipOrRelease(link)) return;
     const sequence = this.#next++;
+    if (sequence >= this.#sent) {
+      this.#gone = Math.max(0, this.#gone - 1);
+      this.#sent = this.#next;
+    }
     this.#setState(sequence, Delivery.Done);
-    if (sequence >= this.#sent) this.#sent = this.#next;
     this.#advance();
+  }
+
+  #expired(messages: number): void {
+    this.#host.counters.publishDropped += messages;
+    this.#host.counters.droppedExpired += messages;
+  }
+
+  /** Whether it is time for `expire`. */
+  hasExpired(now: number): boolean {
+    return this.#expiryDue > 0 && now >= Math.max(this.#expiryDue, this.#sweptAt + SWEEP_INTERVAL);
+  }
+
+  /**
+   * Takes messages that have expired out of the store while no client is connected. Resolves when that is durable;
+   * does nothing while a client is connected, for then they are dropped when their turn comes.
+   * @param now milliseconds since the epoch
+   */
+  async expire(now: number): Promise<void> {
+    const { store } = this.#host;
+    if (store === null || this.link !== null || !this.#queue.lock()) return;
+    const outbound = this;
+    const host: SweepHost = {
+      number: this.#host.number,
+      store,
+      get interrupted() {
+        return outbound.link !== null || outbound.#disposed;
+      },
+      get sent() {
+        return outbound.#sent;
+      },
+      write: (operations) => this.#host.write(operations),
+    };
+    this.#expiryDue = 0;
+    this.#sweptAt = now;
+    try {
+      const { messages, bytes, due } = await sweepExpired(host, this.#queue, now);
+      this.#gone += messages;
+      this.#waitingBytes = Math.max(0, this.#waitingBytes - bytes);
+      this.#expired(messages);
+      if (due > 0 && (this.#expiryDue === 0 || due < this.#expiryDue)) this.#expiryDue = due;
+      // Not before: what is read from the store has to be what the queue expects there.
+      await new Promise<void>((resolve) => this.#host.whenSettled(resolve));
+    } finally {
+      this.#queue.unlock();
+    }
+    this.pump();
   }
 
   /** PUBACK. Returns false if the packet identifier is not in use. */
@@ -431,6 +496,7 @@ export class Outbound {
   }
 
   dispose(): void {
+    this.#disposed = true;
     this.link = null;
     this.#queue.dispose();
   }

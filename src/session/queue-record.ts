@@ -19,6 +19,19 @@ const HAS_IDENTIFIERS = 16;
 /** Bytes of a record besides topic, properties, payload, expiry and identifiers. */
 const FIXED = 4 + 1 + 2 + 4;
 
+/** The expiry of a record whose message has expired and is gone: it only holds a place. */
+export const GONE = 1;
+
+/** Appends a record that holds the place of a message that is gone. */
+export function appendGone(out: Output): void {
+  out.reserve(FIXED + 8);
+  out.writeUInt32(FIXED + 8 - 4);
+  out.writeUInt8(1 | HAS_EXPIRY);
+  out.length = out.buffer.writeDoubleBE(GONE, out.length);
+  out.writeUInt16(0);
+  out.writeUInt32(0);
+}
+
 /** Appends a record; returns its bytes. */
 export function appendRecord(
   out: Output,

@@ -13,7 +13,7 @@ import { Output } from '../wire/output.js';
 import { appendRecord, areRecords, nextRecord } from './queue-record.js';
 
 /** Version byte at the head of a stored segment. */
-const VERSION = 1;
+export const SEGMENT_VERSION = 1;
 /** Bytes of records that are read ahead from the store. */
 const LOAD_BYTES = 256 * 1024;
 /** Bytes after which a segment of a session without store is closed, so that what is sent can be freed. */
@@ -25,6 +25,8 @@ export class Segment {
   count = 0;
   /** Messages of it that are done. */
   done = 0;
+  /** Milliseconds since the epoch at which the first of its messages expires, 0 if none does. */
+  expiresAt = 0;
   /** The records behind a version byte; null if they are only on disk. */
   output: Output | null;
   /** Key under which it is, or is being, stored; null as long as it is not. */
@@ -101,13 +103,15 @@ export class SegmentQueue {
     if (segment?.output == null) {
       const output = new Output();
       output.reserve(1);
-      output.writeUInt8(VERSION);
+      output.writeUInt8(SEGMENT_VERSION);
       segment = new Segment(sequence, output);
       this.#open = segment;
       if (this.#hasMiddle) this.#back.push(segment);
       else this.#front.push(segment);
     }
     segment.count++;
+    const { expiresAt } = publication;
+    if (expiresAt > 0 && (segment.expiresAt === 0 || expiresAt < segment.expiresAt)) segment.expiresAt = expiresAt;
     const output = segment.output as Output;
     const size = appendRecord(output, publication, qos, retain, identifiers);
     if (this.#store === null && output.length >= VOLATILE_SEGMENT_BYTES) this.#open = null;
@@ -132,7 +136,7 @@ export class SegmentQueue {
       if (open.done === open.count) {
         this.#remove(open);
       } else {
-        open.key = queueKey(this.#session, open.first, open.count, open.output.length);
+        open.key = queueKey(this.#session, open.first, open.count, open.output.length, open.expiresAt);
         operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
         this.#writing = open;
       }
@@ -324,6 +328,41 @@ export class SegmentQueue {
     this.#back = [];
   }
 
+  /**
+   * Keeps the queue to itself while its stored segments are changed: nothing is read meanwhile. Returns false if it is
+   * being read now.
+   */
+  lock(): boolean {
+    if (this.#loading || this.#store === null) return false;
+    this.#loading = true;
+    return true;
+  }
+
+  unlock(): void {
+    this.#loading = false;
+  }
+
+  /**
+   * A stored segment has been replaced, or deleted, by the caller of `lock`.
+   * @param replacement its new key, null if nothing is left of it
+   * @returns false if the segment is not, or no longer, the queue's, and nothing may be changed
+   */
+  replace(key: Buffer, replacement: Buffer | null): boolean {
+    const { first, count } = parseQueueKey(key);
+    const segment = this.#front.find((other) => other.first === first);
+    if (segment === undefined) {
+      const unloaded = this.#unloadedCount > 0 && first >= this.#unloadedFirst;
+      if (!unloaded || (this.#back.length > 0 && first >= this.#back[0].first)) return false;
+      if (replacement === null) this.#unloadedCount -= count;
+      return true;
+    }
+    if (!segment.stored || segment.key === null || !segment.key.equals(key)) return false;
+    this.#dropRecords(segment);
+    segment.key = replacement;
+    if (replacement === null) this.#front.splice(this.#front.indexOf(segment), 1);
+    return true;
+  }
+
   /** A segment that cannot be read is passed over; the store keeps it. */
   #lose(segment: Segment, error: unknown): void {
     const at = this.#front.indexOf(segment);
@@ -345,10 +384,14 @@ export class SegmentQueue {
 /** A stored segment that is not what was written. */
 class DamagedSegment extends Error {}
 
+/** Whether a stored segment is what was written: `count` whole records behind a version that is known. */
+export function areSegmentRecords(value: Buffer, count: number): boolean {
+  return value[0] === SEGMENT_VERSION && areRecords(value, 1, count);
+}
+
 /** The records of a stored segment. Throws if they are not whole. */
 function outputOf(value: Buffer, count: number): Output {
-  if (value[0] !== VERSION) throw new DamagedSegment(`a queue segment has unknown version ${value[0]}`);
-  if (!areRecords(value, 1, count)) throw new DamagedSegment('a queue segment does not parse');
+  if (!areSegmentRecords(value, count)) throw new DamagedSegment('a queue segment does not parse');
   const output = new Output();
   output.buffer = value;
   output.length = value.length;

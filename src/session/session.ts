@@ -143,6 +143,14 @@ export class Session implements Member, Participant, OutboundHost {
     return this.#environment.clock.now();
   }
 
+  write(operations: readonly Operation[]): void {
+    for (const operation of operations) this.#environment.commit.add(operation);
+  }
+
+  whenSettled(callback: () => void): void {
+    this.#environment.commit.whenSettled(callback);
+  }
+
   onStoreFailure(error: unknown): void {
     this.#environment.journal.storeFailed(error);
   }

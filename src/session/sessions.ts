@@ -19,21 +19,19 @@ import {
   type SessionRecord,
 } from '../store/records.js';
 import type { Environment } from './environment.js';
+import type { QueueExtent } from './link.js';
 import { NEVER, Session } from './session.js';
 
-/** The queue of one session as its keys tell it. */
-interface QueueExtent {
-  first: number;
-  end: number;
-  count: number;
-  bytes: number;
-}
+const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, expiresAt: 0 };
 
 export class SessionRegistry {
   #environment!: Environment;
   readonly #sessions = new Map<string, Session>();
   /** Numbers below have been used. */
   #nextNumber = 1;
+  /** Sessions whose queue has expired messages to be taken out of the store. */
+  readonly #expiring = new Set<Session>();
+  #sweeping = false;
   /** Values that could not be read, by what they were. */
   damaged = 0;
 
@@ -100,11 +98,28 @@ export class SessionRegistry {
   /** Ends the sessions whose time is over. Call about once a second. */
   tick(now: number): void {
     for (const session of this.#sessions.values()) {
-      if (session.connection !== null || session.expiryInterval === NEVER) continue;
+      if (session.connection !== null) continue;
+      if (session.outbound.hasExpired(now)) this.#expiring.add(session);
+      if (session.expiryInterval === NEVER) continue;
       if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
       this.#environment.counters.sessionsExpired++;
       this.end(session);
     }
+    if (this.#expiring.size > 0 && !this.#sweeping) void this.#sweep();
+  }
+
+  /** Takes expired messages out of the queues of absent clients, one after the other. */
+  async #sweep(): Promise<void> {
+    this.#sweeping = true;
+    for (const session of this.#expiring) {
+      this.#expiring.delete(session);
+      try {
+        await session.outbound.expire(this.#environment.clock.now());
+      } catch (error) {
+        this.#environment.journal.storeFailed(error);
+      }
+    }
+    this.#sweeping = false;
   }
 
   /** Reads all sessions, subscriptions, flow states and the extent of the queues. */
@@ -130,11 +145,10 @@ export class SessionRegistry {
       }
     }
     const flows = await this.#recoverFlows();
-    const extents = await this.#recoverExtents(byNumber);
+    const extents = await this.#recoverExtents(byNumber, flows);
     for (const [number, { session, record }] of byNumber) {
       const flow = flows.get(number) ?? null;
-      const extent = extents.get(number) ?? { first: 0, end: 0, count: 0, bytes: 0 };
-      session.outbound.restore(flow, extent.first, extent.count, extent.end, extent.bytes, record.connected);
+      session.outbound.restore(flow, extents.get(number) ?? NO_QUEUE, record.connected);
       if (record.connected) session.changed();
     }
   }
@@ -149,7 +163,10 @@ export class SessionRegistry {
     return flows;
   }
 
-  async #recoverExtents(known: ReadonlyMap<number, unknown>): Promise<Map<number, QueueExtent>> {
+  async #recoverExtents(
+    known: ReadonlyMap<number, unknown>,
+    flows: ReadonlyMap<number, FlowRecord>,
+  ): Promise<Map<number, QueueExtent>> {
     const { store } = this.#environment;
     const extents = new Map<number, QueueExtent>();
     const orphans = new Set<number>();
@@ -161,13 +178,17 @@ export class SessionRegistry {
         continue;
       }
       const extent = extents.get(segment.session);
+      const { first, count, bytes, expiresAt } = segment;
+      const sent = flows.get(segment.session)?.sent ?? 1;
+      const gone = first - Math.min(first, Math.max(extent?.end ?? 1, sent));
       if (extent === undefined) {
-        const { first, count, bytes } = segment;
-        extents.set(segment.session, { first, end: first + count, count, bytes });
+        extents.set(segment.session, { first, end: first + count, count, bytes, gone, expiresAt });
       } else {
-        extent.end = segment.first + segment.count;
-        extent.count += segment.count;
-        extent.bytes += segment.bytes;
+        extent.gone += gone;
+        if (expiresAt > 0 && (extent.expiresAt === 0 || expiresAt < extent.expiresAt)) extent.expiresAt = expiresAt;
+        extent.end = first + count;
+        extent.count += count;
+        extent.bytes += bytes;
       }
     }
     // What belongs to a session that could not be read is nobody's to delete.

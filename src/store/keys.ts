@@ -17,7 +17,7 @@ export const Family = {
   Subscription: 0x21,
   /** `session number` -> flow state of QoS 1 and 2, both ways. */
   Flow: 0x22,
-  /** `session number, first sequence number, count, bytes` -> queued messages. */
+  /** `session number, first sequence number, count, bytes, earliest expiry` -> queued messages. */
   Queue: 0x23,
   /** `client identifier` -> will. */
   Will: 0x30,
@@ -26,6 +26,8 @@ export const Family = {
 } as const;
 
 const NUMBER_BYTES = 6;
+/** Latest expiry that a Queue key can tell, in seconds since the epoch. */
+const MAX_SECONDS = 0xffff_ffff;
 /** Largest session or sequence number. */
 export const MAX_NUMBER: number = 2 ** 48 - 1;
 
@@ -102,13 +104,16 @@ export interface SegmentKey {
   readonly count: number;
   /** Bytes of all records. */
   readonly bytes: number;
+  /** Milliseconds since the epoch before which none of its messages expires, in whole seconds; 0 if none does. */
+  readonly expiresAt: number;
 }
 
-export function queueKey(session: number, first: number, count: number, bytes: number): Buffer {
-  const key = withNumber(Family.Queue, session, NUMBER_BYTES + 8);
+export function queueKey(session: number, first: number, count: number, bytes: number, expiresAt: number): Buffer {
+  const key = withNumber(Family.Queue, session, NUMBER_BYTES + 12);
   key.writeUIntBE(first, 1 + NUMBER_BYTES, NUMBER_BYTES);
   key.writeUInt32BE(count, 1 + 2 * NUMBER_BYTES);
   key.writeUInt32BE(bytes, 5 + 2 * NUMBER_BYTES);
+  key.writeUInt32BE(Math.min(Math.floor(expiresAt / 1000), MAX_SECONDS), 9 + 2 * NUMBER_BYTES);
   return key;
 }
 
@@ -118,6 +123,7 @@ export function parseQueueKey(key: Buffer): SegmentKey {
     first: key.readUIntBE(1 + NUMBER_BYTES, NUMBER_BYTES),
     count: key.readUInt32BE(1 + 2 * NUMBER_BYTES),
     bytes: key.readUInt32BE(5 + 2 * NUMBER_BYTES),
+    expiresAt: key.readUInt32BE(9 + 2 * NUMBER_BYTES) * 1000,
   };
 }
 

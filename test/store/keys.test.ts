@@ -46,7 +46,8 @@ function everyKey(): Buffer[] {
   }
   for (const number of NUMBERS) {
     keys.push(flowKey(number));
-    for (const first of NUMBERS) keys.push(queueKey(number, first, 1, 1), queueKey(number, first, 2 ** 32 - 1, 0));
+    for (const first of NUMBERS)
+      keys.push(queueKey(number, first, 1, 1, 0), queueKey(number, first, 2 ** 32 - 1, 0, 9e12));
   }
   return keys;
 }
@@ -69,8 +70,8 @@ describe('order', () => {
   const ordered: [string, (number: number) => Buffer][] = [
     ['session numbers of flow states', flowKey],
     ['session numbers of subscriptions', (number) => subscriptionKey(number, 'a')],
-    ['session numbers of queues', (number) => queueKey(number, MAX_NUMBER, 1, 1)],
-    ['sequence numbers of segments', (number) => queueKey(7, number, 2 ** 32 - 1, 2 ** 32 - 1)],
+    ['session numbers of queues', (number) => queueKey(number, MAX_NUMBER, 1, 1, 0)],
+    ['sequence numbers of segments', (number) => queueKey(7, number, 2 ** 32 - 1, 2 ** 32 - 1, 9e12)],
     ['number parts of Aedes keys', (number) => aedesKey(AedesKind.Outgoing, 'c', numberPart(number), 'z')],
   ];
   for (const [what, build] of ordered) {
@@ -110,8 +111,14 @@ describe('parsing gives back what a key was built from', () => {
 
   test('queue segments', () => {
     for (const number of NUMBERS) {
-      const segment = { session: number, first: MAX_NUMBER - number, count: 2 ** 32 - 1, bytes: number % 2 ** 32 };
-      const key = queueKey(segment.session, segment.first, segment.count, segment.bytes);
+      const segment = {
+        session: number,
+        first: MAX_NUMBER - number,
+        count: 2 ** 32 - 1,
+        bytes: number % 2 ** 32,
+        expiresAt: (number % 2 ** 32) * 1000,
+      };
+      const key = queueKey(segment.session, segment.first, segment.count, segment.bytes, segment.expiresAt);
       assert.deepEqual(parseQueueKey(key), segment);
     }
   });
