@@ -15,6 +15,7 @@ import { encodeFlow, type FlowRecord } from '../store/records.js';
 import type { Operation } from '../store/store.js';
 import type { Output } from '../wire/output.js';
 import { Delivery, DeliveryStates } from './delivery-states.js';
+import type { SharedMessage } from './inheritance.js';
 import type { Link, OutboundHost, QueueExtent } from './link.js';
 import { type SweepHost, sweepExpired } from './queue-expiry.js';
 import { GONE, nextRecord, RecordView } from './queue-record.js';
@@ -65,6 +66,8 @@ export class Outbound {
   #readingAt = 0;
   /** Packet identifiers of inbound QoS 2 publications that await PUBREL; kept here because they share the record. */
   readonly inbound = new Set<number>();
+  /** Messages of shared subscriptions by sequence number, of a session without store. */
+  #shared: Map<number, SharedMessage> | null = null;
   /** The connection that takes deliveries now. */
   link: Link | null = null;
   /** Messages that have not been sent and never will be: they expired while their client was away. */
@@ -130,32 +133,58 @@ export class Outbound {
     this.#waitingBytes = bytes;
   }
 
-  /** A message for this client, QoS 1 or 2: sent now if nothing stands before it, queued if not. */
-  deliver(publication: Publication, qos: 1 | 2, retain: boolean, identifiers: readonly number[] | null): void {
+  /**
+   * A message for this client, QoS 1 or 2: sent now if nothing stands before it, queued if not.
+   * @param share the shared subscription that it comes by, empty for none
+   */
+  deliver(
+    publication: Publication,
+    qos: 1 | 2,
+    retain: boolean,
+    identifiers: readonly number[] | null,
+    share: string,
+  ): void {
     const link = this.link;
     const live = link !== null && this.#mayGoLive(link);
     if (this.#host.store === null) {
-      if (link === null) return;
+      if (link === null || !(live || this.#hasRoom())) return;
+      if (share !== '') this.#keepShared(this.#tail, publication, qos, share);
       if (live) {
         const sequence = this.#tail++;
         this.#sendLive(link, publication, sequence, qos, retain, identifiers);
         return;
       }
-      if (!this.#hasRoom()) return;
-      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers);
+      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers, '');
       return;
     }
     if (!live && !this.#hasRoom()) return;
     const { expiresAt } = publication;
     if (expiresAt > 0 && (this.#expiryDue === 0 || expiresAt < this.#expiryDue)) this.#expiryDue = expiresAt;
     const sequence = this.#tail++;
-    const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers);
+    const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share);
     this.#host.enlist();
     // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.
     if (live && qos === 1) this.#sendLive(link, publication, sequence, qos, retain, identifiers);
     else this.#waitingBytes += bytes;
     // Half of the reservation is used up: the next flow record extends it.
     if (this.#reserved - sequence < RESERVED / 2) this.#flowChanged = true;
+  }
+
+  #keepShared(sequence: number, publication: Publication, qos: 1 | 2, share: string): void {
+    this.#shared ??= new Map();
+    this.#shared.set(sequence, { share, message: { ...publication.message(), qos } });
+  }
+
+  /**
+   * The messages of shared subscriptions that are not acknowledged and that another client may get, of a session without
+   * store; for another, the store has them.
+   */
+  unacknowledgedShared(): SharedMessage[] {
+    const left: SharedMessage[] = [];
+    for (const [sequence, shared] of this.#shared ?? []) {
+      if (shared.message.qos === 1 || sequence >= this.#sent) left.push(shared);
+    }
+    return left;
   }
 
   #mayGoLive(link: Link): boolean {
@@ -419,6 +448,7 @@ export class Outbound {
 
   #finish(sequence: number): void {
     this.#setState(sequence, Delivery.Done);
+    this.#shared?.delete(sequence);
     if (sequence < this.#next) this.#inFlight--;
     if (this.#host.store !== null) {
       this.#queue.finish(sequence);

@@ -2,13 +2,15 @@
  * One queued message as it stands in a queue segment, in memory and on disk. All numbers big-endian:
  *
  *     u32 length of what follows
- *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16
+ *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16, is shared 32
  *     f64 milliseconds since the epoch at which it expires, if flag 8
  *     u32 count, u32 each: Subscription Identifiers, if flag 16
+ *     u16 length, the shared subscription that it came by, if flag 32
  *     u16 topic length, topic
  *     u32 properties length, properties
  *     payload
  */
+import type { Message } from '../bus/message.js';
 import type { Publication } from '../bus/publication.js';
 import type { Output } from '../wire/output.js';
 import type { PublishSource } from '../wire/publish-writer.js';
@@ -16,6 +18,7 @@ import type { PublishSource } from '../wire/publish-writer.js';
 const EMPTY = Buffer.alloc(0);
 const HAS_EXPIRY = 8;
 const HAS_IDENTIFIERS = 16;
+const IS_SHARED = 32;
 /** Bytes of a record besides topic, properties, payload, expiry and identifiers. */
 const FIXED = 4 + 1 + 2 + 4;
 
@@ -32,19 +35,25 @@ export function appendGone(out: Output): void {
   out.writeUInt32(0);
 }
 
-/** Appends a record; returns its bytes. */
+/**
+ * Appends a record; returns its bytes.
+ * @param share the shared subscription that it comes by, empty for none
+ */
 export function appendRecord(
   out: Output,
   publication: Publication,
   qos: number,
   retain: boolean,
   identifiers: readonly number[] | null,
+  share: string,
 ): number {
   const payload = publication.payloadEnd - publication.payloadStart;
+  const shareBytes = share === '' ? 0 : Buffer.byteLength(share);
   const size =
     FIXED +
     (publication.expiresAt > 0 ? 8 : 0) +
     (identifiers === null ? 0 : 4 + 4 * identifiers.length) +
+    (shareBytes === 0 ? 0 : 2 + shareBytes) +
     publication.topicBytes.length +
     publication.properties.length +
     payload;
@@ -54,12 +63,17 @@ export function appendRecord(
     qos |
       (retain ? 4 : 0) |
       (publication.expiresAt > 0 ? HAS_EXPIRY : 0) |
-      (identifiers === null ? 0 : HAS_IDENTIFIERS),
+      (identifiers === null ? 0 : HAS_IDENTIFIERS) |
+      (shareBytes === 0 ? 0 : IS_SHARED),
   );
   if (publication.expiresAt > 0) out.length = out.buffer.writeDoubleBE(publication.expiresAt, out.length);
   if (identifiers !== null) {
     out.writeUInt32(identifiers.length);
     for (const identifier of identifiers) out.writeUInt32(identifier);
+  }
+  if (shareBytes > 0) {
+    out.writeUInt16(shareBytes);
+    out.length += out.buffer.write(share, out.length);
   }
   out.writeUInt16(publication.topicBytes.length);
   out.writeBytes(publication.topicBytes, 0, publication.topicBytes.length);
@@ -93,6 +107,8 @@ export class RecordView implements PublishSource {
   retain = false;
   expiresAt = 0;
   identifiers: readonly number[] | null = null;
+  /** The shared subscription that it came by, in UTF-8; empty for none. */
+  share: Buffer = EMPTY;
 
   read(buffer: Buffer, offset: number): void {
     this.buffer = buffer;
@@ -114,11 +130,31 @@ export class RecordView implements PublishSource {
       for (let i = 0; i < count; i++, at += 4) identifiers.push(buffer.readUInt32BE(at));
       this.identifiers = identifiers;
     }
+    this.share = EMPTY;
+    if ((flags & IS_SHARED) !== 0) {
+      const end = at + 2 + buffer.readUInt16BE(at);
+      this.share = buffer.subarray(at + 2, end);
+      at = end;
+    }
     const topicEnd = at + 2 + buffer.readUInt16BE(at);
     this.topicBytes = buffer.subarray(at + 2, topicEnd);
     const propertiesEnd = topicEnd + 4 + buffer.readUInt32BE(topicEnd);
     this.properties = propertiesEnd === topicEnd + 4 ? EMPTY : buffer.subarray(topicEnd + 4, propertiesEnd);
     this.payloadStart = propertiesEnd;
+  }
+
+  /** The message, with bytes of its own. */
+  message(): Message {
+    return {
+      topic: this.topicBytes.utf8Slice(),
+      payload: Buffer.from(this.buffer.subarray(this.payloadStart, this.payloadEnd)),
+      qos: this.qos,
+      retain: this.retain,
+      properties: Buffer.from(this.properties),
+      expiresAt: this.expiresAt,
+      publisherId: '',
+      receivedAt: 0,
+    };
   }
 }
 

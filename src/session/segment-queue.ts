@@ -98,6 +98,7 @@ export class SegmentQueue {
     qos: number,
     retain: boolean,
     identifiers: readonly number[] | null,
+    share: string,
   ): number {
     let segment = this.#open;
     if (segment?.output == null) {
@@ -113,7 +114,7 @@ export class SegmentQueue {
     const { expiresAt } = publication;
     if (expiresAt > 0 && (segment.expiresAt === 0 || expiresAt < segment.expiresAt)) segment.expiresAt = expiresAt;
     const output = segment.output as Output;
-    const size = appendRecord(output, publication, qos, retain, identifiers);
+    const size = appendRecord(output, publication, qos, retain, identifiers, share);
     if (this.#store === null && output.length >= VOLATILE_SEGMENT_BYTES) this.#open = null;
     return size;
   }

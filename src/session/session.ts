@@ -4,6 +4,7 @@
  */
 import type { Publication } from '../bus/publication.js';
 import type { Member } from '../bus/shared.js';
+import { isShared } from '../bus/topics.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Group, Participant } from '../store/commit.js';
 import { sessionKey, subscriptionKey } from '../store/keys.js';
@@ -33,8 +34,12 @@ export class Session implements Member, Participant, OutboundHost {
   /** Milliseconds since the epoch; 0 while connected. */
   disconnectedAt = 0;
   version = 4;
+  /** Whether it has, or had, a shared subscription, whose other members inherit from it. */
+  sharing = false;
   group: Group | null = null;
   #recordChanged = false;
+  /** Off the bus: its record is not written any more. */
+  #left = false;
   #ended = false;
 
   constructor(environment: Environment, id: string, number: number, expiryInterval: number) {
@@ -73,11 +78,12 @@ export class Session implements Member, Participant, OutboundHost {
     const qos = Math.min(publication.qos, receiver.qos) as 0 | 1 | 2;
     const retain = receiver.retainAsPublished && publication.retain;
     if (qos === 0) this.connection?.sendQos0(publication, retain, receiver.identifiers);
-    else this.outbound.deliver(publication, qos, retain, receiver.identifiers);
+    else this.outbound.deliver(publication, qos, retain, receiver.identifiers, receiver.share);
   }
 
   /** Adds or replaces a subscription; returns the one it replaced. */
   subscribe(subscription: Subscription): Subscription | undefined {
+    if (isShared(subscription.filter)) this.sharing = true;
     const former = this.subscriptions.get(subscription.filter);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
@@ -90,6 +96,7 @@ export class Session implements Member, Participant, OutboundHost {
 
   /** Puts back a subscription that the store holds. */
   restoreSubscription(subscription: Subscription): void {
+    if (isShared(subscription.filter)) this.sharing = true;
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
   }
@@ -157,7 +164,7 @@ export class Session implements Member, Participant, OutboundHost {
 
   collect(operations: Operation[]): void {
     if (this.#ended || !this.durable) return;
-    if (this.#recordChanged) {
+    if (this.#recordChanged && !this.#left) {
       this.#recordChanged = false;
       const value = encodeSession({
         number: this.number,
@@ -177,12 +184,20 @@ export class Session implements Member, Participant, OutboundHost {
     this.connection?.retainedDelivery?.pump();
   }
 
-  /** Ends the session: nothing of it remains on the bus. The registry removes what is in the store. */
-  end(): void {
-    this.#ended = true;
+  /** Takes the session off the bus. Its queue and flow state are still written. */
+  leaveBus(): void {
     for (const filter of this.subscriptions.keys()) this.#environment.router.unsubscribe(filter, this);
     this.subscriptions.clear();
-    this.outbound.dispose();
+    this.outbound.suspend();
+    this.#left = true;
+    this.enlist();
     this.connection = null;
+  }
+
+  /** Ends the session: nothing of it remains on the bus. The registry removes what is in the store. */
+  end(): void {
+    this.leaveBus();
+    this.#ended = true;
+    this.outbound.dispose();
   }
 }

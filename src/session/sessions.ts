@@ -19,6 +19,7 @@ import {
   type SessionRecord,
 } from '../store/records.js';
 import type { Environment } from './environment.js';
+import { inherit, passOn } from './inheritance.js';
 import type { QueueExtent } from './link.js';
 import { NEVER, Session } from './session.js';
 
@@ -27,6 +28,8 @@ const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, e
 export class SessionRegistry {
   #environment!: Environment;
   readonly #sessions = new Map<string, Session>();
+  /** Numbers of sessions that ended before what they leave was passed on. */
+  readonly #orphans: number[] = [];
   /** Numbers below have been used. */
   #nextNumber = 1;
   /** Sessions whose queue has expired messages to be taken out of the store. */
@@ -79,20 +82,35 @@ export class SessionRegistry {
   /** Ends a session for good. */
   end(session: Session): void {
     const filters = [...session.subscriptions.keys()];
-    session.end();
+    const inherited = session.durable && session.sharing;
+    const left = session.outbound.unacknowledgedShared();
+    if (inherited) session.leaveBus();
+    else session.end();
+    passOn(this.#environment, left);
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
     this.#environment.wills.sessionEnded(session.id);
     if (!session.durable) return;
     const { commit, store } = this.#environment;
     commit.add({ type: 'del', key: sessionKey(session.id) });
-    commit.add({ type: 'del', key: flowKey(session.number) });
+    if (!inherited) commit.add({ type: 'del', key: flowKey(session.number) });
     for (const filter of filters) commit.add({ type: 'del', key: subscriptionKey(session.number, filter) });
+    if (inherited) {
+      commit.whenSettled(() => {
+        session.end();
+        this.#inherit(session.number);
+      });
+      return;
+    }
     // The queue is orphaned once the session is gone, so it may go after it, and not in one piece.
     commit.whenSettled(() => {
       store.clear(sessionRange(Family.Queue, session.number)).catch((error: unknown) => {
         this.#environment.journal.storeFailed(error);
       });
     });
+  }
+
+  #inherit(number: number): void {
+    inherit(this.#environment, number).catch((error: unknown) => this.#environment.journal.storeFailed(error));
   }
 
   /** Ends the sessions whose time is over. Call about once a second. */
@@ -151,6 +169,7 @@ export class SessionRegistry {
       session.outbound.restore(flow, extents.get(number) ?? NO_QUEUE, record.connected);
       if (record.connected) session.changed();
     }
+    for (const number of this.#orphans.splice(0)) this.#inherit(number);
   }
 
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {
@@ -170,6 +189,7 @@ export class SessionRegistry {
     const { store } = this.#environment;
     const extents = new Map<number, QueueExtent>();
     const orphans = new Set<number>();
+    for (const number of flows.keys()) if (!known.has(number)) orphans.add(number);
     for await (const key of store.keys(familyRange(Family.Queue))) {
       const segment = parseQueueKey(key);
       this.#used(segment.session);
@@ -193,7 +213,11 @@ export class SessionRegistry {
     }
     // What belongs to a session that could not be read is nobody's to delete.
     if (this.damaged > 0) return extents;
-    for (const number of orphans) await store.clear(sessionRange(Family.Queue, number));
+    for (const number of orphans) {
+      // A session that leaves something to others leaves its flow state too.
+      if (flows.has(number)) this.#orphans.push(number);
+      else await store.clear(sessionRange(Family.Queue, number));
+    }
     return extents;
   }
 
