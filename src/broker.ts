@@ -66,6 +66,7 @@ const DEFAULT_SESSION: SessionOptions = {
   queuedBytes: 256 * 1024 * 1024,
   queueMemory: 256 * 1024,
   outputBuffer: 1024 * 1024,
+  stalledTimeout: 120,
   connections: 100_000,
   subscriptionsPerClient: 100_000,
   maxQos: 2,
@@ -317,6 +318,11 @@ export class Broker extends Aedes {
           ReasonCode.KeepAliveTimeout,
           `nothing for one and a half times its keep alive of ${connection.keepalive} s`,
         );
+      } else if (connection.isStalled(now)) {
+        this.counters.stalledConnections++;
+        const words = 'it takes nothing of what it is sent';
+        this.environment.journal.limit(connection, 'limits.stalled_timeout', words);
+        connection.terminate(ReasonCode.QuotaExceeded, words);
       }
     }
     this.router.retained.dropExpired(now);

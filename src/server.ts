@@ -187,6 +187,7 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     queuedBytes: limits.queued_bytes,
     queueMemory: limits.queue_memory,
     outputBuffer: limits.output_buffer,
+    stalledTimeout: limits.stalled_timeout,
     connections: limits.connections,
     subscriptionsPerClient: limits.subscriptions_per_client,
     maxQos: mqtt.max_qos as 0 | 1 | 2,

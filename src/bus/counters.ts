@@ -37,6 +37,8 @@ export class Counters {
   /** Connections that sent no CONNECT in time, or whose CONNECT was not decided in time (`mqtt.connect_timeout`). */
   connectTimeouts = 0;
   keepAliveTimeouts = 0;
+  /** Connections that took nothing for too long (`limits.stalled_timeout`). */
+  stalledConnections = 0;
   /** Sessions that took over a live connection [MQTT-3.1.4-3]. */
   takeovers = 0;
   /** Acknowledgements for packet identifiers that are not in use. */

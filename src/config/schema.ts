@@ -286,6 +286,15 @@ const limits = z
       unit: 'bytes',
       since: '0.1.0',
     }),
+    stalled_timeout: whole(0, 86_400)
+      .default(120)
+      .register(documentation, {
+        doc:
+          'Time after which a client that takes nothing, while more than `limits.output_buffer` waits for it, is ' +
+          'disconnected. 0: never.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
     retained_messages: whole(0, 1_000_000_000).default(1_000_000).register(documentation, {
       doc: 'Retained messages. A further one is delivered, but not kept, and counted.',
       unit: 'messages',

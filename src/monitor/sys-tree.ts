@@ -83,6 +83,7 @@ export class SysTree {
       'retained messages/count': retained.count,
       'retained messages/bytes': retained.bytes,
       'subscriptions/count': counters.subscriptions,
+      'shared_subscriptions/count': counters.sharedSubscriptions,
       'heap/current': process.memoryUsage().heapUsed,
     };
     for (const [topic, value] of Object.entries(CAUSES)) values[topic] = counters[value];
@@ -110,6 +111,8 @@ const CAUSES = {
   'errors/protocol': 'protocolErrors',
   'errors/connect_timeout': 'connectTimeouts',
   'errors/keepalive_timeout': 'keepAliveTimeouts',
+  'errors/stalled': 'stalledConnections',
+  'retained messages/expired': 'retainedExpired',
   'errors/unknown_packet_id': 'unknownPacketIds',
   'clients/takeovers': 'takeovers',
   'connections/refused': 'refusedConnections',

@@ -77,6 +77,10 @@ export class Connection extends AedesClient implements Link {
   #reading = true;
   #hooksPending = 0;
   #closeReason = '';
+  /** Bytes handed to the transport, and what of them the client had taken when it last took any. */
+  #handedOver = 0;
+  #taken = -1;
+  #takenAt = 0;
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
     super(environment);
@@ -321,6 +325,21 @@ export class Connection extends AedesClient implements Link {
     return this.output.length + this.transportLayer.pending > this.environment.options.outputBuffer;
   }
 
+  /** Whether the client has taken nothing for `limits.stalled_timeout` although more than the output buffer waits. */
+  isStalled(now: number): boolean {
+    const { stalledTimeout } = this.environment.options;
+    if (stalledTimeout === 0 || !this.congested) {
+      this.#taken = -1;
+      return false;
+    }
+    const taken = this.#handedOver - this.transportLayer.pending;
+    if (taken !== this.#taken) {
+      this.#taken = taken;
+      this.#takenAt = now;
+    }
+    return now - this.#takenAt > stalledTimeout * 1000;
+  }
+
   /** Marks the output to be flushed at the end of this turn. */
   touch(): void {
     if (this.output.length >= EAGER_FLUSH) this.flush();
@@ -331,6 +350,7 @@ export class Connection extends AedesClient implements Link {
     const { output } = this;
     if (output.length === 0) return;
     this.environment.counters.bytesSent += output.length;
+    this.#handedOver += output.length;
     const { congested } = this;
     if (this.transportLayer.write(output.bytes())) output.recycle();
     else output.release();

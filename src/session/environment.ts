@@ -60,6 +60,8 @@ export interface SessionOptions {
   readonly queueMemory: number;
   /** `limits.output_buffer` in bytes. */
   readonly outputBuffer: number;
+  /** `limits.stalled_timeout` in seconds; 0 for never. */
+  readonly stalledTimeout: number;
   /** `limits.connections`. */
   readonly connections: number;
   /** `limits.subscriptions_per_client`. */
