@@ -32,7 +32,10 @@ export interface PeerSummary extends PeerRuns {
 export interface ScenarioSummary {
   readonly scenario: Scenario;
   readonly peers: readonly PeerSummary[];
-  /** Median over the rounds of Portico's rate over the baseline's; undefined if a side has no, or fewer, figures. */
+  /**
+   * Median over the rounds of Portico's rate over the baseline's, or over its own in another scenario; undefined if a
+   * side has no, or fewer, figures.
+   */
   readonly ratio: number | undefined;
   readonly verdict: Verdict;
 }
@@ -81,18 +84,30 @@ function verdictOf(scenario: Scenario, ratio: number | undefined, peers: readonl
 }
 
 // The runs of one round follow each other, so what slows the machine for a while slows both sides of a ratio.
-function ratioOf(scenario: Scenario, peerRuns: readonly PeerRuns[]): number | undefined {
-  const runsOf = (peer: PeerName) => peerRuns.find((one) => one.peer === peer)?.runs ?? [];
-  const ours = runsOf('portico');
-  const theirs = runsOf(baselines[scenario.protocol]);
+function ratioOf(
+  scenario: Scenario,
+  peerRuns: readonly PeerRuns[],
+  against: readonly PeerRuns[] | undefined,
+): number | undefined {
+  const runsOf = (runs: readonly PeerRuns[], peer: PeerName) => runs.find((one) => one.peer === peer)?.runs ?? [];
+  const ours = runsOf(peerRuns, 'portico');
+  const theirs =
+    scenario.against === undefined ? runsOf(peerRuns, baselines[scenario.protocol]) : runsOf(against ?? [], 'portico');
   if (ours.length === 0 || ours.length !== theirs.length) return undefined;
   return median(ours.map((run, round) => run.perSecond / theirs[round]!.perSecond));
 }
 
-/** Medians, ratio and verdict of one scenario. */
-export function summarize(scenario: Scenario, peerRuns: readonly PeerRuns[]): ScenarioSummary {
+/**
+ * Medians, ratio and verdict of one scenario.
+ * @param against the runs of the scenario that it is measured against, if it is against one
+ */
+export function summarize(
+  scenario: Scenario,
+  peerRuns: readonly PeerRuns[],
+  against?: readonly PeerRuns[],
+): ScenarioSummary {
   const summaries = peerRuns.map((one) => ({ ...one, median: medianRun(one.runs) }));
-  const ratio = ratioOf(scenario, peerRuns);
+  const ratio = ratioOf(scenario, peerRuns, against);
   return { scenario, peers: summaries, ratio, verdict: verdictOf(scenario, ratio, summaries) };
 }
 

@@ -155,7 +155,9 @@ async function main(argv: readonly string[]): Promise<number> {
     versions: Object.fromEntries([...found].map(([{ name }, version]) => [name, version])),
     rounds: args.rounds,
     timing: args.timing,
-    summaries: [...results].map(([scenario, runs]) => summarize(scenario, runs)),
+    summaries: [...results].map(([scenario, runs]) =>
+      summarize(scenario, runs, [...results].find(([other]) => other.name === scenario.against)?.[1]),
+    ),
   };
   console.log(reportText(report));
   if (args.json !== undefined) writeFileSync(args.json, reportJson(report));

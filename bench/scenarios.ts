@@ -20,9 +20,11 @@ interface ScenarioBase {
   readonly title: string;
   /** Least ratio of Portico's rate to the baseline's; absent where the row is reported only. */
   readonly floor?: number;
+  /** Names another scenario: the floor is against Portico's own rate there, and not against the baseline. */
+  readonly against?: string;
 }
 
-/** Publishers and subscribers of one MQTT 3.1.1 broker, 64-byte payloads. The rate is deliveries per second. */
+/** Publishers and subscribers of one MQTT broker, 64-byte payloads. The rate is deliveries per second. */
 export interface MqttScenario extends ScenarioBase {
   readonly protocol: 'mqtt';
   readonly qos: 0 | 1 | 2;
@@ -36,6 +38,8 @@ export interface MqttScenario extends ScenarioBase {
   readonly inflight: number;
   /** Subscribers have persistent sessions and the broker keeps its state on disk. */
   readonly persistent: boolean;
+  /** MQTT 5.0 with properties on every message and subscription, and not 3.1.1. */
+  readonly properties: boolean;
 }
 
 /**
@@ -53,7 +57,7 @@ type MqttShape = Pick<MqttScenario, 'name' | 'title' | 'qos' | 'publishers' | 's
 
 // The window is Mosquitto's default max_queued_messages, so no peer needs another limit than its default.
 function mqtt(shape: MqttShape & Partial<MqttScenario>): MqttScenario {
-  return { protocol: 'mqtt', window: 1000, inflight: 100, persistent: false, ...shape };
+  return { protocol: 'mqtt', window: 1000, inflight: 100, persistent: false, properties: false, ...shape };
 }
 
 const tenToTen = { publishers: 10, subscribers: 10, pattern: 'pair' } as const;
@@ -73,6 +77,18 @@ export const scenarios: readonly Scenario[] = [
   }),
   // With 100 in flight, Mosquitto 2.0.11 (max_inflight_messages: 20) leaves acknowledged messages undelivered.
   mqtt({ name: 'qos2-10to10', title: 'QoS 2, 10 publishers to 10 subscribers', qos: 2, ...tenToTen, inflight: 20 }),
+  ...([0, 1, 2] as const).map((qos) =>
+    mqtt({
+      name: `qos${qos}-10to10-v5`,
+      title: `QoS ${qos}, 10 publishers to 10 subscribers, MQTT 5.0 with properties`,
+      qos,
+      ...tenToTen,
+      inflight: qos === 2 ? 20 : 100,
+      properties: true,
+      floor: 0.8,
+      against: `qos${qos}-10to10`,
+    }),
+  ),
   mqtt({ name: 'qos0-1to100', title: 'QoS 0, 1 publisher to 100 subscribers', qos: 0, ...oneTo100, floor: 5 }),
   mqtt({ name: 'qos1-1to100', title: 'QoS 1, 1 publisher to 100 subscribers', qos: 1, ...oneTo100, floor: 5 }),
   mqtt({
@@ -103,12 +119,19 @@ function timingArguments(timing: Timing): string[] {
 
 /** Arguments of `mqttload`, without address. */
 export function mqttLoadArguments(scenario: MqttScenario, timing: Timing): string[] {
-  const { pattern, publishers, subscribers, qos, window, inflight, persistent } = scenario;
+  const { pattern, publishers, subscribers, qos, window, inflight, persistent, properties } = scenario;
   const shape = { '-m': pattern, '-P': publishers, '-S': subscribers, '-q': qos, '-W': window, '-w': inflight };
   const args = Object.entries(shape).flatMap(([flag, value]) => [flag, String(value)]);
   // Ten seconds more for connecting and for draining what is owed.
   const limit = Math.ceil(timing.warmupSeconds + timing.seconds + 10);
-  return [...args, ...(persistent ? ['-k'] : []), '-T', String(limit), ...timingArguments(timing)];
+  return [
+    ...args,
+    ...(persistent ? ['-k'] : []),
+    ...(properties ? ['-x'] : []),
+    '-T',
+    String(limit),
+    ...timingArguments(timing),
+  ];
 }
 
 /** As many as fit into the receive buffer that Linux grants by default. */

@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Aedes, type AedesOptions } from 'aedes';
+import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
 import type { Message } from './bus/message.js';
@@ -32,12 +33,7 @@ import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
 import { ReasonCode } from './wire/reason-codes.js';
 
-/** Answers whether a user name and password may connect; `anonymous` says whether the listener takes strangers. */
-export type Identify = (
-  username: string | undefined,
-  password: Buffer | undefined,
-  anonymous: boolean,
-) => boolean | Promise<boolean>;
+export type { Identify } from './broker-hooks.js';
 
 /** Options besides Aedes' own. */
 export interface BrokerOptions extends AedesOptions {
@@ -98,8 +94,6 @@ const SILENT: Journal = {
 /** Whom the log names for what nobody is connected for any more. */
 const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
 
-/** Shows which hooks are Aedes' own defaults: they are the same functions in every instance. */
-const STOCK = new Aedes({ mq: {} });
 /** Milliseconds between looks at keep alive, expiry and delays. */
 const TICK = 1000;
 
@@ -114,6 +108,7 @@ export class Broker extends Aedes {
   readonly wills: Wills;
   readonly environment: Environment;
   readonly #connections = new Set<Connection>();
+  readonly #hooks: BrokerHooks;
   /** Whether clients are sent away to another broker (`mqtt.draining`, `drain`). */
   draining: Hooks['draining'];
   readonly #clock: Clock;
@@ -148,6 +143,7 @@ export class Broker extends Aedes {
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
     this.wills = new Wills(commit, this.#clock, (...will) => this.#publishWill(...will));
+    this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     const environment: Environment = {
       router,
       commit,
@@ -158,7 +154,7 @@ export class Broker extends Aedes {
       flusher: new Flusher(),
       sessions: this.sessions,
       wills: this.wills,
-      hooks: new BrokerHooks(this, options.identify ?? (() => true), this.#connections),
+      hooks: this.#hooks,
       journal,
     };
     this.environment = environment;
@@ -188,6 +184,7 @@ export class Broker extends Aedes {
 
   /** Recovers the state and opens the broker for clients. Takes no network address: see listeners/. */
   override async listen(): Promise<void> {
+    this.#hooks.watch();
     await this.store.open();
     await this.#checkVersion();
     await this.#recover();
@@ -366,98 +363,5 @@ export class Broker extends Aedes {
       () => done?.(),
       (error: unknown) => this.emit('error', error),
     );
-  }
-}
-
-type HookName =
-  | 'preConnect'
-  | 'authenticate'
-  | 'authorizePublish'
-  | 'authorizeSubscribe'
-  | 'authorizeForward'
-  | 'published';
-
-/** Aedes' hooks and events as sessions see them. */
-class BrokerHooks implements Hooks {
-  readonly #broker: Broker;
-  readonly #connections: Set<Connection>;
-  readonly identify: Identify;
-
-  constructor(broker: Broker, identify: Identify, connections: Set<Connection>) {
-    this.#broker = broker;
-    this.identify = identify;
-    this.#connections = connections;
-  }
-
-  /** A hook of the broker, or null if it is Aedes' default. The shapes are Aedes'; its types name its own Client. */
-  #hook<Name extends HookName>(name: Name): Hooks[Name] | null {
-    const hook = this.#broker[name];
-    return hook === STOCK[name] ? null : (hook.bind(this.#broker) as unknown as Hooks[Name]);
-  }
-
-  get preConnect(): Hooks['preConnect'] {
-    return this.#hook('preConnect');
-  }
-
-  get authenticate(): Hooks['authenticate'] {
-    return this.#hook('authenticate');
-  }
-
-  get authorizePublish(): Hooks['authorizePublish'] {
-    return this.#hook('authorizePublish');
-  }
-
-  get authorizeSubscribe(): Hooks['authorizeSubscribe'] {
-    return this.#hook('authorizeSubscribe');
-  }
-
-  get authorizeForward(): Hooks['authorizeForward'] {
-    return this.#hook('authorizeForward');
-  }
-
-  get published(): Hooks['published'] {
-    return this.#hook('published');
-  }
-
-  get brokerId(): string {
-    return this.#broker.id;
-  }
-
-  get closed(): boolean {
-    return this.#broker.closed;
-  }
-
-  get draining(): Hooks['draining'] {
-    return this.#broker.draining;
-  }
-
-  wants(event: string): boolean {
-    return this.#broker.listenerCount(event) > 0;
-  }
-
-  emit(event: string, ...values: unknown[]): boolean {
-    return (this.#broker.emit as (name: string, ...rest: unknown[]) => boolean).call(this.#broker, event, ...values);
-  }
-
-  nextCounter(): number {
-    return ++this.#broker.counter;
-  }
-
-  register(client: Connection): void {
-    const broker = this.#broker;
-    if (broker.clients[client.id] === undefined) broker.connectedClients++;
-    broker.clients[client.id] = client;
-    this.emit('client', client);
-    broker.publish({ topic: `$SYS/${broker.id}/new/clients`, payload: client.id });
-  }
-
-  unregister(client: Connection): void {
-    this.#connections.delete(client);
-    const broker = this.#broker;
-    if (broker.clients[client.id] !== client) return;
-    delete broker.clients[client.id];
-    broker.connectedClients--;
-    this.emit('clientDisconnect', client);
-    broker.publish({ topic: `$SYS/${broker.id}/disconnect/clients`, payload: client.id });
   }
 }

@@ -12,6 +12,8 @@
  *   -m pair|fanout|fanin  publisher i to subscriber i | everyone to every subscriber | everyone to one wildcard
  *   -P n  publishers    -S n  subscribers  -q 0|1|2  QoS of publications and subscriptions
  *   -l n  payload bytes, at least 8 (64)   -5  MQTT 5.0 instead of 3.1.1
+ *   -x    MQTT 5.0 with properties: Payload Format Indicator, Message Expiry Interval, Content Type and a User Property on
+ *         each message, and a Subscription Identifier
  *   -k    subscribers have persistent sessions (Clean Session 0; in 5.0 with an hour of Session Expiry Interval)
  *   -W n  messages not yet delivered to all their receivers, over all publishers, on average of the receivers (1000)
  *   -w n  unacknowledged messages per publisher at QoS 1 and 2 (100)
@@ -36,7 +38,7 @@ static struct {
   const char *host;
   int port, publishers, subscribers, qos, payload, version, inflight, broker;
   enum pattern pattern;
-  bool persistent;
+  bool persistent, properties;
   long window, messages;
   double warmup, seconds, limit;
 } opt = {.host = "127.0.0.1", .port = 1883, .publishers = 1, .subscribers = 1, .payload = 64, .version = 4,
@@ -64,14 +66,28 @@ static void topic_of(char *topic, size_t size, int index) {
   else snprintf(topic, size, "bench/%d/t", index);
 }
 
+/* What a message of -x carries, with the length in front; the expiry is an hour. */
+static const uint8_t message_properties[] = "\x2a\x01\x01\x02\x00\x00\x0e\x10\x03\x00\x10" "application/json"
+                                            "\x26\x00\x06" "source" "\x00\x05" "bench";
+enum { MESSAGE_PROPERTIES = sizeof message_properties - 1 };
+/* Subscription Identifier 7. */
+static const uint8_t subscribe_properties[] = {2, 0x0b, 7};
+
+static size_t properties_size(size_t with) { return opt.properties ? with : opt.version == 5; }
+
+static void put_properties(struct buffer *b, const uint8_t *properties, size_t size) {
+  if (opt.properties) put_bytes(b, properties, size);
+  else if (opt.version == 5) put_byte(b, 0);
+}
+
 static void put_subscribe(struct connection *c) {
   char filter[32];
   if (opt.pattern == FANIN) snprintf(filter, sizeof filter, "bench/#");
   else topic_of(filter, sizeof filter, c->index);
   put_byte(&c->out, SUBSCRIBE);
-  put_length(&c->out, 2 + (opt.version == 5) + 2 + strlen(filter) + 1);
+  put_length(&c->out, 2 + properties_size(sizeof subscribe_properties) + 2 + strlen(filter) + 1);
   put_u16(&c->out, 1);
-  if (opt.version == 5) put_byte(&c->out, 0);
+  put_properties(&c->out, subscribe_properties, sizeof subscribe_properties);
   put_string(&c->out, filter);
   put_byte(&c->out, opt.qos);
 }
@@ -80,10 +96,11 @@ static void prepare_publish(struct connection *c) {
   char topic[32];
   topic_of(topic, sizeof topic, c->index);
   put_byte(&c->publish, PUBLISH | opt.qos << 1);
-  put_length(&c->publish, 2 + strlen(topic) + (opt.qos ? 2 : 0) + (opt.version == 5) + (size_t)opt.payload);
+  size_t properties = properties_size(MESSAGE_PROPERTIES);
+  put_length(&c->publish, 2 + strlen(topic) + (opt.qos ? 2 : 0) + properties + (size_t)opt.payload);
   put_string(&c->publish, topic);
   if (opt.qos) put_u16(&c->publish, 0);
-  if (opt.version == 5) put_byte(&c->publish, 0);
+  put_properties(&c->publish, message_properties, MESSAGE_PROPERTIES);
   memset(reserve(&c->publish, (size_t)opt.payload), 'x', (size_t)opt.payload);
 }
 
@@ -94,7 +111,7 @@ static void put_publish(struct connection *c) {
   memcpy(packet, c->publish.bytes, size);
   if (opt.qos) {
     c->packet_id = c->packet_id == 65535 ? 1 : c->packet_id + 1;
-    uint8_t *id = payload - 2 - (opt.version == 5);
+    uint8_t *id = payload - 2 - properties_size(MESSAGE_PROPERTIES);
     id[0] = (uint8_t)(c->packet_id >> 8);
     id[1] = (uint8_t)c->packet_id;
     c->unacknowledged++;
@@ -357,11 +374,12 @@ static enum pattern pattern_option(const char *text) {
 }
 
 static void parse_options(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "h:p:P:S:m:q:l:k5W:w:u:d:n:T:i:")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "h:p:P:S:m:q:l:k5xW:w:u:d:n:T:i:")) != -1;) switch (o) {
       case 'h': opt.host = optarg; break;
       case 'm': opt.pattern = pattern_option(optarg); break;
       case 'k': opt.persistent = true; break;
       case '5': opt.version = 5; break;
+      case 'x': opt.version = 5, opt.properties = true; break;
       case 'p': opt.port = (int)number_option('p', optarg, 1, 65535); break;
       case 'P': opt.publishers = (int)number_option('P', optarg, 1, MAX_CONNECTIONS / 2); break;
       case 'S': opt.subscribers = (int)number_option('S', optarg, 1, MAX_CONNECTIONS / 2); break;

@@ -2,21 +2,22 @@
  * A message on its way through the bus. A connection reuses one Publication for all that it receives: it is a view of
  * the chunk that the message arrived in and is valid only until the publishing call returns.
  */
-import type { PublishSource } from '../wire/publish-writer.js';
+import { forwardableProperties } from '../wire/publish-view.js';
+import type { LiveSource } from '../wire/publish-writer.js';
 import { type Message, NO_PROPERTIES } from './message.js';
 import type { Route } from './router.js';
 import type { Subscriber } from './tree.js';
 
 const EMPTY = Buffer.alloc(0);
 
-export class Publication implements PublishSource {
+export class Publication implements LiveSource {
   /** Where it goes. Set before it enters the router. */
   route: Route | null = null;
   topicBytes: Buffer = EMPTY;
   buffer: Buffer = EMPTY;
   payloadStart = 0;
   payloadEnd = 0;
-  properties: Buffer = NO_PROPERTIES;
+  propertiesStart = -1;
   bodyStart = -1;
   bodyHasPacketId = false;
   bodyHasProperties = false;
@@ -28,12 +29,24 @@ export class Publication implements PublishSource {
   publisher: Subscriber | null = null;
   publisherId = '';
 
+  #properties: Buffer | null = NO_PROPERTIES;
   #message: Message | null = null;
   #frames: (Frame | null)[] = [null, null, null, null, null, null, null, null];
   #framed = false;
 
   get topic(): string {
     return this.route === null ? '' : this.route.topic;
+  }
+
+  /** Cut out of the packet when somebody asks: who only passes a message on takes them as they came. */
+  get properties(): Buffer {
+    this.#properties ??= forwardableProperties(this.buffer, this.propertiesStart, this.payloadStart);
+    return this.#properties;
+  }
+
+  /** @param properties null if they stand in `buffer` from `propertiesStart` on */
+  set properties(properties: Buffer | null) {
+    this.#properties = properties;
   }
 
   /** Forgets what was derived from the former content. Call after the fields are set. */
@@ -52,7 +65,8 @@ export class Publication implements PublishSource {
     this.buffer = message.payload;
     this.payloadStart = 0;
     this.payloadEnd = message.payload.length;
-    this.properties = message.properties;
+    this.#properties = message.properties;
+    this.propertiesStart = -1;
     this.bodyStart = -1;
     this.qos = message.qos;
     this.retain = message.retain;

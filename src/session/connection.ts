@@ -18,14 +18,12 @@ import type {
 import { PacketParser } from '../wire/parser.js';
 import { PacketType } from '../wire/protocol.js';
 import type { PublishView } from '../wire/publish-view.js';
-import { MOST_ALIAS_BYTES, type PublishSource, publishSize, writePublish } from '../wire/publish-writer.js';
+import type { PublishSource } from '../wire/publish-writer.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
 import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
 import { AedesClient } from './aedes-client.js';
-import { messageOf, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
-import { frameKind, frameOf } from './frame.js';
 import { handleAcknowledgement } from './handlers/acknowledgement.js';
 import { handleConnect } from './handlers/connect.js';
 import { handleDisconnect } from './handlers/disconnect.js';
@@ -34,11 +32,9 @@ import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
 import type { Link } from './link.js';
 import type { RetainedDelivery } from './retained-delivery.js';
+import { EAGER_FLUSH, sendPublication, sendPublish } from './sending.js';
 import type { OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
-
-/** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
-const EAGER_FLUSH = 64 * 1024;
 
 export class Connection extends AedesClient implements Link {
   readonly req: IncomingMessage | undefined;
@@ -370,7 +366,7 @@ export class Connection extends AedesClient implements Link {
       journal.limit(this, 'limits.output_buffer', 'QoS 0 messages are dropped: the client does not read');
       return;
     }
-    this.sendPublication(publication, 0, retain, 0, identifiers);
+    sendPublication(this, publication, 0, retain, 0, identifiers);
   }
 
   sendPublication(
@@ -380,33 +376,7 @@ export class Connection extends AedesClient implements Link {
     packetId: number,
     identifiers: readonly number[] | null,
   ): boolean {
-    const version5 = this.version === 5;
-    // A topic alias is this connection's own: it has no frame to share.
-    const plain = this.aliases === null && identifiers === null && publication.expiresAt === 0;
-    if (
-      !plain ||
-      publication.route === null ||
-      publication.route.receivers.length < 2 ||
-      this.environment.hooks.authorizeForward !== null
-    ) {
-      return this.sendPublish(publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
-    }
-    const frame = frameOf(publication, frameKind(version5, qos, retain));
-    const length = frame.bytes.length;
-    if (length > this.maximumPacketSize) return this.#tooLarge();
-    const { output } = this;
-    output.reserve(length);
-    const at = output.length;
-    const buffer = output.buffer;
-    buffer.set(frame.bytes, at);
-    if (qos > 0) {
-      buffer[at] = 0x30 | (qos << 1) | (retain ? 1 : 0);
-      buffer[at + frame.packetIdAt] = packetId >>> 8;
-      buffer[at + frame.packetIdAt + 1] = packetId & 0xff;
-    }
-    output.length = at + length;
-    this.#sent(publication.payloadEnd - publication.payloadStart);
-    return true;
+    return sendPublication(this, publication, qos, retain, packetId, identifiers);
   }
 
   sendPublish(
@@ -418,65 +388,7 @@ export class Connection extends AedesClient implements Link {
     expiresAt: number,
     identifiers: readonly number[] | null,
   ): boolean {
-    let out = source;
-    if (this.environment.hooks.authorizeForward !== null) {
-      const forwarded = this.#forward(source, qos, retain, expiresAt);
-      if (forwarded === null) return false;
-      out = forwarded;
-    }
-    const version5 = this.version === 5;
-    const expiry =
-      expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - this.environment.clock.now()) / 1000));
-    const { aliases } = this;
-    const limited = this.maximumPacketSize !== Number.POSITIVE_INFINITY;
-    const room = limited ? this.maximumPacketSize - publishSize(out, version5, qos, expiry, identifiers) : 0;
-    if (room < 0) return this.#tooLarge();
-    const flags = (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
-    if (aliases === null) {
-      writePublish(this.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
-    } else {
-      const fits = !limited || room >= MOST_ALIAS_BYTES;
-      const alias = fits ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
-      writePublish(this.output, out, true, flags, packetId, expiry, identifiers, alias, alias > 0 && !aliases.isNew);
-    }
-    this.#sent(source.payloadEnd - source.payloadStart);
-    return true;
-  }
-
-  #sent(payload: number): void {
-    const { counters } = this.environment;
-    counters.packetsSent++;
-    counters.publishSent++;
-    counters.publishBytesSent += payload;
-    if (!this.dirty || this.output.length >= EAGER_FLUSH) this.touch();
-  }
-
-  /** Asks the hook whether, and in which form, a message may go to this client. */
-  #forward(source: PublishSource, qos: number, retain: boolean, expiresAt: number): PublishSource | null {
-    const { hooks, router, clock } = this.environment;
-    const message = {
-      topic: source.topicBytes.utf8Slice(),
-      payload: Buffer.from(source.buffer.subarray(source.payloadStart, source.payloadEnd)),
-      qos: qos as 0 | 1 | 2,
-      retain,
-      properties: Buffer.from(source.properties),
-      expiresAt,
-      publisherId: '',
-      receivedAt: clock.now(),
-    };
-    const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
-    const result = hooks.authorizeForward?.(this, packet);
-    if (!result) return null;
-    const forwarded = messageOf(result, '', clock.now());
-    return new Publication().of(forwarded, router.routeOf(forwarded.topic));
-  }
-
-  #tooLarge(): boolean {
-    const { counters, journal } = this.environment;
-    counters.publishDropped++;
-    counters.droppedPacketTooLarge++;
-    journal.limit(this, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
-    return false;
+    return sendPublish(this, source, qos, retain, dup, packetId, expiresAt, identifiers);
   }
 
   sendPubrel(packetId: number): void {

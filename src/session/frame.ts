@@ -1,7 +1,7 @@
 /** PUBLISH packets that are encoded once and copied to many receivers. */
 import type { Frame, Publication } from '../bus/publication.js';
 import { Output } from '../wire/output.js';
-import { publishSize, writePublish } from '../wire/publish-writer.js';
+import { publishSize, writeLive, writePublish } from '../wire/publish-writer.js';
 
 /** Which receivers may share a frame: MQTT 5.0 or not, QoS above 0 or not, RETAIN or not. */
 export function frameKind(version5: boolean, qos: number, retain: boolean): number {
@@ -17,9 +17,12 @@ function makeFrame(publication: Publication, kind: number): Frame {
   const version5 = (kind & 1) !== 0;
   const qos = (kind & 2) !== 0 ? 1 : 0;
   const out = new Output();
-  const size = publishSize(publication, version5, qos, -1, null);
-  out.buffer = Buffer.allocUnsafe(size + 4);
-  writePublish(out, publication, version5, (qos << 1) | ((kind & 4) >>> 2), 0, -1, null);
+  const flags = (qos << 1) | ((kind & 4) >>> 2);
+  const live = version5 && publication.propertiesStart >= 0;
+  // What came live may have a Message Expiry Interval, which the size below leaves out.
+  out.buffer = Buffer.allocUnsafe(publishSize(publication, version5, qos, live ? 0 : -1, null) + 4);
+  if (live) writeLive(out, publication, flags, 0, null);
+  else writePublish(out, publication, version5, flags, 0, -1, null);
   const bytes = new Uint8Array(out.buffer.buffer, out.buffer.byteOffset, out.length);
   let head = 2;
   while ((bytes[head - 1] & 0x80) !== 0) head++;

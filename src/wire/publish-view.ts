@@ -102,7 +102,8 @@ export function scanPublishProperties(view: PublishView, fromServer: boolean): v
 function readFixed(view: PublishView, id: number, at: number): void {
   const { buffer } = view;
   if (id === 0x02) {
-    view.messageExpiryInterval = buffer.readUInt32BE(at);
+    view.messageExpiryInterval =
+      ((buffer[at] << 24) | (buffer[at + 1] << 16) | (buffer[at + 2] << 8) | buffer[at + 3]) >>> 0;
   } else if (id === 0x23) {
     view.topicAlias = (buffer[at] << 8) | buffer[at + 1];
     if (view.topicAlias === 0) throw new WireError(ReasonCode.TopicAliasInvalid, 'Topic Alias 0');
@@ -133,23 +134,26 @@ function rejectProperty(view: PublishView, at: number): never {
 }
 
 /**
- * The properties to forward, without their length: without Topic Alias and Subscription Identifier, which belong to the
- * connection, and without Message Expiry Interval, which is counted down. A view of the packet when nothing has to be cut
- * out, a copy otherwise.
+ * The properties to forward, of properties that `scanPublishProperties` has accepted: without Topic Alias and
+ * Subscription Identifier, which belong to the connection, and without Message Expiry Interval, which is counted down.
+ * A view of the packet when nothing has to be cut out, a copy otherwise.
  */
-export function forwardableProperties(view: PublishView): Buffer {
-  const { buffer, propertiesStart, propertiesEnd } = view;
-  const all = buffer.subarray(propertiesStart, propertiesEnd);
-  if (view.topicAlias === 0 && view.messageExpiryInterval < 0 && !view.hasSubscriptionIdentifier) return all;
-  const kept = Buffer.allocUnsafe(all.length);
+export function forwardableProperties(buffer: Buffer, start: number, end: number): Buffer {
+  const all = buffer.subarray(start, end);
+  let kept: Buffer | null = null;
   let length = 0;
-  for (let at = propertiesStart; at < propertiesEnd; ) {
+  for (let at = start; at < end; ) {
     const id = buffer[at];
-    const next = propertyEnd(buffer, at, propertiesEnd);
-    if (id !== 0x02 && id !== 0x0b && id !== 0x23) length += buffer.copy(kept, length, at, next);
+    const next = propertyEnd(buffer, at, end);
+    if (id === 0x02 || id === 0x0b || id === 0x23) {
+      if (kept === null) {
+        kept = Buffer.from(all);
+        length = at - start;
+      }
+    } else if (kept !== null) length += buffer.copy(kept, length, at, next);
     at = next;
   }
-  return kept.subarray(0, length);
+  return kept === null ? all : kept.subarray(0, length);
 }
 
 /** End of a property that `scanPublishProperties` has accepted. */

@@ -25,6 +25,15 @@ export interface PublishSource {
   readonly bodyHasProperties: boolean;
 }
 
+/** A PUBLISH that goes on in the moment in which it came. */
+export interface LiveSource extends PublishSource {
+  /**
+   * Offset in `buffer` of the MQTT 5.0 properties as they came, Message Expiry Interval included, that stand before the
+   * payload and may be forwarded as they are; -1 if there are none.
+   */
+  readonly propertiesStart: number;
+}
+
 const NO_IDENTIFIERS: readonly number[] = [];
 
 /** Bytes of a Topic Alias property. */
@@ -61,6 +70,62 @@ export function publishSize(
 }
 
 /**
+ * Appends a PUBLISH packet for MQTT 5.0 with the properties as they came.
+ * @param flags as for `writePublish`
+ * @param source with `propertiesStart` of 0 or more
+ */
+export function writeLive(
+  out: Output,
+  source: LiveSource,
+  flags: number,
+  packetId: number,
+  identifiers: readonly number[] | null,
+): void {
+  const hasPacketId = (flags & 6) !== 0;
+  if (identifiers === null && source.bodyStart >= 0 && source.bodyHasPacketId === hasPacketId) {
+    writeBody(out, source, flags, packetId);
+    return;
+  }
+  const ids = identifiers ?? NO_IDENTIFIERS;
+  const { topicBytes, propertiesStart, payloadStart, payloadEnd } = source;
+  let propertyLength = payloadStart - propertiesStart;
+  for (let i = 0; i < ids.length; i++) propertyLength += 1 + variableByteIntegerSize(ids[i]);
+  const remaining =
+    2 +
+    topicBytes.length +
+    (hasPacketId ? 2 : 0) +
+    variableByteIntegerSize(propertyLength) +
+    propertyLength +
+    payloadEnd -
+    payloadStart;
+  out.reserve(5 + remaining);
+  out.buffer[out.length++] = 0x30 | flags;
+  out.writeVariableByteInteger(remaining);
+  out.writeUInt16(topicBytes.length);
+  out.writeBytes(topicBytes, 0, topicBytes.length);
+  if (hasPacketId) out.writeUInt16(packetId);
+  out.writeVariableByteInteger(propertyLength);
+  for (let i = 0; i < ids.length; i++) {
+    out.buffer[out.length++] = 0x0b;
+    out.writeVariableByteInteger(ids[i]);
+  }
+  out.writeBytes(source.buffer, propertiesStart, payloadEnd);
+}
+
+/** Copies the run at `bodyStart`, which has a packet identifier exactly if the flags ask for one. */
+function writeBody(out: Output, source: PublishSource, flags: number, packetId: number): void {
+  const length = source.payloadEnd - source.bodyStart;
+  out.reserve(5 + length);
+  out.buffer[out.length++] = 0x30 | flags;
+  out.writeVariableByteInteger(length);
+  const at = out.length + 2 + source.topicBytes.length;
+  out.writeBytes(source.buffer, source.bodyStart, source.payloadEnd);
+  if ((flags & 6) === 0) return;
+  out.buffer[at] = packetId >>> 8;
+  out.buffer[at + 1] = packetId & 0xff;
+}
+
+/**
  * Appends a PUBLISH packet.
  * @param flags the low four bits of the fixed header: DUP 8, QoS 2/4, RETAIN 1
  * @param packetId 1 to 65,535; ignored for QoS 0
@@ -90,16 +155,7 @@ export function writePublish(
     expiry < 0 &&
     identifiers === null
   ) {
-    const length = source.payloadEnd - source.bodyStart;
-    out.reserve(5 + length);
-    out.buffer[out.length++] = 0x30 | flags;
-    out.writeVariableByteInteger(length);
-    const body = out.length;
-    out.writeBytes(source.buffer, source.bodyStart, source.payloadEnd);
-    if (hasPacketId) {
-      out.buffer[body + 2 + topicLength] = packetId >>> 8;
-      out.buffer[body + 3 + topicLength] = packetId & 0xff;
-    }
+    writeBody(out, source, flags, packetId);
     return;
   }
   const ids = identifiers ?? NO_IDENTIFIERS;

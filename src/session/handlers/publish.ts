@@ -18,8 +18,15 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   counters.publishReceived++;
   counters.publishBytesReceived += payload;
 
-  const route = routeOf(connection, view);
-  if (route === null || !isAvailable(connection, view)) return;
+  const last = connection.lastRoute;
+  const known = view.topicAlias === 0 && last !== null && last.is(view.buffer, view.topicStart, view.topicEnd);
+  const route = known ? last : findRoute(connection, view);
+  if (route === null) return;
+  const { options } = environment;
+  if (view.qos > options.maxQos || (view.retain && !options.retainAvailable)) {
+    rejectUnavailable(connection, view);
+    return;
+  }
   if (view.qos > 0 && !mayAcknowledgeLater(connection, view)) return;
 
   const { publication } = connection;
@@ -36,11 +43,17 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   publication.bodyHasPacketId = view.qos > 0;
   publication.bodyHasProperties = connection.version === 5;
   if (view.propertiesEnd > view.propertiesStart) {
-    publication.properties = forwardableProperties(view);
+    publication.propertiesStart = view.propertiesStart;
+    publication.properties = null;
     const expiry = view.messageExpiryInterval;
-    publication.expiresAt = expiry < 0 ? 0 : environment.clock.now() + expiry * 1000;
-    if (expiry >= 0 || view.topicAlias > 0) publication.bodyStart = -1;
+    publication.expiresAt = expiry < 0 ? 0 : connection.lastPacketAt + expiry * 1000;
+    if (view.topicAlias > 0) {
+      publication.properties = forwardableProperties(view.buffer, view.propertiesStart, view.propertiesEnd);
+      publication.propertiesStart = -1;
+      publication.bodyStart = -1;
+    }
   } else {
+    publication.propertiesStart = connection.version === 5 ? view.propertiesStart : -1;
     publication.properties = NO_PROPERTIES;
     publication.expiresAt = 0;
   }
@@ -48,15 +61,13 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
   if (route.reserved) {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
-  } else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
+  } else if (options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
 }
 
 /** The route of a PUBLISH, by its topic or Topic Alias; null if it has none, and the connection has ended for it. */
-function routeOf(connection: Connection, view: PublishView): Route | null {
-  const last = connection.lastRoute;
-  if (view.topicAlias === 0 && last?.is(view.buffer, view.topicStart, view.topicEnd)) return last;
+function findRoute(connection: Connection, view: PublishView): Route | null {
   const { router, counters, options } = connection.environment;
   let reason: number = ReasonCode.TopicAliasInvalid;
   // [MQTT-3.3.2-9]
@@ -84,16 +95,12 @@ function aliasedRoute(connection: Connection, alias: number): Route | number {
   return known.evicted ? connection.environment.router.resolve(known.topicBytes, 0, known.topicBytes.length) : known;
 }
 
-/** Whether CONNACK has not said that the broker does not do this; if it has, the connection has ended. */
-function isAvailable(connection: Connection, view: PublishView): boolean {
+/** Ends a connection that does what CONNACK has said the broker does not do. */
+function rejectUnavailable(connection: Connection, view: PublishView): void {
   const { options, counters } = connection.environment;
-  let reason = 0;
-  if (view.qos > options.maxQos) reason = ReasonCode.QoSNotSupported;
-  else if (view.retain && !options.retainAvailable) reason = ReasonCode.RetainNotSupported;
-  if (reason === 0) return true;
   counters.protocolErrors++;
-  connection.terminate(reason, '');
-  return false;
+  // [MQTT-3.2.2-11, MQTT-3.2.2-14]
+  connection.terminate(view.qos > options.maxQos ? ReasonCode.QoSNotSupported : ReasonCode.RetainNotSupported, '');
 }
 
 /** Whether the payload is UTF-8 if Payload Format Indicator says so (MQTT 5.0 3.3.2.3.2). */

@@ -1,0 +1,141 @@
+/** PUBLISH packets to a client: in the form that it can take, within its limits, counted. */
+import { Publication } from '../bus/publication.js';
+import { MOST_ALIAS_BYTES, type PublishSource, publishSize, writeLive, writePublish } from '../wire/publish-writer.js';
+import { messageOf, packetOf } from './aedes-packets.js';
+import type { Connection } from './connection.js';
+import { frameKind, frameOf } from './frame.js';
+
+/** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
+export const EAGER_FLUSH: number = 64 * 1024;
+
+/** Sends a message as `Link.sendPublication` says. */
+export function sendPublication(
+  connection: Connection,
+  publication: Publication,
+  qos: number,
+  retain: boolean,
+  packetId: number,
+  identifiers: readonly number[] | null,
+): boolean {
+  const version5 = connection.version === 5;
+  if (connection.environment.hooks.authorizeForward !== null) {
+    return sendPublish(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+  }
+  // Topic Aliases and Subscription Identifiers are this connection's own: it has no frame to share.
+  const own = version5 && (connection.aliases !== null || identifiers !== null);
+  // No time has passed since the message came, so its properties may go on as they are.
+  const live = publication.propertiesStart >= 0;
+  if (!own && (publication.route?.receivers.length ?? 0) > 1 && (live || !version5 || publication.expiresAt === 0)) {
+    return sendFrame(connection, publication, qos, retain, packetId);
+  }
+  if (!version5 || !live || connection.aliases !== null || connection.maximumPacketSize !== Number.POSITIVE_INFINITY) {
+    return sendPublish(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+  }
+  writeLive(connection.output, publication, (qos << 1) | (retain ? 1 : 0), packetId, identifiers);
+  sent(connection, publication);
+  return true;
+}
+
+/** Copies a packet that is the same for many receivers but for its packet identifier. */
+function sendFrame(
+  connection: Connection,
+  publication: Publication,
+  qos: number,
+  retain: boolean,
+  packetId: number,
+): boolean {
+  const frame = frameOf(publication, frameKind(connection.version === 5, qos, retain));
+  const length = frame.bytes.length;
+  if (length > connection.maximumPacketSize) return tooLarge(connection);
+  const { output } = connection;
+  output.reserve(length);
+  const at = output.length;
+  const buffer = output.buffer;
+  buffer.set(frame.bytes, at);
+  if (qos > 0) {
+    buffer[at] = 0x30 | (qos << 1) | (retain ? 1 : 0);
+    buffer[at + frame.packetIdAt] = packetId >>> 8;
+    buffer[at + frame.packetIdAt + 1] = packetId & 0xff;
+  }
+  output.length = at + length;
+  sent(connection, publication);
+  return true;
+}
+
+/** Sends a message as `Link.sendPublish` says. */
+export function sendPublish(
+  connection: Connection,
+  source: PublishSource,
+  qos: number,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+  expiresAt: number,
+  identifiers: readonly number[] | null,
+): boolean {
+  const { environment, aliases, maximumPacketSize } = connection;
+  let out = source;
+  if (environment.hooks.authorizeForward !== null) {
+    const forwarded = forward(connection, source, qos, retain, expiresAt);
+    if (forwarded === null) return false;
+    out = forwarded;
+  }
+  const version5 = connection.version === 5;
+  const expiry =
+    expiresAt === 0 || !version5 ? -1 : Math.max(0, Math.ceil((expiresAt - environment.clock.now()) / 1000));
+  const limited = maximumPacketSize !== Number.POSITIVE_INFINITY;
+  const room = limited ? maximumPacketSize - publishSize(out, version5, qos, expiry, identifiers) : 0;
+  if (room < 0) return tooLarge(connection);
+  const flags = (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+  if (aliases === null) {
+    writePublish(connection.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
+  } else {
+    const alias = !limited || room >= MOST_ALIAS_BYTES ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
+    const known = alias > 0 && !aliases.isNew;
+    writePublish(connection.output, out, true, flags, packetId, expiry, identifiers, alias, known);
+  }
+  sent(connection, source);
+  return true;
+}
+
+function sent(connection: Connection, source: PublishSource): void {
+  const { counters } = connection.environment;
+  counters.packetsSent++;
+  counters.publishSent++;
+  counters.publishBytesSent += source.payloadEnd - source.payloadStart;
+  if (!connection.dirty || connection.output.length >= EAGER_FLUSH) connection.touch();
+}
+
+/** Asks the hook whether, and in which form, a message may go to this client. */
+function forward(
+  connection: Connection,
+  source: PublishSource,
+  qos: number,
+  retain: boolean,
+  expiresAt: number,
+): PublishSource | null {
+  const { hooks, router, clock } = connection.environment;
+  const message = {
+    topic: source.topicBytes.utf8Slice(),
+    payload: Buffer.from(source.buffer.subarray(source.payloadStart, source.payloadEnd)),
+    qos: qos as 0 | 1 | 2,
+    retain,
+    properties: Buffer.from(source.properties),
+    expiresAt,
+    publisherId: '',
+    receivedAt: clock.now(),
+  };
+  const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
+  const result = hooks.authorizeForward?.(connection, packet);
+  if (!result) return null;
+  const forwarded = messageOf(result, '', clock.now());
+  return new Publication().of(forwarded, router.routeOf(forwarded.topic));
+}
+
+function tooLarge(connection: Connection): boolean {
+  const { counters, journal } = connection.environment;
+  counters.publishDropped++;
+  counters.droppedPacketTooLarge++;
+  journal.limit(connection, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
+  return false;
+}
