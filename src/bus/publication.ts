@@ -106,6 +106,8 @@ export class Publication implements LiveSource {
 /** An encoded PUBLISH that is the same for many receivers but for the packet identifier. */
 export interface Frame {
   readonly bytes: Uint8Array;
+  /** `bytes` as words. */
+  readonly words: DataView;
   /** Offset of the packet identifier, 0 if there is none. */
   readonly packetIdAt: number;
 }

@@ -1,6 +1,6 @@
 /** PUBLISH packets that are encoded once and copied to many receivers. */
 import type { Frame, Publication } from '../bus/publication.js';
-import { Output } from '../wire/output.js';
+import { Output, wordsOf } from '../wire/output.js';
 import { publishSize, writeLive, writePublish } from '../wire/publish-writer.js';
 
 /** Which receivers may share a frame: MQTT 5.0 or not, QoS above 0 or not, RETAIN or not. */
@@ -26,7 +26,7 @@ function makeFrame(publication: Publication, kind: number): Frame {
   const bytes = new Uint8Array(out.buffer.buffer, out.buffer.byteOffset, out.length);
   let head = 2;
   while ((bytes[head - 1] & 0x80) !== 0) head++;
-  const frame = { bytes, packetIdAt: qos > 0 ? head + 2 + publication.topicBytes.length : 0 };
+  const frame = { bytes, words: wordsOf(bytes), packetIdAt: qos > 0 ? head + 2 + publication.topicBytes.length : 0 };
   publication.keepFrame(kind, frame);
   return frame;
 }

@@ -50,14 +50,13 @@ function sendFrame(
   const { output } = connection;
   output.reserve(length);
   const at = output.length;
-  const buffer = output.buffer;
-  buffer.set(frame.bytes, at);
+  output.writeWords(frame.bytes, frame.words);
   if (qos > 0) {
+    const { buffer } = output;
     buffer[at] = 0x30 | (qos << 1) | (retain ? 1 : 0);
     buffer[at + frame.packetIdAt] = packetId >>> 8;
     buffer[at + frame.packetIdAt + 1] = packetId & 0xff;
   }
-  output.length = at + length;
   sent(connection, publication);
   return true;
 }

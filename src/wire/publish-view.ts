@@ -37,7 +37,9 @@ export class PublishView {
  * Bytes of the properties of fixed length, identifier included: Payload Format Indicator, Message Expiry Interval and
  * Topic Alias (0x23).
  */
-const PROPERTY_LENGTHS: Readonly<Record<number, number>> = { 1: 2, 2: 5, 35: 3 };
+const PROPERTY_LENGTHS = new Uint8Array(256);
+PROPERTY_LENGTHS.set([2, 5], 1);
+PROPERTY_LENGTHS[35] = 3;
 
 /** End of the length-prefixed field at `at`. */
 function fieldEnd(buffer: Buffer, at: number, end: number): number {
@@ -66,7 +68,7 @@ export function scanPublishProperties(view: PublishView, fromServer: boolean): v
       if (id < 32) seen |= 1 << id;
     }
     const fixed = PROPERTY_LENGTHS[id];
-    if (fixed !== undefined) {
+    if (fixed > 0) {
       if (at + fixed > end) malformed('a property that ends too early');
       readFixed(view, id, at + 1);
       at += fixed;
@@ -160,7 +162,7 @@ export function forwardableProperties(buffer: Buffer, start: number, end: number
 function propertyEnd(buffer: Buffer, at: number, end: number): number {
   const id = buffer[at];
   const fixed = PROPERTY_LENGTHS[id];
-  if (fixed !== undefined) return at + fixed;
+  if (fixed > 0) return at + fixed;
   if (id === 0x0b) return identifierEnd(buffer, at + 1, end);
   const first = fieldEnd(buffer, at + 1, end);
   return id === 0x26 ? fieldEnd(buffer, first, end) : first;
