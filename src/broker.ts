@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Aedes, type AedesOptions } from 'aedes';
+import type { AuthenticationMethod } from './access/authentication-method.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
@@ -33,6 +34,12 @@ import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
 import { ReasonCode } from './wire/reason-codes.js';
 
+export type {
+  AuthenticationExchange,
+  AuthenticationMethod,
+  AuthenticationStep,
+  Claimant,
+} from './access/authentication-method.js';
 export type { Identify } from './broker-hooks.js';
 
 /** Options besides Aedes' own. */
@@ -46,6 +53,8 @@ export interface BrokerOptions extends AedesOptions {
   journal?: Journal;
   clock?: Clock;
   identify?: Identify;
+  /** Methods of MQTT 5.0 4.12 that a client may name in CONNECT. */
+  authenticationMethods?: readonly AuthenticationMethod[];
 }
 
 /** What a broker has that is created without a configuration, in a test or a program of its own. */
@@ -109,6 +118,7 @@ export class Broker extends Aedes {
   readonly environment: Environment;
   readonly #connections = new Set<Connection>();
   readonly #hooks: BrokerHooks;
+  readonly #authenticationMethods = new Map<string, AuthenticationMethod>();
   /** Whether clients are sent away to another broker (`mqtt.draining`, `drain`). */
   draining: Hooks['draining'];
   readonly #clock: Clock;
@@ -156,8 +166,10 @@ export class Broker extends Aedes {
       wills: this.wills,
       hooks: this.#hooks,
       journal,
+      authenticationMethods: this.#authenticationMethods,
     };
     this.environment = environment;
+    for (const method of options.authenticationMethods ?? []) this.addAuthenticationMethod(method);
     this.sessions.bind(environment);
     persistence.bind(environment);
     retained.journal = new StoredRetained(commit);
@@ -237,6 +249,17 @@ export class Broker extends Aedes {
     return connection;
   }
 
+  /**
+   * Offers a method of enhanced authentication to clients that connect from now on.
+   * @throws PorticoError `PORTICO_CONFIGURATION` if there is one of that name
+   */
+  addAuthenticationMethod(method: AuthenticationMethod): void {
+    if (this.#authenticationMethods.has(method.name)) {
+      throw new PorticoError(ErrorKinds.Configuration, `there are two authentication methods ${method.name}`);
+    }
+    this.#authenticationMethods.set(method.name, method);
+  }
+
   /** Opens a client inside the process; the door for plugins. */
   openClient(identity: ClientIdentity): InProcessClient {
     return new InProcessClient(this.environment, identity);
@@ -311,10 +334,10 @@ export class Broker extends Aedes {
         // One and a half times the keep alive has passed [MQTT-3.1.2-22].
         this.counters.keepAliveTimeouts++;
         this.emit('keepaliveTimeout', connection);
-        connection.terminate(
-          ReasonCode.KeepAliveTimeout,
-          `nothing for one and a half times its keep alive of ${connection.keepalive} s`,
-        );
+        const words = `nothing for one and a half times its keep alive of ${connection.keepalive} s`;
+        // Before CONNACK there is no DISCONNECT.
+        if (connection.connected) connection.terminate(ReasonCode.KeepAliveTimeout, words);
+        else connection.drop(words);
       } else if (connection.isStalled(now)) {
         this.counters.stalledConnections++;
         const words = 'it takes nothing of what it is sent';

@@ -6,7 +6,7 @@ import { PorticoError } from './errors.js';
 import { version } from './version.js';
 
 /** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
-async function execute({ command, file, argv }: Arguments): Promise<number> {
+async function execute({ command, file, argv, name = '' }: Arguments): Promise<number> {
   const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
   switch (command) {
     case 'run':
@@ -16,6 +16,9 @@ async function execute({ command, file, argv }: Arguments): Promise<number> {
       return 0;
     case 'health':
       console.log(await (await import('./cli/health.js')).health(request));
+      return 0;
+    case 'scram':
+      console.log(await (await import('./cli/scram.js')).scram(name));
       return 0;
     case 'help':
       console.log(usage);

@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { PasswordFile } from './access/password-file.js';
+import { ScramSha256 } from './access/scram.js';
+import { readScramFile } from './access/scram-file.js';
 import { Broker, type Identify } from './broker.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
@@ -50,6 +52,8 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const identify = await identifier(config);
+    const scram = config.access.scram_file;
+    const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: { sync: config.store.sync, syncInterval: config.store.sync_interval },
@@ -57,6 +61,7 @@ export class Server {
       session: sessionOptions(config),
       retained: { messages: config.limits.retained_messages, bytes: config.limits.retained_bytes },
       identify,
+      authenticationMethods,
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
@@ -137,6 +142,7 @@ export class Server {
     return {
       logger: this.#logger,
       openClient: (identity) => this.broker.openClient(identity),
+      addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
       denied: (party, action, topic, reason) => {
         counters.deniedPublish++;
         journal.denied(party, action, topic, reason);

@@ -5,9 +5,8 @@
  * salt and hash in base64, the hash of 64 bytes.
  */
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { decodeBase64, readUserFile } from './security-file.js';
 
 interface Hash {
   /** Of PBKDF2; 0 for one plain SHA-512. */
@@ -43,17 +42,7 @@ export class PasswordFile {
    * @throws PorticoError `PORTICO_SECURITY_FILE`; its message has one line `FILE:LINE: sentence` for every fault
    */
   static async load(file: string): Promise<PasswordFile> {
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? '';
-      const reason = UNREADABLE[code] ?? (error as Error).message;
-      throw new PorticoError(ErrorKinds.SecurityFile, `${file}: the password file cannot be read: ${reason}`, {
-        cause: error,
-      });
-    }
-    return new PasswordFile(parse(file, text));
+    return new PasswordFile(await readUserFile(file, { kind: 'password file', line: 'user:hash', parse: parseHash }));
   }
 
   /** Number of users. */
@@ -94,35 +83,7 @@ export class PasswordFile {
   }
 }
 
-const UNREADABLE: Readonly<Record<string, string>> = {
-  ENOENT: 'there is none of that name',
-  EACCES: 'this user may not',
-  EISDIR: 'it is a folder',
-};
-
-function parse(file: string, text: string): Map<string, Hash> {
-  const users = new Map<string, Hash>();
-  const lines = new Map<string, number>();
-  const faults: string[] = [];
-  text.split('\n').forEach((whole, i) => {
-    const line = whole.trimEnd();
-    if (line === '' || line.startsWith('#')) return;
-    const colon = line.indexOf(':');
-    const user = line.slice(0, Math.max(0, colon));
-    const outcome = colon < 1 ? 'the line is not user:hash' : parseHash(line.slice(colon + 1));
-    const first = lines.get(user);
-    if (typeof outcome === 'string') faults.push(`${file}:${i + 1}: ${outcome}`);
-    else if (first !== undefined) faults.push(`${file}:${i + 1}: user ${user} is already on line ${first}`);
-    else {
-      users.set(user, outcome);
-      lines.set(user, i + 1);
-    }
-  });
-  if (faults.length > 0) throw new PorticoError(ErrorKinds.SecurityFile, faults.join('\n'));
-  return users;
-}
-
-/** The hash, or what is wrong with it. Sentences never repeat what was read: it may be a password in the clear. */
+/** The hash, or what is wrong with it. */
 function parseHash(text: string): Hash | string {
   const [empty, kind, ...fields] = text.split('$');
   if (empty !== '' || kind === undefined) return 'the password is not hashed; mosquitto_passwd -U FILE hashes it';
@@ -134,15 +95,9 @@ function parseHash(text: string): Hash | string {
   if (kind === '7' && (!/^[1-9]\d{0,9}$/.test(iterations ?? '') || Number(iterations) > MAX_ITERATIONS)) {
     return `the number of iterations must be a whole number from 1 to ${MAX_ITERATIONS}`;
   }
-  const salt = decode(fields[0]);
+  const salt = decodeBase64(fields[0]);
   if (salt === null || salt.length === 0) return 'the salt is not base64';
-  const hash = decode(fields[1]);
+  const hash = decodeBase64(fields[1]);
   if (hash === null || hash.length !== HASH_LENGTH) return `the hash is not ${HASH_LENGTH} bytes in base64`;
   return { iterations: Number(iterations), salt, hash };
-}
-
-/** Strict base64: Node's own decoder skips what it does not know. */
-function decode(text: string): Buffer | null {
-  const bytes = Buffer.from(text, 'base64');
-  return bytes.toString('base64') === text ? bytes : null;
 }

@@ -4,7 +4,7 @@ import { closest } from 'fastest-levenshtein';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
-const COMMANDS = ['run', 'check', 'health', 'help', 'version'] as const;
+const COMMANDS = ['run', 'check', 'health', 'scram', 'help', 'version'] as const;
 export type Command = (typeof COMMANDS)[number];
 
 export interface Arguments {
@@ -12,11 +12,14 @@ export interface Arguments {
   /** `-c`. */
   readonly file?: string;
   readonly argv: CommandLine;
+  /** The user of `scram`. */
+  readonly name?: string;
 }
 
 export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
 portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
 portico health [-c FILE]    asks the first MQTT listener whether it answers
+portico scram NAME          asks for a password and prints a line for access.scram_file
 
   -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults
   -p, --port PORT     port of the first MQTT listener (default 1883)
@@ -56,8 +59,10 @@ export function parseArguments(args: readonly string[]): Arguments {
       '-d: portico never forks; leave -d out and let systemd, a container or the shell keep it in the background',
     );
   }
+  const { command, name } = commandOf(positionals);
   return {
-    command: commandOf(positionals),
+    command,
+    ...(name === undefined ? {} : { name }),
     ...(values.config === undefined ? {} : { file: values.config }),
     argv: {
       ...(values.port === undefined ? {} : { port: portOf(values.port) }),
@@ -87,13 +92,17 @@ function parse(args: readonly string[]) {
   }
 }
 
-function commandOf(words: readonly string[]): Command {
+function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'> {
   const [word, ...rest] = words;
-  if (word === undefined) return 'run';
+  if (word === undefined) return { command: 'run' };
   const command = COMMANDS.find((one) => one === word);
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
+  if (command === 'scram') {
+    if (rest.length !== 1) throw wrong('scram takes one word, the name of the user; the password is asked for');
+    return { command, name: rest[0] };
+  }
   if (rest.length > 0) throw wrong(`${rest.join(' ')}: ${command} takes no further words`);
-  return command;
+  return { command };
 }
 
 /** A number; whether it is a port is the schema's to say. */

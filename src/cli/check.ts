@@ -1,6 +1,7 @@
 /** `portico check`: what is in effect, or everything that is wrong. */
 import { Document, isMap, isScalar, isSeq, type Node } from 'yaml';
 import { PasswordFile } from '../access/password-file.js';
+import { readScramFile } from '../access/scram-file.js';
 import { describeListeners } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 
@@ -10,8 +11,9 @@ import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.
  */
 export async function check(request: LoadRequest): Promise<void> {
   const loaded = loadConfig(request);
-  const passwords = loaded.config.access.password_file;
+  const { password_file: passwords, scram_file: scram } = loaded.config.access;
   if (passwords !== undefined) await PasswordFile.load(passwords);
+  if (scram !== undefined) await readScramFile(scram);
   process.stdout.write(effective(loaded));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);

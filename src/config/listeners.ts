@@ -49,9 +49,19 @@ export function isLoopback(listener: ListenerConfig): boolean {
   return hostsOf(listener).every(isLoopbackHost);
 }
 
+/** The files of users that are named, with the options that name them. */
+function credentialFiles({ access }: ExposureConfig): { readonly option: string; readonly file: string }[] {
+  const files = [];
+  for (const name of ['password_file', 'scram_file'] as const) {
+    const file = access[name];
+    if (file !== undefined) files.push({ option: `access.${name}`, file });
+  }
+  return files;
+}
+
 /** Whether a client without user name may connect to the listener. */
 export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
-  return config.allow_anonymous ?? (config.access.password_file === undefined && isLoopback(listener));
+  return config.allow_anonymous ?? (credentialFiles(config).length === 0 && isLoopback(listener));
 }
 
 /** `host:port` as people write it. */
@@ -71,10 +81,10 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
   const faults: ExposureFault[] = [];
   const taken = new Map<string, number>();
   config.listeners.forEach((listener, i) => {
-    if (!isLoopback(listener) && config.access.password_file === undefined && config.allow_anonymous !== true) {
+    if (!isLoopback(listener) && credentialFiles(config).length === 0 && config.allow_anonymous !== true) {
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
-        'name a password file in access.password_file, or write allow_anonymous: true to let anyone in';
+        'name a password file in access.password_file or a SCRAM file in access.scram_file, or write allow_anonymous: true to let anyone in';
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
     if (listener.port === 0) return;
@@ -95,8 +105,10 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 /** What is allowed, but hardly meant. */
 export function exposureWarnings(config: ExposureConfig): string[] {
   const warnings: string[] = [];
-  if (config.allow_anonymous === false && config.access.password_file === undefined) {
-    warnings.push('allow_anonymous is false and access.password_file is unset: no client can connect');
+  if (config.allow_anonymous === false && credentialFiles(config).length === 0) {
+    warnings.push(
+      'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
+    );
   }
   config.listeners.forEach((listener) => {
     const anonymous = anonymousAllowed(config, listener);
@@ -115,19 +127,21 @@ export function exposureWarnings(config: ExposureConfig): string[] {
 /** One line per listener: who may connect, and who said so. */
 export function describeListeners(loaded: LoadedConfig): string[] {
   const { config } = loaded;
-  const passwords = config.access.password_file;
+  const credentials = credentialFiles(config);
+  const files = credentials.map(({ file }) => file).join(' and ');
   return config.listeners.map((listener, i) => {
     const anonymous = anonymousAllowed(config, listener);
     const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
     let who = 'nobody may connect';
     if (anonymous) {
       who = `${reach} may connect without a password`;
-      if (passwords !== undefined && listener.type !== 'coap') who += `, users of ${passwords} with theirs`;
-    } else if (passwords !== undefined && listener.type !== 'coap') who = `only users of ${passwords} may connect`;
-    const reason = anonymous || passwords === undefined ? 'allow_anonymous' : 'access.password_file';
+      if (files !== '' && listener.type !== 'coap') who += `, users of ${files} with theirs`;
+    } else if (files !== '' && listener.type !== 'coap') who = `only users of ${files} may connect`;
+    const reasons = anonymous || files === '' ? ['allow_anonymous'] : credentials.map(({ option }) => option);
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
-    const said = `listener: ${by}; ${reason}: ${sourceOf(loaded, reason)}`;
+    const why = reasons.map((reason) => `${reason}: ${sourceOf(loaded, reason)}`).join(', ');
+    const said = `listener: ${by}; ${why}`;
     return `${place(listener)}: ${who} (${said})`;
   });
 }

@@ -95,6 +95,16 @@ const access = z
         example: '/etc/portico/passwords',
         since: '0.1.0',
       }),
+    scram_file: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'Users and their SCRAM-SHA-256 credentials, a line each as `portico scram NAME` prints it, for MQTT 5.0 clients ' +
+          'with that authentication method. A relative path starts at the working directory. Unset: the method is not ' +
+          'offered.',
+        example: '/etc/portico/scram',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'Who may connect.', since: '0.1.0' });
@@ -409,7 +419,8 @@ export const configSchema = z.strictObject({
     .register(documentation, {
       doc:
         'Whether clients without user name may connect. Unset: only to listeners on loopback, and only while ' +
-        '`access.password_file` is unset. `true` lets a listener on any other address start without credentials.',
+        '`access.password_file` and `access.scram_file` are unset. `true` lets a listener on any other address start ' +
+        'without credentials.',
       example: true,
       since: '0.1.0',
     }),

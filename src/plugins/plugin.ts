@@ -2,9 +2,16 @@
  * The plugin API. A plugin adds a front door or a service to the broker. It reaches the bus only through clients that it
  * opens, so the rules, limits and counters of any client hold for what it does.
  */
+import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
 
+export type {
+  AuthenticationExchange,
+  AuthenticationMethod,
+  AuthenticationStep,
+  Claimant,
+} from '../access/authentication-method.js';
 export type {
   ClientIdentity,
   InProcessClient,
@@ -27,6 +34,11 @@ export interface PluginContext {
   readonly logger: PluginLogger;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
+  /**
+   * Offers a method of MQTT 5.0 enhanced authentication.
+   * @throws PorticoError `PORTICO_CONFIGURATION` if there is one of that name
+   */
+  addAuthenticationMethod(method: AuthenticationMethod): void;
   /** Logs that a client of this plugin was refused something, and counts it. */
   denied(party: Party, action: string, topic: string, reason: string): void;
   /** Logs that a limit was reached; `option` is its name in the configuration. */

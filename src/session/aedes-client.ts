@@ -10,10 +10,10 @@ import type { Environment } from './environment.js';
 import type { Session } from './session.js';
 
 /**
- * `new`: no CONNECT yet. `connecting`: CONNECT is being decided. `connected`: CONNACK has left. `closed`: gone, or
- * going: nothing is sent or taken any more.
+ * `new`: no CONNECT yet. `connecting`: CONNECT is being decided. `authenticating`: the same, but AUTH of the client is
+ * awaited. `connected`: CONNACK has left. `closed`: gone, or going: nothing is sent or taken any more.
  */
-export type ConnectionState = 'new' | 'connecting' | 'connected' | 'closed';
+export type ConnectionState = 'new' | 'connecting' | 'authenticating' | 'connected' | 'closed';
 
 export abstract class AedesClient extends EventEmitter {
   readonly environment: Environment;
@@ -34,7 +34,7 @@ export abstract class AedesClient extends EventEmitter {
   abstract terminate(reasonCode: number, reason: string): void;
 
   get connecting(): boolean {
-    return this.state === 'connecting';
+    return this.state === 'connecting' || this.state === 'authenticating';
   }
 
   get connected(): boolean {

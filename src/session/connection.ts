@@ -25,6 +25,7 @@ import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } fr
 import { AedesClient } from './aedes-client.js';
 import type { Environment } from './environment.js';
 import { handleAcknowledgement } from './handlers/acknowledgement.js';
+import { type Authentication, handleAuth } from './handlers/auth.js';
 import { handleConnect } from './handlers/connect.js';
 import { handleDisconnect } from './handlers/disconnect.js';
 import { handlePublish } from './handlers/publish.js';
@@ -45,6 +46,8 @@ export class Connection extends AedesClient implements Link {
   readonly output = new Output();
   readonly publication = new Publication();
   username: string | null = null;
+  /** Null if CONNECT named no Authentication Method. */
+  authentication: Authentication | null = null;
   version: 0 | 3 | 4 | 5 = 0;
   /** Seconds; 0 for none. */
   keepalive = 0;
@@ -152,10 +155,16 @@ export class Connection extends AedesClient implements Link {
     }
   }
 
-  /** CONNACK has left: what the client has sent meanwhile is taken now. */
+  /** CONNACK has left, or AUTH that the client has to answer: what it has sent meanwhile is taken now. */
   proceed(): void {
     this.#regulate();
-    this.parser.resume();
+  }
+
+  /** CONNECT, or the client's share in its authentication, is being decided on: what comes meanwhile waits. */
+  decide(): void {
+    this.state = 'connecting';
+    this.parser.pause();
+    this.#regulate();
   }
 
   /** Whether the broker takes what this client sends. */
@@ -182,18 +191,15 @@ export class Connection extends AedesClient implements Link {
 
   unhold(): void {
     this.#hooksPending--;
-    if (this.#hooksPending > 0 || this.state === 'closed') return;
     this.#regulate();
-    this.parser.resume();
   }
 
   // --- packets in ---------------------------------------------------------------------------------------------------
 
   onConnect(packet: ConnectPacket): void {
     this.environment.counters.packetsReceived++;
-    this.state = 'connecting';
     this.version = packet.protocolVersion;
-    this.parser.pause();
+    this.decide();
     handleConnect(this, packet).catch((error: Error) => this.fail(error));
   }
 
@@ -232,9 +238,8 @@ export class Connection extends AedesClient implements Link {
     handleDisconnect(this, packet);
   }
 
-  onAuth(_packet: AuthPacket): void {
-    // No authentication method was agreed on in CONNECT, so AUTH is out of place [MQTT-4.12.0-1].
-    this.terminate(ReasonCode.ProtocolError, 'AUTH without an authentication method');
+  onAuth(packet: AuthPacket): void {
+    handleAuth(this, packet);
   }
 
   onProtocolError(error: WireError): void {

@@ -1,4 +1,5 @@
 /** What every session and connection of one broker shares. */
+import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { Counters } from '../bus/counters.js';
 import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
@@ -86,4 +87,6 @@ export interface Environment {
   readonly wills: Wills;
   readonly hooks: Hooks;
   readonly journal: Journal;
+  /** By their names. */
+  readonly authenticationMethods: ReadonlyMap<string, AuthenticationMethod>;
 }

@@ -41,6 +41,8 @@ const FLAGS = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
  * (MQTT 3.1.1: [MQTT-3.1.2-2] asks for CONNACK 0x01). After any other failure of CONNECT it stays 0: close in silence.
  */
 export class PacketParser extends PacketFramer {
+  /** Whether an exchange of AUTH goes on before CONNACK: only AUTH and DISCONNECT may come then [MQTT-3.1.2-30]. */
+  authenticating = false;
   readonly #handler: PacketHandler;
   readonly #view = new PublishView();
   #connected = false;
@@ -57,6 +59,9 @@ export class PacketParser extends PacketFramer {
     if (!this.#connected && type !== PacketType.CONNECT) {
       protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]');
     }
+    if (this.authenticating && type !== PacketType.AUTH && type !== PacketType.DISCONNECT) {
+      protocolError('neither AUTH nor DISCONNECT before CONNACK [MQTT-3.1.2-30]');
+    }
     if (type === PacketType.PUBLISH) return;
     if (type === 0) malformed('packet type 0');
     // MQTT 3.1 has DUP in PUBREL, SUBSCRIBE and UNSUBSCRIBE, and says of RETAIN that it is not used (MQTT 3.1 2.1).
@@ -71,7 +76,7 @@ export class PacketParser extends PacketFramer {
     const version = this.version;
     const first = buffer[start];
     const type = first >>> 4;
-    if (type === PacketType.PUBLISH && version !== 0) {
+    if (type === PacketType.PUBLISH && version !== 0 && !this.authenticating) {
       decodePublish(this.#view, buffer, start, body, end, version, false);
       handler.onPublish(this.#view);
       return;

@@ -58,6 +58,7 @@ test('a listener for other machines without credentials does not start, and both
       assert.deepEqual(more, []);
       assert.ok(fault.startsWith(`3: ${type} on `), fault);
       assert.match(fault, /access\.password_file/);
+      assert.match(fault, /access\.scram_file/);
       assert.match(fault, /allow_anonymous: true/);
     }
   }
@@ -76,6 +77,7 @@ test('a listener for other machines from a variable is refused as the variable',
 test('credentials or allow_anonymous: true open a listener', () => {
   const open = 'listeners: [{ type: mqtt, host: 0.0.0.0 }]\n';
   assert.equal(load(`${open}access: { password_file: /p }\n`).config.access.password_file, '/p');
+  assert.equal(load(`${open}access: { scram_file: /s }\n`).config.access.scram_file, '/s');
   const { warnings } = load(`${open}allow_anonymous: true\n`);
   assert.match(warnings.join('\n'), /anyone who reaches it may publish and subscribe without a password/);
 });
@@ -92,6 +94,12 @@ test('who may connect without a user name', () => {
   assert.deepEqual(allowed(true, '/p'), [true, true]);
   assert.deepEqual(allowed(false, undefined), [false, false]);
   assert.deepEqual(allowed(false, '/p'), [false, false]);
+  const scram = { listeners: both, access: { scram_file: '/s' } };
+  assert.deepEqual(
+    both.map((listener) => anonymousAllowed(scram, listener)),
+    [false, false],
+    'a SCRAM file means the same',
+  );
 });
 
 test('two listeners on one address and port are refused', () => {
@@ -121,9 +129,18 @@ test('one line per listener says who may connect and who said so', () => {
     'mqtt on [::]:9, 10.0.0.1:9: only users of /p may connect (listener: F:4, port: command line -p; access.password_file: F:2)',
     'coap on loopback:5683: nobody may connect (listener: F:6; access.password_file: F:2)',
   ]);
+  const both = load('access:\n  scram_file: /s\n  password_file: /p\nlisteners:\n  - type: mqtt\n');
+  assert.deepEqual(
+    describeListeners(both).map((line) => line.replaceAll(/\/\S+\.yaml/g, 'F')),
+    [
+      'mqtt on loopback:1883: only users of /p and /s may connect (listener: F:5; access.password_file: F:3, access.scram_file: F:2)',
+    ],
+  );
 });
 
 test('configurations with which nobody can connect are warned about', () => {
   assert.match(load('allow_anonymous: false\n').warnings.join('\n'), /no client can connect/);
+  const scram = load('allow_anonymous: false\naccess: { scram_file: /s }\nlisteners: [{ type: mqtt }]\n');
+  assert.deepEqual(scram.warnings, []);
   assert.match(load('access: { password_file: /p }\n').warnings.join('\n'), /CoAP has no credentials yet/);
 });

@@ -37,6 +37,7 @@ test('arguments as Mosquitto knows them', () => {
   });
   assert.deepEqual(parseArguments(['check', '--config', 'f']), { command: 'check', file: 'f', argv: {} });
   assert.deepEqual(parseArguments(['-p1884']).argv, { port: 1884 });
+  assert.deepEqual(parseArguments(['scram', 'alice']), { command: 'scram', name: 'alice', argv: {} });
 });
 
 test('arguments that are wrong are refused in words', () => {
@@ -46,6 +47,8 @@ test('arguments that are wrong are refused in words', () => {
     [['-x'], /unknown option -x/],
     [['chekc'], /unknown command chekc; did you mean check\?/],
     [['check', 'file.yaml'], /file\.yaml: check takes no further words/],
+    [['scram'], /scram takes one word, the name of the user/],
+    [['scram', 'alice', 'secret'], /scram takes one word/],
     [['-p', 'http'], /-p http: a port is a whole number/],
     [['-c'], /argument missing/],
   ];

@@ -35,6 +35,21 @@ test('a publication that authorizePublish answers at once does not overtake one 
   await engine.stop();
 });
 
+test('each of several publications waits for the answer on the one before it', async () => {
+  const engine = await Engine.create({
+    authorizePublish: (_client, packet, done) => {
+      if (String(packet.payload) === '3') done();
+      else setImmediate(done);
+    },
+  });
+  const subscriber = await engine.connect({ clientId: 's' });
+  await subscriber.subscribe('t', 1);
+  const client = await engine.connect({ clientId: 'p' });
+  together(client, publication('1', 1), publication('2', 2), publication('3', 3));
+  for (const expected of ['1', '2', '3']) assert.equal(String((await subscriber.expect('publish')).payload), expected);
+  await engine.stop();
+});
+
 test('packets behind a SUBSCRIBE that authorizeSubscribe answers late find it done', async () => {
   const engine = await Engine.create({
     authorizeSubscribe: (_client, subscription, done) => {

@@ -14,6 +14,7 @@ import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
 import { NEVER } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
+import { authenticateByMethod } from './auth.js';
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
@@ -105,10 +106,6 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   connection.clean = packet.clean;
   connection.username = packet.username ?? null;
   connection.id = packet.clientId;
-  if (packet.properties?.authenticationMethod !== undefined) {
-    connection.reject(ReasonCode.BadAuthenticationMethod, 'an authentication method that the broker does not offer');
-    return false;
-  }
   if (packet.clientId === '') {
     // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
     if (connection.version === 3 || (connection.version === 4 && !packet.clean)) {
@@ -159,6 +156,17 @@ function willFault(will: WillPacket, options: SessionOptions): number {
 }
 
 async function authenticate(connection: Connection, packet: ConnectPacket): Promise<boolean> {
+  const method = packet.properties?.authenticationMethod;
+  if (method === undefined) {
+    if (!(await checkPassword(connection, packet))) return false;
+    return askAuthenticate(connection, packet.username, packet.password);
+  }
+  // A method takes the place of the password, and of the rule for clients without user name.
+  if (!(await authenticateByMethod(connection, packet, method))) return false;
+  return askAuthenticate(connection, connection.username ?? undefined, undefined);
+}
+
+async function checkPassword(connection: Connection, packet: ConnectPacket): Promise<boolean> {
   const { hooks, counters } = connection.environment;
   const identified = hooks.identify(packet.username, packet.password, connection.anonymousAllowed);
   if (!(typeof identified === 'boolean' ? identified : await identified)) {
@@ -168,9 +176,19 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
     connection.reject(known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized, reason);
     return false;
   }
+  return true;
+}
+
+/** Asks Aedes' `authenticate`. */
+async function askAuthenticate(
+  connection: Connection,
+  username: string | undefined,
+  password: Buffer | undefined,
+): Promise<boolean> {
+  const { hooks, counters } = connection.environment;
   if (hooks.authenticate === null) return true;
   const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
-    hooks.authenticate?.(connection, packet.username, packet.password, (error, ok) =>
+    hooks.authenticate?.(connection, username, password, (error, ok) =>
       resolve({ error: error ?? null, ok: ok === true }),
     );
   });
@@ -227,6 +245,8 @@ function willOf(will: WillPacket, clientId: string, sessionExpiry: number, envir
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
   const { options } = connection.environment;
   const properties: Properties = {};
+  const { authentication } = connection;
+  if (authentication !== null) Object.assign(properties, authentication.properties(authentication.finalData));
   if (connection.id !== packet.clientId) properties.assignedClientIdentifier = connection.id;
   if (options.receiveMaximum < 65535) properties.receiveMaximum = options.receiveMaximum;
   if (options.maxPacketSize < 268435460) properties.maximumPacketSize = options.maxPacketSize;

@@ -1,0 +1,72 @@
+/**
+ * What files of users have in common: one `user:secret` a line; blank lines and lines that begin with `#` are comments.
+ * Sentences about faults never repeat what was read: it may be a password in the clear.
+ */
+import { readFile } from 'node:fs/promises';
+import { ErrorKinds, PorticoError } from '../errors.js';
+
+/** What may stand in a file. */
+export interface UserFileFormat<Secret> {
+  /** What the file is, in words: `password file`. */
+  readonly kind: string;
+  /** What a line is: `user:hash`. */
+  readonly line: string;
+  /** The secret behind the first colon, or what is wrong with it. */
+  parse(text: string): Secret | string;
+  /** The form of a name under which it is looked up, or null if the name cannot be one. Without it, as it stands. */
+  prepare?(name: string): string | null;
+}
+
+/**
+ * Reads a file of users.
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message has one line `FILE:LINE: sentence` for every fault
+ */
+export async function readUserFile<Secret>(file: string, format: UserFileFormat<Secret>): Promise<Map<string, Secret>> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const reason = UNREADABLE[code] ?? (error as Error).message;
+    throw new PorticoError(ErrorKinds.SecurityFile, `${file}: the ${format.kind} cannot be read: ${reason}`, {
+      cause: error,
+    });
+  }
+  return parse(file, text, format);
+}
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is none of that name',
+  EACCES: 'this user may not',
+  EISDIR: 'it is a folder',
+};
+
+function parse<Secret>(file: string, text: string, format: UserFileFormat<Secret>): Map<string, Secret> {
+  const users = new Map<string, Secret>();
+  const lines = new Map<string, number>();
+  const faults: string[] = [];
+  text.split('\n').forEach((whole, i) => {
+    const line = whole.trimEnd();
+    if (line === '' || line.startsWith('#')) return;
+    const colon = line.indexOf(':');
+    const name = line.slice(0, Math.max(0, colon));
+    const user = format.prepare === undefined ? name : format.prepare(name);
+    const outcome = colon < 1 ? `the line is not ${format.line}` : format.parse(line.slice(colon + 1));
+    const first = user === null ? undefined : lines.get(user);
+    if (typeof outcome === 'string') faults.push(`${file}:${i + 1}: ${outcome}`);
+    else if (user === null) faults.push(`${file}:${i + 1}: the name has a character that no user name may have`);
+    else if (first !== undefined) faults.push(`${file}:${i + 1}: user ${user} is already on line ${first}`);
+    else {
+      users.set(user, outcome);
+      lines.set(user, i + 1);
+    }
+  });
+  if (faults.length > 0) throw new PorticoError(ErrorKinds.SecurityFile, faults.join('\n'));
+  return users;
+}
+
+/** Strict base64, or null: Node's own decoder skips what it does not know. */
+export function decodeBase64(text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : null;
+}
