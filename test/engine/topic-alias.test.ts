@@ -118,6 +118,17 @@ test('the broker sends a topic once with an alias and then the alias alone, to a
   await engine.stop();
 });
 
+test('a QoS 2 message comes with its topic: MQTT.js 5 would lose it', async () => {
+  const engine = await Engine.create();
+  const client = await engine.connect({ clientId: 's', ...V5, properties: { topicAliasMaximum: 10 } });
+  await client.subscribe('some/topic', 2);
+  for (const qos of [1, 1, 2] as const) engine.broker.publish({ topic: 'some/topic', payload: 'x', qos });
+  const topics: string[] = [];
+  for (let i = 0; i < 3; i++) topics.push((await client.expect('publish')).topic);
+  assert.deepEqual(topics, ['some/topic', '', 'some/topic']);
+  await engine.stop();
+});
+
 test('a message that comes again after a reconnect names its topic', async () => {
   const engine = await Engine.create();
   const kept = {
