@@ -169,8 +169,11 @@ export class Router {
     if (publication.retain) this.retained.publish(publication);
     const receivers = route.receivers;
     for (let i = 0; i < receivers.length; i++) {
-      const receiver = receivers[i];
-      if (receiver.noLocal && receiver.subscriber === publication.publisher) continue;
+      let receiver = receivers[i];
+      if (receiver.noLocal && receiver.subscriber === publication.publisher) {
+        if (!receiver.own) continue;
+        receiver = receiver.own;
+      }
       receiver.subscriber.deliver(publication, receiver);
     }
   }

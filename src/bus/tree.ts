@@ -29,7 +29,10 @@ export interface Subscription {
 export interface Receiver {
   readonly subscriber: Subscriber;
   readonly qos: 0 | 1 | 2;
+  /** Whether one of them has No Local: then what the subscriber publishes itself is delivered as `own` says. */
   readonly noLocal: boolean;
+  /** What the other ones are owed; null if all have No Local. */
+  readonly own?: Receiver | null;
   readonly retainAsPublished: boolean;
   /** Subscription Identifiers of all matching subscriptions [MQTT-3.3.4-4], null for none. */
   readonly identifiers: readonly number[] | null;
@@ -198,12 +201,20 @@ function receiverOf(subscription: Subscription): Receiver {
 function merge(former: Receiver, subscription: Subscription): Receiver {
   let identifiers = former.identifiers;
   if (subscription.identifier > 0) identifiers = [...(identifiers ?? []), subscription.identifier];
-  return {
+  const merged: Receiver = {
     subscriber: former.subscriber,
     qos: Math.max(subscription.qos, former.qos) as 0 | 1 | 2,
-    noLocal: former.noLocal && subscription.noLocal,
+    noLocal: former.noLocal || subscription.noLocal,
     retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
     identifiers,
     share: '',
   };
+  return merged.noLocal ? { ...merged, own: ownOf(former, subscription) } : merged;
+}
+
+/** Each No Local holds for its own subscription only [MQTT-3.8.3-3]. */
+function ownOf(former: Receiver, subscription: Subscription): Receiver | null {
+  const own = former.noLocal ? (former.own ?? null) : former;
+  if (subscription.noLocal) return own;
+  return own === null ? receiverOf(subscription) : merge(own, subscription);
 }

@@ -18,8 +18,8 @@ export class JournalLog implements Journal {
     this.#logger = logger;
   }
 
-  connected(party: Party, cleanStart: boolean, sessionPresent: boolean, keepalive: number): void {
-    const session = cleanStart ? 'new session' : sessionPresent ? 'session resumed' : 'new session to be kept';
+  connected(party: Party, kept: boolean, sessionPresent: boolean, keepalive: number): void {
+    const session = sessionPresent ? 'session resumed' : kept ? 'new session to be kept' : 'new session';
     this.#logger.info({ ...fields(party), keepalive }, `${name(party)} connected from ${party.remote}: ${session}`);
   }
 

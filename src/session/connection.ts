@@ -273,7 +273,7 @@ export class Connection extends AedesClient implements Link {
   #farewell(reasonCode: number, told: string): Properties | undefined {
     const { serverReference } = this.environment.options;
     const moves = reasonCode === ReasonCode.UseAnotherServer || reasonCode === ReasonCode.ServerMoved;
-    const properties: Properties = { reasonString: told };
+    const properties: Properties = { reasonString: told === '' ? reasonText(reasonCode) : told };
     if (moves && serverReference !== null) properties.serverReference = serverReference;
     if (this.#fits(properties, 8)) return properties;
     delete properties.reasonString;

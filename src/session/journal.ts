@@ -17,7 +17,8 @@ export interface Party {
 }
 
 export interface Journal {
-  connected(party: Party, cleanStart: boolean, sessionPresent: boolean, keepalive: number): void;
+  /** @param kept whether the session outlives the connection */
+  connected(party: Party, kept: boolean, sessionPresent: boolean, keepalive: number): void;
   /** @param reason in words */
   disconnected(party: Party, reason: string): void;
   /** A connection was refused before it was one. */

@@ -262,7 +262,10 @@ export class Outbound {
 
   /** Sends the message at `next`. Returns false if it has to wait for the store. */
   #sendNext(link: Link): boolean {
+    const wanted = this.#next;
     if (!this.#find(link)) return false;
+    // What comes behind a gap may have been sent before, and need no PUBLISH again.
+    if (this.#next !== wanted) return true;
     const segment = this.#reading as Segment;
     const buffer = (segment.output as Output).buffer;
     const record = this.#record;

@@ -9,6 +9,8 @@ import type { Connection } from './connection.js';
 interface Pending {
   readonly filter: string;
   readonly receiver: Receiver;
+  /** No Local: what the client itself has published is not for it [MQTT-3.8.3-3]. */
+  readonly noLocal: boolean;
   readonly topics: string[];
   at: number;
 }
@@ -39,7 +41,7 @@ export class RetainedDelivery {
       identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
       share: '',
     };
-    this.#pending.push({ filter: subscription.filter, receiver, topics, at: 0 });
+    this.#pending.push({ filter: subscription.filter, receiver, noLocal: subscription.noLocal, topics, at: 0 });
   }
 
   /** The filter has been unsubscribed, or subscribed again: what it was owed is not sent [MQTT-3.10.4-2]. */
@@ -64,7 +66,7 @@ export class RetainedDelivery {
       }
       const topic = pending.topics[pending.at++];
       const message = environment.router.retained.get(topic);
-      if (message === null) continue;
+      if (message === null || (pending.noLocal && message.publisherId === session.id)) continue;
       const publication = new Publication().of(message, environment.router.routeOf(topic));
       session.deliver(publication, pending.receiver);
       if (++sent === BATCH) {

@@ -89,10 +89,9 @@ export function sendPublish(
   if (aliases === null) {
     writePublish(connection.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
   } else {
+    const alias = !limited || room >= MOST_ALIAS_BYTES ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
     // MQTT.js 5 forgets the topic of a QoS 2 message that comes with its alias alone.
-    const fits = qos < 2 && (!limited || room >= MOST_ALIAS_BYTES);
-    const alias = fits ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
-    const known = alias > 0 && !aliases.isNew;
+    const known = alias > 0 && !aliases.isNew && qos < 2;
     writePublish(connection.output, out, true, flags, packetId, expiry, identifiers, alias, known);
   }
   sent(connection, source);

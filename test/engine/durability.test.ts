@@ -299,11 +299,15 @@ async function life(seed: number, steps: number): Promise<void> {
   await engine.stop();
 }
 
+/** Seeds of runs that found something: a gap of one restart that was forgotten in the next one, before PUBCOMP. */
+const FOUND = [263_591_898];
 const RUNS = 20;
 const STEPS = 600;
 const chosen = process.env.SEED;
 const first = chosen === undefined ? Date.now() % 1_000_000_000 : Number(chosen);
 
-for (let seed = first; seed < first + (chosen === undefined ? RUNS : 1); seed++) {
+const seeds = chosen === undefined ? [...FOUND, ...Array.from({ length: RUNS }, (_, i) => first + i)] : [first];
+
+for (const seed of seeds) {
   test(`nothing acknowledged is lost, QoS 2 comes once, order holds (seed ${seed})`, () => life(seed, STEPS));
 }

@@ -44,6 +44,21 @@ test('QoS 2 retained messages for a kept session fill its window', async () => {
   await engine.stop();
 });
 
+test('No Local holds for retained messages too [MQTT-3.8.3-3]', async () => {
+  const engine = await Engine.create();
+  const client = await engine.connect({ clientId: 'c', protocolVersion: 5 });
+  const other = await engine.connect({ clientId: 'o', protocolVersion: 5 });
+  client.publish('r/own', 'x', { retain: true });
+  other.publish('r/other', 'x', { retain: true });
+  await client.drain();
+  await other.drain();
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/+', qos: 0, nl: true }] });
+  await client.expect('suback');
+  assert.equal((await client.expect('publish')).topic, 'r/other');
+  assert.deepEqual(await client.drain(), []);
+  await engine.stop();
+});
+
 test('QoS 2 retained messages for a kept session share their commits', async () => {
   const engine = await Engine.create();
   const count = 100;

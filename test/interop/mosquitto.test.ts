@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Portico } from '../support/portico.js';
-import { MQTT_VERSIONS, publish, Subscriber } from './mosquitto.js';
+import { MQTT_VERSIONS, publish, type Shown, Subscriber } from './mosquitto.js';
 import { Program, run } from './programs.js';
 
 describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
@@ -124,6 +124,23 @@ describe('mosquitto_pub and mosquitto_sub', { timeout: 120_000 }, () => {
         await publish(port, version, ['-q', '2', '-t', topic, '-l'], Buffer.from(`${lines.join('\n')}\n`));
         assert.deepEqual(await subscriber.payloads(lines.length), lines);
         await subscriber.end();
+      });
+
+      test('a session kept by -c gets its QoS 1 and 2 messages after it was away', async () => {
+        const args = ['-c', '-i', `kept-${version}`, '-q', '2', '-t', `${root}/kept`];
+        await (await Subscriber.start(port, version, args)).end();
+        const lines = Array.from({ length: 50 }, (_, i) => `line ${i}`);
+        for (const qos of ['1', '2']) {
+          await publish(port, version, ['-q', qos, '-t', `${root}/kept`, '-l'], Buffer.from(`${lines.join('\n')}\n`));
+        }
+        const again = await Subscriber.start(port, version, args);
+        const got: Shown[] = [];
+        while (got.length < 2 * lines.length) got.push(await again.next());
+        for (const qos of [1, 2]) {
+          const shown = got.filter((message) => message.qos === qos).map(({ payload }) => payload);
+          assert.deepEqual(shown, lines, `QoS ${qos}`);
+        }
+        await again.end();
       });
 
       test('unsubscribed topics are not delivered', async () => {

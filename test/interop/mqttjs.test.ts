@@ -85,6 +85,63 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
           await second.end();
         });
 
+        test('a session that is kept gets in order what came while it was away; another one starts anew', async () => {
+          const kept = { clean: false, ...(protocolVersion === 5 && { properties: { sessionExpiryInterval: 100 } }) };
+          const publisher = await connect('kept-out');
+          for (const [name, options] of [
+            ['kept', kept],
+            ['lost', { clean: true }],
+          ] as const) {
+            const first = await connect(name, options);
+            await first.subscribe(`${root}/${name}/+`, 2);
+            await first.cut();
+          }
+          for (const name of ['kept', 'lost']) {
+            for (let i = 0; i < 10; i++) {
+              for (const qos of [0, 1, 2] as const) await publisher.publish(`${root}/${name}/${qos}`, String(i), qos);
+            }
+          }
+          const second = await connect('kept', kept);
+          // MQTT 3.1 has no session present flag.
+          if (protocolVersion > 3) assert.equal(second.sessionPresent, true);
+          const got: Record<string, string[]> = { [`${root}/kept/1`]: [], [`${root}/kept/2`]: [] };
+          for (let i = 0; i < 20; i++) {
+            const { topic, payload } = await second.next();
+            got[topic].push(payload.toString());
+          }
+          const expected = Array.from({ length: 10 }, (_, i) => String(i));
+          assert.deepEqual(Object.values(got), [expected, expected]);
+          const lost = await connect('lost', kept);
+          if (protocolVersion > 3) assert.equal(lost.sessionPresent, false);
+          await lost.subscribe(`${root}/lost-end`, 1);
+          await publisher.publish(`${root}/lost/1`, 'nobody is subscribed', 1);
+          await publisher.publish(`${root}/lost-end`, 'end', 1);
+          assert.equal((await lost.next()).payload.toString(), 'end');
+          for (const client of [second, lost, publisher]) await client.end();
+        });
+
+        test('a retained message arrives with its flag, live ones without, until an empty one clears it', async () => {
+          const topic = `${root}/retained`;
+          const client = await connect('retained');
+          await client.publish(topic, 'first', 2, true);
+          await client.subscribe(topic, 2);
+          await client.publish(topic, 'second', 1, true);
+          for (const [payload, qos, retain] of [
+            ['first', 2, true],
+            ['second', 1, false],
+          ]) {
+            assert.deepEqual(await client.next(), { topic, payload: Buffer.from(String(payload)), qos, retain });
+          }
+          await client.publish(topic, '', 1, true);
+          assert.equal((await client.next()).payload.length, 0);
+          const late = await connect('retained-late');
+          await late.subscribe(`${root}/+`, 1);
+          await client.publish(`${root}/marker`, 'marker', 1);
+          assert.equal((await late.next()).payload.toString(), 'marker');
+          await client.end();
+          await late.end();
+        });
+
         test('nothing is delivered after unsubscribing', async () => {
           const client = await connect('unsubscriber');
           await client.subscribe(`${root}/u/#`, 1);
@@ -113,7 +170,7 @@ describe('MQTT.js', { timeout: 120_000 }, () => {
     });
   }
 
-  test('MQTT 5.0: properties, topic aliases and reason codes are kept end to end', async () => {
+  test('MQTT 5.0: properties are kept end to end, with the subscription’s identifier', async () => {
     const url = `mqtt://127.0.0.1:${portico.ports.mqtt}`;
     const subscriber = await JsClient.connect(url, { clientId: 'props-in', protocolVersion: 5 });
     await subscriber.raw.subscribeAsync('js/properties/+', {

@@ -1,5 +1,13 @@
 /** MQTT.js as client, over TCP or WebSocket. */
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
+import mqtt, {
+  type IClientOptions,
+  type IClientPublishOptions,
+  type IConnackPacket,
+  type IPublishPacket,
+  type MqttClient,
+  type Packet,
+} from 'mqtt';
+import type { ISubackPacket } from 'mqtt-packet';
 import { Inbox } from './inbox.js';
 
 /** A message as a client received it. */
@@ -10,21 +18,51 @@ export interface Received {
   readonly retain: boolean;
 }
 
+/** A message with what MQTT 5.0 tells beside it. */
+export interface Publication {
+  /** Where it was published, also if a Topic Alias stands for it on the wire. */
+  readonly topic: string;
+  readonly payload: string;
+  readonly properties: NonNullable<IPublishPacket['properties']>;
+  /** The packet as it was on the wire. */
+  readonly packet: IPublishPacket;
+}
+
+export interface SubscriptionOptions {
+  readonly qos?: 0 | 1 | 2;
+  readonly nl?: boolean;
+  readonly rap?: boolean;
+  readonly rh?: 0 | 1 | 2;
+  /** Subscription Identifier. */
+  readonly identifier?: number;
+}
+
+/** What MQTT.js sends in PUBLISH and in a will, by MQTT.js' names. */
+export type PublishProperties = NonNullable<IClientPublishOptions['properties']>;
+
 export class JsClient {
   readonly raw: MqttClient;
   readonly #messages: Inbox<Received>;
+  /** The same messages as `next` gives, with their properties. */
+  readonly publications: Inbox<Publication>;
   /** Packets but PUBLISH, from CONNACK on. */
   readonly packets: Inbox<Packet>;
   /** Resolves when the connection is closed, whoever did it. */
   readonly closed: Promise<void>;
-  /** What CONNACK said. */
-  readonly sessionPresent: boolean;
+  readonly connack: IConnackPacket;
 
-  private constructor(raw: MqttClient, messages: Inbox<Received>, packets: Inbox<Packet>, sessionPresent: boolean) {
+  private constructor(
+    raw: MqttClient,
+    messages: Inbox<Received>,
+    publications: Inbox<Publication>,
+    packets: Inbox<Packet>,
+    connack: IConnackPacket,
+  ) {
     this.raw = raw;
     this.#messages = messages;
+    this.publications = publications;
     this.packets = packets;
-    this.sessionPresent = sessionPresent;
+    this.connack = connack;
     this.closed = new Promise((resolve) => {
       raw.once('close', () => resolve());
     });
@@ -34,23 +72,38 @@ export class JsClient {
   static async connect(url: string, options: IClientOptions = {}): Promise<JsClient> {
     const raw = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10_000, ...options });
     const messages = new Inbox<Received>(`MQTT.js ${raw.options.clientId}`);
-    raw.on('message', (topic, payload, { qos, retain }) => messages.put({ topic, payload, qos, retain }));
+    const publications = new Inbox<Publication>(`MQTT.js ${raw.options.clientId}`);
+    raw.on('message', (topic, payload, packet) => {
+      messages.put({ topic, payload, qos: packet.qos, retain: packet.retain });
+      publications.put({ topic, payload: payload.toString(), properties: packet.properties ?? {}, packet });
+    });
     const packets = new Inbox<Packet>(`packets of MQTT.js ${raw.options.clientId}`);
     raw.on('packetreceive', (packet) => {
       if (packet.cmd !== 'publish') packets.put(packet);
     });
     raw.on('close', () => {
       messages.end('the connection closed');
+      publications.end('the connection closed');
       packets.end('the connection closed');
     });
-    const sessionPresent = await new Promise<boolean>((resolve, reject) => {
-      raw.once('connect', (connack) => resolve(connack.sessionPresent));
+    const connack = await new Promise<IConnackPacket>((resolve, reject) => {
+      raw.once('connect', resolve);
       raw.once('error', reject);
       raw.once('close', () => reject(new Error('the connection closed before CONNACK')));
     });
     // What goes wrong later shows in what arrives.
     raw.on('error', () => {});
-    return new JsClient(raw, messages, packets, sessionPresent);
+    return new JsClient(raw, messages, publications, packets, connack);
+  }
+
+  /** What CONNACK said. */
+  get sessionPresent(): boolean {
+    return this.connack.sessionPresent;
+  }
+
+  /** The properties of CONNACK; none if there are none. */
+  get granted(): NonNullable<IConnackPacket['properties']> {
+    return this.connack.properties ?? {};
   }
 
   /** Subscribes; the broker must grant the QoS that is asked for. */
@@ -62,6 +115,24 @@ export class JsClient {
   /** Publishes; with QoS 1 and 2 the broker has acknowledged. */
   async publish(topic: string, payload: string | Buffer, qos: 0 | 1 | 2 = 0, retain = false): Promise<void> {
     await this.raw.publishAsync(topic, payload, { qos, retain });
+  }
+
+  /** Publishes with properties and QoS 1; the broker has acknowledged. */
+  async publishWith(topic: string, payload: string, properties: PublishProperties, retain = false): Promise<void> {
+    await this.raw.publishAsync(topic, payload, { qos: 1, retain, properties });
+  }
+
+  /** Subscribes to one filter, also again, with the options of MQTT 5.0; returns SUBACK, also one that refuses. */
+  subscribeWith(filter: string, options: SubscriptionOptions = {}): Promise<ISubackPacket> {
+    const { identifier, qos = 1, nl = false, rap = false, rh = 0 } = options;
+    const properties = identifier === undefined ? {} : { subscriptionIdentifier: identifier };
+    return new Promise((resolve, reject) => {
+      const asked = Object.assign({ [filter]: { qos, nl, rap, rh } }, { resubscribe: true });
+      this.raw.subscribe(asked, { qos, properties }, (error, _granted, suback) => {
+        if (suback === undefined) reject(error ?? new Error('no SUBACK'));
+        else resolve(suback);
+      });
+    });
   }
 
   /** The next message, or the next one on `topic`. */

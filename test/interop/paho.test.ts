@@ -74,7 +74,11 @@ describe('paho-mqtt (Python)', { timeout: 120_000 }, () => {
 
         test('a session that is kept gets its QoS 1 and 2 messages in order after it was away', async () => {
           const topic = `${root}/offline`;
-          const options = { client_id: `paho-kept-${transport}-${version}`, clean_session: false, session_expiry: 600 };
+          const options = {
+            client_id: `paho-kept-${transport}-${version}`,
+            clean_session: false,
+            ...(version === 5 && { properties: { SessionExpiryInterval: 600 } }),
+          };
           const first = await connect(options);
           assert.equal(first.sessionPresent, false);
           await first.subscribe(topic, 2);

@@ -6,14 +6,27 @@ import { Program, run, sourceFile } from './programs.js';
 /** The interpreter for which Debian installs python3-paho-mqtt. */
 const PYTHON = '/usr/bin/python3';
 
+/**
+ * Properties of MQTT 5.0 by the names of the specification without spaces, such as `MessageExpiryInterval`. Correlation
+ * Data is in hexadecimal, `UserProperty` a list of pairs.
+ */
+export type PahoProperties = Readonly<Record<string, unknown>>;
+
+/** Options of a subscription, by paho's names. */
+export interface PahoSubscriptionOptions {
+  readonly noLocal?: boolean;
+  readonly retainAsPublished?: boolean;
+  readonly retainHandling?: 0 | 1 | 2;
+}
+
 export interface PahoOptions {
   readonly client_id: string;
   readonly version?: 3 | 4 | 5;
   readonly transport?: 'tcp' | 'websockets';
   readonly ws_path?: string;
   readonly clean_session?: boolean;
-  /** Seconds; MQTT 5.0 only. */
-  readonly session_expiry?: number;
+  /** MQTT 5.0 only. */
+  readonly properties?: PahoProperties;
   /** Seconds. */
   readonly keepalive?: number;
   readonly will?: {
@@ -21,11 +34,21 @@ export interface PahoOptions {
     readonly payload: string;
     readonly qos: 0 | 1 | 2;
     readonly retain: boolean;
+    readonly properties?: PahoProperties;
   };
 }
 
+/** A message with its properties. */
+export interface PahoPublication {
+  readonly topic: string;
+  readonly payload: string;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly properties: PahoProperties;
+}
+
 interface PahoEvent {
-  readonly event: 'connected' | 'disconnected' | 'message' | 'subscribed' | 'published';
+  readonly event: 'connected' | 'disconnected' | 'message' | 'subscribed' | 'unsubscribed' | 'published';
   readonly code: number;
   readonly session_present: boolean;
   readonly topic: string;
@@ -33,12 +56,15 @@ interface PahoEvent {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly granted: number[];
+  readonly properties: PahoProperties;
 }
 
 export class PahoClient {
   readonly #program: Program;
   /** What CONNACK said. */
   sessionPresent = false;
+  /** The properties of CONNACK. */
+  granted: PahoProperties = {};
 
   private constructor(program: Program) {
     this.#program = program;
@@ -53,6 +79,7 @@ export class PahoClient {
     const connected = await client.#event('connected');
     assert.equal(connected.code, 0, 'the return code of CONNACK');
     client.sessionPresent = connected.session_present;
+    client.granted = connected.properties;
     return client;
   }
 
@@ -77,16 +104,56 @@ export class PahoClient {
     await this.#event('published');
   }
 
+  /** Subscribes with the options of MQTT 5.0; returns the code of SUBACK. */
+  async subscribeWith(
+    filter: string,
+    qos: 0 | 1 | 2,
+    options: PahoSubscriptionOptions = {},
+    properties: PahoProperties = {},
+  ): Promise<number> {
+    this.#send({ do: 'subscribe', filter, qos, options, properties });
+    return (await this.#event('subscribed')).granted[0];
+  }
+
+  /** Unsubscribes; returns the codes of UNSUBACK, none before MQTT 5.0. */
+  async unsubscribe(...filters: string[]): Promise<number[]> {
+    this.#send({ do: 'unsubscribe', filters });
+    return (await this.#event('unsubscribed')).granted;
+  }
+
+  /** Publishes with properties; like `publish` otherwise. */
+  async publishWith(
+    topic: string,
+    payload: string,
+    properties: PahoProperties,
+    qos: 0 | 1 | 2 = 1,
+    retain = false,
+  ): Promise<void> {
+    this.#send({ do: 'publish', topic, payload: Buffer.from(payload).toString('base64'), qos, retain, properties });
+    await this.#event('published');
+  }
+
   /** The next message. */
   async next(): Promise<Received> {
     const { topic, payload, qos, retain } = await this.#event('message');
     return { topic, payload: Buffer.from(payload, 'base64'), qos, retain };
   }
 
+  /** The next message with its properties. */
+  async nextPublication(): Promise<PahoPublication> {
+    const { topic, payload, qos, retain, properties } = await this.#event('message');
+    return { topic, payload: Buffer.from(payload, 'base64').toString(), qos, retain, properties };
+  }
+
   /** Says DISCONNECT. */
-  async disconnect(): Promise<void> {
-    this.#send({ do: 'disconnect' });
+  async disconnect(properties: PahoProperties = {}): Promise<void> {
+    this.#send({ do: 'disconnect', properties });
     assert.equal(await this.#program.exit, 0, this.#program.stderr);
+  }
+
+  /** Waits until the connection has ended; returns what DISCONNECT of the broker said. */
+  disconnected(): Promise<{ code: number; properties: PahoProperties }> {
+    return this.#event('disconnected');
   }
 
   /** Ends the process without DISCONNECT. */

@@ -59,6 +59,14 @@ export class SysWatch {
     return (name) => after(name) - before(name);
   }
 
+  /** Waits until more than `seconds` have passed, by the broker's own clock. */
+  async passed(seconds: number): Promise<void> {
+    const uptime = (): number => Number.parseInt(this.#values.get('uptime') ?? '', 10);
+    await this.#until(() => this.#values.has('uptime'), 'uptime');
+    const start = uptime();
+    await this.#until(() => uptime() > start + seconds, `${seconds} seconds`);
+  }
+
   /** Waits until a counter satisfies a condition, for what no client sees happen. */
   async until(name: string, isRight: (value: number) => boolean, what: string): Promise<void> {
     await this.#until(

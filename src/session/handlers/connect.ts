@@ -79,7 +79,7 @@ function accept(connection: Connection, packet: ConnectPacket, present: boolean,
   const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
   writeConnack(connection.output, connection.version as 3 | 4 | 5, present, 0, properties);
   connection.touch();
-  environment.journal.connected(connection, packet.clean, present, connection.keepalive);
+  environment.journal.connected(connection, session?.durable === true, present, connection.keepalive);
   environment.hooks.emit('connackSent', { cmd: 'connack', returnCode: 0, sessionPresent: present }, connection);
   environment.hooks.emit('clientReady', connection);
   connection.emit('connected');
