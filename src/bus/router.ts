@@ -169,12 +169,12 @@ export class Router {
     if (publication.retain) this.retained.publish(publication);
     const receivers = route.receivers;
     for (let i = 0; i < receivers.length; i++) {
-      let receiver = receivers[i];
-      if (receiver.noLocal && receiver.subscriber === publication.publisher) {
-        if (!receiver.own) continue;
-        receiver = receiver.own;
+      const receiver = receivers[i];
+      if (!receiver.noLocal || receiver.subscriber !== publication.publisher) {
+        receiver.subscriber.deliver(publication, receiver);
+      } else if (receiver.own !== null) {
+        receiver.subscriber.deliver(publication, receiver.own);
       }
-      receiver.subscriber.deliver(publication, receiver);
     }
   }
 }

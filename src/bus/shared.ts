@@ -60,6 +60,7 @@ export class SharedGroup implements Subscriber {
       subscriber,
       qos: subscription.qos,
       noLocal: false,
+      own: null,
       retainAsPublished: subscription.retainAsPublished,
       identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
       share: this.key,

@@ -29,10 +29,10 @@ export interface Subscription {
 export interface Receiver {
   readonly subscriber: Subscriber;
   readonly qos: 0 | 1 | 2;
-  /** Whether one of them has No Local: then what the subscriber publishes itself is delivered as `own` says. */
+  /** Whether its own publications are another matter [MQTT-3.8.3-3]: they are delivered as `own` says, or not at all. */
   readonly noLocal: boolean;
-  /** What the other ones are owed; null if all have No Local. */
-  readonly own?: Receiver | null;
+  /** With `noLocal`, what the subscriptions without No Local owe it of its own publications. */
+  readonly own: Receiver | null;
   readonly retainAsPublished: boolean;
   /** Subscription Identifiers of all matching subscriptions [MQTT-3.3.4-4], null for none. */
   readonly identifiers: readonly number[] | null;
@@ -192,6 +192,7 @@ function receiverOf(subscription: Subscription): Receiver {
     subscriber: subscription.subscriber,
     qos: subscription.qos,
     noLocal: subscription.noLocal,
+    own: null,
     retainAsPublished: subscription.retainAsPublished,
     identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,
     share: '',
@@ -201,20 +202,20 @@ function receiverOf(subscription: Subscription): Receiver {
 function merge(former: Receiver, subscription: Subscription): Receiver {
   let identifiers = former.identifiers;
   if (subscription.identifier > 0) identifiers = [...(identifiers ?? []), subscription.identifier];
-  const merged: Receiver = {
+  return {
     subscriber: former.subscriber,
     qos: Math.max(subscription.qos, former.qos) as 0 | 1 | 2,
     noLocal: former.noLocal || subscription.noLocal,
+    own: mergeOwn(former, subscription),
     retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
     identifiers,
     share: '',
   };
-  return merged.noLocal ? { ...merged, own: ownOf(former, subscription) } : merged;
 }
 
-/** Each No Local holds for its own subscription only [MQTT-3.8.3-3]. */
-function ownOf(former: Receiver, subscription: Subscription): Receiver | null {
-  const own = former.noLocal ? (former.own ?? null) : former;
-  if (subscription.noLocal) return own;
-  return own === null ? receiverOf(subscription) : merge(own, subscription);
+/** What is left for the subscriber's own publications, if they are another matter. */
+function mergeOwn(former: Receiver, subscription: Subscription): Receiver | null {
+  if (!former.noLocal) return subscription.noLocal ? former : null;
+  if (subscription.noLocal) return former.own;
+  return former.own === null ? receiverOf(subscription) : merge(former.own, subscription);
 }

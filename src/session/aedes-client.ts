@@ -58,6 +58,7 @@ export abstract class AedesClient extends EventEmitter {
       subscriber: session,
       qos: 2,
       noLocal: false,
+      own: null,
       retainAsPublished: true,
       identifiers: null,
       share: '',

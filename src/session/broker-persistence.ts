@@ -120,6 +120,7 @@ export class BrokerPersistence extends AedesPersistence {
       subscriber: session,
       qos: 2,
       noLocal: false,
+      own: null,
       retainAsPublished: true,
       identifiers: null,
       share: '',

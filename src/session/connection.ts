@@ -37,6 +37,9 @@ import { EAGER_FLUSH, sendPublication, sendPublish } from './sending.js';
 import type { OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
+/** Bytes of a CONNACK without properties. A client that takes fewer is closed without one [MQTT-3.1.2-24]. */
+const SMALLEST_CONNACK = 5;
+
 export class Connection extends AedesClient implements Link {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
@@ -68,7 +71,7 @@ export class Connection extends AedesClient implements Link {
   aliases: OutboundAliases | null = null;
   /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
   pendingAcknowledgements = 0;
-  /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-4.9.0-1]. */
+  /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-3.3.4-7]. */
   receiving = 0;
   /** Retained messages that are being sent to new subscriptions. */
   retainedDelivery: RetainedDelivery | null = null;
@@ -259,9 +262,9 @@ export class Connection extends AedesClient implements Link {
       return;
     }
     // The parser knows the version to answer in also when CONNECT broke the protocol; 0 if there was no telling, and
-    // then an answer would be noise [MQTT-4.13.1].
+    // then an answer would be noise (MQTT 5.0 4.13.1).
     const { version } = this.parser;
-    if (version !== 0 && this.state !== 'closed') {
+    if (version !== 0 && this.state !== 'closed' && this.maximumPacketSize >= SMALLEST_CONNACK) {
       this.environment.counters.packetsSent++;
       writeConnack(this.output, version, false, reasonCode, this.#farewell(reasonCode, told));
       this.flush();
@@ -402,7 +405,11 @@ export class Connection extends AedesClient implements Link {
   }
 
   sendAcknowledgement(type: number, packetId: number, reasonCode: number): void {
-    const ends = type === PacketType.PUBACK || type === PacketType.PUBCOMP || reasonCode >= 0x80;
+    const ends =
+      type === PacketType.PUBACK ||
+      (type === PacketType.PUBREC && reasonCode >= 0x80) ||
+      // What answers a PUBREL of nothing ends nothing.
+      (type === PacketType.PUBCOMP && reasonCode === 0);
     if (ends && this.receiving > 0) this.receiving--;
     this.environment.counters.packetsSent++;
     const properties = reasonCode < 0x80 ? undefined : this.problem(reasonText(reasonCode), 8);

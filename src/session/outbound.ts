@@ -21,7 +21,7 @@ import { type SweepHost, sweepExpired } from './queue-expiry.js';
 import { GONE, nextRecord, RecordView } from './queue-record.js';
 import { type Segment, SegmentQueue } from './segment-queue.js';
 
-/** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-2]. */
+/** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-4]. */
 const PACKET_IDS = 65535;
 /**
  * Numbers that a session may use before its flow record is written again. After a crash the session goes on behind them:
@@ -229,6 +229,10 @@ export class Outbound {
     this.#next = this.#base;
     this.#inFlight = 0;
     this.#reading = null;
+    // PUBREL waits neither for Receive Maximum nor for the store [MQTT-3.3.4-10].
+    for (let sequence = this.#base; sequence < this.#sent; sequence++) {
+      if (this.#state(sequence) === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(sequence));
+    }
     this.pump();
   }
 
@@ -243,18 +247,17 @@ export class Outbound {
     const link = this.link;
     if (link === null) return;
     while (this.#next < this.#tail && !link.congested && this.#inFlight < link.window) {
-      if (this.#next < this.#sent && this.#skipOrRelease(link)) continue;
+      if (this.#next < this.#sent && this.#skip()) continue;
       if (this.#next - this.#base >= PACKET_IDS) break;
       if (!this.#sendNext(link)) break;
     }
     this.#queue.sentUpTo(this.#next);
   }
 
-  /** Deals with a message that needs no PUBLISH again. */
-  #skipOrRelease(link: Link): boolean {
+  /** Passes over a message that needs no PUBLISH again. */
+  #skip(): boolean {
     const state = this.#state(this.#next);
     if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) return false;
-    if (state === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(this.#next));
     if (state !== Delivery.Done) this.#inFlight++;
     this.#next++;
     return true;
@@ -263,7 +266,7 @@ export class Outbound {
   /** Sends the message at `next`. Returns false if it has to wait for the store. */
   #sendNext(link: Link): boolean {
     const wanted = this.#next;
-    if (!this.#find(link)) return false;
+    if (!this.#find()) return false;
     // What comes behind a gap may have been sent before, and need no PUBLISH again.
     if (this.#next !== wanted) return true;
     const segment = this.#reading as Segment;
@@ -307,15 +310,15 @@ export class Outbound {
   }
 
   /** Makes `#reading` and `#offset` stand at `next`. Returns false while the store is being read. */
-  #find(link: Link): boolean {
+  #find(): boolean {
     if (this.#reading?.output != null && this.#readingAt === this.#next && this.#next < this.#reading.end) return true;
     const segment = this.#queue.locate(this.#next);
     if (segment === null || segment.output === null) {
       if (this.#queue.needsLoad(this.#next)) this.#load();
-      else this.#skipLost(link);
+      else this.#skipLost();
       return false;
     }
-    while (this.#next < segment.first) this.#lose(link);
+    while (this.#next < segment.first) this.#lose();
     this.#reading = segment;
     this.#readingAt = this.#next;
     this.#offset = this.#queue.offsetOf(segment, this.#next);
@@ -334,13 +337,13 @@ export class Outbound {
   }
 
   /** The queue has nothing at `next` and behind it: the counters of a damaged store promised more than there is. */
-  #skipLost(link: Link): void {
-    while (this.#next < this.#tail) this.#lose(link);
+  #skipLost(): void {
+    while (this.#next < this.#tail) this.#lose();
   }
 
   /** Passes over a message that has no record: it was done before its segment was deleted. */
-  #lose(link: Link): void {
-    if (this.#next < this.#sent && this.#skipOrRelease(link)) return;
+  #lose(): void {
+    if (this.#next < this.#sent && this.#skip()) return;
     const sequence = this.#next++;
     if (sequence >= this.#sent) {
       this.#gone = Math.max(0, this.#gone - 1);
@@ -522,7 +525,8 @@ export class Outbound {
     for (const sequence of this.#collected) {
       if (this.#state(sequence) !== Delivery.Releasing) continue;
       this.#setState(sequence, Delivery.AwaitsPubcomp);
-      if (sequence < this.#next) this.link?.sendPubrel(packetIdOf(sequence));
+      // Also for a message that a new connection has not come to again: it will be passed over there.
+      this.link?.sendPubrel(packetIdOf(sequence));
     }
     this.#collected = [];
     this.pump();

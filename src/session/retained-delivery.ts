@@ -36,6 +36,7 @@ export class RetainedDelivery {
       subscriber: subscription.subscriber,
       qos: subscription.qos,
       noLocal: false,
+      own: null,
       // A message that is sent because of a new subscription has RETAIN 1 [MQTT-3.3.1-8].
       retainAsPublished: true,
       identifiers: subscription.identifier > 0 ? [subscription.identifier] : null,

@@ -78,7 +78,7 @@ export class Wills {
     else this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
   }
 
-  /** The session has ended: a will that waits is due now [MQTT-3.1.3-9]. */
+  /** The session has ended: a will that waits is due now [MQTT-3.1.2-8]. */
   sessionEnded(clientId: string): void {
     const waiting = this.#waiting.get(clientId);
     if (waiting === undefined) return;

@@ -198,7 +198,7 @@ export function decodeFlow(value: Buffer): FlowRecord {
 export interface WillRecord {
   /** Will Delay Interval in seconds. */
   readonly delay: number;
-  /** Session Expiry Interval of the session, in seconds, which may end the delay early [MQTT-3.1.3-9]. */
+  /** Session Expiry Interval of the session, in seconds, which may end the delay early [MQTT-3.1.2-8]. */
   readonly sessionExpiry: number;
   readonly message: Message;
 }

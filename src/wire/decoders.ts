@@ -163,7 +163,7 @@ export function decodePublish(
     view.payloadStart = at;
   }
   if (topicStart === topicEnd && view.topicAlias === 0) {
-    if (version === 5) protocolError('a PUBLISH with neither topic nor Topic Alias [MQTT-3.3.2.1]');
+    if (version === 5) protocolError('a PUBLISH with neither topic nor Topic Alias (MQTT 5.0 3.3.2.1)');
     throw new WireError(ReasonCode.TopicNameInvalid, 'an empty topic [MQTT-4.7.3-1]');
   }
 }

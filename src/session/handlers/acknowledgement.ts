@@ -18,7 +18,7 @@ export function handleAcknowledgement(connection: Connection, type: number, pack
         break;
       }
       environment.counters.unknownPacketIds++;
-      // PUBREL lets the client forget a delivery that the broker does not know [MQTT-4.3.3-3].
+      // PUBREL lets the client forget a delivery that the broker does not know [MQTT-4.3.3-4].
       if (reason < 0x80) connection.sendAcknowledgement(PacketType.PUBREL, packetId, notFound(connection));
       break;
     case PacketType.PUBREL:

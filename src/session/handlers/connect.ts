@@ -15,6 +15,7 @@ import type { AuthenticateError } from '../hooks.js';
 import { NEVER } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
 import { authenticateByMethod } from './auth.js';
+import { hasRoomForConnack } from './room.js';
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
@@ -23,6 +24,9 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (!identify(connection, packet)) return;
   if (!(await authenticate(connection, packet))) return;
   if (connection.closed || hooks.closed || isSentAway(connection) || !hasRoom(connection)) return;
+  const expiry = expiryOf(packet, environment.options);
+  const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
+  if (!hasRoomForConnack(connection, properties)) return;
 
   const former = environment.sessions.get(connection.id)?.connection;
   if (former) {
@@ -33,7 +37,6 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
       reasonText(ReasonCode.SessionTakenOver),
     );
   }
-  const expiry = expiryOf(packet, environment.options);
   const { session, present } = environment.sessions.open(connection.id, packet.clean, expiry);
   connection.session = session;
   session.attach(connection);
@@ -44,7 +47,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   // Session, will and the end of a former session are durable before the client hears of them.
   await environment.commit.settled();
   if (connection.closed || session.connection !== connection) return;
-  accept(connection, packet, present, expiry);
+  accept(connection, present, properties);
 }
 
 /** Whether the broker is being drained, and the client has been told so (MQTT 5.0 4.11). */
@@ -72,11 +75,10 @@ function hasRoom(connection: Connection): boolean {
   return true;
 }
 
-function accept(connection: Connection, packet: ConnectPacket, present: boolean, expiry: number): void {
+function accept(connection: Connection, present: boolean, properties: Properties | undefined): void {
   const { environment, session } = connection;
   connection.state = 'connected';
   environment.counters.packetsSent++;
-  const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
   writeConnack(connection.output, connection.version as 3 | 4 | 5, present, 0, properties);
   connection.touch();
   environment.journal.connected(connection, session?.durable === true, present, connection.keepalive);

@@ -7,8 +7,8 @@ export function handleDisconnect(connection: Connection, packet: DisconnectPacke
   const { session, environment } = connection;
   const interval = packet.properties?.sessionExpiryInterval;
   if (session !== null && interval !== undefined) {
-    // A session that was to end with its connection cannot be kept now [MQTT-3.14.2-2].
-    if (!session.durable && interval > 0) {
+    // A session that was to end with its connection cannot be kept now (MQTT 5.0 3.14.2.2.2).
+    if (session.expiryInterval === 0 && interval > 0) {
       environment.counters.protocolErrors++;
       connection.terminate(ReasonCode.ProtocolError, 'a Session Expiry Interval in DISCONNECT after 0 in CONNECT');
       return;

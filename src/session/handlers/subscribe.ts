@@ -8,6 +8,7 @@ import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import type { SessionOptions } from '../environment.js';
 import { RetainedDelivery } from '../retained-delivery.js';
+import { hasRoomForCodes } from './room.js';
 
 type Requested = SubscribePacket['subscriptions'][number];
 
@@ -31,6 +32,7 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
 async function subscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
   const { environment, session } = connection;
   if (session === null || !isInOrder(connection, packet)) return;
+  if (!hasRoomForCodes(connection, packet.subscriptions.length)) return;
   const { maxQos } = environment.options;
   const identifier = packet.properties?.subscriptionIdentifier;
   const number = Array.isArray(identifier) ? identifier[0] : (identifier ?? 0);

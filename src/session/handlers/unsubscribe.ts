@@ -4,10 +4,11 @@ import type { UnsubscribePacket } from '../../wire/packets.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import { writeUnsuback } from '../../wire/writers.js';
 import type { Connection } from '../connection.js';
+import { hasRoomForCodes } from './room.js';
 
 export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): void {
   const { environment, session } = connection;
-  if (session === null) return;
+  if (session === null || !hasRoomForCodes(connection, packet.unsubscriptions.length)) return;
   const codes: number[] = [];
   for (const filter of packet.unsubscriptions) {
     if (!isValidFilter(filter)) {

@@ -52,14 +52,14 @@ function rowsOf({ cmd, title, first, section, reasons }: (typeof KINDS)[number])
     ...refused(`${title} with a reason code`, section, OLD, framed(first, '1234 00'), MALFORMED),
     ...refused(
       `${title} with a reason code of another packet`,
-      'MQTT-3.4.2-1',
+      `MQTT-${section}.2-1`,
       5,
       framed(first, '1234', foreign),
       PROTOCOL_ERROR,
     ),
     ...refused(
       `${title} with a reason code that there is not`,
-      'MQTT-3.4.2-1',
+      `MQTT-${section}.2-1`,
       5,
       framed(first, '1234 7f'),
       PROTOCOL_ERROR,

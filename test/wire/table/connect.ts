@@ -108,13 +108,13 @@ function inEveryVersion(version: ProtocolVersion): PacketRow[] {
     ),
     ...bad(
       'CONNECT with # in the will topic',
-      'MQTT-3.1.3-10',
+      '4.7.1',
       connect(version, '06', id, noProperties, str('w/#'), '0000'),
       TOPIC_NAME_INVALID,
     ),
     ...bad(
       'CONNECT with + in the will topic',
-      'MQTT-3.1.3-10',
+      '4.7.1',
       connect(version, '06', id, noProperties, str('+/t'), '0000'),
       TOPIC_NAME_INVALID,
     ),

@@ -103,7 +103,7 @@ const MALFORMED_EVERYWHERE: PacketRow[] = [
   ...refused('PUBLISH that ends in its topic length', '3.3.2.1', ALL, raw('30 01 00'), MALFORMED),
   ...refused('PUBLISH that ends in its topic', '3.3.2.1', ALL, framed(0x30, '0004 612f62'), MALFORMED),
   ...refused('PUBLISH QoS 1 that ends in its packet identifier', '3.3.2.2', ALL, framed(0x32, topic, '00'), MALFORMED),
-  ...refused('PUBLISH QoS 1 without packet identifier', 'MQTT-2.2.1-2', ALL, framed(0x32, topic), MALFORMED),
+  ...refused('PUBLISH QoS 1 without packet identifier', 'MQTT-2.2.1-3', ALL, framed(0x32, topic), MALFORMED),
   ...refused('PUBLISH with a Remaining Length of five bytes', '2.1.4', ALL, raw('30 ff ff ff ff 01'), MALFORMED),
   ...refused(
     'PUBLISH from the server QoS 3',
@@ -211,13 +211,7 @@ const NEW_ROWS: PacketRow[] = [
     packet({ properties: { subscriptionIdentifier: [1, 268435455] } }),
     SERVER,
   ),
-  ...refused(
-    'PUBLISH with neither topic nor alias',
-    'MQTT-3.3.2-8',
-    5,
-    framed(0x30, '0000 00', payload),
-    PROTOCOL_ERROR,
-  ),
+  ...refused('PUBLISH with neither topic nor alias', '3.3.2.1', 5, framed(0x30, '0000 00', payload), PROTOCOL_ERROR),
   ...refused(
     'PUBLISH with alias 0',
     'MQTT-3.3.2-8',
