@@ -346,8 +346,9 @@ export class Broker extends Aedes {
       }
     }
     this.router.retained.dropExpired(now);
-    this.wills.tick(now);
+    // A will must not be handed to a session whose time is over, of its client or another.
     this.sessions.tick(now);
+    this.wills.tick(now);
   }
 
   /**

@@ -469,14 +469,16 @@ export class Connection extends AedesClient implements Link {
     this.#closeReason = reason;
     this.parser.stop();
     this.output.release();
-    this.retainedDelivery = null;
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();
-      if (publishWill) environment.wills.fire(this.id, this);
-      else environment.wills.disarm(this.id);
+      if (session.expiryInterval > 0) this.retainedDelivery?.handOver(session);
+      // Before the will: a shared subscription must not hand it to a session that ends with this connection.
       if (session.expiryInterval === 0) environment.sessions.end(session);
+      if (publishWill) environment.wills.fire(this.id, session.expiryInterval, this);
+      else environment.wills.disarm(this.id);
     }
+    this.retainedDelivery = null;
     if (wasConnected) environment.journal.disconnected(this, reason);
   }
 }

@@ -5,6 +5,7 @@
 import { Publication } from '../bus/publication.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Connection } from './connection.js';
+import type { Session } from './session.js';
 
 interface Pending {
   readonly filter: string;
@@ -51,10 +52,26 @@ export class RetainedDelivery {
     if (at >= 0) this.#pending.splice(at, 1);
   }
 
+  /** Returns whether the topic still has a message that is for this subscription. */
+  #deliver(session: Session, topic: string, { receiver, noLocal }: Pending): boolean {
+    const { router } = this.#connection.environment;
+    const message = router.retained.get(topic);
+    if (message === null || (noLocal && message.publisherId === session.id)) return false;
+    session.deliver(new Publication().of(message, router.routeOf(topic)), receiver);
+    return true;
+  }
+
+  /** The connection is gone and the session is kept: what is still owed waits in its queue [MQTT-3.3.1-9]. */
+  handOver(session: Session): void {
+    for (const pending of this.#pending.splice(0)) {
+      for (const topic of pending.topics.slice(pending.at)) this.#deliver(session, topic, pending);
+    }
+  }
+
   /** Sends as many as the client takes now. */
   pump(): void {
     const connection = this.#connection;
-    const { environment, session } = connection;
+    const { session } = connection;
     if (session === null || connection.closed || this.#scheduled) return;
     for (let sent = 0; this.#pending.length > 0; ) {
       // What the socket takes at once was never in its way, and no event would tell of it.
@@ -65,11 +82,7 @@ export class RetainedDelivery {
         this.#pending.shift();
         continue;
       }
-      const topic = pending.topics[pending.at++];
-      const message = environment.router.retained.get(topic);
-      if (message === null || (pending.noLocal && message.publisherId === session.id)) continue;
-      const publication = new Publication().of(message, environment.router.routeOf(topic));
-      session.deliver(publication, pending.receiver);
+      if (!this.#deliver(session, pending.topics[pending.at++], pending)) continue;
       if (++sent === BATCH) {
         this.#scheduled = true;
         setImmediate(() => {

@@ -170,6 +170,10 @@ export class SessionRegistry {
       if (record.connected) session.changed();
     }
     for (const number of this.#orphans.splice(0)) this.#inherit(number);
+    for (const { session, record } of byNumber.values()) {
+      // It was to end with its connection, which the broker's death has closed (MQTT 5.0 3.1.2.11.2).
+      if (record.expiryInterval === 0) this.end(session);
+    }
   }
 
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {

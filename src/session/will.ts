@@ -42,7 +42,7 @@ export class Wills {
   arm(clientId: string, will: WillRecord): void {
     this.#waiting.delete(clientId);
     this.#armed.set(clientId, will);
-    this.#commit.add({ type: 'put', key: willKey(clientId), value: encodeWill(will) });
+    this.#keep(clientId, will);
   }
 
   /** Forgets a client's will [MQTT-3.1.2-10]. */
@@ -65,17 +65,29 @@ export class Wills {
   /** Puts back a will that the store holds, of a client that the broker's end has disconnected. */
   restore(clientId: string, will: WillRecord): void {
     this.#armed.set(clientId, will);
-    this.fire(clientId);
+    this.fire(clientId, will.sessionExpiry);
   }
 
-  /** The client is gone without DISCONNECT: publishes its will, after its delay [MQTT-3.1.2-8]. */
-  fire(clientId: string, client: Connection | null = null): void {
-    const will = this.#armed.get(clientId);
-    if (will === undefined) return;
+  /**
+   * The client is gone without DISCONNECT: publishes its will, after its delay [MQTT-3.1.2-8].
+   * @param sessionExpiry seconds; DISCONNECT may have changed what CONNECT said
+   */
+  fire(clientId: string, sessionExpiry: number, client: Connection | null = null): void {
+    const armed = this.#armed.get(clientId);
+    if (armed === undefined) return;
     this.#armed.delete(clientId);
-    const delay = Math.min(will.delay, will.sessionExpiry);
-    if (delay === 0) this.#publish(clientId, will, client);
-    else this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
+    const will = { ...armed, sessionExpiry };
+    const delay = Math.min(will.delay, sessionExpiry);
+    if (delay === 0) {
+      this.#publish(clientId, will, client);
+      return;
+    }
+    this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
+    if (sessionExpiry !== armed.sessionExpiry) this.#keep(clientId, will);
+  }
+
+  #keep(clientId: string, will: WillRecord): void {
+    this.#commit.add({ type: 'put', key: willKey(clientId), value: encodeWill(will) });
   }
 
   /** The session has ended: a will that waits is due now [MQTT-3.1.2-8]. */

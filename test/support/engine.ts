@@ -140,8 +140,8 @@ export class Engine {
     this.clock = clock;
   }
 
-  static async create(options: BrokerOptions = {}): Promise<Engine> {
-    const clock = new FakeClock();
+  /** @param clock goes on from where the former broker's stood; the default starts anew */
+  static async create(options: BrokerOptions = {}, clock = new FakeClock()): Promise<Engine> {
     return new Engine(await Broker.createBroker({ clock, ...options }), clock);
   }
 
