@@ -73,6 +73,7 @@ const DEFAULT_SESSION: SessionOptions = {
   outputBuffer: 1024 * 1024,
   stalledTimeout: 120,
   connections: 100_000,
+  sessions: 1_000_000,
   subscriptionsPerClient: 100_000,
   maxQos: 2,
   retainAvailable: true,

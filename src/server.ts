@@ -195,6 +195,7 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     outputBuffer: limits.output_buffer,
     stalledTimeout: limits.stalled_timeout,
     connections: limits.connections,
+    sessions: limits.sessions,
     subscriptionsPerClient: limits.subscriptions_per_client,
     maxQos: mqtt.max_qos as 0 | 1 | 2,
     retainAvailable: mqtt.retain_available,

@@ -30,7 +30,7 @@ export class Counters {
   droppedRetained = 0;
   /** Retained messages whose Message Expiry Interval ran out. */
   retainedExpired = 0;
-  /** Connections refused at `limits.connections`. */
+  /** Connections refused at `limits.connections` or `limits.sessions`, or because the broker is being drained. */
   refusedConnections = 0;
   /** Packets that broke the protocol, by what became of their sender. */
   protocolErrors = 0;

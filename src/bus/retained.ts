@@ -25,6 +25,21 @@ class Node {
   message: Message | null = null;
   /** Milliseconds since the epoch at which the message is looked at for its expiry; 0 for never. */
   due = 0;
+  /** Revision at which its topic, which had no message, got one. */
+  since = 0;
+}
+
+/** Nodes of the tree that a message may have on average where `limits.retained_messages` is reached. */
+const NODES_PER_MESSAGE = 4;
+/** Nodes that there may be in any case. */
+const LEAST_NODES = 65_536;
+
+/** Nodes at one depth that a walk has yet to visit. */
+interface Branch {
+  readonly nodes: Iterator<readonly [string, Node]>;
+  readonly depth: number;
+  /** Whether a wildcard stands for the first level of a topic here: it does not stand for `$` [MQTT-4.7.2-1]. */
+  readonly wild: boolean;
 }
 
 /** Entries of topics that need none any more, at which the list of expiries is made anew. */
@@ -44,6 +59,10 @@ export class RetainedMessages {
   onLimit: ((option: string, topic: string) => void) | null = null;
   /** Number of retained messages. */
   count = 0;
+  /** Of the tree: long topics have many, and few bytes. */
+  #nodes = 0;
+  /** Grows with each topic that gets a message. */
+  revision = 0;
   /** Their topic and payload bytes. */
   bytes = 0;
 
@@ -65,7 +84,9 @@ export class RetainedMessages {
     const node = this.#byTopic.get(message.topic) ?? this.#grow(message.topic);
     const former = node.message;
     const bytes = this.bytes + sizeOf(message) - (former === null ? 0 : sizeOf(former));
-    const tooMany = former === null && this.count >= this.#limits.messages;
+    const { messages } = this.#limits;
+    const tooDeep = this.#nodes > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
+    const tooMany = former === null && (this.count >= messages || tooDeep);
     if (tooMany || bytes > this.#limits.bytes) {
       if (this.dropExpired(this.#now()) > 0) return this.set(message);
       if (former === null) this.#prune(message.topic);
@@ -75,6 +96,7 @@ export class RetainedMessages {
     }
     if (former === null) {
       this.count++;
+      node.since = ++this.revision;
       this.#byTopic.set(message.topic, node);
     }
     this.bytes = bytes;
@@ -158,47 +180,46 @@ export class RetainedMessages {
 
   /** Topics with a retained message that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
   topics(filter: string): string[] {
-    const found: string[] = [];
-    for (const message of this.match(filter)) found.push(message.topic);
-    return found;
+    return this.match(filter).map((message) => message.topic);
   }
 
   /** Retained messages that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
   match(filter: string): Message[] {
     const found: Message[] = [];
-    const levels = filter.split('/');
-    this.#collect(this.#root, levels, 0, found);
+    for (const message of this.walk(filter)) if (message !== null) found.push(message);
     return found;
   }
 
-  #collect(node: Node, levels: string[], depth: number, found: Message[]): void {
-    if (depth === levels.length) {
-      if (node.message !== null && !this.#expired(node.message)) found.push(node.message);
-      return;
-    }
-    const level = levels[depth];
-    if (level === '#') {
-      this.#collectAll(node, depth, found);
-      return;
-    }
-    if (level !== '+') {
-      const child = node.children?.get(level);
-      if (child !== undefined) this.#collect(child, levels, depth + 1, found);
-      return;
-    }
-    if (node.children === null) return;
-    for (const [name, child] of node.children) {
-      if (depth === 0 && name.charCodeAt(0) === 0x24) continue;
-      this.#collect(child, levels, depth + 1, found);
-    }
-  }
-
-  #collectAll(node: Node, depth: number, found: Message[]): void {
-    if (node.message !== null && !this.#expired(node.message)) found.push(node.message);
-    if (node.children === null) return;
-    for (const [name, child] of node.children) {
-      if (depth === 0 && name.charCodeAt(0) === 0x24) continue;
-      this.#collectAll(child, depth + 1, found);
+  /**
+   * Retained messages that match a filter, one after the other, so that the walk can be interrupted: messages may come
+   * and go meanwhile. Null is a step that found none.
+   * @param until topics that had no message at this revision are left out
+   */
+  *walk(filter: string, until: number = Number.POSITIVE_INFINITY): Generator<Message | null, void> {
+    const levels = filter.split('/');
+    const root: readonly [string, Node] = ['', this.#root];
+    const branches: Branch[] = [{ nodes: [root].values(), depth: 0, wild: false }];
+    for (let branch = branches.at(-1); branch !== undefined; branch = branches.at(-1)) {
+      const { value, done } = branch.nodes.next();
+      if (done) {
+        branches.pop();
+        continue;
+      }
+      const [name, node] = value;
+      if (branch.wild && name.charCodeAt(0) === 0x24) continue;
+      const { depth } = branch;
+      const level = levels[depth];
+      const { message, children } = node;
+      const ends = depth === levels.length || level === '#';
+      yield ends && message !== null && node.since <= until && !this.#expired(message) ? message : null;
+      if (children === null || depth === levels.length) continue;
+      if (level === '#') branches.push({ nodes: children.entries(), depth, wild: node === this.#root });
+      else if (level === '+') branches.push({ nodes: children.entries(), depth: depth + 1, wild: depth === 0 });
+      else {
+        const child = children.get(level);
+        if (child !== undefined)
+          branches.push({ nodes: [[level, child] as const].values(), depth: depth + 1, wild: false });
+      }
     }
   }
 
@@ -213,6 +234,7 @@ export class RetainedMessages {
       let child = node.children.get(level);
       if (child === undefined) {
         child = new Node();
+        this.#nodes++;
         node.children.set(level, child);
       }
       node = child;
@@ -232,6 +254,7 @@ export class RetainedMessages {
       if (path[i].message !== null || path[i].children !== null) break;
       const parent = path[i - 1];
       parent.children?.delete(levels[i - 1]);
+      this.#nodes--;
       if (parent.children?.size === 0) parent.children = null;
     }
   }

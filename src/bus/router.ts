@@ -9,9 +9,14 @@ import type { RetainedMessages } from './retained.js';
 import { type SharedStrategy, SharedSubscriptions } from './shared.js';
 import { hasWildcard, isShared, levelCount } from './topics.js';
 import { type Receiver, type Subscriber, type Subscription, SubscriptionTree } from './tree.js';
+import { Work } from './work.js';
 
 /** Routes kept; beyond it the cache starts anew, so that a flood of topics costs memory only once. */
 const MAX_ROUTES = 50_000;
+/** Bytes of their topics; each of them is kept three times. */
+const MAX_ROUTE_BYTES = 16 * 1024 * 1024;
+/** Bytes of the longest topic whose route is kept: V8 hashes strings of more than 16,383 characters by their length alone. */
+const MAX_KEPT_TOPIC = 4096;
 const TOPIC_NAME_INVALID = 0x90;
 const NOBODY: Receiver[] = [];
 
@@ -51,7 +56,8 @@ export class Route {
 }
 
 export class Router {
-  readonly tree = new SubscriptionTree();
+  readonly work = new Work();
+  readonly tree = new SubscriptionTree(this.work);
   readonly shared: SharedSubscriptions;
   readonly retained: RetainedMessages;
   readonly #counters: Counters;
@@ -60,10 +66,12 @@ export class Router {
   readonly #routes = new Map<string, Route>();
   /** The same routes by topic name, for publishers inside the process. */
   readonly #byName = new Map<string, Route>();
+  /** Of the topics of all routes. */
+  #routeBytes = 0;
   #generation = 0;
 
   constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number, strategy: SharedStrategy) {
-    this.shared = new SharedSubscriptions(strategy);
+    this.shared = new SharedSubscriptions(strategy, this.work);
     this.retained = retained;
     this.#counters = counters;
     this.#maxLevels = maxTopicLevels;
@@ -71,8 +79,10 @@ export class Router {
 
   /** The route of the topic name in `buffer[start, end)`, or the reason code why it is none. */
   resolve(buffer: Buffer, start: number, end: number): Route | number {
-    const known = this.#routes.get(buffer.latin1Slice(start, end));
-    if (known !== undefined) return known;
+    if (end - start <= MAX_KEPT_TOPIC) {
+      const known = this.#routes.get(buffer.latin1Slice(start, end));
+      if (known !== undefined) return known;
+    }
     const reason = checkTopicName(buffer, start, end);
     if (reason !== 0) return reason;
     const topic = buffer.utf8Slice(start, end);
@@ -94,11 +104,18 @@ export class Router {
   }
 
   #remember(topic: string, bytes: Buffer): Route {
-    if (this.#routes.size >= MAX_ROUTES) {
+    if (bytes.length > MAX_KEPT_TOPIC) {
+      const route = new Route(topic, bytes);
+      route.evicted = true;
+      return route;
+    }
+    if (this.#routes.size >= MAX_ROUTES || this.#routeBytes + bytes.length > MAX_ROUTE_BYTES) {
       for (const route of this.#routes.values()) route.evicted = true;
       this.#routes.clear();
       this.#byName.clear();
+      this.#routeBytes = 0;
     }
+    this.#routeBytes += bytes.length;
     const route = new Route(topic, bytes);
     this.#routes.set(bytes.latin1Slice(), route);
     this.#byName.set(topic, route);
@@ -168,6 +185,7 @@ export class Router {
     }
     if (publication.retain) this.retained.publish(publication);
     const receivers = route.receivers;
+    this.work.done += receivers.length;
     for (let i = 0; i < receivers.length; i++) {
       const receiver = receivers[i];
       if (!receiver.noLocal || receiver.subscriber !== publication.publisher) {

@@ -5,6 +5,7 @@
 import type { Publication } from './publication.js';
 import { sharedPartsOf } from './topics.js';
 import type { Receiver, Subscriber, Subscription } from './tree.js';
+import type { Work } from './work.js';
 
 /**
  * Who gets the next message (`mqtt.shared_strategy`). `round_robin`: one after the other. `least_in_flight`: whoever has
@@ -41,9 +42,11 @@ export class SharedGroup implements Subscriber {
   readonly filter: string;
   readonly #strategy: SharedStrategy;
   readonly #members: Membership[] = [];
+  readonly #work: Work;
   #turn = 0;
 
-  constructor(key: string, filter: string, strategy: SharedStrategy) {
+  constructor(key: string, filter: string, strategy: SharedStrategy, work: Work) {
+    this.#work = work;
     this.key = key;
     this.filter = filter;
     this.#strategy = strategy;
@@ -105,6 +108,7 @@ export class SharedGroup implements Subscriber {
     let rank = 0;
     let chosen = 0;
     for (let i = 0; i < members.length && rank < 3; i++) {
+      this.#work.done++;
       const at = (this.#turn + i) % members.length;
       const other = rankOf(members[at], qos);
       if (other <= rank) continue;
@@ -121,6 +125,7 @@ export class SharedGroup implements Subscriber {
     let best: Membership | null = null;
     let online = false;
     this.#turn++;
+    this.#work.done += members.length;
     for (let i = 0; i < members.length; i++) {
       const member = members[(this.#turn + i) % members.length];
       if (rankOf(member, qos) === 0) continue;
@@ -137,6 +142,7 @@ export class SharedGroup implements Subscriber {
     let best: Membership | null = null;
     let online = false;
     let highest = -1;
+    this.#work.done += this.#members.length;
     for (const member of this.#members) {
       if (rankOf(member, qos) === 0) continue;
       const weight = mix(key ^ member.hash);
@@ -175,11 +181,14 @@ function mix(hash: number): number {
 export class SharedSubscriptions {
   readonly #groups = new Map<string, SharedGroup>();
   readonly #strategy: SharedStrategy;
+  readonly #work: Work;
   /** Members of all groups. */
   members = 0;
 
-  constructor(strategy: SharedStrategy) {
+  /** @param work counts the members that are looked at */
+  constructor(strategy: SharedStrategy, work: Work) {
     this.#strategy = strategy;
+    this.#work = work;
   }
 
   /** Number of groups. */
@@ -194,7 +203,8 @@ export class SharedSubscriptions {
   /** Adds a subscription to its group. Returns the group if it is new. */
   join(subscription: Subscription): SharedGroup | null {
     const known = this.#groups.get(subscription.filter);
-    const group = known ?? new SharedGroup(subscription.filter, sharedPartsOf(subscription.filter)[1], this.#strategy);
+    const filter = sharedPartsOf(subscription.filter)[1];
+    const group = known ?? new SharedGroup(subscription.filter, filter, this.#strategy, this.#work);
     const before = group.size;
     group.join(subscription);
     this.members += group.size - before;

@@ -4,6 +4,7 @@
  * nothing.
  */
 import type { Publication } from './publication.js';
+import { Work } from './work.js';
 
 /** Whoever takes messages from the bus. Called on the hot path: `deliver` must not throw and must not publish. */
 export interface Subscriber {
@@ -59,8 +60,14 @@ class Node {
 
 export class SubscriptionTree {
   readonly #root = new Node();
+  readonly #work: Work;
   /** Number of subscriptions in the tree. */
   size = 0;
+
+  /** @param work counts the nodes and subscriptions that are looked at */
+  constructor(work: Work = new Work()) {
+    this.#work = work;
+  }
 
   /** Adds a subscription, replacing the subscriber's former one for the same filter [MQTT-3.8.4-3]. */
   add(subscription: Subscription): void {
@@ -68,6 +75,7 @@ export class SubscriptionTree {
     const levels = subscription.filter.split('/');
     const hash = levels[levels.length - 1] === '#';
     const depth = hash ? levels.length - 1 : levels.length;
+    this.#work.done += depth;
     for (let i = 0; i < depth; i++) node = this.#descend(node, levels[i]);
     if (hash) node.hash = this.#put(node.hash, subscription);
     else node.own = this.#put(node.own, subscription);
@@ -145,8 +153,26 @@ export class SubscriptionTree {
   match(topic: string): Subscription[] {
     const found: Subscription[] = [];
     const levels = topic.split('/');
-    // A leading `$` is not matched by a wildcard in the first level [MQTT-4.7.2-1].
-    collect(this.#root, levels, 0, found, topic.charCodeAt(0) === 0x24);
+    const reserved = topic.charCodeAt(0) === 0x24;
+    // Level by level, for a topic may have more of them than a stack has room.
+    for (let depth = 0, nodes = [this.#root]; nodes.length > 0; depth++) {
+      // A leading `$` is not matched by a wildcard in the first level [MQTT-4.7.2-1].
+      const wild = depth > 0 || !reserved;
+      const below: Node[] = [];
+      for (const node of nodes) {
+        if (node.hash !== null && wild) append(found, node.hash);
+        if (depth === levels.length) {
+          if (node.own !== null) append(found, node.own);
+          continue;
+        }
+        const child = node.children?.get(levels[depth]);
+        if (child !== undefined) below.push(child);
+        if (node.plus !== null && wild) below.push(node.plus);
+      }
+      this.#work.done += nodes.length;
+      nodes = below;
+    }
+    this.#work.done += found.length;
     return found;
   }
 
@@ -154,24 +180,13 @@ export class SubscriptionTree {
   receivers(topic: string): Receiver[] {
     const found = this.match(topic);
     if (found.length === 1) return [receiverOf(found[0])];
-    const merged = new Map<Subscriber, Receiver>();
+    const merged = new Map<Subscriber, MergedReceiver>();
     for (const subscription of found) {
       const former = merged.get(subscription.subscriber);
       merged.set(subscription.subscriber, former ? merge(former, subscription) : receiverOf(subscription));
     }
     return [...merged.values()];
   }
-}
-
-function collect(node: Node, levels: string[], depth: number, found: Subscription[], reserved: boolean): void {
-  if (node.hash !== null && !(reserved && depth === 0)) append(found, node.hash);
-  if (depth === levels.length) {
-    if (node.own !== null) append(found, node.own);
-    return;
-  }
-  const child = node.children?.get(levels[depth]);
-  if (child !== undefined) collect(child, levels, depth + 1, found, reserved);
-  if (node.plus !== null && !(reserved && depth === 0)) collect(node.plus, levels, depth + 1, found, reserved);
 }
 
 /** A node may have more subscriptions than a function takes arguments. */
@@ -187,7 +202,13 @@ function take(list: Subscriptions, subscriber: Subscriber): boolean {
   return at >= 0;
 }
 
-function receiverOf(subscription: Subscription): Receiver {
+/** A receiver that is being put together: its list of identifiers is its own. */
+interface MergedReceiver extends Receiver {
+  readonly identifiers: number[] | null;
+  readonly own: MergedReceiver | null;
+}
+
+function receiverOf(subscription: Subscription): MergedReceiver {
   return {
     subscriber: subscription.subscriber,
     qos: subscription.qos,
@@ -199,14 +220,18 @@ function receiverOf(subscription: Subscription): Receiver {
   };
 }
 
-function merge(former: Receiver, subscription: Subscription): Receiver {
-  let identifiers = former.identifiers;
-  if (subscription.identifier > 0) identifiers = [...(identifiers ?? []), subscription.identifier];
+function merge(former: MergedReceiver, subscription: Subscription): MergedReceiver {
+  const own = mergeOwn(former, subscription);
+  let { identifiers } = former;
+  if (subscription.identifier > 0) {
+    identifiers ??= [];
+    identifiers.push(subscription.identifier);
+  }
   return {
     subscriber: former.subscriber,
     qos: Math.max(subscription.qos, former.qos) as 0 | 1 | 2,
     noLocal: former.noLocal || subscription.noLocal,
-    own: mergeOwn(former, subscription),
+    own,
     retainAsPublished: former.retainAsPublished || subscription.retainAsPublished,
     identifiers,
     share: '',
@@ -214,8 +239,12 @@ function merge(former: Receiver, subscription: Subscription): Receiver {
 }
 
 /** What is left for the subscriber's own publications, if they are another matter. */
-function mergeOwn(former: Receiver, subscription: Subscription): Receiver | null {
-  if (!former.noLocal) return subscription.noLocal ? former : null;
+function mergeOwn(former: MergedReceiver, subscription: Subscription): MergedReceiver | null {
+  if (!former.noLocal) return subscription.noLocal ? { ...former, identifiers: copy(former.identifiers) } : null;
   if (subscription.noLocal) return former.own;
   return former.own === null ? receiverOf(subscription) : merge(former.own, subscription);
+}
+
+function copy(identifiers: readonly number[] | null): number[] | null {
+  return identifiers === null ? null : [...identifiers];
 }

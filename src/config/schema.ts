@@ -10,7 +10,15 @@ export interface OptionDoc {
   /** One or two short sentences. */
   readonly doc: string;
   /** Unit of a number. */
-  readonly unit?: 'bytes' | 'seconds' | 'milliseconds' | 'messages' | 'levels' | 'connections' | 'subscriptions';
+  readonly unit?:
+    | 'bytes'
+    | 'seconds'
+    | 'milliseconds'
+    | 'messages'
+    | 'levels'
+    | 'connections'
+    | 'sessions'
+    | 'subscriptions';
   /** The first version that knows the option. */
   readonly since: string;
   /** What is right, where the schema itself cannot say it in words. */
@@ -267,8 +275,13 @@ const limits = z
       unit: 'connections',
       since: '0.1.0',
     }),
+    sessions: whole(1, 100_000_000).default(1_000_000).register(documentation, {
+      doc: 'Sessions, also those whose client is away. A client whose session would be one more is refused.',
+      unit: 'sessions',
+      since: '0.1.0',
+    }),
     subscriptions_per_client: whole(1, 10_000_000).default(100_000).register(documentation, {
-      doc: 'Subscriptions of one client.',
+      doc: 'Subscriptions of one client. The levels of all their filters may be ten times as many.',
       unit: 'subscriptions',
       since: '0.1.0',
     }),

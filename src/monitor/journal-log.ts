@@ -2,8 +2,8 @@
 import type { Logger } from 'pino';
 import type { Journal, Party } from '../session/journal.js';
 
-/** A limit that is reached a thousand times a second is one line a second with a count. */
-const LIMIT_INTERVAL = 1000;
+/** What happens to one client a thousand times a second is one line a second with a count. */
+const INTERVAL = 1000;
 
 interface Throttled {
   since: number;
@@ -12,7 +12,7 @@ interface Throttled {
 
 export class JournalLog implements Journal {
   readonly #logger: Logger;
-  readonly #limits = new Map<string, Throttled>();
+  readonly #throttled = new Map<string, Throttled>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -32,34 +32,43 @@ export class JournalLog implements Journal {
   }
 
   denied(party: Party, action: string, topic: string, reason: string): void {
+    const again = this.#throttle(`${action} ${party.id}`);
+    if (again === null) return;
     this.#logger.warn(
       { ...fields(party), action, topic, reason },
-      `${name(party)} may not ${action} ${topic}: ${reason}`,
+      `${name(party)} may not ${action} ${topic}: ${reason}${again}`,
     );
   }
 
   subscribed(party: Party, filter: string, qos: number): void {
+    if (!this.#logger.isLevelEnabled('debug')) return;
     this.#logger.debug({ ...fields(party), filter, qos }, `${name(party)} subscribed to ${filter} with QoS ${qos}`);
   }
 
   unsubscribed(party: Party, filter: string): void {
+    if (!this.#logger.isLevelEnabled('debug')) return;
     this.#logger.debug({ ...fields(party), filter }, `${name(party)} unsubscribed from ${filter}`);
   }
 
   limit(party: Party | null, option: string, detail: string): void {
-    const key = `${option} ${party?.id ?? ''}`;
-    const now = Date.now();
-    const known = this.#limits.get(key);
-    if (known !== undefined && now - known.since < LIMIT_INTERVAL) {
-      known.suppressed++;
-      return;
-    }
-    if (this.#limits.size > 1000) this.#limits.clear();
-    this.#limits.set(key, { since: now, suppressed: 0 });
-    const again =
-      known === undefined || known.suppressed === 0 ? '' : ` (and ${known.suppressed} times since the last line)`;
+    const again = this.#throttle(`${option} ${party?.id ?? ''}`);
+    if (again === null) return;
     const who = party === null ? {} : fields(party);
     this.#logger.warn({ ...who, option, detail }, `limit ${option}: ${detail}${again}`);
+  }
+
+  /** How many lines of this kind were left out before this one, in words; null if this one is left out too. */
+  #throttle(key: string): string | null {
+    const now = Date.now();
+    const known = this.#throttled.get(key);
+    if (known !== undefined && now - known.since < INTERVAL) {
+      known.suppressed++;
+      return null;
+    }
+    if (this.#throttled.size > 1000) this.#throttled.clear();
+    this.#throttled.set(key, { since: now, suppressed: 0 });
+    if (known === undefined || known.suppressed === 0) return '';
+    return ` (and ${known.suppressed} times since the last line)`;
   }
 
   storeFailed(error: unknown): void {

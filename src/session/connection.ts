@@ -39,6 +39,15 @@ import type { Transport } from './transport.js';
 
 /** Bytes of a CONNACK without properties. A client that takes fewer is closed without one [MQTT-3.1.2-24]. */
 const SMALLEST_CONNACK = 5;
+/**
+ * Work of the bus that one connection may cause before others have their turn: 10 to 50 ms. More packets wait, however
+ * many of them are in the chunk.
+ */
+const MOST_WORK = 50_000;
+/** What a filter to subscribe or unsubscribe counts for, besides its place in the tree. */
+const FILTER_WORK = 20;
+/** Stands for the type of an acknowledgement that is not sent. */
+const NOTHING = 0;
 
 export class Connection extends AedesClient implements Link {
   readonly req: IncomingMessage | undefined;
@@ -78,6 +87,8 @@ export class Connection extends AedesClient implements Link {
   dirty = false;
   #reading = true;
   #hooksPending = 0;
+  /** Reading of the bus's work when this connection had its turn. */
+  #workBefore = 0;
   #closeReason = '';
   /** Bytes handed to the transport, and what of them the client had taken when it last took any. */
   #handedOver = 0;
@@ -117,6 +128,7 @@ export class Connection extends AedesClient implements Link {
     if (this.state === 'closed') return;
     this.environment.counters.bytesReceived += chunk.length;
     this.lastPacketAt = this.environment.clock.now();
+    this.#workBefore = this.environment.router.work.done;
     this.parser.push(chunk);
     this.#regulate();
   }
@@ -151,6 +163,7 @@ export class Connection extends AedesClient implements Link {
     if (mayRead) {
       // While the broker does not read, it cannot know whether the client is silent.
       this.lastPacketAt = this.environment.clock.now();
+      this.#workBefore = this.environment.router.work.done;
       this.transportLayer.resume();
       this.parser.resume();
     } else {
@@ -197,6 +210,13 @@ export class Connection extends AedesClient implements Link {
     this.#regulate();
   }
 
+  /** Lets others have their turn if this client's packets have caused much work. */
+  #rest(): void {
+    if (this.environment.router.work.done - this.#workBefore < MOST_WORK || this.closed) return;
+    this.hold();
+    setImmediate(() => this.unhold());
+  }
+
   // --- packets in ---------------------------------------------------------------------------------------------------
 
   onConnect(packet: ConnectPacket): void {
@@ -208,6 +228,7 @@ export class Connection extends AedesClient implements Link {
 
   onPublish(view: PublishView): void {
     handlePublish(this, view);
+    this.#rest();
   }
 
   onAcknowledgement(type: number, packetId: number, reasonCode: number): void {
@@ -216,7 +237,9 @@ export class Connection extends AedesClient implements Link {
 
   onSubscribe(packet: SubscribePacket): void {
     this.environment.counters.packetsReceived++;
+    this.environment.router.work.done += FILTER_WORK * packet.subscriptions.length;
     this.carryOut(packet).catch((error: Error) => this.fail(error));
+    this.#rest();
   }
 
   protected override carryOut(packet: SubscribePacket): Promise<void> {
@@ -225,7 +248,9 @@ export class Connection extends AedesClient implements Link {
 
   onUnsubscribe(packet: UnsubscribePacket): void {
     this.environment.counters.packetsReceived++;
+    this.environment.router.work.done += FILTER_WORK * packet.unsubscriptions.length;
     handleUnsubscribe(this, packet);
+    this.#rest();
   }
 
   onPingreq(): void {
@@ -248,7 +273,9 @@ export class Connection extends AedesClient implements Link {
   onProtocolError(error: WireError): void {
     this.environment.counters.protocolErrors++;
     this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
-    this.reject(error.reasonCode, error.message);
+    // What failed inside the broker is for the log alone.
+    const internal = error.reasonCode === ReasonCode.ImplementationSpecificError;
+    this.reject(error.reasonCode, error.message, internal ? reasonText(error.reasonCode) : error.message);
   }
 
   /**
@@ -421,7 +448,7 @@ export class Connection extends AedesClient implements Link {
   acknowledge(type: number, packetId: number, reasonCode: number): void {
     this.pendingAcknowledgements--;
     if (this.state === 'closed') return;
-    this.sendAcknowledgement(type, packetId, reasonCode);
+    if (type !== NOTHING) this.sendAcknowledgement(type, packetId, reasonCode);
     if (!this.#reading) this.#regulate();
   }
 
@@ -429,6 +456,11 @@ export class Connection extends AedesClient implements Link {
   acknowledgeDurably(type: number, packetId: number, reasonCode: number): void {
     this.pendingAcknowledgements++;
     this.environment.commit.acknowledge(this, type, packetId, reasonCode);
+  }
+
+  /** A packet without acknowledgement has changed the store: as many as may be acknowledged late may be written late. */
+  waitForCommit(): void {
+    this.acknowledgeDurably(NOTHING, 0, 0);
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------

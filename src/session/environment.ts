@@ -65,6 +65,8 @@ export interface SessionOptions {
   readonly stalledTimeout: number;
   /** `limits.connections`. */
   readonly connections: number;
+  /** `limits.sessions`. */
+  readonly sessions: number;
   /** `limits.subscriptions_per_client`. */
   readonly subscriptionsPerClient: number;
 }

@@ -4,7 +4,7 @@
  */
 import type { Publication } from '../bus/publication.js';
 import type { Member } from '../bus/shared.js';
-import { isShared } from '../bus/topics.js';
+import { isShared, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Group, Participant } from '../store/commit.js';
 import { sessionKey, subscriptionKey } from '../store/keys.js';
@@ -24,6 +24,8 @@ export class Session implements Member, Participant, OutboundHost {
   /** Number of the session in the store; never used twice. */
   readonly number: number;
   readonly subscriptions = new Map<string, Subscription>();
+  /** Levels of all their filters: what they cost in the tree. */
+  levels = 0;
   readonly outbound: Outbound;
   readonly limits: OutboundLimits;
   readonly durable: boolean;
@@ -85,6 +87,7 @@ export class Session implements Member, Participant, OutboundHost {
   subscribe(subscription: Subscription): Subscription | undefined {
     if (isShared(subscription.filter)) this.sharing = true;
     const former = this.subscriptions.get(subscription.filter);
+    if (former === undefined) this.levels += levelCount(subscription.filter);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
     if (this.durable) {
@@ -97,6 +100,7 @@ export class Session implements Member, Participant, OutboundHost {
   /** Puts back a subscription that the store holds. */
   restoreSubscription(subscription: Subscription): void {
     if (isShared(subscription.filter)) this.sharing = true;
+    this.levels += levelCount(subscription.filter);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
   }
@@ -104,6 +108,7 @@ export class Session implements Member, Participant, OutboundHost {
   /** Removes a subscription; returns whether there was one. */
   unsubscribe(filter: string): boolean {
     if (!this.subscriptions.delete(filter)) return false;
+    this.levels -= levelCount(filter);
     this.#environment.router.unsubscribe(filter, this);
     if (this.durable) this.#environment.commit.add({ type: 'del', key: subscriptionKey(this.number, filter) });
     return true;

@@ -32,6 +32,12 @@ export interface PacketHandler {
   onProtocolError(error: WireError): void;
 }
 
+/**
+ * Bytes of the largest CONNECT that is taken, whatever larger packets may follow: room for all its fields at their
+ * longest and some User Properties. Nobody knows yet who sends it, and it is kept until its last byte.
+ */
+const MOST_CONNECT_BYTES = 512 * 1024;
+
 /** The low four bits of the first byte, by packet type [MQTT-2.1.3-1]; PUBLISH has its own. */
 const FLAGS = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
 
@@ -47,10 +53,12 @@ export class PacketParser extends PacketFramer {
   readonly #view = new PublishView();
   #connected = false;
   #bridgeMode = false;
+  readonly #most: number;
 
   /** @param maximumPacketSize bytes of the largest packet that is taken, fixed header included */
   constructor(handler: PacketHandler, maximumPacketSize: number) {
-    super(maximumPacketSize);
+    super(Math.min(maximumPacketSize, MOST_CONNECT_BYTES));
+    this.#most = maximumPacketSize;
     this.#handler = handler;
   }
 
@@ -139,6 +147,7 @@ export class PacketParser extends PacketFramer {
     this.version = protocol.version;
     this.#bridgeMode = protocol.bridgeMode;
     this.#connected = true;
+    this.maximumPacketSize = this.#most;
     this.#handler.onConnect(packet);
   }
 }

@@ -60,19 +60,17 @@ function isSentAway(connection: Connection): boolean {
   return true;
 }
 
-/** `limits.connections`, once nothing stands between the question and the answer. Returns false if it is reached. */
+/** `limits.connections` and `limits.sessions`, once nothing stands between the question and the answer. */
 function hasRoom(connection: Connection): boolean {
-  const { environment } = connection;
-  if (
-    environment.sessions.connected >= environment.options.connections &&
-    environment.sessions.get(connection.id)?.connection == null
-  ) {
-    environment.counters.refusedConnections++;
-    environment.journal.limit(connection, 'limits.connections', 'a connection was refused');
-    connection.reject(ReasonCode.ServerBusy, 'limits.connections is reached');
-    return false;
-  }
-  return true;
+  const { sessions, options, counters, journal } = connection.environment;
+  const session = sessions.get(connection.id);
+  const crowded = sessions.connected >= options.connections && session?.connection == null;
+  if (!crowded && (sessions.size < options.sessions || session !== undefined)) return true;
+  const option = crowded ? 'limits.connections' : 'limits.sessions';
+  counters.refusedConnections++;
+  journal.limit(connection, option, 'a connection was refused');
+  connection.reject(crowded ? ReasonCode.ServerBusy : ReasonCode.QuotaExceeded, `${option} is reached`);
+  return false;
 }
 
 function accept(connection: Connection, present: boolean, properties: Properties | undefined): void {

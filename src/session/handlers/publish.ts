@@ -156,7 +156,10 @@ function publish(connection: Connection, qos: number, packetId: number, publicat
   }
   router.publish(publication);
   if (hooks.published !== null || hooks.wants('publish')) announce(connection, publication);
-  if (qos === 0) return;
+  if (qos === 0) {
+    if (commit.revision !== before) connection.waitForCommit();
+    return;
+  }
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   const nobody = connection.version === 5 && publication.route?.receivers.length === 0;
   const reasonCode = nobody ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success;

@@ -1,4 +1,5 @@
 /** SUBSCRIBE: MQTT 3.8, 3.9. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { hasWildcard, isShared, isValidFilter, isValidShared, levelCount, sharedPartsOf } from '../../bus/topics.js';
 import type { Subscription } from '../../bus/tree.js';
 import type { SubscribePacket } from '../../wire/packets.js';
@@ -10,6 +11,11 @@ import type { SessionOptions } from '../environment.js';
 import { RetainedDelivery } from '../retained-delivery.js';
 import { hasRoomForCodes } from './room.js';
 
+/** Filters of one packet that are carried out before others have their turn. */
+const FILTERS_PER_TURN = 2000;
+/** Levels that the filters of a client may have on average where `limits.subscriptions_per_client` is reached. */
+const LEVELS_PER_SUBSCRIPTION = 10;
+
 type Requested = SubscribePacket['subscriptions'][number];
 
 /** A subscription that may be owed retained messages. */
@@ -19,8 +25,9 @@ interface Owed {
 }
 
 export async function handleSubscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
-  if (connection.environment.hooks.authorizeSubscribe === null) return await subscribe(connection, packet);
-  // What waits behind this packet finds it done, however late the hook answers.
+  const long = packet.subscriptions.length > FILTERS_PER_TURN;
+  if (connection.environment.hooks.authorizeSubscribe === null && !long) return await subscribe(connection, packet);
+  // What waits behind this packet finds it done, however late the hook answers and however long it is.
   connection.hold();
   try {
     await subscribe(connection, packet);
@@ -45,6 +52,10 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     environment.hooks.authorizeSubscribe === null ? null : await askHook(connection, packet.subscriptions);
   if (connection.closed) return;
   for (const [index, requested] of packet.subscriptions.entries()) {
+    if (index % FILTERS_PER_TURN === FILTERS_PER_TURN - 1) {
+      await nextTurn();
+      if (connection.closed) return;
+    }
     const asked = allowed === null ? requested : allowed[index];
     const refusal = asked === null ? ReasonCode.NotAuthorized : refusalOf(connection, asked);
     if (asked === null || refusal !== 0) {
@@ -135,8 +146,11 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
   if (!isWellFormed(requested.topic, options.maxTopicLevels)) return ReasonCode.TopicFilterInvalid;
   const unsupported = unavailable(requested.topic, options);
   if (unsupported !== 0) return unsupported;
-  const { subscriptions } = connection.session ?? { subscriptions: new Map<string, Subscription>() };
-  if (subscriptions.size >= options.subscriptionsPerClient && !subscriptions.has(requested.topic)) {
+  const { session } = connection;
+  if (session === null || session.subscriptions.has(requested.topic)) return 0;
+  const levels = session.levels + levelCount(requested.topic);
+  const most = options.subscriptionsPerClient;
+  if (session.subscriptions.size >= most || levels > LEVELS_PER_SUBSCRIPTION * most) {
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);
     return ReasonCode.QuotaExceeded;
   }

@@ -1,0 +1,156 @@
+/** A client that asks for a lot of work with few bytes keeps nobody else waiting until all of it is done. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generate, type Packet } from 'mqtt-packet';
+import { Engine, type RawClient } from '../support/engine.js';
+
+const bytes = (packet: Packet): Buffer => generate(packet, { protocolVersion: 5 });
+const repeated = (times: number, ...packets: Packet[]): Buffer =>
+  Buffer.concat(Array.from({ length: times }, () => Buffer.concat(packets.map(bytes))));
+const subscribe = (...filters: string[]): Packet => ({
+  cmd: 'subscribe',
+  messageId: 1,
+  subscriptions: filters.map((topic) => ({ topic, qos: 0 })),
+});
+const publish = (topic: string): Packet => ({ cmd: 'publish', topic, payload: 'x', qos: 0, retain: false, dup: false });
+
+/** Runs with a client that will misbehave, and one that only sends PINGREQ. */
+async function withClients(run: (engine: Engine, client: RawClient, bystander: RawClient) => Promise<void>) {
+  const engine = await Engine.create();
+  try {
+    const client = await engine.connect({ clientId: 'client', protocolVersion: 5 });
+    await run(engine, client, await engine.connect({ clientId: 'bystander' }));
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** What the counter says when a PINGREQ is answered that was sent right behind the client's chunk. */
+async function whenServed(client: RawClient, chunk: Buffer, bystander: RawClient, counter: () => number) {
+  client.sendBytes(chunk);
+  bystander.send({ cmd: 'pingreq' });
+  await bystander.expect('pingresp');
+  return counter();
+}
+
+test('messages in one chunk that each reach thousands of shared subscriptions', async () => {
+  await withClients(async (engine, client, bystander) => {
+    client.send(subscribe(...Array.from({ length: 2000 }, (_, i) => `$share/${i}/t`)));
+    await client.expect('suback');
+    const publisher = await engine.connect({ clientId: 'publisher', protocolVersion: 5 });
+    client.stall();
+    const { counters } = engine.broker;
+    const served = await whenServed(publisher, repeated(200, publish('t')), bystander, () => counters.publishReceived);
+    assert.ok(served < 100, `${served} of 200 came first`);
+    await publisher.drain();
+    assert.equal(counters.publishReceived, 200, 'none is forgotten');
+  });
+});
+
+test('messages in one chunk for a group of many members, with each strategy', async () => {
+  for (const sharedStrategy of ['round_robin', 'least_in_flight', 'sticky', 'topic_hash'] as const) {
+    const engine = await Engine.create({ session: { sharedStrategy } });
+    const durable = { protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 100 } } as const;
+    for (let i = 0; i < 200; i++) {
+      const member = await engine.connect({ clientId: `m${i}`, ...durable });
+      await member.subscribe('$share/g/t', 0);
+      // Of those that are away none is ready, so that all are looked at.
+      await engine.cut(member);
+    }
+    const publisher = await engine.connect({ clientId: 'publisher', protocolVersion: 5 });
+    const bystander = await engine.connect({ clientId: 'bystander' });
+    const { counters } = engine.broker;
+    const served = await whenServed(publisher, repeated(1000, publish('t')), bystander, () => counters.publishReceived);
+    assert.ok(served < 500, `${sharedStrategy}: ${served} of 1000 came first`);
+    await publisher.drain();
+    assert.equal(counters.publishReceived, 1000);
+    await engine.stop();
+  }
+});
+
+test('subscriptions that make a topic with many of them be matched again and again', async () => {
+  await withClients(async (engine, client, bystander) => {
+    // All filters of twelve levels `a` or `+`.
+    const filters = Array.from({ length: 4096 }, (_, i) =>
+      Array.from({ length: 12 }, (_level, bit) => ((i >> bit) & 1 ? '+' : 'a')).join('/'),
+    );
+    client.send(subscribe(...filters));
+    await client.expect('suback');
+    const topic = Array.from({ length: 12 }, () => 'a').join('/');
+    const { counters } = engine.broker;
+    const chunk = repeated(100, subscribe('other/+'), publish(topic));
+    const served = await whenServed(client, chunk, bystander, () => counters.publishReceived);
+    assert.ok(served < 50, `${served} of 100 came first`);
+    while ((await client.next()).cmd !== 'publish');
+  });
+});
+
+test('a chunk of SUBSCRIBE and UNSUBSCRIBE', async () => {
+  await withClients(async (engine, client, bystander) => {
+    const { counters } = engine.broker;
+    const before = counters.packetsReceived;
+    const chunk = repeated(5000, subscribe('#'), { cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['#'] });
+    const served = await whenServed(client, chunk, bystander, () => counters.packetsReceived - before);
+    assert.ok(served < 8000, `${served} of 10000 packets came first`);
+    await client.drain();
+    assert.equal(counters.packetsReceived - before, 10_002, 'none is forgotten');
+  });
+});
+
+test('one SUBSCRIBE with many filters; what stands behind it finds it done', async () => {
+  await withClients(async (engine, client, bystander) => {
+    const filters = Array.from({ length: 20_000 }, (_, i) => `f/${i}`);
+    const chunk = Buffer.concat([bytes(subscribe(...filters)), bytes(publish('f/19999'))]);
+    const { counters } = engine.broker;
+    const served = await whenServed(client, chunk, bystander, () => counters.subscriptions);
+    assert.ok(served < filters.length, `${served} came first`);
+    assert.equal((await client.expect('suback')).granted.length, filters.length);
+    assert.equal((await client.expect('publish')).topic, 'f/19999');
+  });
+});
+
+test('filters that look at all retained messages and match none', async () => {
+  await withClients(async (engine, client, bystander) => {
+    for (let i = 0; i < 20_000; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', retain: true });
+    const { work } = engine.broker.router;
+    const before = work.done;
+    const chunk = bytes(subscribe('+/+/none', '+/+/no', '+/+/nothing'));
+    client.stall();
+    const served = await whenServed(client, chunk, bystander, () => work.done - before);
+    assert.ok(served > 0 && served < 15_000, `${served} steps came first`);
+  });
+});
+
+test('a filter that stands in a SUBSCRIBE a thousand times is owed its retained messages once', async () => {
+  await withClients(async (engine, client) => {
+    const count = 2000;
+    for (let i = 0; i < count; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', retain: true });
+    const { work } = engine.broker.router;
+    const before = work.done;
+    client.send(subscribe(...Array.from({ length: 1000 }, () => 'r/#')));
+    await client.expect('suback');
+    const topics = new Set<string>();
+    for (let i = 0; i < count; i++) topics.add((await client.expect('publish')).topic);
+    assert.equal(topics.size, count);
+    assert.deepEqual(await client.drain(), []);
+    assert.ok(work.done - before < 100_000, `${work.done - before} steps`);
+  });
+});
+
+test('retained messages that a session is still owed when its connection ends are queued step by step', async () => {
+  const engine = await Engine.create();
+  const count = 20_000;
+  for (let i = 0; i < count; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', qos: 1, retain: true });
+  const bystander = await engine.connect({ clientId: 'bystander' });
+  const kept = { clientId: 'c', protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 100 } } as const;
+  const client = await engine.connect(kept);
+  await client.subscribe('r/#', 1);
+  const session = engine.broker.sessions.get('c');
+  await engine.cut(client);
+  bystander.send({ cmd: 'pingreq' });
+  await bystander.expect('pingresp');
+  assert.ok((session?.load ?? count) < count, 'the bystander was served meanwhile');
+  while ((session?.load ?? count) < count) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(session?.load, count);
+  await engine.stop();
+});
