@@ -22,6 +22,8 @@ export interface Member extends Subscriber {
   readonly online: boolean;
   /** Whether the next message would be sent at once. */
   readonly ready: boolean;
+  /** Whether a limit would take a message of this QoS from it. */
+  isFull(qos: number): boolean;
   /** Whether what waits for it survives its absence. */
   readonly durable: boolean;
   /** Messages that it has not acknowledged or that wait for it. */
@@ -101,13 +103,13 @@ export class SharedGroup implements Subscriber {
     }
   }
 
-  /** The next that is ready; if nobody is, the next that is there; if nobody is, the next that it can wait for. */
+  /** The next of the highest rank. */
   #next(qos: number): Membership | null {
     const members = this.#members;
     let best: Membership | null = null;
-    let rank = 0;
+    let rank: number = Rank.None;
     let chosen = 0;
-    for (let i = 0; i < members.length && rank < 3; i++) {
+    for (let i = 0; i < members.length && rank < Rank.Ready; i++) {
       this.#work.done++;
       const at = (this.#turn + i) % members.length;
       const other = rankOf(members[at], qos);
@@ -123,16 +125,16 @@ export class SharedGroup implements Subscriber {
   #leastLoaded(qos: number): Membership | null {
     const members = this.#members;
     let best: Membership | null = null;
-    let online = false;
+    let rank: number = Rank.None;
     this.#turn++;
     this.#work.done += members.length;
     for (let i = 0; i < members.length; i++) {
       const member = members[(this.#turn + i) % members.length];
-      if (rankOf(member, qos) === 0) continue;
-      const { subscriber } = member;
-      if (best === null || (subscriber.online && !online)) best = member;
-      else if (subscriber.online === online && subscriber.load < best.subscriber.load) best = member;
-      online = best.subscriber.online;
+      const other = Math.min(rankOf(member, qos), Rank.There);
+      if (other < rank || other === Rank.None) continue;
+      if (best !== null && other === rank && member.subscriber.load >= best.subscriber.load) continue;
+      best = member;
+      rank = other;
     }
     return best;
   }
@@ -140,27 +142,42 @@ export class SharedGroup implements Subscriber {
   /** Of those that are there, the one whose hash together with `key` is the highest; else of those it can wait for. */
   #highest(key: number, qos: number): Membership | null {
     let best: Membership | null = null;
-    let online = false;
+    let rank: number = Rank.None;
     let highest = -1;
     this.#work.done += this.#members.length;
     for (const member of this.#members) {
-      if (rankOf(member, qos) === 0) continue;
+      const other = Math.min(rankOf(member, qos), Rank.There);
+      if (other < rank || other === Rank.None) continue;
       const weight = mix(key ^ member.hash);
-      const there = member.subscriber.online;
-      if (online && !there) continue;
-      if (best !== null && online === there && weight <= highest) continue;
+      if (other === rank && weight <= highest) continue;
       best = member;
-      online = there;
+      rank = other;
       highest = weight;
     }
     return best;
   }
 }
 
-/** 3 ready, 2 there, 1 absent but the message can wait for it, 0 cannot get it. */
+/** How well a member suits a message. */
+const Rank = {
+  /** It cannot get it. */
+  None: 0,
+  /** A limit would take the message from it. */
+  Full: 1,
+  /** Absent, but the message can wait for it. */
+  Absent: 2,
+  /** Connected. */
+  There: 3,
+  /** The message would be sent at once. */
+  Ready: 4,
+} as const;
+
 function rankOf({ subscriber, qos }: Membership, published: number): number {
-  if (subscriber.online) return subscriber.ready ? 3 : 2;
-  return subscriber.durable && qos > 0 && published > 0 ? 1 : 0;
+  if (subscriber.online && subscriber.ready) return Rank.Ready;
+  const delivered = Math.min(qos, published);
+  if (!subscriber.online && (!subscriber.durable || delivered === 0)) return Rank.None;
+  if (subscriber.isFull(delivered)) return Rank.Full;
+  return subscriber.online ? Rank.There : Rank.Absent;
 }
 
 /** FNV-1a over UTF-16 code units. */

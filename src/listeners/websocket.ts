@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'n
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import type { Transport, TransportHandler } from '../session/transport.js';
+import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Listener } from './listener.js';
 import { addressOf, listen } from './tcp.js';
 
@@ -67,7 +67,7 @@ export class WebSocketListener implements Listener {
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
         const broken = (reason: string): void => options.refused('protocol', remote, reason);
-        options.accept(new WebSocketTransport(webSocket, remote, broken), request);
+        options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request);
       });
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
@@ -114,13 +114,15 @@ class WebSocketTransport implements Transport {
   readonly stream = null;
   readonly remote: string;
   readonly #webSocket: WebSocket;
+  readonly #socket: Socket;
   handler: TransportHandler | null = null;
   #closed = false;
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, remote: string, broken: (reason: string) => void) {
+  constructor(webSocket: WebSocket, socket: Socket, remote: string, broken: (reason: string) => void) {
     this.#webSocket = webSocket;
+    this.#socket = socket;
     this.remote = remote;
     webSocket.binaryType = 'nodebuffer';
     webSocket.on('message', (data: RawData, isBinary: boolean) => {
@@ -157,6 +159,10 @@ class WebSocketTransport implements Transport {
 
   get pending(): number {
     return this.#webSocket.bufferedAmount;
+  }
+
+  get writing(): number {
+    return writingOf(this.#socket);
   }
 
   write(bytes: Buffer): boolean {

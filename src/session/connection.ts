@@ -90,9 +90,10 @@ export class Connection extends AedesClient implements Link {
   /** Reading of the bus's work when this connection had its turn. */
   #workBefore = 0;
   #closeReason = '';
-  /** Bytes handed to the transport, and what of them the client had taken when it last took any. */
+  /** Bytes handed to the transport; what of them the client had taken when it last took any, and since when. */
   #handedOver = 0;
   #taken = -1;
+  #writing = 0;
   #takenAt = 0;
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
@@ -363,9 +364,11 @@ export class Connection extends AedesClient implements Link {
       this.#taken = -1;
       return false;
     }
-    const taken = this.#handedOver - this.transportLayer.pending;
-    if (taken !== this.#taken) {
+    const { pending, writing } = this.transportLayer;
+    const taken = this.#handedOver - pending;
+    if (taken !== this.#taken || writing !== this.#writing) {
       this.#taken = taken;
+      this.#writing = writing;
       this.#takenAt = now;
     }
     return now - this.#takenAt > stalledTimeout * 1000;

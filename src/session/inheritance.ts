@@ -11,7 +11,10 @@ import { Family, flowKey, parseQueueKey, sessionRange } from '../store/keys.js';
 import { decodeFlow, type FlowRecord } from '../store/records.js';
 import type { Environment } from './environment.js';
 import { nextRecord, RecordView } from './queue-record.js';
-import { areSegmentRecords } from './segment-queue.js';
+import { areSegmentRecords, DamagedSegment } from './segment-queue.js';
+
+/** Bytes of queued messages that are passed on before the store is waited for. */
+const BATCH_BYTES = 256 * 1024;
 
 /** A message and the shared subscription that it came by. */
 export interface SharedMessage {
@@ -32,13 +35,20 @@ export function passOn(environment: Environment, left: Iterable<SharedMessage>):
 
 /** Passes on what stands in the store under the number of an ended session, and deletes it. */
 export async function inherit(environment: Environment, number: number): Promise<void> {
-  const { store, commit } = environment;
+  const { store, commit, journal } = environment;
   const value = await store.get(flowKey(number));
   const flow = value === undefined ? null : decodeFlow(value);
+  let bytes = 0;
   for await (const [key, segment] of store.entries(sessionRange(Family.Queue, number))) {
-    if (flow !== null) passOn(environment, sharedOf(key, segment, flow));
+    if (flow !== null) {
+      if (areSegmentRecords(segment, parseQueueKey(key).count)) passOn(environment, sharedOf(key, segment, flow));
+      else journal.storeFailed(new DamagedSegment('a queue segment of an ended session does not parse'));
+    }
     commit.add({ type: 'del', key });
-    // One segment at a time: the queue may be longer than memory.
+    bytes += segment.length;
+    if (bytes < BATCH_BYTES) continue;
+    bytes = 0;
+    // The queue may be longer than memory.
     await commit.settled();
   }
   if (value !== undefined) commit.add({ type: 'del', key: flowKey(number) });
@@ -47,8 +57,6 @@ export async function inherit(environment: Environment, number: number): Promise
 /** The shared messages of a stored segment that another client may get. */
 function* sharedOf(key: Buffer, value: Buffer, flow: FlowRecord): Iterable<SharedMessage> {
   const { first, count } = parseQueueKey(key);
-  // A damaged segment has been, or would have been, lost to the session too.
-  if (!areSegmentRecords(value, count)) return;
   const settled = new Set(flow.exceptions.map(({ sequence }) => sequence));
   const view = new RecordView();
   for (let sequence = first, at = 1; sequence < first + count; sequence++, at = nextRecord(value, at)) {

@@ -51,6 +51,8 @@ export interface OutboundHost {
   readonly number: number;
   readonly limits: OutboundLimits;
   readonly counters: Counters;
+  /** The session is ending: its queue is for others to take from. */
+  readonly leaving: boolean;
   /** Something has to be durable before anything that depends on it leaves. */
   enlist(): void;
   /** Something should be written with the next group. */

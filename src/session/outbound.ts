@@ -9,6 +9,7 @@
  * connection or an earlier one and have a state. `[next, sent)` awaits being sent again. `[sent, tail)` waits.
  * `inFlight` counts those in `[base, next)` that are not done; it never exceeds the window.
  */
+import type { Message } from '../bus/message.js';
 import type { Publication } from '../bus/publication.js';
 import { flowKey } from '../store/keys.js';
 import { encodeFlow, type FlowRecord } from '../store/records.js';
@@ -17,8 +18,8 @@ import type { Output } from '../wire/output.js';
 import { Delivery, DeliveryStates } from './delivery-states.js';
 import type { SharedMessage } from './inheritance.js';
 import type { Link, OutboundHost, QueueExtent } from './link.js';
-import { type SweepHost, sweepExpired } from './queue-expiry.js';
-import { GONE, nextRecord, RecordView } from './queue-record.js';
+import { QueueExpiry, type SweepHost } from './queue-expiry.js';
+import { nextRecord, RecordView } from './queue-record.js';
 import { type Segment, SegmentQueue } from './segment-queue.js';
 
 /** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-4]. */
@@ -29,9 +30,6 @@ const PACKET_IDS = 65535;
  * meet a new message under the same identifier.
  */
 const RESERVED = 16384;
-
-/** Milliseconds between two looks for expired messages in one queue. */
-const SWEEP_INTERVAL = 10_000;
 
 /** Milliseconds until a queue that the store did not give is asked for again. */
 const RETRY_DELAY = 250;
@@ -47,10 +45,11 @@ export class Outbound {
   /** Over `[base, sent)`. */
   readonly #states = new DeliveryStates();
   #inFlight = 0;
-  #disposed = false;
   #waitingBytes = 0;
   /** Sent before a restart, perhaps: DUP is set below it. */
   #dupBelow = 0;
+  /** Sent before a restart, for certain. */
+  #sentBefore = 0;
   /** Numbers below are reserved by a flow record that is durable; and by the one that is being written. */
   #reserved = 1;
   #reserving = 1;
@@ -66,15 +65,13 @@ export class Outbound {
   #readingAt = 0;
   /** Packet identifiers of inbound QoS 2 publications that await PUBREL; kept here because they share the record. */
   readonly inbound = new Set<number>();
-  /** Messages of shared subscriptions by sequence number, of a session without store. */
+  /** QoS 1 messages of shared subscriptions that are sent, by sequence number, of a session without store. */
   #shared: Map<number, SharedMessage> | null = null;
   /** The connection that takes deliveries now. */
   link: Link | null = null;
   /** Messages that have not been sent and never will be: they expired while their client was away. */
   #gone = 0;
-  /** Milliseconds since the epoch at which the first waiting message expires, as far as is known; 0 if none does. */
-  #expiryDue = 0;
-  #sweptAt = 0;
+  readonly #expiry = new QueueExpiry();
 
   constructor(host: OutboundHost) {
     this.#host = host;
@@ -110,11 +107,18 @@ export class Outbound {
     return this.#waitingBytes;
   }
 
+  /** Whether the next message would be dropped. */
+  get isFull(): boolean {
+    const { limits } = this.#host;
+    const full = this.waiting >= limits.messages || this.#waitingBytes >= limits.bytes;
+    return full && (this.link === null || !this.#mayGoLive(this.link));
+  }
+
   /** Takes back what the store holds of this session. */
   restore(flow: FlowRecord | null, extent: QueueExtent, online: boolean): void {
     const { first, count, end, bytes } = extent;
     this.#gone = extent.gone;
-    this.#expiryDue = extent.expiresAt;
+    this.#expiry.expect(extent.expiresAt);
     this.#base = flow?.base ?? 1;
     this.#gapStart = Math.max(this.#base, end);
     this.#gapEnd = Math.max(this.#gapStart, (online ? flow?.reserved : flow?.tail) ?? 1);
@@ -127,7 +131,8 @@ export class Outbound {
     }
     this.#advance();
     this.#next = this.#base;
-    this.#dupBelow = online ? this.#gapStart : (flow?.sent ?? 1);
+    this.#sentBefore = flow?.sent ?? 1;
+    this.#dupBelow = online ? this.#gapStart : this.#sentBefore;
     for (const packetId of flow?.inbound ?? []) this.inbound.add(packetId);
     this.#queue.restore(first, count);
     this.#waitingBytes = bytes;
@@ -148,18 +153,17 @@ export class Outbound {
     const live = link !== null && this.#mayGoLive(link);
     if (this.#host.store === null) {
       if (link === null || !(live || this.#hasRoom())) return;
-      if (share !== '') this.#keepShared(this.#tail, publication, qos, share);
       if (live) {
         const sequence = this.#tail++;
+        if (share !== '' && qos === 1) this.#keepShared(sequence, share, { ...publication.message(), qos });
         this.#sendLive(link, publication, sequence, qos, retain, identifiers);
         return;
       }
-      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers, '');
+      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers, share);
       return;
     }
     if (!live && !this.#hasRoom()) return;
-    const { expiresAt } = publication;
-    if (expiresAt > 0 && (this.#expiryDue === 0 || expiresAt < this.#expiryDue)) this.#expiryDue = expiresAt;
+    this.#expiry.expect(publication.expiresAt);
     const sequence = this.#tail++;
     const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share);
     this.#host.enlist();
@@ -170,21 +174,22 @@ export class Outbound {
     if (this.#reserved - sequence < RESERVED / 2) this.#flowChanged = true;
   }
 
-  #keepShared(sequence: number, publication: Publication, qos: 1 | 2, share: string): void {
+  /** A message that is sent is another's if it stays unacknowledged; not at QoS 2 [MQTT-4.8.2-5]. */
+  #keepShared(sequence: number, share: string, message: Message): void {
     this.#shared ??= new Map();
-    this.#shared.set(sequence, { share, message: { ...publication.message(), qos } });
+    this.#shared.set(sequence, { share, message });
   }
 
   /**
    * The messages of shared subscriptions that are not acknowledged and that another client may get, of a session without
    * store; for another, the store has them.
    */
-  unacknowledgedShared(): SharedMessage[] {
-    const left: SharedMessage[] = [];
-    for (const [sequence, shared] of this.#shared ?? []) {
-      if (shared.message.qos === 1 || sequence >= this.#sent) left.push(shared);
+  *unacknowledgedShared(): Iterable<SharedMessage> {
+    if (this.#host.store !== null) return;
+    yield* this.#shared?.values() ?? [];
+    for (const record of this.#queue.records(this.#next)) {
+      if (record.share.length > 0) yield { share: record.share.utf8Slice(), message: record.message() };
     }
-    return left;
   }
 
   #mayGoLive(link: Link): boolean {
@@ -252,6 +257,10 @@ export class Outbound {
       if (!this.#sendNext(link)) break;
     }
     this.#queue.sentUpTo(this.#next);
+    if (this.#next < this.#tail) return;
+    // Nothing waits: what a restart could only estimate is known now.
+    this.#waitingBytes = 0;
+    this.#gone = 0;
   }
 
   /** Passes over a message that needs no PUBLISH again. */
@@ -277,6 +286,7 @@ export class Outbound {
     if (uncommitted && (record.qos === 2 || this.#next >= this.#reserved)) return false;
     const sequence = this.#next;
     const again = sequence < this.#sent;
+    const begun = this.#hasBegun(sequence, record.qos);
     const size = record.payloadEnd - this.#offset;
     this.#offset = nextRecord(buffer, this.#offset);
     this.#readingAt = sequence + 1;
@@ -289,11 +299,13 @@ export class Outbound {
       this.#setState(sequence, Delivery.AwaitsPubrec);
     }
     this.#inFlight++;
-    if (!again && record.expiresAt > 0 && record.expiresAt <= this.#host.now()) {
-      if (record.expiresAt === GONE) this.#gone = Math.max(0, this.#gone - 1);
-      else this.#expired(1);
+    if (!begun && record.expiresAt > 0 && record.expiresAt <= this.#host.now()) {
+      this.#expired(1);
       this.#finish(sequence);
       return true;
+    }
+    if (this.#host.store === null && record.share.length > 0 && record.qos === 1) {
+      this.#keepShared(sequence, record.share.utf8Slice(), record.message());
     }
     const dup = again || sequence < this.#dupBelow;
     const sent = link.sendPublish(
@@ -358,9 +370,14 @@ export class Outbound {
     this.#host.counters.droppedExpired += messages;
   }
 
+  /** Whether a message has been sent, as far as is known: then it does not expire any more [MQTT-4.3.3-7]. */
+  #hasBegun(sequence: number, qos: number): boolean {
+    return sequence < this.#sent || sequence < (qos === 2 ? this.#dupBelow : this.#sentBefore);
+  }
+
   /** Whether it is time for `expire`. */
   hasExpired(now: number): boolean {
-    return this.#expiryDue > 0 && now >= Math.max(this.#expiryDue, this.#sweptAt + SWEEP_INTERVAL);
+    return this.#expiry.isDue(now);
   }
 
   /**
@@ -369,34 +386,31 @@ export class Outbound {
    * @param now milliseconds since the epoch
    */
   async expire(now: number): Promise<void> {
-    const { store } = this.#host;
-    if (store === null || this.link !== null || !this.#queue.lock()) return;
-    const outbound = this;
+    const { number, store } = this.#host;
+    if (store === null) return;
+    const interrupted = (): boolean => this.link !== null || this.#host.leaving;
     const host: SweepHost = {
-      number: this.#host.number,
+      number,
       store,
       get interrupted() {
-        return outbound.link !== null || outbound.#disposed;
+        return interrupted();
       },
-      get sent() {
-        return outbound.#sent;
+      isDone: (sequence) => this.#isDone(sequence),
+      hasBegun: (sequence, qos) => this.#hasBegun(sequence, qos),
+      expired: (messages, bytes) => {
+        this.#gone += messages;
+        this.#waitingBytes = Math.max(0, this.#waitingBytes - bytes);
+        this.#expired(messages);
       },
       write: (operations) => this.#host.write(operations),
+      settled: () => new Promise((resolve) => this.#host.whenSettled(resolve)),
     };
-    this.#expiryDue = 0;
-    this.#sweptAt = now;
     try {
-      const { messages, bytes, due } = await sweepExpired(host, this.#queue, now);
-      this.#gone += messages;
-      this.#waitingBytes = Math.max(0, this.#waitingBytes - bytes);
-      this.#expired(messages);
-      if (due > 0 && (this.#expiryDue === 0 || due < this.#expiryDue)) this.#expiryDue = due;
-      // Not before: what is read from the store has to be what the queue expects there.
-      await new Promise<void>((resolve) => this.#host.whenSettled(resolve));
+      await this.#expiry.sweep(host, this.#queue, now);
     } finally {
-      this.#queue.unlock();
+      // A client that came back meanwhile could not be read to.
+      this.pump();
     }
-    this.pump();
   }
 
   /** PUBACK. Returns false if the packet identifier is not in use. */
@@ -533,7 +547,6 @@ export class Outbound {
   }
 
   dispose(): void {
-    this.#disposed = true;
     this.link = null;
     this.#queue.dispose();
   }

@@ -1,107 +1,158 @@
 /**
  * Takes messages whose Message Expiry Interval has run out from the stored queue of an absent client [MQTT-3.3.2-5].
- * A segment of which nothing is left is deleted; another is written anew, with a short record in the place of each
- * message that is gone, because a message's number follows from its place.
+ * A segment with such messages is replaced by what is left of it: runs of messages, each a segment of its own, because a
+ * message's number follows from its place in its segment.
  */
 import { Family, parseQueueKey, queueKey, sessionRange } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
-import { Output } from '../wire/output.js';
-import { appendGone, GONE, nextRecord, RecordView } from './queue-record.js';
+import { nextRecord, RecordView } from './queue-record.js';
 import { areSegmentRecords, SEGMENT_VERSION, type SegmentQueue } from './segment-queue.js';
+
+/** Milliseconds between two looks for expired messages in one queue. */
+const SWEEP_INTERVAL = 10_000;
+/** Bytes that are written anew before the sweep waits for the store. */
+const BATCH_BYTES = 1024 * 1024;
 
 /** What a sweep needs of the queue's owner. */
 export interface SweepHost {
   readonly number: number;
   readonly store: Store;
-  /** Whether a client has come back: the sweep ends there. */
+  /** Whether a client has come back, or the session has ended: the sweep ends there. */
   readonly interrupted: boolean;
-  /** First message that has not been sent: what has been is not taken back. */
-  readonly sent: number;
+  isDone(sequence: number): boolean;
+  /** Whether the delivery of a message has begun: then it is not taken back. */
+  hasBegun(sequence: number, qos: number): boolean;
+  /** Messages have been taken from the queue, and bytes of their records. */
+  expired(messages: number, bytes: number): void;
   /** Joins changes to the open commit group. */
   write(operations: readonly Operation[]): void;
+  /** Resolves once everything that has joined until now is durable. */
+  settled(): Promise<void>;
 }
 
-export interface SweepResult {
-  /** Messages gone, and the bytes of their records. */
-  readonly messages: number;
-  readonly bytes: number;
-  /** Milliseconds since the epoch at which the next message expires, 0 for none. */
-  readonly due: number;
+/** When to look for expired messages in one queue. All times in milliseconds since the epoch. */
+export class QueueExpiry {
+  /** When the first waiting message expires, as far as is known; 0 if none does. */
+  #due = 0;
+  #sweptAt = 0;
+
+  /** A message that waits expires then; 0 for never. */
+  expect(expiresAt: number): void {
+    this.#due = earlier(this.#due, expiresAt);
+  }
+
+  /** Whether it is time for `sweep`. */
+  isDue(now: number): boolean {
+    return this.#due > 0 && now >= Math.max(this.#due, this.#sweptAt + SWEEP_INTERVAL);
+  }
+
+  /** Takes the expired messages out of the store. Resolves when that is durable. */
+  async sweep(host: SweepHost, queue: SegmentQueue, now: number): Promise<void> {
+    let due = this.#due;
+    // What joins the queue from here on tells its own time; what joined before has to be where it is looked for.
+    this.#due = 0;
+    try {
+      await host.settled();
+      if (host.interrupted || !queue.lock()) return;
+      this.#sweptAt = now;
+      try {
+        due = await sweepExpired(host, queue, now);
+      } finally {
+        // What is read from the store has to be what the queue expects there.
+        await host.settled();
+        queue.unlock();
+      }
+    } finally {
+      this.expect(due);
+    }
+  }
 }
 
-/** What is left of a segment. */
-interface Rewritten {
-  readonly gone: number;
-  /** Bytes of the records that are gone. */
-  readonly bytes: number;
-  /** Null if nothing is left. */
-  readonly value: Buffer | null;
-  /** Earliest expiry of what is left, 0 for none. */
+/** The earlier of two times, of which 0 is never. */
+function earlier(one: number, other: number): number {
+  return one === 0 || (other > 0 && other < one) ? other : one;
+}
+
+/** Returns when the next message expires, 0 for never. */
+async function sweepExpired(host: SweepHost, queue: SegmentQueue, now: number): Promise<number> {
+  let due = 0;
+  let written = 0;
+  for await (const key of host.store.keys(sessionRange(Family.Queue, host.number))) {
+    if (host.interrupted) return now;
+    const segment = parseQueueKey(key);
+    if (segment.expiresAt === 0 || segment.expiresAt > now) {
+      due = earlier(due, segment.expiresAt);
+      continue;
+    }
+    const value = await host.store.get(key);
+    if (host.interrupted) return now;
+    // Deleted since, or damaged, which reading it will report.
+    if (value === undefined || !areSegmentRecords(value, segment.count)) continue;
+    const left = leftOf(host, value, segment.first, segment.count, now);
+    due = earlier(due, left.due);
+    if (left.expired === 0) continue;
+    const keys = left.runs.map((run) => queueKey(host.number, run.first, run.count, run.value.length, run.expiresAt));
+    if (!queue.replace(key, keys)) continue;
+    const puts = left.runs.map(({ value }, i): Operation => ({ type: 'put', key: keys[i], value }));
+    host.write([{ type: 'del', key }, ...puts]);
+    const bytes = left.runs.reduce((sum, run) => sum + run.value.length - 1, 0);
+    host.expired(left.expired, value.length - 1 - bytes);
+    written += bytes;
+    if (written < BATCH_BYTES) continue;
+    written = 0;
+    await host.settled();
+  }
+  return due;
+}
+
+/** Messages in a row that are left of a segment. */
+interface Run {
+  readonly first: number;
+  readonly count: number;
+  /** As a stored segment. */
+  readonly value: Buffer;
+  /** Earliest expiry, 0 for none. */
+  readonly expiresAt: number;
+}
+
+interface Left {
+  /** Messages that have expired. */
+  readonly expired: number;
+  readonly runs: readonly Run[];
+  /** Earliest expiry of the runs, 0 for none. */
   readonly due: number;
 }
 
 const view = new RecordView();
 
-/** @param now milliseconds since the epoch */
-export async function sweepExpired(host: SweepHost, queue: SegmentQueue, now: number): Promise<SweepResult> {
-  let messages = 0;
-  let bytes = 0;
+function leftOf(host: SweepHost, value: Buffer, first: number, count: number, now: number): Left {
+  const runs: Run[] = [];
+  let expired = 0;
   let due = 0;
-  const later = (time: number): void => {
-    if (time > 0 && (due === 0 || time < due)) due = time;
+  let expiresAt = 0;
+  let start = 1;
+  let from = first;
+  let at = 1;
+  const close = (sequence: number): void => {
+    if (sequence === from) return;
+    const run = Buffer.concat([Buffer.from([SEGMENT_VERSION]), value.subarray(start, at)]);
+    runs.push({ first: from, count: sequence - from, value: run, expiresAt });
+    due = earlier(due, expiresAt);
+    expiresAt = 0;
   };
-  for await (const key of host.store.keys(sessionRange(Family.Queue, host.number))) {
-    const segment = parseQueueKey(key);
-    if (segment.expiresAt === 0 || segment.expiresAt > now) {
-      later(segment.expiresAt);
-      continue;
-    }
-    const value = await host.store.get(key);
-    if (host.interrupted) return { messages, bytes, due: now };
-    // Deleted since, or damaged, which reading it will report.
-    if (value === undefined || !areSegmentRecords(value, segment.count)) continue;
-    const left = rewrite(value, segment.first, segment.count, host.sent, now);
-    later(left.due);
-    if (left.gone === 0) continue;
-    const operations: Operation[] = [{ type: 'del', key }];
-    let newKey: Buffer | null = null;
-    if (left.value !== null) {
-      newKey = queueKey(host.number, segment.first, segment.count, left.value.length, left.due);
-      operations.push({ type: 'put', key: newKey, value: left.value });
-    }
-    if (!queue.replace(key, newKey)) continue;
-    host.write(operations);
-    messages += left.gone;
-    bytes += left.bytes;
-  }
-  return { messages, bytes, due };
-}
-
-function rewrite(value: Buffer, first: number, count: number, sent: number, now: number): Rewritten {
-  const out = new Output();
-  out.reserve(value.length + count);
-  out.writeUInt8(SEGMENT_VERSION);
-  let gone = 0;
-  let left = 0;
-  let bytes = 0;
-  let due = 0;
-  for (let sequence = first, at = 1; sequence < first + count; sequence++) {
+  for (let sequence = first; sequence < first + count; sequence++) {
     const next = nextRecord(value, at);
     view.read(value, at);
-    if (view.expiresAt === GONE) {
-      out.writeBytes(value, at, next);
-    } else if (view.expiresAt > 0 && view.expiresAt <= now && sequence >= sent) {
-      appendGone(out);
-      gone++;
-      bytes += next - at;
-    } else {
-      out.writeBytes(value, at, next);
-      left++;
-      if (view.expiresAt > 0 && sequence >= sent && (due === 0 || view.expiresAt < due)) due = view.expiresAt;
-    }
+    const mayExpire = view.expiresAt > 0 && !host.hasBegun(sequence, view.qos);
+    const isOver = mayExpire && view.expiresAt <= now;
+    if (isOver || host.isDone(sequence)) {
+      close(sequence);
+      from = sequence + 1;
+      start = next;
+      if (isOver) expired++;
+    } else if (mayExpire) expiresAt = earlier(expiresAt, view.expiresAt);
     at = next;
   }
-  const rewritten = left === 0 ? null : Buffer.from(out.bytes());
-  out.recycle();
-  return { gone, bytes, value: rewritten, due };
+  close(first + count);
+  return { expired, runs, due };
 }

@@ -5,7 +5,7 @@
  *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16, is shared 32
  *     f64 milliseconds since the epoch at which it expires, if flag 8
  *     u32 count, u32 each: Subscription Identifiers, if flag 16
- *     u16 length, the shared subscription that it came by, if flag 32
+ *     u16 length, the shared subscription that it came by, u16 length, its publisher's client identifier, if flag 32
  *     u16 topic length, topic
  *     u32 properties length, properties
  *     payload
@@ -22,19 +22,6 @@ const IS_SHARED = 32;
 /** Bytes of a record besides topic, properties, payload, expiry and identifiers. */
 const FIXED = 4 + 1 + 2 + 4;
 
-/** The expiry of a record whose message has expired and is gone: it only holds a place. */
-export const GONE = 1;
-
-/** Appends a record that holds the place of a message that is gone. */
-export function appendGone(out: Output): void {
-  out.reserve(FIXED + 8);
-  out.writeUInt32(FIXED + 8 - 4);
-  out.writeUInt8(1 | HAS_EXPIRY);
-  out.length = out.buffer.writeDoubleBE(GONE, out.length);
-  out.writeUInt16(0);
-  out.writeUInt32(0);
-}
-
 /**
  * Appends a record; returns its bytes.
  * @param share the shared subscription that it comes by, empty for none
@@ -49,11 +36,12 @@ export function appendRecord(
 ): number {
   const payload = publication.payloadEnd - publication.payloadStart;
   const shareBytes = share === '' ? 0 : Buffer.byteLength(share);
+  const publisherBytes = shareBytes === 0 ? 0 : Buffer.byteLength(publication.publisherId);
   const size =
     FIXED +
     (publication.expiresAt > 0 ? 8 : 0) +
     (identifiers === null ? 0 : 4 + 4 * identifiers.length) +
-    (shareBytes === 0 ? 0 : 2 + shareBytes) +
+    (shareBytes === 0 ? 0 : 4 + shareBytes + publisherBytes) +
     publication.topicBytes.length +
     publication.properties.length +
     payload;
@@ -74,6 +62,8 @@ export function appendRecord(
   if (shareBytes > 0) {
     out.writeUInt16(shareBytes);
     out.length += out.buffer.write(share, out.length);
+    out.writeUInt16(publisherBytes);
+    out.length += out.buffer.write(publication.publisherId, out.length);
   }
   out.writeUInt16(publication.topicBytes.length);
   out.writeBytes(publication.topicBytes, 0, publication.topicBytes.length);
@@ -109,6 +99,8 @@ export class RecordView implements PublishSource {
   identifiers: readonly number[] | null = null;
   /** The shared subscription that it came by, in UTF-8; empty for none. */
   share: Buffer = EMPTY;
+  /** Client identifier of its publisher, in UTF-8; empty also if it came by no shared subscription. */
+  publisher: Buffer = EMPTY;
 
   read(buffer: Buffer, offset: number): void {
     this.buffer = buffer;
@@ -131,10 +123,12 @@ export class RecordView implements PublishSource {
       this.identifiers = identifiers;
     }
     this.share = EMPTY;
+    this.publisher = EMPTY;
     if ((flags & IS_SHARED) !== 0) {
       const end = at + 2 + buffer.readUInt16BE(at);
       this.share = buffer.subarray(at + 2, end);
-      at = end;
+      at = end + 2 + buffer.readUInt16BE(end);
+      this.publisher = buffer.subarray(end + 2, at);
     }
     const topicEnd = at + 2 + buffer.readUInt16BE(at);
     this.topicBytes = buffer.subarray(at + 2, topicEnd);
@@ -152,7 +146,7 @@ export class RecordView implements PublishSource {
       retain: this.retain,
       properties: Buffer.from(this.properties),
       expiresAt: this.expiresAt,
-      publisherId: '',
+      publisherId: this.publisher.utf8Slice(),
       receivedAt: 0,
     };
   }

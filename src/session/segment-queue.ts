@@ -10,14 +10,17 @@ import type { Publication } from '../bus/publication.js';
 import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { Output } from '../wire/output.js';
-import { appendRecord, areRecords, nextRecord } from './queue-record.js';
+import { appendRecord, areRecords, nextRecord, RecordView } from './queue-record.js';
 
 /** Version byte at the head of a stored segment. */
 export const SEGMENT_VERSION = 1;
 /** Bytes of records that are read ahead from the store. */
 const LOAD_BYTES = 256 * 1024;
-/** Bytes after which a segment of a session without store is closed, so that what is sent can be freed. */
-const VOLATILE_SEGMENT_BYTES = 64 * 1024;
+/**
+ * Bytes after which a segment of a session without store is closed, so that what is sent can be freed: most of a buffer
+ * of 128 KiB, and not little more than one of 64 KiB.
+ */
+const VOLATILE_SEGMENT_BYTES = 112 * 1024;
 
 /** A run of records. */
 export class Segment {
@@ -33,8 +36,6 @@ export class Segment {
   key: Buffer | null = null;
   /** The store has it. */
   stored = false;
-  /** The records' buffer is the store's: it must not go to the pool. */
-  borrowed = false;
 
   constructor(first: number, output: Output | null) {
     this.first = first;
@@ -187,8 +188,7 @@ export class SegmentQueue {
   }
 
   #dropRecords(segment: Segment): void {
-    if (segment.borrowed) segment.output?.release();
-    else segment.output?.recycle();
+    segment.output?.recycle();
     segment.output = null;
   }
 
@@ -228,6 +228,20 @@ export class SegmentQueue {
     let offset = 1;
     for (let at = segment.first; at < sequence; at++) offset = nextRecord(buffer, offset);
     return offset;
+  }
+
+  /** The records in memory from `sequence` on; each is valid until the next one is asked for. */
+  *records(sequence: number): Iterable<RecordView> {
+    const view = new RecordView();
+    for (const segment of this.#front) {
+      if (segment.output === null || segment.end <= sequence) continue;
+      const { buffer, length } = segment.output;
+      const first = Math.max(segment.first, sequence);
+      for (let at = this.offsetOf(segment, first); at < length; at = nextRecord(buffer, at)) {
+        view.read(buffer, at);
+        yield view;
+      }
+    }
   }
 
   /** All messages below `next` have been sent: frees the records that the store has, or that nobody needs again. */
@@ -280,7 +294,6 @@ export class SegmentQueue {
     try {
       if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
       segment.output = outputOf(value, segment.count);
-      segment.borrowed = true;
     } catch (error) {
       this.#lose(segment, error);
     }
@@ -305,11 +318,7 @@ export class SegmentQueue {
       if (this.#unloadedCount <= 0 || (this.#back.length > 0 && first >= this.#back[0].first)) break;
       this.#unloadedCount -= count;
       this.#unloadedFirst = first + count;
-      const segment = new Segment(first, null);
-      segment.count = count;
-      segment.key = key;
-      segment.stored = true;
-      segment.borrowed = true;
+      const segment = storedSegment(key);
       bytes += value.length;
       try {
         segment.output = outputOf(value, count);
@@ -344,23 +353,22 @@ export class SegmentQueue {
   }
 
   /**
-   * A stored segment has been replaced, or deleted, by the caller of `lock`.
-   * @param replacement its new key, null if nothing is left of it
+   * A stored segment has been replaced by the caller of `lock`.
+   * @param runs keys of what is left of it, in order
    * @returns false if the segment is not, or no longer, the queue's, and nothing may be changed
    */
-  replace(key: Buffer, replacement: Buffer | null): boolean {
+  replace(key: Buffer, runs: readonly Buffer[]): boolean {
     const { first, count } = parseQueueKey(key);
     const segment = this.#front.find((other) => other.first === first);
     if (segment === undefined) {
       const unloaded = this.#unloadedCount > 0 && first >= this.#unloadedFirst;
       if (!unloaded || (this.#back.length > 0 && first >= this.#back[0].first)) return false;
-      if (replacement === null) this.#unloadedCount -= count;
+      this.#unloadedCount -= count - runs.reduce((sum, run) => sum + parseQueueKey(run).count, 0);
       return true;
     }
     if (!segment.stored || segment.key === null || !segment.key.equals(key)) return false;
     this.#dropRecords(segment);
-    segment.key = replacement;
-    if (replacement === null) this.#front.splice(this.#front.indexOf(segment), 1);
+    this.#front.splice(this.#front.indexOf(segment), 1, ...runs.map(storedSegment));
     return true;
   }
 
@@ -382,8 +390,18 @@ export class SegmentQueue {
   }
 }
 
+/** A segment that is only on disk. */
+function storedSegment(key: Buffer): Segment {
+  const { first, count } = parseQueueKey(key);
+  const segment = new Segment(first, null);
+  segment.count = count;
+  segment.key = key;
+  segment.stored = true;
+  return segment;
+}
+
 /** A stored segment that is not what was written. */
-class DamagedSegment extends Error {}
+export class DamagedSegment extends Error {}
 
 /** Whether a stored segment is what was written: `count` whole records behind a version that is known. */
 export function areSegmentRecords(value: Buffer, count: number): boolean {

@@ -63,6 +63,10 @@ export class Session implements Member, Participant, OutboundHost {
     return this.outbound.hasPlace && this.connection?.congested === false;
   }
 
+  isFull(qos: number): boolean {
+    return qos === 0 ? this.connection?.congested === true : this.outbound.isFull;
+  }
+
   get load(): number {
     return this.outbound.inFlight + this.outbound.waiting;
   }
@@ -75,6 +79,10 @@ export class Session implements Member, Participant, OutboundHost {
     return this.#environment.counters;
   }
 
+  get leaving(): boolean {
+    return this.#left;
+  }
+
   /** A publication that matches a subscription of this session. */
   deliver(publication: Publication, receiver: Receiver): void {
     const qos = Math.min(publication.qos, receiver.qos) as 0 | 1 | 2;
@@ -85,7 +93,10 @@ export class Session implements Member, Participant, OutboundHost {
 
   /** Adds or replaces a subscription; returns the one it replaced. */
   subscribe(subscription: Subscription): Subscription | undefined {
-    if (isShared(subscription.filter)) this.sharing = true;
+    if (!this.sharing && isShared(subscription.filter)) {
+      this.sharing = true;
+      this.changed();
+    }
     const former = this.subscriptions.get(subscription.filter);
     if (former === undefined) this.levels += levelCount(subscription.filter);
     this.subscriptions.set(subscription.filter, subscription);
@@ -99,7 +110,6 @@ export class Session implements Member, Participant, OutboundHost {
 
   /** Puts back a subscription that the store holds. */
   restoreSubscription(subscription: Subscription): void {
-    if (isShared(subscription.filter)) this.sharing = true;
     this.levels += levelCount(subscription.filter);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
@@ -177,6 +187,7 @@ export class Session implements Member, Participant, OutboundHost {
         connected: this.connection !== null,
         disconnectedAt: this.disconnectedAt,
         version: this.version,
+        sharing: this.sharing,
       });
       operations.push({ type: 'put', key: sessionKey(this.id), value });
     }

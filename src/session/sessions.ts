@@ -83,7 +83,7 @@ export class SessionRegistry {
   end(session: Session): void {
     const filters = [...session.subscriptions.keys()];
     const inherited = session.durable && session.sharing;
-    const left = session.outbound.unacknowledgedShared();
+    const left = [...session.outbound.unacknowledgedShared()];
     if (inherited) session.leaveBus();
     else session.end();
     passOn(this.#environment, left);
@@ -110,7 +110,11 @@ export class SessionRegistry {
   }
 
   #inherit(number: number): void {
-    inherit(this.#environment, number).catch((error: unknown) => this.#environment.journal.storeFailed(error));
+    const { hooks, journal } = this.#environment;
+    inherit(this.#environment, number).catch((error: unknown) => {
+      // The next start goes on with it.
+      if (!hooks.closed) journal.storeFailed(error);
+    });
   }
 
   /** Ends the sessions whose time is over. Call about once a second. */
@@ -149,6 +153,7 @@ export class SessionRegistry {
       if (record === null) continue;
       const session = new Session(this.#environment, textOf(key), record.number, Math.max(1, record.expiryInterval));
       session.version = record.version;
+      session.sharing = record.sharing;
       session.disconnectedAt = record.connected ? this.#environment.clock.now() : record.disconnectedAt;
       this.#sessions.set(session.id, session);
       byNumber.set(record.number, { session, record });

@@ -18,6 +18,8 @@ export interface Transport {
   readonly remote: string;
   /** Bytes handed over that the peer has not taken yet. */
   readonly pending: number;
+  /** Bytes of the write under way that the system has not taken. Falls while `pending` stands, if a write is long. */
+  readonly writing: number;
   handler: TransportHandler | null;
   /** The stream below, if there is one. */
   readonly stream: Duplex | null;
@@ -52,7 +54,8 @@ export class StreamTransport implements Transport {
     if (stream instanceof Socket) stream.setNoDelay(true);
     stream.on('data', (chunk: Buffer) => this.handler?.onData(chunk));
     stream.on('error', (error: Error) => this.#close(error));
-    stream.on('end', () => stream.end());
+    // A client that says no more may still have bytes to take, but not for ever.
+    stream.on('end', () => this.end());
     stream.on('close', () => this.#close(null));
   }
 
@@ -75,6 +78,10 @@ export class StreamTransport implements Transport {
 
   get pending(): number {
     return this.stream.writableLength;
+  }
+
+  get writing(): number {
+    return writingOf(this.stream);
   }
 
   write(bytes: Buffer): boolean {
@@ -104,6 +111,12 @@ export class StreamTransport implements Transport {
   destroy(): void {
     this.stream.destroy();
   }
+}
+
+/** See `Transport.writing`; 0 for a stream that does not tell. Node's own socket timeout looks there, too. */
+export function writingOf(stream: Duplex): number {
+  const { _handle: handle } = stream as { _handle?: { readonly writeQueueSize?: number } | null };
+  return handle?.writeQueueSize ?? 0;
 }
 
 function remoteOf(stream: Duplex): string {

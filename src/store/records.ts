@@ -81,14 +81,19 @@ export interface SessionRecord {
   readonly disconnectedAt: number;
   /** MQTT protocol version of the last connection: 3, 4 or 5. */
   readonly version: number;
+  /** Whether it has, or had, a shared subscription. */
+  readonly sharing: boolean;
 }
+
+const CONNECTED = 1;
+const SHARING = 2;
 
 export function encodeSession(session: SessionRecord): Buffer {
   const value = Buffer.allocUnsafe(21);
   value[0] = VERSION;
   value.writeUIntBE(session.number, 1, 6);
   value.writeUInt32BE(session.expiryInterval, 7);
-  value[11] = session.connected ? 1 : 0;
+  value[11] = (session.connected ? CONNECTED : 0) | (session.sharing ? SHARING : 0);
   value[12] = session.version;
   value.writeDoubleBE(session.disconnectedAt, 13);
   return value;
@@ -99,7 +104,8 @@ export function decodeSession(value: Buffer): SessionRecord {
   return {
     number: value.readUIntBE(1, 6),
     expiryInterval: value.readUInt32BE(7),
-    connected: value[11] === 1,
+    connected: (value[11] & CONNECTED) !== 0,
+    sharing: (value[11] & SHARING) !== 0,
     version: value[12],
     disconnectedAt: value.readDoubleBE(13),
   };

@@ -9,48 +9,55 @@ const SMALLEST = 4096;
 const CLASSES = 6; // 4 KiB ... 128 KiB; larger buffers are not pooled
 const LARGEST = SMALLEST << (CLASSES - 1);
 const POOLED_BYTES_PER_CLASS = 4 * 1024 * 1024;
-const pools: Buffer[][] = Array.from({ length: CLASSES }, () => []);
+
+/** A buffer, and its words once somebody has asked for them: they go to the pool together. */
+interface Block {
+  readonly bytes: Buffer;
+  words: DataView | null;
+}
+
+const pools: Block[][] = Array.from({ length: CLASSES }, () => []);
 const EMPTY = Buffer.alloc(0);
-const NO_WORDS = new DataView(new ArrayBuffer(0));
+const NO_BLOCK: Block = { bytes: EMPTY, words: null };
 
 function classOf(bytes: number): number {
   if (bytes <= SMALLEST) return 0;
   return 32 - Math.clz32((bytes - 1) >>> 12);
 }
 
-function take(bytes: number): Buffer {
+function take(bytes: number): Block {
   if (bytes > LARGEST) {
     let size = LARGEST;
     while (size < bytes) size *= 2;
-    return Buffer.allocUnsafeSlow(size);
+    return { bytes: Buffer.allocUnsafeSlow(size), words: null };
   }
   const index = classOf(bytes);
-  return pools[index].pop() ?? Buffer.allocUnsafeSlow(SMALLEST << index);
+  return pools[index].pop() ?? { bytes: Buffer.allocUnsafeSlow(SMALLEST << index), words: null };
 }
 
-function give(buffer: Buffer): void {
-  // Only buffers of exactly a class's size: what a store or a socket handed in is left to the collector.
-  if (buffer.length < SMALLEST || buffer.length > LARGEST || (buffer.length & (buffer.length - 1)) !== 0) return;
-  const index = classOf(buffer.length);
-  if (pools[index].length * buffer.length < POOLED_BYTES_PER_CLASS) pools[index].push(buffer);
+function give(block: Block): void {
+  const { length } = block.bytes;
+  if (length === 0 || length > LARGEST) return;
+  const index = classOf(length);
+  if (pools[index].length * length < POOLED_BYTES_PER_CLASS) pools[index].push(block);
 }
 
 /** A growable byte buffer. Invariant: `length <= buffer.length`; bytes below `length` are valid. */
 export class Output {
   buffer: Buffer = EMPTY;
   length = 0;
-  /** Words of `#wordsOf`, which is the buffer that they were asked for last. */
-  #words: DataView = NO_WORDS;
-  #wordsOf: Buffer = EMPTY;
+  /** Where `buffer` comes from, unless somebody has put another one there: that one is left to the collector. */
+  #block = NO_BLOCK;
 
   /** Guarantees room for `bytes` more after `length`; may replace `buffer`. */
   reserve(bytes: number): void {
     const needed = this.length + bytes;
     if (needed <= this.buffer.length) return;
     const next = take(Math.max(needed, this.buffer.length * 2));
-    if (this.length > 0) this.buffer.copy(next, 0, 0, this.length);
-    give(this.buffer);
-    this.buffer = next;
+    if (this.length > 0) this.buffer.copy(next.bytes, 0, 0, this.length);
+    give(this.#block);
+    this.#block = next;
+    this.buffer = next.bytes;
   }
 
   /** The bytes written so far, without copying. */
@@ -60,15 +67,15 @@ export class Output {
 
   /** Forgets the bytes and returns the buffer to the pool. Only when nobody else holds a view of it. */
   recycle(): void {
-    give(this.buffer);
-    this.buffer = EMPTY;
-    this.length = 0;
+    give(this.#block);
+    this.release();
   }
 
   /** Forgets the bytes and leaves the buffer to whoever holds a view of it. */
   release(): void {
     this.buffer = EMPTY;
     this.length = 0;
+    this.#block = NO_BLOCK;
   }
 
   writeUInt8(value: number): void {
@@ -124,11 +131,14 @@ export class Output {
     else this.buffer.set(source, at);
   }
 
+  get #words(): DataView {
+    const block = this.#block;
+    if (block.bytes !== this.buffer) return wordsOf(this.buffer);
+    block.words ??= wordsOf(block.bytes);
+    return block.words;
+  }
+
   #copyWords(from: number, source: DataView, start: number, end: number): void {
-    if (this.#wordsOf !== this.buffer) {
-      this.#wordsOf = this.buffer;
-      this.#words = wordsOf(this.buffer);
-    }
     const target = this.#words;
     let at = from;
     let i = start;

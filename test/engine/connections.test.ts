@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { generate, type Packet } from 'mqtt-packet';
+import { StreamTransport } from '../../src/session/transport.js';
 import { Engine, RawClient } from '../support/engine.js';
 
 const connectPacket = (clientId: string): Packet => ({
@@ -80,6 +81,27 @@ test('answers beyond a small limits.output_buffer that the kernel takes at once 
   }
   assert.deepEqual(Object.fromEntries(kinds), { pingresp: 1000, publish: 1, puback: 1 });
   assert.deepEqual(await client.drain(), []);
+  socket.destroy();
+  server.close();
+  await engine.stop();
+});
+
+test('a client that has closed its side and takes nothing more is gone within seconds', async () => {
+  const engine = await Engine.create();
+  const server = createServer({ allowHalfOpen: true }, (socket) => engine.broker.accept(new StreamTransport(socket)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const socket = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+  const client = new RawClient(socket);
+  client.send(connectPacket('c'));
+  await client.expect('connack');
+  await client.subscribe('t', 0);
+  client.stall();
+  // Far more than the system keeps between the two.
+  engine.broker.publish({ topic: 't', payload: Buffer.alloc(64_000_000) });
+  const gone = once(engine.broker, 'clientDisconnect');
+  socket.end();
+  await gone;
+  assert.equal(engine.broker.sessions.get('c'), undefined);
   socket.destroy();
   server.close();
   await engine.stop();

@@ -172,6 +172,57 @@ test('a member whose window is full is passed over', async () => {
   await engine.stop();
 });
 
+for (const sharedStrategy of ['round_robin', 'least_in_flight', 'sticky', 'topic_hash'] as const) {
+  for (const full of ['a', 'b']) {
+    test(`${sharedStrategy}: what a full queue would drop goes to a member that has room (${full} is full)`, async () => {
+      const engine = await Engine.create({ session: { sharedStrategy, queuedMessages: 3 } });
+      const small = { ...V5, properties: { receiveMaximum: 1 } };
+      const join = async (clientId: string): Promise<RawClient> => {
+        const client = await engine.connect({ clientId, ...small });
+        await client.subscribe('$share/g/t', 1);
+        return client;
+      };
+      const publish = (): void => {
+        for (let i = 0; i < 4; i++) engine.broker.publish({ topic: 't', payload: `${i}`, qos: 1 });
+      };
+      // One in flight, three waiting.
+      await join(full);
+      publish();
+      const other = await join(full === 'a' ? 'b' : 'a');
+      publish();
+      assert.equal(engine.broker.counters.publishDropped, 0);
+      const payloads: string[] = [];
+      while (payloads.length < 4) payloads.push(...(await taken(other)));
+      assert.deepEqual(payloads, ['0', '1', '2', '3']);
+      // Nobody has room: a drop is counted.
+      publish();
+      publish();
+      assert.equal(engine.broker.counters.droppedQueueFull, 4);
+      await engine.stop();
+    });
+
+    test(`${sharedStrategy}: QoS 0 messages do not go to a member that does not read (${full})`, async () => {
+      const engine = await Engine.create({ session: { sharedStrategy, outputBuffer: 1000 } });
+      const clients = new Map<string, RawClient>();
+      for (const clientId of ['a', 'b']) {
+        const client = await engine.connect({ clientId, ...V5 });
+        await client.subscribe('$share/g/t', 0);
+        clients.set(clientId, client);
+      }
+      await clients.get(full)?.subscribe('own', 0, 2);
+      clients.get(full)?.stall();
+      while (engine.broker.counters.droppedOutputBuffer === 0) {
+        engine.broker.publish({ topic: 'own', payload: Buffer.alloc(10_000), qos: 0 });
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      for (let i = 0; i < 4; i++) engine.broker.publish({ topic: 't', payload: `${i}`, qos: 0 });
+      const other = clients.get(full === 'a' ? 'b' : 'a') as RawClient;
+      assert.deepEqual(await taken(other), ['0', '1', '2', '3']);
+      await engine.stop();
+    });
+  }
+}
+
 test('no retained messages on a shared subscription (4.8.2), and a replaced one stays one membership', async () => {
   const engine = await Engine.create();
   const before = engine.broker.counters.subscriptions;

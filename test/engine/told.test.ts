@@ -1,8 +1,11 @@
 /** What the broker tells an MQTT 5.0 client besides bare codes: reasons in words, where to answer, where to go. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import type { Packet } from 'mqtt-packet';
-import { Engine } from '../support/engine.js';
+import { StreamTransport } from '../../src/session/transport.js';
+import { Engine, RawClient } from '../support/engine.js';
 
 const V5 = { protocolVersion: 5 } as const;
 const DENY = {
@@ -162,5 +165,41 @@ test('a client that takes nothing is disconnected with 0x97 after limits.stalled
   assert.equal(engine.broker.counters.stalledConnections, 1);
   assert.equal(engine.broker.sessions.get('stalled'), undefined);
   assert.deepEqual(await reader.drain(), []);
+  await engine.stop();
+});
+
+test('a client that takes a long message slowly is not disconnected: it takes some of it [limits.stalled_timeout]', async () => {
+  const engine = await Engine.create({ session: { outputBuffer: 20_000, stalledTimeout: 60 } });
+  const server = createServer((socket) => engine.broker.accept(new StreamTransport(socket)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const client = new RawClient(socket, 5);
+  client.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clientId: 'slow', clean: true, keepalive: 0 });
+  await client.expect('connack');
+  await client.subscribe('t', 0);
+  client.stall();
+  engine.broker.publish({ topic: 't', payload: Buffer.alloc(64_000_000) });
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  await turn();
+  engine.pass(1);
+  for (let round = 0; round < 4; round++) {
+    socket.resume();
+    for (let bytes = 0; bytes < 8_000_000; bytes += (await once(socket, 'data'))[0].length);
+    socket.pause();
+    engine.pass(50);
+  }
+  assert.equal(engine.broker.counters.stalledConnections, 0);
+  // Nothing is on its way any more once the system's own buffers are full.
+  for (let quiet = 0, before = -1; quiet < 100; await turn()) {
+    const [connection] = engine.broker.connections;
+    const { writing } = connection.transportLayer;
+    quiet = writing === before ? quiet + 1 : 0;
+    before = writing;
+  }
+  engine.pass(1);
+  engine.pass(61);
+  assert.equal(engine.broker.counters.stalledConnections, 1);
+  socket.destroy();
+  server.close();
   await engine.stop();
 });

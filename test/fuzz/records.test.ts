@@ -74,6 +74,7 @@ const CODECS: Codec[] = [
         connected: random.below(2) === 1,
         disconnectedAt: random.below(2 ** 31),
         version: random.pick([3, 4, 5]),
+        sharing: random.below(2) === 0,
       }),
     decode: records.decodeSession,
   },

@@ -54,7 +54,8 @@ export class World {
 
   async #start(): Promise<void> {
     const { maxInflight, queueMemory } = this.setting;
-    this.#engine = await Engine.create({ store: this.#disk, session: { maxInflight, queueMemory } }, this.#clock);
+    const session = { maxInflight, queueMemory };
+    this.#engine = await Engine.create({ store: this.#disk, session, clock: this.#clock });
   }
 
   get engine(): Engine {

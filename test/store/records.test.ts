@@ -45,6 +45,7 @@ const SESSION: SessionRecord = {
   expiryInterval: 0xffffffff,
   connected: true,
   disconnectedAt: 1_800_000_000_456,
+  sharing: true,
   version: 5,
 };
 
@@ -92,7 +93,14 @@ describe('round trips', () => {
   });
 
   test('sessions', () => {
-    const idle: SessionRecord = { number: 0, expiryInterval: 0, connected: false, disconnectedAt: 0, version: 3 };
+    const idle: SessionRecord = {
+      number: 0,
+      expiryInterval: 0,
+      connected: false,
+      disconnectedAt: 0,
+      version: 3,
+      sharing: false,
+    };
     for (const session of [SESSION, idle]) assert.deepEqual(decodeSession(encodeSession(session)), session);
   });
 

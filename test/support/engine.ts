@@ -140,9 +140,10 @@ export class Engine {
     this.clock = clock;
   }
 
-  /** @param clock goes on from where the former broker's stood; the default starts anew */
-  static async create(options: BrokerOptions = {}, clock = new FakeClock()): Promise<Engine> {
-    return new Engine(await Broker.createBroker({ clock, ...options }), clock);
+  /** @param options `clock` goes on from where a former broker's stood; the default starts anew */
+  static async create(options: BrokerOptions = {}): Promise<Engine> {
+    const clock = options.clock instanceof FakeClock ? options.clock : new FakeClock();
+    return new Engine(await Broker.createBroker({ ...options, clock }), clock);
   }
 
   /** A connection that has said nothing yet. */
