@@ -183,7 +183,9 @@ function decodePublishProperties(view: PublishView, from: number, fromServer: bo
   view.propertiesStart = at;
   view.propertiesEnd = at + length;
   view.payloadStart = at + length;
-  if (length > 0) scanPublishProperties(view, fromServer);
+  if (length === 0 || view.recall()) return;
+  scanPublishProperties(view, fromServer);
+  view.remember();
 }
 
 /** Reason codes that each acknowledgement may have. */

@@ -1,4 +1,6 @@
 /** A PUBLISH as offsets into the chunk that it arrived in. The parser reuses one view for all packets. */
+
+import { wordsOf } from './output.js';
 import type { Properties } from './packets.js';
 import { decodeProperties } from './properties.js';
 import type { QoS } from './protocol.js';
@@ -6,6 +8,11 @@ import { Reader } from './reader.js';
 import { ReasonCode } from './reason-codes.js';
 import { isValidUtf8 } from './utf8.js';
 import { malformed, protocolError, WireError } from './wire-error.js';
+
+const NO_WORDS = new DataView(new ArrayBuffer(0));
+/** Bytes of properties up to which they are remembered. */
+const MOST_REMEMBERED = 128;
+const MOST_CHANGES = 16;
 
 /** Offsets are into `buffer` and valid only while the parser's callback runs. */
 export class PublishView {
@@ -31,6 +38,50 @@ export class PublishView {
   payloadFormatIndicator = 0;
   /** Whether there is a Subscription Identifier: only from a server; its value is in the properties. */
   hasSubscriptionIdentifier = false;
+
+  /** Properties that have been checked, and what they said: many clients send the same with every message. */
+  #checked: DataView = NO_WORDS;
+  #checkedExpiry = -1;
+  #checkedFormat = 0;
+  /** How often they changed more than they stayed. */
+  #changes = 0;
+  /** The packet's buffer as words. */
+  #words: DataView = NO_WORDS;
+  #wordsOf: Buffer | null = null;
+
+  /** Whether the properties are the same as the last ones that were remembered; takes over what those said. */
+  recall(): boolean {
+    const checked = this.#checked;
+    const { propertiesStart: start } = this;
+    const length = this.propertiesEnd - start;
+    if (length !== checked.byteLength) return false;
+    if (this.#wordsOf !== this.buffer) {
+      this.#wordsOf = this.buffer;
+      this.#words = wordsOf(this.buffer);
+    }
+    const words = this.#words;
+    const last = length - 4;
+    for (let i = 0; i < last; i += 4) if (checked.getUint32(i) !== words.getUint32(start + i)) return false;
+    if (checked.getUint32(last) !== words.getUint32(start + last)) return false;
+    this.messageExpiryInterval = this.#checkedExpiry;
+    this.payloadFormatIndicator = this.#checkedFormat;
+    if (this.#changes > 0) this.#changes--;
+    return true;
+  }
+
+  /**
+   * Remembers properties that have been checked, unless they are long, belong to this packet alone, or come from a client
+   * whose properties are never the same.
+   */
+  remember(): void {
+    const { buffer, propertiesStart: start, propertiesEnd: end } = this;
+    if (end - start < 4 || end - start > MOST_REMEMBERED || this.#changes === MOST_CHANGES) return;
+    if (this.topicAlias > 0 || this.hasSubscriptionIdentifier) return;
+    this.#changes++;
+    this.#checked = wordsOf(new Uint8Array(buffer.subarray(start, end)));
+    this.#checkedExpiry = this.messageExpiryInterval;
+    this.#checkedFormat = this.payloadFormatIndicator;
+  }
 }
 
 /**

@@ -2,7 +2,7 @@
  * The PUBLISH writer. It is apart from the other writers because it is the hot path: it works on offsets, copies the
  * publisher's own bytes where the receiver may have them as they are, and allocates nothing.
  */
-import { type Output, variableByteIntegerSize } from './output.js';
+import { type Output, putVariableByteInteger, variableByteIntegerSize } from './output.js';
 
 /** What a PUBLISH carries, wherever it came from. */
 export interface PublishSource {
@@ -88,27 +88,32 @@ export function writeLive(
   }
   const ids = identifiers ?? NO_IDENTIFIERS;
   const { topicBytes, propertiesStart, payloadStart, payloadEnd } = source;
+  const topicLength = topicBytes.length;
   let propertyLength = payloadStart - propertiesStart;
   for (let i = 0; i < ids.length; i++) propertyLength += 1 + variableByteIntegerSize(ids[i]);
-  const remaining =
-    2 +
-    topicBytes.length +
-    (hasPacketId ? 2 : 0) +
-    variableByteIntegerSize(propertyLength) +
-    propertyLength +
-    payloadEnd -
-    payloadStart;
+  const head = 2 + topicLength + (hasPacketId ? 2 : 0) + variableByteIntegerSize(propertyLength);
+  const remaining = head + propertyLength + payloadEnd - payloadStart;
   out.reserve(5 + remaining);
-  out.buffer[out.length++] = 0x30 | flags;
-  out.writeVariableByteInteger(remaining);
-  out.writeUInt16(topicBytes.length);
-  out.writeBytes(topicBytes, 0, topicBytes.length);
-  if (hasPacketId) out.writeUInt16(packetId);
-  out.writeVariableByteInteger(propertyLength);
-  for (let i = 0; i < ids.length; i++) {
-    out.buffer[out.length++] = 0x0b;
-    out.writeVariableByteInteger(ids[i]);
+  const { buffer } = out;
+  let at = out.length;
+  buffer[at++] = 0x30 | flags;
+  at = putVariableByteInteger(buffer, at, remaining);
+  buffer[at] = topicLength >>> 8;
+  buffer[at + 1] = topicLength & 0xff;
+  out.length = at + 2;
+  if (source.bodyStart < 0) out.writeBytes(topicBytes, 0, topicLength);
+  else out.writeBytes(source.buffer, source.bodyStart + 2, source.bodyStart + 2 + topicLength);
+  at = out.length;
+  if (hasPacketId) {
+    buffer[at++] = packetId >>> 8;
+    buffer[at++] = packetId & 0xff;
   }
+  at = putVariableByteInteger(buffer, at, propertyLength);
+  for (let i = 0; i < ids.length; i++) {
+    buffer[at++] = 0x0b;
+    at = putVariableByteInteger(buffer, at, ids[i]);
+  }
+  out.length = at;
   out.writeBytes(source.buffer, propertiesStart, payloadEnd);
 }
 
