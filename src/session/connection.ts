@@ -11,7 +11,6 @@ import type {
   AuthPacket,
   ConnectPacket,
   DisconnectPacket,
-  Properties,
   SubscribePacket,
   UnsubscribePacket,
 } from '../wire/packets.js';
@@ -32,6 +31,8 @@ import { handlePublish } from './handlers/publish.js';
 import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
 import type { Link } from './link.js';
+import { Progress } from './progress.js';
+import { farewell, problem } from './reasons.js';
 import type { RetainedDelivery } from './retained-delivery.js';
 import { EAGER_FLUSH, sendPublication, sendPublish } from './sending.js';
 import type { OutboundAliases } from './topic-aliases.js';
@@ -90,11 +91,7 @@ export class Connection extends AedesClient implements Link {
   /** Reading of the bus's work when this connection had its turn. */
   #workBefore = 0;
   #closeReason = '';
-  /** Bytes handed to the transport; what of them the client had taken when it last took any, and since when. */
-  #handedOver = 0;
-  #taken = -1;
-  #writing = 0;
-  #takenAt = 0;
+  readonly #progress = new Progress();
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
     super(environment);
@@ -294,39 +291,10 @@ export class Connection extends AedesClient implements Link {
     const { version } = this.parser;
     if (version !== 0 && this.state !== 'closed' && this.maximumPacketSize >= SMALLEST_CONNACK) {
       this.environment.counters.packetsSent++;
-      writeConnack(this.output, version, false, reasonCode, this.#farewell(reasonCode, told));
+      writeConnack(this.output, version, false, reasonCode, farewell(this, reasonCode, told));
       this.flush();
     }
     this.#refused(reason);
-  }
-
-  /** What a last packet says besides its reason code: why, and where to go instead (MQTT 5.0 4.11). */
-  #farewell(reasonCode: number, told: string): Properties | undefined {
-    const { serverReference } = this.environment.options;
-    const moves = reasonCode === ReasonCode.UseAnotherServer || reasonCode === ReasonCode.ServerMoved;
-    const properties: Properties = { reasonString: told === '' ? reasonText(reasonCode) : told };
-    if (moves && serverReference !== null) properties.serverReference = serverReference;
-    if (this.#fits(properties, 8)) return properties;
-    delete properties.reasonString;
-    return properties.serverReference !== undefined && this.#fits(properties, 8) ? properties : undefined;
-  }
-
-  /**
-   * Properties that say in words what went wrong; none for a client that does not want them or could not take the packet
-   * [MQTT-3.1.2-29, MQTT-3.4.2-2].
-   * @param words empty if nothing went wrong
-   * @param size bytes of the packet without them
-   */
-  problem(words: string, size: number): Properties | undefined {
-    if (words === '' || this.version !== 5 || !this.problemInformation) return undefined;
-    const properties: Properties = { reasonString: words };
-    return this.#fits(properties, size) ? properties : undefined;
-  }
-
-  #fits({ reasonString = '', serverReference = '' }: Properties, size: number): boolean {
-    if (this.maximumPacketSize === Number.POSITIVE_INFINITY) return true;
-    const strings = 6 + Buffer.byteLength(reasonString) + Buffer.byteLength(serverReference);
-    return size + 8 + strings <= this.maximumPacketSize;
   }
 
   #refused(reason: string): void {
@@ -360,18 +328,11 @@ export class Connection extends AedesClient implements Link {
   /** Whether the client has taken nothing for `limits.stalled_timeout` although more than the output buffer waits. */
   isStalled(now: number): boolean {
     const { stalledTimeout } = this.environment.options;
-    if (stalledTimeout === 0 || !this.congested) {
-      this.#taken = -1;
-      return false;
+    if (stalledTimeout > 0 && this.congested) {
+      return this.#progress.standstill(this.transportLayer, now) > stalledTimeout * 1000;
     }
-    const { pending, writing } = this.transportLayer;
-    const taken = this.#handedOver - pending;
-    if (taken !== this.#taken || writing !== this.#writing) {
-      this.#taken = taken;
-      this.#writing = writing;
-      this.#takenAt = now;
-    }
-    return now - this.#takenAt > stalledTimeout * 1000;
+    this.#progress.clear();
+    return false;
   }
 
   /** Marks the output to be flushed at the end of this turn. */
@@ -384,7 +345,7 @@ export class Connection extends AedesClient implements Link {
     const { output } = this;
     if (output.length === 0) return;
     this.environment.counters.bytesSent += output.length;
-    this.#handedOver += output.length;
+    this.#progress.handedOver += output.length;
     const { congested } = this;
     if (this.transportLayer.write(output.bytes())) output.recycle();
     else output.release();
@@ -442,7 +403,7 @@ export class Connection extends AedesClient implements Link {
       (type === PacketType.PUBCOMP && reasonCode === 0);
     if (ends && this.receiving > 0) this.receiving--;
     this.environment.counters.packetsSent++;
-    const properties = reasonCode < 0x80 ? undefined : this.problem(reasonText(reasonCode), 8);
+    const properties = reasonCode < 0x80 ? undefined : problem(this, reasonText(reasonCode), 8);
     writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode, properties);
     this.touch();
   }
@@ -477,7 +438,7 @@ export class Connection extends AedesClient implements Link {
     if (this.state === 'closed') return;
     if (this.version === 5 && this.state === 'connected') {
       this.environment.counters.packetsSent++;
-      writeDisconnect(this.output, 5, reasonCode, this.#farewell(reasonCode, told));
+      writeDisconnect(this.output, 5, reasonCode, farewell(this, reasonCode, told));
     }
     this.flush();
     const words = reason === '' ? reasonText(reasonCode) : reason;

@@ -8,6 +8,7 @@ import { writeSuback } from '../../wire/writers.js';
 import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import type { SessionOptions } from '../environment.js';
+import { problem } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
 import { hasRoomForCodes } from './room.js';
 
@@ -88,7 +89,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
   if (connection.closed) return;
   if (packet.messageId > 0) {
     environment.counters.packetsSent++;
-    const properties = connection.problem([...reasons].join('; '), 5 + codes.length);
+    const properties = problem(connection, [...reasons].join('; '), 5 + codes.length);
     writeSuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes, properties);
     connection.touch();
   }
