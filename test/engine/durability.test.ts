@@ -1,6 +1,6 @@
 /**
  * Random traffic through random cuts of connections and deaths of the broker: nothing acknowledged is missing, QoS 2
- * arrives exactly once, order holds. Seeded; `SEED` repeats one run.
+ * arrives exactly once, order holds. Seeded; `SEED` repeats one run (test/support/seeds.ts).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,6 +8,7 @@ import type { IPublishPacket, Packet } from 'mqtt-packet';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import { Disk, mulberry32, type Random, turn } from '../support/disk.js';
 import { Engine, type RawClient } from '../support/engine.js';
+import { seeds } from '../support/seeds.js';
 
 /** A client that keeps its side of a session as the specification says. */
 abstract class Peer {
@@ -235,11 +236,7 @@ async function life(seed: number, steps: number): Promise<void> {
 const FOUND = [263_591_898];
 const RUNS = 20;
 const STEPS = 600;
-const chosen = process.env.SEED;
-const first = chosen === undefined ? Date.now() % 1_000_000_000 : Number(chosen);
 
-const seeds = chosen === undefined ? [...FOUND, ...Array.from({ length: RUNS }, (_, i) => first + i)] : [first];
-
-for (const seed of seeds) {
+for (const seed of seeds(RUNS, FOUND)) {
   test(`nothing acknowledged is lost, QoS 2 comes once, order holds (seed ${seed})`, () => life(seed, STEPS));
 }

@@ -1,12 +1,13 @@
 /**
  * One message to many kinds of receivers at once: whatever way its bytes take, through a shared frame, as they came, or
- * written anew, each receiver gets the message that it is owed. Random, seeded; `SEED` repeats one run.
+ * written anew, each receiver gets the message that it is owed. Random, seeded; `SEED` repeats one run (test/support/seeds.ts).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IPublishPacket } from 'mqtt-packet';
 import { mulberry32, type Random } from '../support/disk.js';
 import { Engine, type RawClient } from '../support/engine.js';
+import { seeds } from '../support/seeds.js';
 
 interface Receiver {
   readonly client: RawClient;
@@ -154,9 +155,7 @@ function compare(
 }
 
 const RUNS = 20;
-const chosen = process.env.SEED;
-const first = chosen === undefined ? Date.now() % 1_000_000_000 : Number(chosen);
 
-for (let seed = first; seed < first + (chosen === undefined ? RUNS : 1); seed++) {
+for (const seed of seeds(RUNS)) {
   test(`each receiver gets the message in the form that it is owed (seed ${seed})`, () => rounds(seed));
 }

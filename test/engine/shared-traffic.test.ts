@@ -1,6 +1,6 @@
 /**
  * A shared subscription whose members come, go and end, on a slow disk, through deaths of the broker: each message
- * reaches somebody, and QoS 2 nobody twice. Seeded; `SEED` repeats one run.
+ * reaches somebody, and QoS 2 nobody twice. Seeded; `SEED` repeats one run (test/support/seeds.ts).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,6 +9,7 @@ import { Family, familyRange } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import { Disk, mulberry32, type Random, turn } from '../support/disk.js';
 import { Engine, type RawClient } from '../support/engine.js';
+import { seeds } from '../support/seeds.js';
 
 interface Sent {
   readonly qos: 1 | 2;
@@ -157,10 +158,8 @@ async function life(seed: number, steps: number): Promise<void> {
 
 const RUNS = 20;
 const STEPS = 600;
-const chosen = process.env.SEED;
-const first = chosen === undefined ? Date.now() % 1_000_000_000 : Number(chosen);
 
-for (let seed = first; seed < first + (chosen === undefined ? RUNS : 1); seed++) {
+for (const seed of seeds(RUNS)) {
   test(`each message of a shared subscription reaches somebody, QoS 2 nobody twice (seed ${seed})`, () =>
     life(seed, STEPS));
 }
