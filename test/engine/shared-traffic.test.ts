@@ -159,10 +159,11 @@ async function life(seed: number, steps: number): Promise<void> {
   }
 }
 
+const FOUND = [270_297_495];
 const RUNS = 20;
 const STEPS = 600;
 
-for (const seed of seeds(RUNS)) {
+for (const seed of seeds(RUNS, FOUND)) {
   test(`each message of a shared subscription reaches somebody, QoS 2 nobody twice (seed ${seed})`, () =>
     life(seed, STEPS));
 }

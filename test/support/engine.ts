@@ -149,9 +149,13 @@ export class Engine {
   /** A connection that has said nothing yet. */
   open(version = 4): RawClient {
     const [near, far] = duplexPair();
-    // A pair knows no reset: destroying one end, as the broker does to cut a client off, has to be passed on.
+    // A pair knows no reset: destroying one end, as the broker does to cut a client off, and as a client that writes
+    // behind its own end does, has to be passed on.
     far.once('close', () => {
       if (!far.writableFinished) near.destroy();
+    });
+    near.once('close', () => {
+      if (!near.writableFinished) far.destroy();
     });
     this.broker.accept(new StreamTransport(far));
     return new RawClient(near, version);
