@@ -71,6 +71,19 @@ test('DISCONNECT and CONNACK have a Reason String in any case, without what is n
   await engine.stop();
 });
 
+test('a client that is closed by the broker’s own hand is told so: DISCONNECT 0x98, administrative action', async () => {
+  const engine = await Engine.create();
+  const client = await engine.connect({ clientId: 'c', ...V5 });
+  const old = await engine.connect({ clientId: 'old' });
+  engine.broker.clients.c.close();
+  engine.broker.clients.old.close();
+  assert.equal((await client.expect('disconnect')).reasonCode, 0x98);
+  await client.end();
+  await old.end();
+  assert.deepEqual(Object.keys(engine.broker.clients), []);
+  await engine.stop();
+});
+
 test('an error of a hook is for the log, not for the client', async () => {
   const engine = await Engine.create(DENY as never);
   const client = await engine.connect({ clientId: 'c', ...V5 });
