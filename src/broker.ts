@@ -9,6 +9,7 @@ import type { AuthenticationMethod } from './access/authentication-method.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
+import { MemoryBudget } from './bus/memory-budget.js';
 import type { Message } from './bus/message.js';
 import { Publication } from './bus/publication.js';
 import { RetainedMessages } from './bus/retained.js';
@@ -65,11 +66,15 @@ const DEFAULT_SESSION: SessionOptions = {
   maxClientIdLength: 65535,
   maxTopicLevels: 100,
   sessionExpiryMax: 0xffffffff,
+  sessionExpiryDefault: 0xffffffff,
   receiveMaximum: 1024,
   maxInflight: 512,
   queuedMessages: 100_000,
   queuedBytes: 256 * 1024 * 1024,
   queueMemory: 256 * 1024,
+  queueAge: 0,
+  queueFull: 'drop_newest',
+  memory: 1024 * 1024 * 1024,
   outputBuffer: 1024 * 1024,
   stalledTimeout: 120,
   connections: 100_000,
@@ -137,6 +142,7 @@ export class Broker extends Aedes {
   constructor(options: BrokerOptions = {}) {
     const session: SessionOptions = { ...DEFAULT_SESSION, ...options.session };
     const counters = new Counters();
+    const budget = new MemoryBudget(session.memory);
     const clock = options.clock ?? { now: Date.now };
     const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
     const retained = new RetainedMessages(retainedLimits, counters, () => clock.now());
@@ -160,6 +166,7 @@ export class Broker extends Aedes {
       commit,
       store,
       counters,
+      budget,
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),

@@ -1,6 +1,7 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { PasswordFile } from './access/password-file.js';
@@ -179,6 +180,13 @@ async function identifier(config: Config): Promise<Identify> {
   };
 }
 
+/** Half of the memory of the machine, or of the container if that has less. */
+function defaultMemory(): number {
+  const machine = totalmem();
+  const container = process.constrainedMemory();
+  return Math.floor((container > 0 && container < machine ? container : machine) / 2);
+}
+
 function sessionOptions({ mqtt, limits }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
@@ -187,11 +195,15 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     maxClientIdLength: mqtt.max_client_id_length,
     maxTopicLevels: mqtt.max_topic_levels,
     sessionExpiryMax: mqtt.session_expiry_max ?? NEVER,
+    sessionExpiryDefault: mqtt.session_expiry_default ?? NEVER,
     receiveMaximum: mqtt.receive_maximum,
     maxInflight: mqtt.max_inflight,
     queuedMessages: limits.queued_messages,
     queuedBytes: limits.queued_bytes,
     queueMemory: limits.queue_memory,
+    queueAge: limits.queue_age,
+    queueFull: limits.queue_full,
+    memory: limits.memory ?? defaultMemory(),
     outputBuffer: limits.output_buffer,
     stalledTimeout: limits.stalled_timeout,
     connections: limits.connections,

@@ -18,6 +18,10 @@ export class Counters {
   droppedOutputBuffer = 0;
   /** QoS 1/2 messages dropped because a queue is full (`limits.queued_messages`, `limits.queued_bytes`). */
   droppedQueueFull = 0;
+  /** Messages dropped because the memory for what waits is used up (`limits.memory`). */
+  droppedMemory = 0;
+  /** QoS 1/2 messages that have waited too long (`limits.queue_age`). */
+  droppedAged = 0;
   /** Messages larger than the receiver's Maximum Packet Size [MQTT-3.1.2-25]. */
   droppedPacketTooLarge = 0;
   /** Messages whose Message Expiry Interval ran out in a queue. */

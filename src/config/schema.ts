@@ -184,6 +184,16 @@ const mqtt = z
         example: 604_800,
         since: '0.1.0',
       }),
+    session_expiry_default: whole(0, 4_294_967_294)
+      .optional()
+      .register(documentation, {
+        doc:
+          'How long the session of an MQTT 3.1 or 3.1.1 client with Clean Session 0 outlives its connection: such a ' +
+          'client cannot say. Unset: as long as `mqtt.session_expiry_max` allows.',
+        unit: 'seconds',
+        example: 604_800,
+        since: '0.1.0',
+      }),
     receive_maximum: whole(1, 65535).default(1024).register(documentation, {
       doc: 'QoS 1 and 2 messages of one client that may wait for their acknowledgement by the broker.',
       unit: 'messages',
@@ -297,6 +307,32 @@ const limits = z
         unit: 'bytes',
         since: '0.1.0',
       }),
+    queue_full: z
+      .enum(['drop_newest', 'drop_oldest'])
+      .default('drop_newest')
+      .register(documentation, {
+        doc:
+          'Which message is dropped when `limits.queued_messages` or `limits.queued_bytes` is reached: the one that comes, ' +
+          'or the one that has waited longest and has not been sent.',
+        since: '0.1.0',
+      }),
+    queue_age: whole(0, 4_294_967_295).default(0).register(documentation, {
+      doc: 'Longest time that a QoS 1 or 2 message waits for a client. Then it is dropped and counted. 0: any time.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    memory: whole(MIB, Number.MAX_SAFE_INTEGER)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Memory for what waits for clients, for retained messages and for wills. Beyond it, a client that holds more ' +
+          'than half of an even share gets no further message that would wait in memory, a new retained message is ' +
+          'delivered but not kept, and a client with a new will is refused; all of it is counted. Messages of durable ' +
+          'sessions wait in the store instead. Unset: half of the memory of the machine or container.',
+        unit: 'bytes',
+        example: 536_870_912,
+        since: '0.1.0',
+      }),
     queue_memory: whole(1024, Number.MAX_SAFE_INTEGER)
       .default(256 * KIB)
       .register(documentation, {
@@ -321,6 +357,12 @@ const limits = z
     retained_messages: whole(0, 1_000_000_000).default(1_000_000).register(documentation, {
       doc: 'Retained messages. A further one is delivered, but not kept, and counted.',
       unit: 'messages',
+      since: '0.1.0',
+    }),
+    retained_payload: whole(0, 268_435_455).optional().register(documentation, {
+      doc: 'Largest payload that is retained. A larger one is delivered, but not kept, and counted. Unset: any.',
+      unit: 'bytes',
+      example: 65_536,
       since: '0.1.0',
     }),
     retained_bytes: whole(0, Number.MAX_SAFE_INTEGER)

@@ -102,6 +102,8 @@ export class SysTree {
 const CAUSES = {
   'publish/dropped/output_buffer': 'droppedOutputBuffer',
   'publish/dropped/queue_full': 'droppedQueueFull',
+  'publish/dropped/memory': 'droppedMemory',
+  'publish/dropped/queue_age': 'droppedAged',
   'publish/dropped/packet_too_large': 'droppedPacketTooLarge',
   'publish/dropped/expired': 'droppedExpired',
   'publish/dropped/retained': 'droppedRetained',

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { Holding } from '../bus/memory-budget.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { Output } from '../wire/output.js';
@@ -92,6 +93,8 @@ export class Connection extends AedesClient implements Link {
   #workBefore = 0;
   #closeReason = '';
   readonly #progress = new Progress();
+  /** What the transport has not taken. */
+  readonly #holding: Holding;
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
     super(environment);
@@ -102,6 +105,7 @@ export class Connection extends AedesClient implements Link {
     this.lastPacketAt = this.connectedAt;
     this.parser = new PacketParser(this, environment.options.maxPacketSize);
     environment.counters.connections++;
+    this.#holding = new Holding(environment.budget);
     transport.handler = this;
   }
 
@@ -133,6 +137,7 @@ export class Connection extends AedesClient implements Link {
 
   onDrain(): void {
     if (this.state !== 'connected') return;
+    this.#holding.set(this.transportLayer.pending);
     this.session?.outbound.pump();
     this.retainedDelivery?.pump();
     this.#regulate();
@@ -322,7 +327,8 @@ export class Connection extends AedesClient implements Link {
   // --- packets out --------------------------------------------------------------------------------------------------
 
   get congested(): boolean {
-    return this.output.length + this.transportLayer.pending > this.environment.options.outputBuffer;
+    const { outputBuffer } = this.environment.options;
+    return this.output.length + this.transportLayer.pending > outputBuffer || this.#holding.isOver;
   }
 
   /** Whether the client has taken nothing for `limits.stalled_timeout` although more than the output buffer waits. */
@@ -348,7 +354,10 @@ export class Connection extends AedesClient implements Link {
     this.#progress.handedOver += output.length;
     const { congested } = this;
     if (this.transportLayer.write(output.bytes())) output.recycle();
-    else output.release();
+    else {
+      output.release();
+      this.#holding.set(this.transportLayer.pending);
+    }
     // What the transport took at once was never pending there, so it will not tell that there is room again.
     if (congested && !this.congested) setImmediate(this.#roomAgain);
   }
@@ -361,8 +370,11 @@ export class Connection extends AedesClient implements Link {
     if (this.congested) {
       const { counters, journal } = this.environment;
       counters.publishDropped++;
-      counters.droppedOutputBuffer++;
-      journal.limit(this, 'limits.output_buffer', 'QoS 0 messages are dropped: the client does not read');
+      const lacksMemory = this.#holding.isOver;
+      if (lacksMemory) counters.droppedMemory++;
+      else counters.droppedOutputBuffer++;
+      const option = lacksMemory ? 'limits.memory' : 'limits.output_buffer';
+      journal.limit(this, option, 'QoS 0 messages are dropped: the client does not read');
       return;
     }
     sendPublication(this, publication, 0, retain, 0, identifiers);
@@ -465,6 +477,7 @@ export class Connection extends AedesClient implements Link {
     this.#closeReason = reason;
     this.parser.stop();
     this.output.release();
+    this.#holding.set(0);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();

@@ -1,6 +1,7 @@
 /** What every session and connection of one broker shares. */
 import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { Counters } from '../bus/counters.js';
+import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
@@ -49,6 +50,8 @@ export interface SessionOptions {
   readonly maxTopicLevels: number;
   /** `mqtt.session_expiry_max` in seconds; 0xFFFFFFFF for never. */
   readonly sessionExpiryMax: number;
+  /** `mqtt.session_expiry_default` in seconds; 0xFFFFFFFF for never. */
+  readonly sessionExpiryDefault: number;
   /** `mqtt.receive_maximum`: unacknowledged QoS 1 and 2 publications of one client. */
   readonly receiveMaximum: number;
   /** `mqtt.max_inflight`: unacknowledged deliveries to one client. */
@@ -59,6 +62,12 @@ export interface SessionOptions {
   readonly queuedBytes: number;
   /** `limits.queue_memory` in bytes. */
   readonly queueMemory: number;
+  /** `limits.queue_age` in seconds; 0 for none. */
+  readonly queueAge: number;
+  /** `limits.queue_full`. */
+  readonly queueFull: 'drop_newest' | 'drop_oldest';
+  /** `limits.memory` in bytes. */
+  readonly memory: number;
   /** `limits.output_buffer` in bytes. */
   readonly outputBuffer: number;
   /** `limits.stalled_timeout` in seconds; 0 for never. */
@@ -82,6 +91,7 @@ export interface Environment {
   readonly commit: GroupCommit;
   readonly store: Store;
   readonly counters: Counters;
+  readonly budget: MemoryBudget;
   readonly options: SessionOptions;
   readonly clock: Clock;
   readonly flusher: Flusher;

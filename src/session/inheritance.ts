@@ -62,6 +62,7 @@ function* sharedOf(key: Buffer, value: Buffer, flow: FlowRecord): Iterable<Share
   for (let sequence = first, at = 1; sequence < first + count; sequence++, at = nextRecord(value, at)) {
     view.read(value, at);
     if (view.share.length === 0 || sequence < flow.base || settled.has(sequence)) continue;
+    if (sequence >= flow.droppedStart && sequence < flow.droppedEnd) continue;
     if (view.qos === 2 && sequence < flow.sent) continue;
     yield { share: view.share.utf8Slice(), message: view.message() };
   }

@@ -1,5 +1,6 @@
 /** What a session's queue needs of the connection that it sends through, and of the session that owns it. */
 import type { Counters } from '../bus/counters.js';
+import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Publication } from '../bus/publication.js';
 import type { Operation, Store } from '../store/store.js';
 import type { PublishSource } from '../wire/publish-writer.js';
@@ -42,6 +43,10 @@ export interface OutboundLimits {
   readonly bytes: number;
   /** `limits.queue_memory`. */
   readonly memory: number;
+  /** `limits.queue_age` in seconds; 0 for none. */
+  readonly age: number;
+  /** `limits.queue_full`. */
+  readonly whenFull: 'drop_newest' | 'drop_oldest';
 }
 
 /** What Outbound needs of its session. */
@@ -50,6 +55,7 @@ export interface OutboundHost {
   readonly store: Store | null;
   readonly number: number;
   readonly limits: OutboundLimits;
+  readonly budget: MemoryBudget;
   readonly counters: Counters;
   /** The session is ending: its queue is for others to take from. */
   readonly leaving: boolean;

@@ -6,21 +6,23 @@
  * [MQTT-4.4.0-1], which QoS 2 depends on.
  *
  * Invariants: `base <= next <= sent <= tail`. All below `base` are done. Those in `[base, sent)` have been sent on this
- * connection or an earlier one and have a state. `[next, sent)` awaits being sent again. `[sent, tail)` waits.
- * `inFlight` counts those in `[base, next)` that are not done; it never exceeds the window.
+ * connection or an earlier one and have a state, or have been dropped. `[next, sent)` awaits being sent again.
+ * `[sent, tail)` waits. `inFlight` counts those in `[base, next)` that are not done; it never exceeds the window.
  */
+import { Holding } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
 import type { Publication } from '../bus/publication.js';
 import { flowKey } from '../store/keys.js';
 import { encodeFlow, type FlowRecord } from '../store/records.js';
 import type { Operation } from '../store/store.js';
-import type { Output } from '../wire/output.js';
 import { Delivery, DeliveryStates } from './delivery-states.js';
 import type { SharedMessage } from './inheritance.js';
 import type { Link, OutboundHost, QueueExtent } from './link.js';
-import { QueueExpiry, type SweepHost } from './queue-expiry.js';
-import { nextRecord, RecordView } from './queue-record.js';
-import { type Segment, SegmentQueue } from './segment-queue.js';
+import { QueueCursor } from './queue-cursor.js';
+import type { RecordView } from './queue-record.js';
+import { QueueExpiry, type SweepHost, sweepDropped } from './queue-sweep.js';
+import { SegmentQueue } from './segment-queue.js';
+import { SequenceRange } from './sequence-range.js';
 
 /** Packet identifiers are 1 to 65,535 [MQTT-2.2.1-4]. */
 const PACKET_IDS = 65535;
@@ -34,10 +36,15 @@ const RESERVED = 16384;
 /** Milliseconds until a queue that the store did not give is asked for again. */
 const RETRY_DELAY = 250;
 
+/** Dropped messages that the store may still have before they are taken out of it. */
+const MOST_DROPPED_IN_STORE = 1024;
+
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #queue: SegmentQueue;
-  readonly #record = new RecordView();
+  readonly #cursor: QueueCursor;
+  /** What the queue holds in memory. */
+  readonly #holding: Holding;
   #base = 1;
   #next = 1;
   #sent = 1;
@@ -53,16 +60,15 @@ export class Outbound {
   /** Numbers below are reserved by a flow record that is durable; and by the one that is being written. */
   #reserved = 1;
   #reserving = 1;
-  /** Numbers skipped by a restart: `[#gapStart, #gapEnd)` has no messages. */
-  #gapStart = 0;
-  #gapEnd = 0;
+  /** Numbers skipped by a restart: there are no such messages. */
+  readonly #gap = new SequenceRange();
+  /** Messages that were the oldest to wait, and were dropped for newer ones. `end <= sent`. */
+  readonly #dropped = new SequenceRange();
+  /** Dropped messages that the store still has, about. */
+  #droppedInStore = 0;
   #flowChanged = true;
   #releasing: number[] = [];
   #collected: number[] = [];
-  /** Where `next` stands, if known: spares looking for it. */
-  #reading: Segment | null = null;
-  #offset = 0;
-  #readingAt = 0;
   /** Packet identifiers of inbound QoS 2 publications that await PUBREL; kept here because they share the record. */
   readonly inbound = new Set<number>();
   /** QoS 1 messages of shared subscriptions that are sent, by sequence number, of a session without store. */
@@ -71,23 +77,28 @@ export class Outbound {
   link: Link | null = null;
   /** Messages that have not been sent and never will be: they expired while their client was away. */
   #gone = 0;
+  /** Of those that were dropped: how many were taken for such that had expired. */
+  #assumedGone = 0;
   readonly #expiry = new QueueExpiry();
 
   constructor(host: OutboundHost) {
     this.#host = host;
+    this.#holding = new Holding(host.budget);
     this.#queue = new SegmentQueue(
       host.number,
       host.store,
+      this.#holding,
       host.limits.memory,
       (sequence) => this.#isDone(sequence),
       (error) => host.onStoreFailure(error),
     );
+    this.#cursor = new QueueCursor(this.#queue);
   }
 
   /** Messages that have not been sent yet. */
   get waiting(): number {
-    const gap = Math.max(0, this.#gapEnd - Math.max(this.#next, this.#gapStart));
-    return this.#tail - this.#next - gap - this.#gone;
+    const absent = this.#gap.countFrom(this.#next) + this.#dropped.countFrom(this.#next);
+    return this.#tail - this.#next - absent - this.#gone;
   }
 
   /** Messages that are sent or being sent and not acknowledged. */
@@ -109,9 +120,7 @@ export class Outbound {
 
   /** Whether the next message would be dropped. */
   get isFull(): boolean {
-    const { limits } = this.#host;
-    const full = this.waiting >= limits.messages || this.#waitingBytes >= limits.bytes;
-    return full && (this.link === null || !this.#mayGoLive(this.link));
+    return this.#limitReached() !== null && (this.link === null || !this.#mayGoLive(this.link));
   }
 
   /** Takes back what the store holds of this session. */
@@ -120,22 +129,32 @@ export class Outbound {
     this.#gone = extent.gone;
     this.#expiry.expect(extent.expiresAt);
     this.#base = flow?.base ?? 1;
-    this.#gapStart = Math.max(this.#base, end);
-    this.#gapEnd = Math.max(this.#gapStart, (online ? flow?.reserved : flow?.tail) ?? 1);
-    this.#tail = this.#gapEnd;
+    this.#dropped.set(flow?.droppedStart ?? 0, flow?.droppedEnd ?? 0);
+    const gapStart = Math.max(this.#base, end, this.#dropped.end);
+    this.#gap.set(gapStart, Math.max(gapStart, (online ? flow?.reserved : flow?.tail) ?? 1));
+    this.#tail = this.#gap.end;
     this.#sent = this.#base;
+    if (this.#dropped.end > this.#base) this.#sendingBegunBelow(this.#dropped.end);
     for (const { sequence, state } of flow?.exceptions ?? []) {
-      while (this.#sent <= sequence) this.#setState(this.#sent++, Delivery.AwaitsPuback);
+      this.#sendingBegunBelow(sequence + 1);
       // What was about to be released was recorded as released: PUBREL is what it awaits.
       this.#setState(sequence, state === Delivery.Releasing ? Delivery.AwaitsPubcomp : state);
     }
     this.#advance();
     this.#next = this.#base;
     this.#sentBefore = flow?.sent ?? 1;
-    this.#dupBelow = online ? this.#gapStart : this.#sentBefore;
+    this.#dupBelow = online ? this.#gap.start : this.#sentBefore;
     for (const packetId of flow?.inbound ?? []) this.inbound.add(packetId);
     this.#queue.restore(first, count);
     this.#waitingBytes = bytes;
+  }
+
+  /** Takes back that the messages below a number, which have no state yet, await PUBACK unless they were dropped. */
+  #sendingBegunBelow(end: number): void {
+    while (this.#sent < end) {
+      if (this.#dropped.holds(this.#sent)) this.#sent = this.#dropped.end;
+      else this.#setState(this.#sent++, Delivery.AwaitsPuback);
+    }
   }
 
   /**
@@ -159,13 +178,16 @@ export class Outbound {
         this.#sendLive(link, publication, sequence, qos, retain, identifiers);
         return;
       }
-      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers, share);
+      const deadline = this.#deadline();
+      this.#waitingBytes += this.#queue.append(this.#tail++, publication, qos, retain, identifiers, share, deadline);
       return;
     }
     if (!live && !this.#hasRoom()) return;
+    const deadline = this.#deadline();
     this.#expiry.expect(publication.expiresAt);
+    this.#expiry.expect(deadline);
     const sequence = this.#tail++;
-    const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share);
+    const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share, deadline);
     this.#host.enlist();
     // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.
     if (live && qos === 1) this.#sendLive(link, publication, sequence, qos, retain, identifiers);
@@ -218,13 +240,68 @@ export class Outbound {
     this.#finish(sequence);
   }
 
+  /** When a message that begins to wait now has waited too long, in milliseconds since the epoch; 0 for never. */
+  #deadline(): number {
+    const { age } = this.#host.limits;
+    return age === 0 ? 0 : this.#host.now() + age * 1000;
+  }
+
+  /** The option that says that no further message may wait, if there is one. */
+  #limitReached(): string | null {
+    const { limits, store } = this.#host;
+    if (this.waiting >= limits.messages) return 'limits.queued_messages';
+    if (this.#waitingBytes >= limits.bytes) return 'limits.queued_bytes';
+    // What a durable session cannot have in memory waits in the store.
+    return store === null && this.#holding.isOver ? 'limits.memory' : null;
+  }
+
+  /** Whether one more message may wait, once the oldest have made room for it if they are to. */
   #hasRoom(): boolean {
-    const { limits, counters } = this.#host;
-    const tooMany = this.waiting >= limits.messages;
-    if (!tooMany && this.#waitingBytes < limits.bytes) return true;
-    counters.publishDropped++;
-    counters.droppedQueueFull++;
-    this.#host.onLimit(tooMany ? 'limits.queued_messages' : 'limits.queued_bytes');
+    for (let option = this.#limitReached(); option !== null; option = this.#limitReached()) {
+      const { limits, counters } = this.#host;
+      const lacksMemory = option === 'limits.memory';
+      const goesOn = limits.whenFull === 'drop_oldest' && !lacksMemory && this.#dropOldest();
+      counters.publishDropped++;
+      if (lacksMemory) counters.droppedMemory++;
+      else counters.droppedQueueFull++;
+      this.#host.onLimit(option);
+      if (!goesOn) return false;
+    }
+    return true;
+  }
+
+  /** Drops the oldest message that has not been sent. Returns false if there is none. */
+  #dropOldest(): boolean {
+    const dropped = this.#dropped;
+    if (dropped.end !== this.#sent) {
+      // Something has been sent behind those that were dropped before, so they are not too many to have states.
+      const { start, end } = dropped;
+      dropped.set(this.#sent, this.#sent);
+      for (let sequence = Math.max(start, this.#base); sequence < end; sequence++) {
+        this.#setState(sequence, Delivery.Done);
+      }
+    }
+    while (this.#sent < this.#tail) {
+      const sequence = this.#sent;
+      const { waiting } = this;
+      if (this.#gap.holds(sequence)) dropped.end = this.#gap.end;
+      else dropped.end = sequence + 1;
+      this.#sent = dropped.end;
+      if (this.#next >= dropped.start) this.#next = dropped.end;
+      this.#advance();
+      this.#flowChanged = true;
+      if (this.#gap.holds(sequence)) continue;
+      if (this.#host.store === null) this.#queue.sentUpTo(this.#next);
+      else if (!this.#queue.finish(sequence)) this.#droppedInStore++;
+      // Whether an expired message was here is not known without reading: they are counted as the oldest.
+      if (this.#gone > 0) {
+        this.#gone--;
+        this.#assumedGone++;
+        continue;
+      }
+      this.#waitingBytes -= this.#waitingBytes / Math.max(1, waiting);
+      return true;
+    }
     return false;
   }
 
@@ -233,10 +310,11 @@ export class Outbound {
     this.link = link;
     this.#next = this.#base;
     this.#inFlight = 0;
-    this.#reading = null;
+    this.#cursor.reset();
     // PUBREL waits neither for Receive Maximum nor for the store [MQTT-3.3.4-10].
     for (let sequence = this.#base; sequence < this.#sent; sequence++) {
-      if (this.#state(sequence) === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(sequence));
+      if (this.#dropped.holds(sequence)) sequence = this.#dropped.end - 1;
+      else if (this.#state(sequence) === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(sequence));
     }
     this.pump();
   }
@@ -245,12 +323,17 @@ export class Outbound {
   suspend(): void {
     this.link = null;
     this.#flowChanged = true;
+    this.#queue.release(this.#sent);
   }
 
   /** Sends what may be sent now. */
   pump(): void {
     const link = this.link;
-    if (link === null) return;
+    if (link === null) {
+      // What was read for a client that has gone meanwhile.
+      this.#queue.release(this.#sent);
+      return;
+    }
     while (this.#next < this.#tail && !link.congested && this.#inFlight < link.window) {
       if (this.#next < this.#sent && this.#skip()) continue;
       if (this.#next - this.#base >= PACKET_IDS) break;
@@ -265,6 +348,10 @@ export class Outbound {
 
   /** Passes over a message that needs no PUBLISH again. */
   #skip(): boolean {
+    if (this.#dropped.holds(this.#next)) {
+      this.#next = this.#dropped.end;
+      return true;
+    }
     const state = this.#state(this.#next);
     if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) return false;
     if (state !== Delivery.Done) this.#inFlight++;
@@ -275,21 +362,23 @@ export class Outbound {
   /** Sends the message at `next`. Returns false if it has to wait for the store. */
   #sendNext(link: Link): boolean {
     const wanted = this.#next;
-    if (!this.#find()) return false;
+    const segment = this.#cursor.seek(wanted);
+    if (segment === null) {
+      if (this.#queue.needsLoad(wanted)) this.#load();
+      else this.#skipLost();
+      return false;
+    }
+    while (this.#next < segment.first) this.#lose();
     // What comes behind a gap may have been sent before, and need no PUBLISH again.
     if (this.#next !== wanted) return true;
-    const segment = this.#reading as Segment;
-    const buffer = (segment.output as Output).buffer;
-    const record = this.#record;
-    record.read(buffer, this.#offset);
+    const { record } = this.#cursor;
+    const size = this.#cursor.read(segment, wanted);
     const uncommitted = this.#host.store !== null && !segment.stored;
-    if (uncommitted && (record.qos === 2 || this.#next >= this.#reserved)) return false;
-    const sequence = this.#next;
+    if (uncommitted && (record.qos === 2 || wanted >= this.#reserved)) return false;
+    const sequence = wanted;
     const again = sequence < this.#sent;
     const begun = this.#hasBegun(sequence, record.qos);
-    const size = record.payloadEnd - this.#offset;
-    this.#offset = nextRecord(buffer, this.#offset);
-    this.#readingAt = sequence + 1;
+    this.#cursor.pass();
     this.#next++;
     if (!again) {
       this.#waitingBytes = Math.max(0, this.#waitingBytes - size);
@@ -299,8 +388,7 @@ export class Outbound {
       this.#setState(sequence, Delivery.AwaitsPubrec);
     }
     this.#inFlight++;
-    if (!begun && record.expiresAt > 0 && record.expiresAt <= this.#host.now()) {
-      this.#expired(1);
+    if (!begun && record.mayExpire && this.#isOver(record)) {
       this.#finish(sequence);
       return true;
     }
@@ -321,19 +409,12 @@ export class Outbound {
     return true;
   }
 
-  /** Makes `#reading` and `#offset` stand at `next`. Returns false while the store is being read. */
-  #find(): boolean {
-    if (this.#reading?.output != null && this.#readingAt === this.#next && this.#next < this.#reading.end) return true;
-    const segment = this.#queue.locate(this.#next);
-    if (segment === null || segment.output === null) {
-      if (this.#queue.needsLoad(this.#next)) this.#load();
-      else this.#skipLost();
-      return false;
-    }
-    while (this.#next < segment.first) this.#lose();
-    this.#reading = segment;
-    this.#readingAt = this.#next;
-    this.#offset = this.#queue.offsetOf(segment, this.#next);
+  /** Whether a message has expired, or has waited too long; then it is counted. */
+  #isOver(record: RecordView): boolean {
+    const now = this.#host.now();
+    if (record.expiresAt > 0 && record.expiresAt <= now) this.#expired(1, 0);
+    else if (record.deadline > 0 && record.deadline <= now) this.#expired(0, 1);
+    else return false;
     return true;
   }
 
@@ -358,16 +439,30 @@ export class Outbound {
     if (this.#next < this.#sent && this.#skip()) return;
     const sequence = this.#next++;
     if (sequence >= this.#sent) {
-      this.#gone = Math.max(0, this.#gone - 1);
+      if (this.#gone > 0) this.#gone--;
+      else if (this.#assumedGone > 0 && !this.#gap.holds(sequence)) {
+        // This one had expired; then another that was taken for it had not.
+        this.#assumedGone--;
+        this.#host.counters.publishDropped++;
+        this.#host.counters.droppedQueueFull++;
+      }
       this.#sent = this.#next;
     }
     this.#setState(sequence, Delivery.Done);
     this.#advance();
   }
 
-  #expired(messages: number): void {
-    this.#host.counters.publishDropped += messages;
-    this.#host.counters.droppedExpired += messages;
+  /**
+   * @param expired messages whose Message Expiry Interval has run out
+   * @param aged messages that have waited for `limits.queue_age`
+   */
+  #expired(expired: number, aged: number): void {
+    const { counters } = this.#host;
+    counters.publishDropped += expired + aged;
+    counters.droppedExpired += expired;
+    if (aged === 0) return;
+    counters.droppedAged += aged;
+    this.#host.onLimit('limits.queue_age');
   }
 
   /** Whether a message has been sent, as far as is known: then it does not expire any more [MQTT-4.3.3-7]. */
@@ -375,17 +470,17 @@ export class Outbound {
     return sequence < this.#sent || sequence < (qos === 2 ? this.#dupBelow : this.#sentBefore);
   }
 
-  /** Whether it is time for `expire`. */
-  hasExpired(now: number): boolean {
-    return this.#expiry.isDue(now);
+  /** Whether it is time for `sweep`. */
+  needsSweep(now: number): boolean {
+    return this.#droppedInStore >= MOST_DROPPED_IN_STORE || (this.link === null && this.#expiry.isDue(now));
   }
 
   /**
-   * Takes messages that have expired out of the store while no client is connected. Resolves when that is durable;
-   * does nothing while a client is connected, for then they are dropped when their turn comes.
+   * Takes messages that have been dropped out of the store; and those that have expired, while no client is connected:
+   * otherwise they are dropped when their turn comes. Resolves when that is durable.
    * @param now milliseconds since the epoch
    */
-  async expire(now: number): Promise<void> {
+  async sweep(now: number): Promise<void> {
     const { number, store } = this.#host;
     if (store === null) return;
     const interrupted = (): boolean => this.link !== null || this.#host.leaving;
@@ -397,16 +492,20 @@ export class Outbound {
       },
       isDone: (sequence) => this.#isDone(sequence),
       hasBegun: (sequence, qos) => this.#hasBegun(sequence, qos),
-      expired: (messages, bytes) => {
-        this.#gone += messages;
+      expired: (expired, aged, bytes) => {
+        this.#gone += expired + aged;
         this.#waitingBytes = Math.max(0, this.#waitingBytes - bytes);
-        this.#expired(messages);
+        this.#expired(expired, aged);
       },
       write: (operations) => this.#host.write(operations),
       settled: () => new Promise((resolve) => this.#host.whenSettled(resolve)),
     };
     try {
-      await this.#expiry.sweep(host, this.#queue, now);
+      if (this.#droppedInStore >= MOST_DROPPED_IN_STORE) {
+        this.#droppedInStore = 0;
+        await sweepDropped(host, this.#queue, this.#dropped);
+      }
+      if (this.#expiry.isDue(now) && !interrupted()) await this.#expiry.sweep(host, this.#queue, now);
     } finally {
       // A client that came back meanwhile could not be read to.
       this.pump();
@@ -479,12 +578,17 @@ export class Outbound {
   }
 
   #advance(): void {
-    while (this.#base < this.#sent && this.#state(this.#base) === Delivery.Done) this.#base++;
+    while (this.#base < this.#sent) {
+      if (this.#dropped.holds(this.#base)) this.#base = this.#dropped.end;
+      else if (this.#state(this.#base) === Delivery.Done) this.#base++;
+      else break;
+    }
     if (this.#next < this.#base) this.#next = this.#base;
   }
 
   #isDone(sequence: number): boolean {
-    return sequence < this.#base || (sequence < this.#sent && this.#state(sequence) === Delivery.Done);
+    if (sequence < this.#base || this.#dropped.holds(sequence)) return true;
+    return sequence < this.#sent && this.#state(sequence) === Delivery.Done;
   }
 
   #state(sequence: number): number {
@@ -514,9 +618,13 @@ export class Outbound {
   #flow(): FlowRecord {
     const exceptions: { sequence: number; state: number }[] = [];
     for (let sequence = this.#base; sequence < this.#sent; sequence++) {
+      if (this.#dropped.holds(sequence)) {
+        sequence = this.#dropped.end - 1;
+        continue;
+      }
       const state = this.#state(sequence);
       if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) continue;
-      if (sequence >= this.#gapStart && sequence < this.#gapEnd) continue;
+      if (this.#gap.holds(sequence)) continue;
       // Nothing is sent beyond that distance: only gaps of former restarts can lie there.
       if (sequence - this.#base > PACKET_IDS) break;
       exceptions.push({ sequence, state });
@@ -527,6 +635,8 @@ export class Outbound {
       sent,
       tail: this.#tail,
       reserved: this.#reserving,
+      droppedStart: this.#dropped.start,
+      droppedEnd: this.#dropped.end,
       exceptions,
       inbound: [...this.inbound],
     };
@@ -535,7 +645,7 @@ export class Outbound {
   /** What was collected is durable: releases what waited for it. */
   committed(): void {
     this.#reserved = this.#reserving;
-    if (this.#queue.committed(this.#next, this.#sent)) this.#host.enlistLazily();
+    if (this.#queue.committed(this.#next, this.#sent, this.link !== null)) this.#host.enlistLazily();
     for (const sequence of this.#collected) {
       if (this.#state(sequence) !== Delivery.Releasing) continue;
       this.#setState(sequence, Delivery.AwaitsPubcomp);

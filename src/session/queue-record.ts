@@ -2,8 +2,9 @@
  * One queued message as it stands in a queue segment, in memory and on disk. All numbers big-endian:
  *
  *     u32 length of what follows
- *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16, is shared 32
+ *     u8  flags: QoS in bits 0-1, RETAIN 4, has expiry 8, has Subscription Identifiers 16, is shared 32, has deadline 64
  *     f64 milliseconds since the epoch at which it expires, if flag 8
+ *     f64 milliseconds since the epoch at which it has waited too long (`limits.queue_age`), if flag 64
  *     u32 count, u32 each: Subscription Identifiers, if flag 16
  *     u16 length, the shared subscription that it came by, u16 length, its publisher's client identifier, if flag 32
  *     u16 topic length, topic
@@ -19,12 +20,14 @@ const EMPTY = Buffer.alloc(0);
 const HAS_EXPIRY = 8;
 const HAS_IDENTIFIERS = 16;
 const IS_SHARED = 32;
+const HAS_DEADLINE = 64;
 /** Bytes of a record besides topic, properties, payload, expiry and identifiers. */
 const FIXED = 4 + 1 + 2 + 4;
 
 /**
  * Appends a record; returns its bytes.
  * @param share the shared subscription that it comes by, empty for none
+ * @param deadline milliseconds since the epoch at which it has waited too long, 0 for never
  */
 export function appendRecord(
   out: Output,
@@ -33,6 +36,7 @@ export function appendRecord(
   retain: boolean,
   identifiers: readonly number[] | null,
   share: string,
+  deadline: number,
 ): number {
   const payload = publication.payloadEnd - publication.payloadStart;
   const shareBytes = share === '' ? 0 : Buffer.byteLength(share);
@@ -40,6 +44,7 @@ export function appendRecord(
   const size =
     FIXED +
     (publication.expiresAt > 0 ? 8 : 0) +
+    (deadline > 0 ? 8 : 0) +
     (identifiers === null ? 0 : 4 + 4 * identifiers.length) +
     (shareBytes === 0 ? 0 : 4 + shareBytes + publisherBytes) +
     publication.topicBytes.length +
@@ -52,9 +57,11 @@ export function appendRecord(
       (retain ? 4 : 0) |
       (publication.expiresAt > 0 ? HAS_EXPIRY : 0) |
       (identifiers === null ? 0 : HAS_IDENTIFIERS) |
-      (shareBytes === 0 ? 0 : IS_SHARED),
+      (shareBytes === 0 ? 0 : IS_SHARED) |
+      (deadline > 0 ? HAS_DEADLINE : 0),
   );
   if (publication.expiresAt > 0) out.length = out.buffer.writeDoubleBE(publication.expiresAt, out.length);
+  if (deadline > 0) out.length = out.buffer.writeDoubleBE(deadline, out.length);
   if (identifiers !== null) {
     out.writeUInt32(identifiers.length);
     for (const identifier of identifiers) out.writeUInt32(identifier);
@@ -96,6 +103,8 @@ export class RecordView implements PublishSource {
   qos: 1 | 2 = 1;
   retain = false;
   expiresAt = 0;
+  /** Milliseconds since the epoch at which it has waited too long; 0 for never. */
+  deadline = 0;
   identifiers: readonly number[] | null = null;
   /** The shared subscription that it came by, in UTF-8; empty for none. */
   share: Buffer = EMPTY;
@@ -112,6 +121,11 @@ export class RecordView implements PublishSource {
     this.expiresAt = 0;
     if ((flags & HAS_EXPIRY) !== 0) {
       this.expiresAt = buffer.readDoubleBE(at);
+      at += 8;
+    }
+    this.deadline = 0;
+    if ((flags & HAS_DEADLINE) !== 0) {
+      this.deadline = buffer.readDoubleBE(at);
       at += 8;
     }
     this.identifiers = null;
@@ -135,6 +149,11 @@ export class RecordView implements PublishSource {
     const propertiesEnd = topicEnd + 4 + buffer.readUInt32BE(topicEnd);
     this.properties = propertiesEnd === topicEnd + 4 ? EMPTY : buffer.subarray(topicEnd + 4, propertiesEnd);
     this.payloadStart = propertiesEnd;
+  }
+
+  /** Whether it may not wait for ever. */
+  get mayExpire(): boolean {
+    return this.expiresAt > 0 || this.deadline > 0;
   }
 
   /** The message, with bytes of its own. */

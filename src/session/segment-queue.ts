@@ -6,6 +6,7 @@
  * `back`, which is empty unless something is unloaded. A segment's records are in memory, or it is stored. A session
  * with a million waiting messages therefore holds a few segments in memory and a count.
  */
+import type { Holding } from '../bus/memory-budget.js';
 import type { Publication } from '../bus/publication.js';
 import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
@@ -50,6 +51,7 @@ export class Segment {
 export class SegmentQueue {
   readonly #session: number;
   readonly #store: Store | null;
+  readonly #holding: Holding;
   readonly #memoryBytes: number;
   readonly #isDone: (sequence: number) => boolean;
   readonly #onDamage: (error: unknown) => void;
@@ -68,6 +70,7 @@ export class SegmentQueue {
 
   /**
    * @param store null for a session that ends with its connection
+   * @param holding what the records in memory take
    * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
    * @param isDone whether a message of a segment that is read again was done before
    * @param onDamage told of a segment that cannot be read; its messages are lost
@@ -75,6 +78,7 @@ export class SegmentQueue {
   constructor(
     session: number,
     store: Store | null,
+    holding: Holding,
     memoryBytes: number,
     isDone: (sequence: number) => boolean,
     onDamage: (error: unknown) => void,
@@ -83,6 +87,7 @@ export class SegmentQueue {
     this.#onDamage = onDamage;
     this.#session = session;
     this.#store = store;
+    this.#holding = holding;
     this.#memoryBytes = memoryBytes;
   }
 
@@ -100,22 +105,26 @@ export class SegmentQueue {
     retain: boolean,
     identifiers: readonly number[] | null,
     share: string,
+    deadline: number,
   ): number {
     let segment = this.#open;
     if (segment?.output == null) {
       const output = new Output();
       output.reserve(1);
       output.writeUInt8(SEGMENT_VERSION);
+      this.#hold(output.buffer.length);
       segment = new Segment(sequence, output);
       this.#open = segment;
       if (this.#hasMiddle) this.#back.push(segment);
       else this.#front.push(segment);
     }
     segment.count++;
-    const { expiresAt } = publication;
-    if (expiresAt > 0 && (segment.expiresAt === 0 || expiresAt < segment.expiresAt)) segment.expiresAt = expiresAt;
+    expire(segment, publication.expiresAt);
+    expire(segment, deadline);
     const output = segment.output as Output;
-    const size = appendRecord(output, publication, qos, retain, identifiers, share);
+    const before = output.buffer.length;
+    const size = appendRecord(output, publication, qos, retain, identifiers, share, deadline);
+    if (output.buffer.length !== before) this.#hold(output.buffer.length - before);
     if (this.#store === null && output.length >= VOLATILE_SEGMENT_BYTES) this.#open = null;
     return size;
   }
@@ -147,13 +156,19 @@ export class SegmentQueue {
     this.#deletions = [];
   }
 
+  /** The records in memory take so many bytes more, or less. */
+  #hold(bytes: number): void {
+    if (!this.#disposed) this.#holding.set(this.#holding.held + bytes);
+  }
+
   /**
    * What was collected is durable.
    * @param next first message that has not been sent on this connection
    * @param sent first message that has not been sent at all
+   * @param online whether a client takes messages: for one that is away none stay in memory
    * @returns whether there is something to delete again
    */
-  committed(next: number, sent: number): boolean {
+  committed(next: number, sent: number, online: boolean): boolean {
     const segment = this.#writing;
     this.#writing = null;
     if (segment === null) return false;
@@ -166,14 +181,42 @@ export class SegmentQueue {
     else if (this.#back[0] === segment) {
       this.#back.shift();
       this.#unload(segment);
-    } else if (segment.first >= sent && !this.#hasMiddle && this.#waitingBytes() > this.#memoryBytes) {
-      // What was queued while this segment was being written stands behind it, and behind what is unloaded.
-      const at = this.#front.indexOf(segment);
-      this.#back = this.#front.splice(at).slice(1);
-      this.#unloadedFirst = segment.first;
-      this.#unload(segment);
+    } else if (segment.first >= sent && !this.#hasMiddle) {
+      if (!online || this.#waitingBytes() > this.#mostBytes) this.#unloadFrom(this.#front.indexOf(segment));
     }
     return false;
+  }
+
+  /** Bytes of waiting records that may stay in memory now. */
+  get #mostBytes(): number {
+    return this.#holding.isOver ? 0 : this.#memoryBytes;
+  }
+
+  /**
+   * The client is away: what the store has need not be in memory.
+   * @param sent first message that has not been sent at all
+   */
+  release(sent: number): void {
+    if (this.#store === null || this.#loading) return;
+    let at = this.#front.length;
+    while (at > 0 && this.#front[at - 1].first >= sent) at--;
+    if (at < this.#front.length) this.#unloadFrom(at);
+    for (const segment of this.#front) if (segment.stored) this.#dropRecords(segment);
+  }
+
+  /** Forgets the records of the segments from an index of `front` on, as far as the store has them. */
+  #unloadFrom(index: number): void {
+    const behind = this.#front.splice(index);
+    let stored = 0;
+    while (stored < behind.length && behind[stored].stored) stored++;
+    if (stored === 0) {
+      this.#front.push(...behind);
+      return;
+    }
+    // What was queued while the last one was being written stands behind it, and behind what is unloaded.
+    if (!this.#hasMiddle) this.#back = behind.slice(stored);
+    this.#unloadedFirst = behind[0].first;
+    for (const segment of behind.slice(0, stored)) this.#unload(segment);
   }
 
   #unload(segment: Segment): void {
@@ -188,18 +231,25 @@ export class SegmentQueue {
   }
 
   #dropRecords(segment: Segment): void {
-    segment.output?.recycle();
+    if (segment.output === null) return;
+    this.#hold(-segment.output.buffer.length);
+    segment.output.recycle();
     segment.output = null;
   }
 
-  /** A message is done. Returns whether the store has something to forget because of it. */
+  /** Gives a segment the records that the store has of it. Throws if they are not whole. */
+  #fill(segment: Segment, value: Buffer): void {
+    segment.output = outputOf(value, segment.count);
+    this.#hold(value.length);
+  }
+
+  /** A message is done. Returns false if it is only in the store, which then still has to forget it. */
   finish(sequence: number): boolean {
     const segment = this.#find(sequence);
     if (segment === null) return false;
     segment.done++;
-    if (segment.done < segment.count || segment === this.#open || segment === this.#writing) return false;
-    this.#remove(segment);
-    return segment.stored;
+    if (segment.done === segment.count && segment !== this.#open && segment !== this.#writing) this.#remove(segment);
+    return true;
   }
 
   #find(sequence: number): Segment | null {
@@ -293,7 +343,7 @@ export class SegmentQueue {
     if (segment.output !== null) return;
     try {
       if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
-      segment.output = outputOf(value, segment.count);
+      this.#fill(segment, value);
     } catch (error) {
       this.#lose(segment, error);
     }
@@ -321,14 +371,17 @@ export class SegmentQueue {
       const segment = storedSegment(key);
       bytes += value.length;
       try {
-        segment.output = outputOf(value, count);
+        this.#fill(segment, value);
       } catch (error) {
         this.#onDamage(error);
         continue;
       }
       for (let sequence = first; sequence < first + count; sequence++) if (this.#isDone(sequence)) segment.done++;
-      if (segment.done === count) this.#deletions.push(key);
-      else this.#front.push(segment);
+      if (segment.done < count) this.#front.push(segment);
+      else {
+        this.#deletions.push(key);
+        this.#dropRecords(segment);
+      }
       if (bytes >= LOAD_BYTES) break;
     }
     // Segments that were unloaded meanwhile are not in this view of the store: the next load finds them.
@@ -382,12 +435,18 @@ export class SegmentQueue {
   /** Forgets everything in memory. */
   dispose(): void {
     this.#disposed = true;
+    this.#holding.set(0);
     this.#front = [];
     this.#back = [];
     this.#open = null;
     this.#unloadedCount = 0;
     this.#deletions = [];
   }
+}
+
+/** One of a segment's messages expires then; 0 for never. */
+function expire(segment: Segment, expiresAt: number): void {
+  if (expiresAt > 0 && (segment.expiresAt === 0 || expiresAt < segment.expiresAt)) segment.expiresAt = expiresAt;
 }
 
 /** A segment that is only on disk. */

@@ -2,6 +2,7 @@
  * A session: what outlives a network connection. A durable one (Session Expiry Interval above 0, or Clean Session 0
  * before MQTT 5.0) lives in the store; another ends with its connection.
  */
+import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Publication } from '../bus/publication.js';
 import type { Member } from '../bus/shared.js';
 import { isShared, levelCount } from '../bus/topics.js';
@@ -51,7 +52,13 @@ export class Session implements Member, Participant, OutboundHost {
     this.expiryInterval = expiryInterval;
     this.durable = expiryInterval > 0;
     const { options } = environment;
-    this.limits = { messages: options.queuedMessages, bytes: options.queuedBytes, memory: options.queueMemory };
+    this.limits = {
+      messages: options.queuedMessages,
+      bytes: options.queuedBytes,
+      memory: options.queueMemory,
+      age: options.queueAge,
+      whenFull: options.queueFull,
+    };
     this.outbound = new Outbound(this);
   }
 
@@ -77,6 +84,10 @@ export class Session implements Member, Participant, OutboundHost {
 
   get counters(): Environment['counters'] {
     return this.#environment.counters;
+  }
+
+  get budget(): MemoryBudget {
+    return this.#environment.budget;
   }
 
   get leaving(): boolean {

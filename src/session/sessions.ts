@@ -32,8 +32,8 @@ export class SessionRegistry {
   readonly #orphans: number[] = [];
   /** Numbers below have been used. */
   #nextNumber = 1;
-  /** Sessions whose queue has expired messages to be taken out of the store. */
-  readonly #expiring = new Set<Session>();
+  /** Sessions whose queue has messages to be taken out of the store. */
+  readonly #sweepable = new Set<Session>();
   #sweeping = false;
   /** Values that could not be read, by what they were. */
   damaged = 0;
@@ -120,23 +120,23 @@ export class SessionRegistry {
   /** Ends the sessions whose time is over. Call about once a second. */
   tick(now: number): void {
     for (const session of this.#sessions.values()) {
+      if (session.outbound.needsSweep(now)) this.#sweepable.add(session);
       if (session.connection !== null) continue;
-      if (session.outbound.hasExpired(now)) this.#expiring.add(session);
       if (session.expiryInterval === NEVER) continue;
       if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
       this.#environment.counters.sessionsExpired++;
       this.end(session);
     }
-    if (this.#expiring.size > 0 && !this.#sweeping) void this.#sweep();
+    if (this.#sweepable.size > 0 && !this.#sweeping) void this.#sweep();
   }
 
-  /** Takes expired messages out of the queues of absent clients, one after the other. */
+  /** Takes expired and dropped messages out of the queues in the store, one after the other. */
   async #sweep(): Promise<void> {
     this.#sweeping = true;
-    for (const session of this.#expiring) {
-      this.#expiring.delete(session);
+    for (const session of this.#sweepable) {
+      this.#sweepable.delete(session);
       try {
-        await session.outbound.expire(this.#environment.clock.now());
+        await session.outbound.sweep(this.#environment.clock.now());
       } catch (error) {
         this.#environment.journal.storeFailed(error);
       }
@@ -208,7 +208,12 @@ export class SessionRegistry {
       }
       const extent = extents.get(segment.session);
       const { first, count, bytes, expiresAt } = segment;
-      const sent = flows.get(segment.session)?.sent ?? 1;
+      const flow = flows.get(segment.session);
+      if (flow !== undefined && first >= flow.droppedStart && first + count <= flow.droppedEnd) {
+        this.#environment.commit.add({ type: 'del', key });
+        continue;
+      }
+      const sent = flow?.sent ?? 1;
       const gone = first - Math.min(first, Math.max(extent?.end ?? 1, sent));
       if (extent === undefined) {
         extents.set(segment.session, { first, end: first + count, count, bytes, gone, expiresAt });

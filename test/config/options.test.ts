@@ -34,14 +34,23 @@ test('every line of the shipped configuration, taken out of its comment, is vali
     assert.deepEqual(value, defaultValue ?? doc.example, name);
   }
   // Options without default have an example there.
-  const unset = { session_expiry_max: undefined, response_information: undefined, server_reference: undefined };
-  const { allow_anonymous: _, access: __, mqtt, ...rest } = config;
+  const unset = {
+    mqtt: {
+      session_expiry_max: undefined,
+      session_expiry_default: undefined,
+      response_information: undefined,
+      server_reference: undefined,
+    },
+    limits: { memory: undefined, retained_payload: undefined },
+  };
+  const { allow_anonymous: _, access: __, mqtt, limits, ...rest } = config;
   const defaults = loadConfig({ env: {} }).config;
   assert.deepEqual(
-    { ...rest, mqtt: { ...mqtt, ...unset } },
+    { ...rest, mqtt: { ...mqtt, ...unset.mqtt }, limits: { ...limits, ...unset.limits } },
     {
       ...without(defaults, ['allow_anonymous', 'access']),
-      mqtt: { ...defaults.mqtt, ...unset },
+      mqtt: { ...defaults.mqtt, ...unset.mqtt },
+      limits: { ...defaults.limits, ...unset.limits },
     },
   );
 });

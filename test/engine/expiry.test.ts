@@ -268,9 +268,10 @@ test('a client that comes back in the middle of a look for expired messages is n
     ...KEPT,
     properties: { ...KEPT.properties, receiveMaximum: 1 },
   });
+  // What waits for an absent client is in the store alone: it is read once the look has ended.
+  goOn();
   const first = await client.expect('publish');
   assert.equal(String(first.payload), '1:0');
-  goOn();
   await queue(engine, [0, 0]);
   assert.equal(outbound?.waiting, 2);
   client.send({ cmd: 'puback', messageId: first.messageId as number });

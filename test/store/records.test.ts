@@ -54,6 +54,8 @@ const FLOW: FlowRecord = {
   sent: 2 ** 40 + 65536,
   tail: 7,
   reserved: 2 ** 40 + 70000,
+  droppedStart: 2 ** 40 + 3,
+  droppedEnd: 2 ** 41,
   exceptions: [
     { sequence: 2 ** 40, state: 1 },
     { sequence: 2 ** 40 + 65535, state: 255 },
@@ -124,8 +126,8 @@ describe('round trips', () => {
     const exceptions = many.map((i) => ({ sequence: i, state: i % 256 }));
     for (const flow of [
       FLOW,
-      { base: 0, sent: 0, tail: 7, reserved: 0, exceptions: [], inbound: [] },
-      { base: 0, sent: 65536, tail: 7, reserved: 65536, exceptions, inbound: many },
+      { ...FLOW, base: 0, sent: 0, exceptions: [], inbound: [] },
+      { ...FLOW, base: 0, sent: 65536, reserved: 65536, exceptions, inbound: many },
     ]) {
       assert.deepEqual(decodeFlow(encodeFlow(flow)), flow);
     }

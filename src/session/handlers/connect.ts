@@ -12,7 +12,6 @@ import { messageOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
-import { NEVER } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
@@ -215,10 +214,14 @@ function reasonOf(error: AuthenticateError): number {
   }
 }
 
-/** Seconds that the session is kept: before MQTT 5.0, Clean Session 0 means as long as the broker allows. */
+/** Seconds that the session is kept: before MQTT 5.0 a client can only ask that it is. */
 function expiryOf(packet: ConnectPacket, options: SessionOptions): number {
   const asked =
-    packet.protocolVersion === 5 ? (packet.properties?.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER;
+    packet.protocolVersion === 5
+      ? (packet.properties?.sessionExpiryInterval ?? 0)
+      : packet.clean
+        ? 0
+        : options.sessionExpiryDefault;
   return Math.min(asked, options.sessionExpiryMax);
 }
 

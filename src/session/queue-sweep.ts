@@ -1,17 +1,21 @@
 /**
- * Takes messages whose Message Expiry Interval has run out from the stored queue of an absent client [MQTT-3.3.2-5].
- * A segment with such messages is replaced by what is left of it: runs of messages, each a segment of its own, because a
+ * Takes from the stored queue of a client what it will never get: messages whose Message Expiry Interval has run out
+ * [MQTT-3.3.2-5] or that have waited too long, while it is absent; and messages that were dropped for newer ones. A
+ * segment with such messages is replaced by what is left of it: runs of messages, each a segment of its own, because a
  * message's number follows from its place in its segment.
  */
-import { Family, parseQueueKey, queueKey, sessionRange } from '../store/keys.js';
+import { Family, parseQueueKey, queueKey, queueRangeFrom, sessionRange } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { nextRecord, RecordView } from './queue-record.js';
 import { areSegmentRecords, SEGMENT_VERSION, type SegmentQueue } from './segment-queue.js';
+import type { SequenceRange } from './sequence-range.js';
 
 /** Milliseconds between two looks for expired messages in one queue. */
 const SWEEP_INTERVAL = 10_000;
 /** Bytes that are written anew before the sweep waits for the store. */
 const BATCH_BYTES = 1024 * 1024;
+/** Segments that are deleted before the sweep waits for the store. */
+const BATCH_KEYS = 1000;
 
 /** What a sweep needs of the queue's owner. */
 export interface SweepHost {
@@ -22,8 +26,13 @@ export interface SweepHost {
   isDone(sequence: number): boolean;
   /** Whether the delivery of a message has begun: then it is not taken back. */
   hasBegun(sequence: number, qos: number): boolean;
-  /** Messages have been taken from the queue, and bytes of their records. */
-  expired(messages: number, bytes: number): void;
+  /**
+   * Messages have been taken from the queue.
+   * @param expired by their Message Expiry Interval
+   * @param aged by `limits.queue_age`
+   * @param bytes of their records
+   */
+  expired(expired: number, aged: number, bytes: number): void;
   /** Joins changes to the open commit group. */
   write(operations: readonly Operation[]): void;
   /** Resolves once everything that has joined until now is durable. */
@@ -68,8 +77,27 @@ export class QueueExpiry {
   }
 }
 
+/** Takes segments out of the store all whose messages have been dropped. Resolves when that is durable. */
+export async function sweepDropped(host: SweepHost, queue: SegmentQueue, dropped: SequenceRange): Promise<void> {
+  await host.settled();
+  if (!queue.lock()) return;
+  try {
+    let deleted = 0;
+    for await (const key of host.store.keys(queueRangeFrom(host.number, dropped.start))) {
+      const { first, count } = parseQueueKey(key);
+      if (first + count > dropped.end) break;
+      if (!queue.replace(key, [])) continue;
+      host.write([{ type: 'del', key }]);
+      if (++deleted % BATCH_KEYS === 0) await host.settled();
+    }
+  } finally {
+    await host.settled();
+    queue.unlock();
+  }
+}
+
 /** The earlier of two times, of which 0 is never. */
-function earlier(one: number, other: number): number {
+export function earlier(one: number, other: number): number {
   return one === 0 || (other > 0 && other < one) ? other : one;
 }
 
@@ -90,13 +118,13 @@ async function sweepExpired(host: SweepHost, queue: SegmentQueue, now: number): 
     if (value === undefined || !areSegmentRecords(value, segment.count)) continue;
     const left = leftOf(host, value, segment.first, segment.count, now);
     due = earlier(due, left.due);
-    if (left.expired === 0) continue;
+    if (left.expired + left.aged === 0) continue;
     const keys = left.runs.map((run) => queueKey(host.number, run.first, run.count, run.value.length, run.expiresAt));
     if (!queue.replace(key, keys)) continue;
     const puts = left.runs.map(({ value }, i): Operation => ({ type: 'put', key: keys[i], value }));
     host.write([{ type: 'del', key }, ...puts]);
     const bytes = left.runs.reduce((sum, run) => sum + run.value.length - 1, 0);
-    host.expired(left.expired, value.length - 1 - bytes);
+    host.expired(left.expired, left.aged, value.length - 1 - bytes);
     written += bytes;
     if (written < BATCH_BYTES) continue;
     written = 0;
@@ -116,8 +144,9 @@ interface Run {
 }
 
 interface Left {
-  /** Messages that have expired. */
+  /** Messages that have expired, and those that have waited too long. */
   readonly expired: number;
+  readonly aged: number;
   readonly runs: readonly Run[];
   /** Earliest expiry of the runs, 0 for none. */
   readonly due: number;
@@ -128,6 +157,7 @@ const view = new RecordView();
 function leftOf(host: SweepHost, value: Buffer, first: number, count: number, now: number): Left {
   const runs: Run[] = [];
   let expired = 0;
+  let aged = 0;
   let due = 0;
   let expiresAt = 0;
   let start = 1;
@@ -143,16 +173,18 @@ function leftOf(host: SweepHost, value: Buffer, first: number, count: number, no
   for (let sequence = first; sequence < first + count; sequence++) {
     const next = nextRecord(value, at);
     view.read(value, at);
-    const mayExpire = view.expiresAt > 0 && !host.hasBegun(sequence, view.qos);
-    const isOver = mayExpire && view.expiresAt <= now;
+    const mayExpire = view.mayExpire && !host.hasBegun(sequence, view.qos);
+    const isExpired = mayExpire && view.expiresAt > 0 && view.expiresAt <= now;
+    const isOver = isExpired || (mayExpire && view.deadline > 0 && view.deadline <= now);
     if (isOver || host.isDone(sequence)) {
       close(sequence);
       from = sequence + 1;
       start = next;
-      if (isOver) expired++;
-    } else if (mayExpire) expiresAt = earlier(expiresAt, view.expiresAt);
+      if (isExpired) expired++;
+      else if (isOver) aged++;
+    } else if (mayExpire) expiresAt = earlier(expiresAt, earlier(view.expiresAt, view.deadline));
     at = next;
   }
   close(first + count);
-  return { expired, runs, due };
+  return { expired, aged, runs, due };
 }
