@@ -131,10 +131,10 @@ export class Child {
     return this.#process.exitCode;
   }
 
-  /** SIGTERM, and SIGKILL after five seconds. */
-  async stop(): Promise<void> {
+  /** SIGTERM, and SIGKILL after `patience` milliseconds. */
+  async stop(patience = STOP_MS): Promise<void> {
     this.#process.kill('SIGTERM');
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_MS);
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), patience);
     await this.#exit;
     clearTimeout(timer);
   }

@@ -25,6 +25,7 @@ import { announce, type ClientIdentity, InProcessClient } from './session/in-pro
 import type { Journal, Party } from './session/journal.js';
 import { SessionRegistry } from './session/sessions.js';
 import { StreamTransport, type Transport } from './session/transport.js';
+import { Pacer } from './session/pacer.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
 import { Family, familyRange, textOf, versionKey } from './store/keys.js';
@@ -163,6 +164,7 @@ export class Broker extends Aedes {
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),
+      pacer: new Pacer(),
       sessions: this.sessions,
       wills: this.wills,
       hooks: this.#hooks,

@@ -1,0 +1,18 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { peers } from '../brokers.js';
+import { checkoutRoot, compileGenerator } from '../load.js';
+import { cleanUpOnExit, twoCores } from '../processes.js';
+import { retained } from './retained.js';
+import { Stage } from './stage.js';
+cleanUpOnExit();
+const cores = twoCores();
+spawnSync('taskset', ['-apc', String(cores.load), String(process.pid)]);
+const folder = join(checkoutRoot(), '.build', 'bench');
+mkdirSync(folder, { recursive: true });
+const peer = peers.find(({ name }) => name === (process.argv[3] ?? 'portico'))!;
+const stage = new Stage(peer, cores, folder, compileGenerator('mqttload', checkoutRoot(), folder));
+const figures = await retained.run(stage, { factor: Number(process.argv[2]), seconds: 3 });
+await stage.close();
+for (const { name, value, unit, limit } of figures) console.log(name.padEnd(45), value.toFixed(2).padStart(12), unit, JSON.stringify(limit) ?? '');
