@@ -1,5 +1,5 @@
 /** A steady flow between two clients, half QoS 0 and half QoS 1, and how long its messages take. */
-import { PacketType, publishPacket, pubackPacket, ScaleClient, subscribePacket } from './client.js';
+import { PacketType, pubackPacket, publishPacket, ScaleClient, subscribePacket } from './client.js';
 import { percentile } from './stage.js';
 
 const TOPIC = 'flow/messages';

@@ -8,9 +8,9 @@ import { DueList } from './due-list.js';
 import type { Message } from './message.js';
 import type { Publication } from './publication.js';
 import { RetainedRecords } from './retained-records.js';
-import { hasWildcard } from './topics.js';
 import { TopicTree } from './topic-tree.js';
 import { TopicWalk } from './topic-walk.js';
+import { hasWildcard } from './topics.js';
 
 /** Learns what changed, to make it durable. */
 export interface RetainedJournal {

@@ -37,7 +37,8 @@ const RETRY_DELAY = 250;
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #queue: SegmentQueue;
-  readonly #record = new RecordView();
+  /** Made when the first message is read back from the queue. */
+  #record: RecordView | null = null;
   #base = 1;
   #next = 1;
   #sent = 1;
@@ -280,6 +281,7 @@ export class Outbound {
     if (this.#next !== wanted) return true;
     const segment = this.#reading as Segment;
     const buffer = (segment.output as Output).buffer;
+    this.#record ??= new RecordView();
     const record = this.#record;
     record.read(buffer, this.#offset);
     const uncommitted = this.#host.store !== null && !segment.stored;
