@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Peer, type PeerName, peers } from './brokers.js';
 import { BenchError } from './processes.js';
+import { type ScaleArguments, scaleScenarios } from './scale/group.js';
 import { type Scenario, scenarios, type Timing } from './scenarios.js';
 
 export interface BenchArguments {
@@ -15,7 +16,11 @@ export interface BenchArguments {
   readonly json?: string;
   /** Exit code 1 unless every floor was measured and holds. */
   readonly check: boolean;
+  /** What the group of scale is asked to do, if that group was chosen. */
+  readonly scale?: ScaleArguments;
 }
+
+const QUICK_FACTOR = 0.05;
 
 export const usage = `npm run bench -- [options] [SCENARIO...]
   --scenario NAME   only this scenario (repeatable; plain arguments are scenarios too)
@@ -24,12 +29,16 @@ export const usage = `npm run bench -- [options] [SCENARIO...]
   --seconds S       measured seconds of a run, up to 120 (default 2.5)
   --warmup S        seconds of load before that (default 1)
   --messages N      end a run after N messages or requests; no warm-up
-  --quick           --rounds 1 --seconds 1 --warmup 0.5
+  --quick           --rounds 1 --seconds 1 --warmup 0.5; in the group scale --factor ${QUICK_FACTOR} --seconds 1
+  --group scale     the scenarios of scale in place of the others; once each, so without --rounds, --warmup, --messages
+  --factor F        part of the full size of the scenarios of scale, 0.001 to 1 (default 1)
   --json FILE       write the results there too
   --check           exit code 1 unless every floor was measured and holds
   --help
 scenarios:
-${scenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}`;
+${scenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}
+scenarios of --group scale:
+${scaleScenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}`;
 
 function number(name: string, text: string, low: number, high: number): number {
   const value = Number(text);
@@ -57,19 +66,32 @@ export function parseArguments(argv: readonly string[]): BenchArguments | undefi
   const { values, positionals } = parse(argv);
   if (values.help) return undefined;
   const names = (values.peers ?? '').split(',').filter((name) => name !== '');
+  const asked = [...(values.scenario ?? []), ...positionals];
+  const isScale = values.group === 'scale';
+  if (values.group !== undefined && !isScale) throw new BenchError('--group takes scale');
   const rounds = number('rounds', values.rounds ?? (values.quick ? '1' : '3'), 1, 25);
   if (!Number.isInteger(rounds)) throw new BenchError('--rounds takes a whole number');
   const seconds = number('seconds', values.seconds ?? (values.quick ? '1' : '2.5'), 0.1, 120);
   const warmupSeconds = number('warmup', values.warmup ?? (values.quick ? '0.5' : '1'), 0, 60);
   const messages = values.messages === undefined ? undefined : number('messages', values.messages, 1, 1e9);
+  const factor = number('factor', values.factor ?? (values.quick ? String(QUICK_FACTOR) : '1'), 0.001, 1);
+  const output = { ...(values.json === undefined ? {} : { json: values.json }), check: values.check ?? false };
+  const scale: ScaleArguments | undefined = isScale
+    ? {
+        scenarios: named('scenario of scale', scaleScenarios, asked),
+        peers: named('peer', peers, names),
+        options: { factor, seconds },
+        ...output,
+      }
+    : undefined;
   return {
-    scenarios: named('scenario', scenarios, [...(values.scenario ?? []), ...positionals]),
+    ...(scale === undefined ? {} : { scale }),
+    scenarios: isScale ? [] : named('scenario', scenarios, asked),
     peers: named('peer', peers, names),
     required: new Set(names as PeerName[]),
     rounds,
     timing: messages === undefined ? { warmupSeconds, seconds } : { warmupSeconds: 0, seconds, messages },
-    ...(values.json === undefined ? {} : { json: values.json }),
-    check: values.check ?? false,
+    ...output,
   };
 }
 
@@ -82,6 +104,8 @@ function parse(argv: readonly string[]) {
         scenario: { type: 'string', multiple: true },
         peers: { type: 'string' },
         rounds: { type: 'string' },
+        group: { type: 'string' },
+        factor: { type: 'string' },
         seconds: { type: 'string' },
         warmup: { type: 'string' },
         messages: { type: 'string' },

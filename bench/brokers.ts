@@ -25,6 +25,8 @@ export interface BrokerSetup {
   readonly ports: Readonly<Record<Protocol, number>>;
   /** Sessions and messages are kept on disk. */
   readonly persistent: boolean;
+  /** Options of `limits` that Portico is given. */
+  readonly limits?: Readonly<Record<string, number>>;
 }
 
 /** A program to measure. */
@@ -64,7 +66,7 @@ const portico: Peer = {
     if (!existsSync(porticoMain)) return undefined;
     return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
   },
-  command({ folder, ports }) {
+  command({ folder, ports, limits }) {
     const config = writeConfiguration(folder, 'portico.yaml', [
       'listeners:',
       `  - { type: mqtt, host: 127.0.0.1, port: ${ports.mqtt} }`,
@@ -72,6 +74,7 @@ const portico: Peer = {
       `data_dir: ${JSON.stringify(join(folder, 'data'))}`,
       'store: { sync: always }', // in every scenario: what is durable is on disk before it is acknowledged
       'log: { level: warn }',
+      ...(limits === undefined ? [] : [`limits: ${JSON.stringify(limits)}`]),
     ]);
     return [process.execPath, porticoMain, '-c', config];
   },

@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A failure that ends the benchmark, or one of its runs, with a sentence for people. */
@@ -38,6 +38,16 @@ export function cleanUpOnExit(): void {
   ] as const) {
     process.on(signal, () => process.exit(128 + number));
   }
+}
+
+const TMPFS_MAGIC = 0x01021994;
+const RAMFS_MAGIC = 0x858458f6;
+
+/** @throws BenchError if what is stored in a folder would go to memory, where fsync costs nothing */
+export function requireDisk(folder: string): void {
+  const { type } = statfsSync(folder);
+  if (type !== TMPFS_MAGIC && type !== RAMFS_MAGIC) return;
+  throw new BenchError(`${folder} is in memory; the scenarios that store need a checkout on a disk`);
 }
 
 /** Makes a folder that lives as long as this process, or until {@link removeFolder}. */
@@ -131,10 +141,10 @@ export class Child {
     return this.#process.exitCode;
   }
 
-  /** SIGTERM, and SIGKILL after five seconds. */
-  async stop(): Promise<void> {
+  /** SIGTERM, and SIGKILL after `patience` milliseconds. */
+  async stop(patience = STOP_MS): Promise<void> {
     this.#process.kill('SIGTERM');
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_MS);
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), patience);
     await this.#exit;
     clearTimeout(timer);
   }

@@ -2,14 +2,23 @@
  * The benchmark: every scenario against Portico and its peers in turn, a fresh broker for each run, one core each.
  * Exit codes: 0; 1 after a failed run, or with --check unless every floor holds; 2 if it could not begin.
  */
-import { mkdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type BenchArguments, parseArguments, usage } from './arguments.js';
 import { freePorts, type Peer, type PeerName, startBroker } from './brokers.js';
 import { checkoutRoot, compileGenerator, type Generator, type LoadResult, runLoad } from './load.js';
-import { BenchError, cleanUpOnExit, removeFolder, residentMemory, temporaryFolder, twoCores } from './processes.js';
+import {
+  BenchError,
+  cleanUpOnExit,
+  removeFolder,
+  requireDisk,
+  residentMemory,
+  temporaryFolder,
+  twoCores,
+} from './processes.js';
 import { type BenchReport, exitCode, type RunResult, reportJson, reportText, summarize } from './report.js';
+import { runScale } from './scale/group.js';
 import { coapLoadArguments, coapPrimingArguments, mqttLoadArguments, type Scenario, type Timing } from './scenarios.js';
 
 /** What every run of one benchmark shares. */
@@ -27,23 +36,11 @@ interface Runs {
   readonly failures: string[];
 }
 
-const TMPFS_MAGIC = 0x01021994;
-const RAMFS_MAGIC = 0x858458f6;
-
-/** @throws BenchError if persistent scenarios would write to memory, where fsync costs nothing */
-function requireDisk(folder: string, scenarios: readonly Scenario[]): void {
-  const { type } = statfsSync(folder);
-  const inMemory = type === TMPFS_MAGIC || type === RAMFS_MAGIC;
-  if (inMemory && scenarios.some((one) => one.protocol === 'coap' || one.persistent)) {
-    throw new BenchError(`${folder} is in memory; the scenarios that store need a checkout on a disk`);
-  }
-}
-
 function prepare(scenarios: readonly Scenario[]): Bench {
   const root = checkoutRoot();
   const folder = join(root, '.build', 'bench');
   mkdirSync(folder, { recursive: true });
-  requireDisk(folder, scenarios);
+  if (scenarios.some((one) => one.protocol === 'coap' || one.persistent)) requireDisk(folder);
   const generators = {
     mqttload: compileGenerator('mqttload', root, folder),
     coapload: compileGenerator('coapload', root, folder),
@@ -144,6 +141,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
+  if (args.scale !== undefined) return runScale(args.scale);
   const bench = prepare(args.scenarios);
   if (args.json !== undefined) mkdirSync(dirname(args.json), { recursive: true });
   if (bench.cores.broker === bench.cores.load) console.error('one core only: broker and load generator share it');

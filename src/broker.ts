@@ -24,6 +24,7 @@ import { Flusher } from './session/flusher.js';
 import type { Hooks } from './session/hooks.js';
 import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import type { Journal, Party } from './session/journal.js';
+import { Pacer } from './session/pacer.js';
 import { SessionRegistry } from './session/sessions.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
@@ -170,6 +171,7 @@ export class Broker extends Aedes {
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),
+      pacer: new Pacer(),
       sessions: this.sessions,
       wills: this.wills,
       hooks: this.#hooks,
@@ -211,7 +213,7 @@ export class Broker extends Aedes {
     await super.listen();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
-    for await (const [key, value] of this.store.entries(familyRange(Family.Will))) {
+    for await (const [key, value] of this.store.entries(familyRange(Family.Will), true)) {
       const will = this.#decode(() => decodeWill(value));
       if (will !== null) this.wills.restore(textOf(key), will);
     }
@@ -230,7 +232,7 @@ export class Broker extends Aedes {
   }
 
   async #recover(): Promise<void> {
-    for await (const [key, value] of this.store.entries(familyRange(Family.Retained))) {
+    for await (const [key, value] of this.store.entries(familyRange(Family.Retained), true)) {
       const message = this.#decode(() => decodeMessage(value));
       if (message !== null && textOf(key) === message.topic) this.router.retained.restore(message);
     }

@@ -11,6 +11,7 @@
  *   -h host  loopback only (127.0.0.1)    -p port  (1883)
  *   -m pair|fanout|fanin  publisher i to subscriber i | everyone to every subscriber | everyone to one wildcard
  *   -P n  publishers    -S n  subscribers  -q 0|1|2  QoS of publications and subscriptions
+ *   -t n  topics that each publisher takes in turn, below the subscription bench/i/+ (1); with -m pair only
  *   -l n  payload bytes, at least 8 (64)   -5  MQTT 5.0 instead of 3.1.1
  *   -x    MQTT 5.0 with properties: Payload Format Indicator, Message Expiry Interval, Content Type and a User Property on
  *         each message, and a Subscription Identifier
@@ -31,18 +32,18 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { MAX_CONNECTIONS = 20000, CONNECTS_AT_ONCE = 200, EVENTS = 1024, READ_SIZE = 65536, OUTPUT_FULL = 262144 };
+enum { MAX_CONNECTIONS = 20000, CONNECTS_AT_ONCE = 200, EVENTS = 1024, READ_SIZE = 65536, OUTPUT_FULL = 262144, TOPIC_DIGITS = 6 };
 enum pattern { PAIR, FANOUT, FANIN };
 
 static struct {
   const char *host;
-  int port, publishers, subscribers, qos, payload, version, inflight, broker;
+  int port, publishers, subscribers, qos, payload, version, inflight, broker, topics;
   enum pattern pattern;
   bool persistent, properties;
   long window, messages;
   double warmup, seconds, limit;
 } opt = {.host = "127.0.0.1", .port = 1883, .publishers = 1, .subscribers = 1, .payload = 64, .version = 4,
-         .inflight = 100, .window = 1000, .messages = 1000000000, .seconds = 5, .limit = 60};
+         .inflight = 100, .topics = 1, .window = 1000, .messages = 1000000000, .seconds = 5, .limit = 60};
 
 struct connection {
   enum { CONNECTING, WAIT_CONNACK, WAIT_SUBACK, READY } state;
@@ -63,6 +64,7 @@ static struct interval measured;
 
 static void topic_of(char *topic, size_t size, int index) {
   if (opt.pattern == FANOUT) snprintf(topic, size, "bench/all");
+  else if (opt.topics > 1) snprintf(topic, size, "bench/%d/%0*d", index, TOPIC_DIGITS, 0);
   else snprintf(topic, size, "bench/%d/t", index);
 }
 
@@ -83,6 +85,7 @@ static void put_properties(struct buffer *b, const uint8_t *properties, size_t s
 static void put_subscribe(struct connection *c) {
   char filter[32];
   if (opt.pattern == FANIN) snprintf(filter, sizeof filter, "bench/#");
+  else if (opt.topics > 1) snprintf(filter, sizeof filter, "bench/%d/+", c->index);
   else topic_of(filter, sizeof filter, c->index);
   put_byte(&c->out, SUBSCRIBE);
   put_length(&c->out, 2 + properties_size(sizeof subscribe_properties) + 2 + strlen(filter) + 1);
@@ -104,6 +107,12 @@ static void prepare_publish(struct connection *c) {
   memset(reserve(&c->publish, (size_t)opt.payload), 'x', (size_t)opt.payload);
 }
 
+/* The digits at the end of a publisher's topic, which say the one whose turn it is. */
+static void put_topic_digits(struct connection *c, uint8_t *end) {
+  long number = c->messages % opt.topics;
+  for (int i = 1; i <= TOPIC_DIGITS; i++, number /= 10) end[-i] = (uint8_t)('0' + number % 10);
+}
+
 static void put_publish(struct connection *c) {
   size_t size = c->publish.end;
   uint8_t *packet = reserve(&c->out, size);
@@ -116,6 +125,7 @@ static void put_publish(struct connection *c) {
     id[1] = (uint8_t)c->packet_id;
     c->unacknowledged++;
   }
+  if (opt.topics > 1) put_topic_digits(c, payload - (opt.qos ? 2 : 0) - properties_size(MESSAGE_PROPERTIES));
   uint64_t time = now_ns();
   memcpy(payload, &time, sizeof time);
   c->messages++;
@@ -374,7 +384,7 @@ static enum pattern pattern_option(const char *text) {
 }
 
 static void parse_options(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "h:p:P:S:m:q:l:k5xW:w:u:d:n:T:i:")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "h:p:P:S:m:q:l:t:k5xW:w:u:d:n:T:i:")) != -1;) switch (o) {
       case 'h': opt.host = optarg; break;
       case 'm': opt.pattern = pattern_option(optarg); break;
       case 'k': opt.persistent = true; break;
@@ -384,6 +394,7 @@ static void parse_options(int argc, char **argv) {
       case 'P': opt.publishers = (int)number_option('P', optarg, 1, MAX_CONNECTIONS / 2); break;
       case 'S': opt.subscribers = (int)number_option('S', optarg, 1, MAX_CONNECTIONS / 2); break;
       case 'q': opt.qos = (int)number_option('q', optarg, 0, 2); break;
+      case 't': opt.topics = (int)number_option('t', optarg, 1, 999999); break;
       case 'l': opt.payload = (int)number_option('l', optarg, 8, 65536); break;
       case 'W': opt.window = (long)number_option('W', optarg, 1, 1e6); break;
       case 'w': opt.inflight = (int)number_option('w', optarg, 1, 65535); break;
@@ -395,6 +406,7 @@ static void parse_options(int argc, char **argv) {
       default: fail(EXIT_USAGE, "the head of mqttload.c explains the options");
     }
   if (opt.pattern == PAIR && opt.subscribers != opt.publishers) fail(EXIT_USAGE, "-m pair takes as many -S as -P");
+  if (opt.topics > 1 && opt.pattern != PAIR) fail(EXIT_USAGE, "-t takes -m pair");
   if (opt.pattern == FANIN && opt.subscribers != 1) fail(EXIT_USAGE, "-m fanin takes -S 1");
   receivers = opt.pattern == FANOUT ? opt.subscribers : 1;
 }

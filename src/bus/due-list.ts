@@ -1,15 +1,15 @@
 /** Keys by the second in which they are due, for what has to happen some time after then. */
 
 /** Keys are given out in no particular order, at most a second late. A key may stand in it more than once. */
-export class DueList {
-  readonly #bySecond = new Map<number, string[]>();
+export class DueList<Key> {
+  readonly #bySecond = new Map<number, Key[]>();
   /** No key is due before. */
   #earliest = Number.POSITIVE_INFINITY;
   /** Number of keys. */
   size = 0;
 
   /** @param due milliseconds since the epoch */
-  add(key: string, due: number): void {
+  add(key: Key, due: number): void {
     const second = Math.ceil(due / 1000);
     const keys = this.#bySecond.get(second);
     if (keys === undefined) this.#bySecond.set(second, [key]);
@@ -19,9 +19,9 @@ export class DueList {
   }
 
   /** Removes and returns what is due. @param now milliseconds since the epoch */
-  take(now: number): string[] {
+  take(now: number): Key[] {
     const last = Math.floor(now / 1000);
-    const taken: string[] = [];
+    const taken: Key[] = [];
     if (last < this.#earliest) return taken;
     if (last - this.#earliest < this.#bySecond.size) {
       for (let second = this.#earliest; second <= last; second++) this.#take(second, taken);
@@ -33,7 +33,7 @@ export class DueList {
     return taken;
   }
 
-  #take(second: number, taken: string[]): void {
+  #take(second: number, taken: Key[]): void {
     for (const key of this.#bySecond.get(second) ?? []) taken.push(key);
     this.#bySecond.delete(second);
   }

@@ -1,11 +1,16 @@
 /**
- * Retained messages: the last message of each topic that was published with RETAIN [MQTT-3.3.1-5]. A tree by level, so
- * that a subscription finds its own without looking at the others.
+ * Retained messages: the last message of each topic that was published with RETAIN [MQTT-3.3.1-5]. They stand outside the
+ * JavaScript heap: a tree by level, so that a subscription finds its own without looking at the others, and a record for
+ * each.
  */
 import type { Counters } from './counters.js';
 import { DueList } from './due-list.js';
 import type { Message } from './message.js';
 import type { Publication } from './publication.js';
+import { RetainedRecords } from './retained-records.js';
+import { TopicTree } from './topic-tree.js';
+import { TopicWalk } from './topic-walk.js';
+import { hasWildcard } from './topics.js';
 
 /** Learns what changed, to make it durable. */
 export interface RetainedJournal {
@@ -20,50 +25,38 @@ export interface RetainedLimits {
   readonly bytes: number;
 }
 
-class Node {
-  children: Map<string, Node> | null = null;
-  message: Message | null = null;
-  /** Milliseconds since the epoch at which the message is looked at for its expiry; 0 for never. */
-  due = 0;
-  /** Revision at which its topic, which had no message, got one. */
-  since = 0;
-}
-
 /** Nodes of the tree that a message may have on average where `limits.retained_messages` is reached. */
 const NODES_PER_MESSAGE = 4;
 /** Nodes that there may be in any case. */
 const LEAST_NODES = 65_536;
-
-/** Nodes at one depth that a walk has yet to visit. */
-interface Branch {
-  readonly nodes: Iterator<readonly [string, Node]>;
-  readonly depth: number;
-  /** Whether a wildcard stands for the first level of a topic here: it does not stand for `$` [MQTT-4.7.2-1]. */
-  readonly wild: boolean;
-}
-
 /** Entries of topics that need none any more, at which the list of expiries is made anew. */
 const MOST_STALE = 1024;
+/** Messages that `dropExpired` looks at in one go. */
+const MOST_DROPPED = 10_000;
+/** Messages that have been asked for by name and are kept as they were given out. */
+const MOST_RECENT = 256;
 
 export class RetainedMessages {
-  readonly #root = new Node();
-  /** The nodes that have a message, by topic: most of what is asked for is one exact topic. */
-  readonly #byTopic = new Map<string, Node>();
+  readonly #topics = new TopicTree();
+  readonly #records = new RetainedRecords();
   readonly #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
-  readonly #expiries = new DueList();
+  /** Nodes; one may stand for another topic by then. */
+  readonly #expiries = new DueList<number>();
+  /** Nodes that are due. */
+  #due: number[] = [];
+  /** What `get` has given out: who asks again gets the same message. */
+  readonly #recent = new Map<string, Message>();
   /** Where changes are made durable. */
   journal: RetainedJournal | null = null;
   /** Told when a message is not kept; the argument is the option that says so. */
   onLimit: ((option: string, topic: string) => void) | null = null;
   /** Number of retained messages. */
   count = 0;
-  /** Of the tree: long topics have many, and few bytes. */
-  #nodes = 0;
   /** Grows with each topic that gets a message. */
   revision = 0;
-  /** Their topic and payload bytes. */
+  /** Their topic, payload and property bytes. */
   bytes = 0;
 
   /** @param now milliseconds since the epoch */
@@ -71,6 +64,11 @@ export class RetainedMessages {
     this.#now = now;
     this.#limits = limits;
     this.#counters = counters;
+  }
+
+  /** Bytes of memory that they take, all told. */
+  get memory(): number {
+    return this.#topics.memory + this.#records.memory;
   }
 
   /** Takes a publication whose RETAIN is 1: an empty payload clears [MQTT-3.3.1-6], any other replaces. */
@@ -81,45 +79,78 @@ export class RetainedMessages {
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
   set(message: Message): boolean {
-    const node = this.#byTopic.get(message.topic) ?? this.#grow(message.topic);
-    const former = node.message;
-    const bytes = this.bytes + sizeOf(message) - (former === null ? 0 : sizeOf(former));
+    const topic = Buffer.from(message.topic);
+    const node = this.#topics.grow(topic);
+    const former = this.#topics.value(node);
+    const bytes = this.bytes + sizeOf(topic, message) - this.#sizeAt(topic, former);
     const { messages } = this.#limits;
-    const tooDeep = this.#nodes > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
-    const tooMany = former === null && (this.count >= messages || tooDeep);
+    const tooDeep = this.#topics.size > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
+    const tooMany = former === 0 && (this.count >= messages || tooDeep);
     if (tooMany || bytes > this.#limits.bytes) {
       if (this.dropExpired(this.#now()) > 0) return this.set(message);
-      if (former === null) this.#prune(message.topic);
+      this.#topics.prune(node);
       this.#counters.droppedRetained++;
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
       return false;
     }
-    if (former === null) {
-      this.count++;
-      node.since = ++this.revision;
-      this.#byTopic.set(message.topic, node);
-    }
-    this.bytes = bytes;
-    node.message = message;
-    this.#expireLater(node, message.topic, message.expiresAt);
+    this.#keep(node, message, former, bytes);
     this.journal?.retainedChanged(message.topic, message);
     return true;
   }
 
-  /** Forgets the messages whose time is over [MQTT-3.3.2-5]; returns their number. Call about once a second. */
+  /** Puts back a message that the store holds, at start-up. */
+  restore(message: Message): void {
+    const topic = Buffer.from(message.topic);
+    const node = this.#topics.grow(topic);
+    const former = this.#topics.value(node);
+    this.#keep(node, message, former, this.bytes + sizeOf(topic, message) - this.#sizeAt(topic, former));
+  }
+
+  #keep(node: number, message: Message, former: number, bytes: number): void {
+    let since = 0;
+    let due = 0;
+    if (former === 0) {
+      this.count++;
+      since = ++this.revision;
+    } else {
+      since = this.#records.since(former);
+      due = this.#records.due(former);
+      this.#recent.delete(message.topic);
+    }
+    this.bytes = bytes;
+    const record = this.#records.put(message, since, due, former);
+    this.#topics.setValue(node, record);
+    this.#expireLater(node, record, message.expiresAt);
+  }
+
+  /** Topic, payload and property bytes of what a topic has. */
+  #sizeAt(topic: Buffer, record: number): number {
+    return record === 0 ? 0 : topic.length + this.#records.contentSize(record);
+  }
+
+  /**
+   * Forgets messages whose time is over [MQTT-3.3.2-5], a bounded number at a time; returns their number. Call about once
+   * a second.
+   */
   dropExpired(now: number): number {
     let dropped = 0;
-    for (const topic of this.#expiries.take(now)) {
-      const node = this.#byTopic.get(topic);
-      if (node === undefined || node.message === null) continue;
-      node.due = 0;
-      const { expiresAt } = node.message;
+    const taken = this.#expiries.take(now);
+    if (taken.length > 0) this.#due = this.#due.length === 0 ? taken : this.#due.concat(taken);
+    for (let looked = 0; this.#due.length > 0 && looked < MOST_DROPPED; looked++) {
+      const node = this.#due.pop() as number;
+      const record = this.#topics.value(node);
+      if (record === 0) continue;
+      const due = this.#records.due(record);
+      // Another entry speaks for it.
+      if (due === 0 || due > now) continue;
+      this.#records.setDue(record, 0);
+      const expiresAt = this.#records.expiresAt(record);
       if (expiresAt === 0) continue;
       if (expiresAt > now) {
-        this.#expireLater(node, topic, expiresAt);
+        this.#expireLater(node, record, expiresAt);
         continue;
       }
-      this.delete(topic);
+      this.delete(this.#topics.topic(node));
       dropped++;
     }
     this.#counters.retainedExpired += dropped;
@@ -128,54 +159,63 @@ export class RetainedMessages {
 
   /** Entries of the list of expiries. */
   get expiries(): number {
-    return this.#expiries.size;
+    return this.#expiries.size + this.#due.length;
   }
 
   /** Each topic stands in the list once, unless its next message expires earlier than its last one. */
-  #expireLater(node: Node, topic: string, expiresAt: number): void {
-    if (expiresAt === 0 || (node.due > 0 && node.due <= expiresAt)) return;
-    if (this.#expiries.size > 2 * this.count + MOST_STALE) this.#renewExpiries();
-    node.due = expiresAt;
-    this.#expiries.add(topic, expiresAt);
+  #expireLater(node: number, record: number, expiresAt: number): void {
+    const due = this.#records.due(record);
+    if (expiresAt === 0 || (due > 0 && due <= expiresAt)) return;
+    if (this.expiries > 2 * this.count + MOST_STALE) this.#renewExpiries();
+    this.#records.setDue(record, expiresAt);
+    this.#expiries.add(node, expiresAt);
   }
 
   /** A topic that comes and goes leaves entries behind. */
   #renewExpiries(): void {
     this.#expiries.clear();
-    for (const [topic, node] of this.#byTopic) {
-      node.due = node.message?.expiresAt ?? 0;
-      if (node.due > 0) this.#expiries.add(topic, node.due);
+    this.#due = [];
+    for (let node = 1; node < this.#topics.end; node++) {
+      const record = this.#topics.value(node);
+      if (record === 0) continue;
+      const expiresAt = this.#records.expiresAt(record);
+      this.#records.setDue(record, expiresAt);
+      if (expiresAt > 0) this.#expiries.add(node, expiresAt);
     }
-  }
-
-  /** Puts back a message that the store holds, at start-up. */
-  restore(message: Message): void {
-    const node = this.#grow(message.topic);
-    this.#byTopic.set(message.topic, node);
-    if (node.message === null) this.count++;
-    else this.bytes -= sizeOf(node.message);
-    this.bytes += sizeOf(message);
-    node.message = message;
-    this.#expireLater(node, message.topic, message.expiresAt);
   }
 
   /** Forgets a topic's retained message; returns whether there was one. */
   delete(topic: string): boolean {
-    const node = this.#byTopic.get(topic);
-    if (node === undefined || node.message === null) return false;
-    this.#byTopic.delete(topic);
+    const bytes = Buffer.from(topic);
+    const node = this.#topics.find(bytes);
+    const record = this.#topics.value(node);
+    if (record === 0) return false;
+    this.#recent.delete(topic);
     this.count--;
-    this.bytes -= sizeOf(node.message);
-    node.message = null;
-    this.#prune(topic);
+    this.bytes -= this.#sizeAt(bytes, record);
+    this.#records.free(record);
+    this.#topics.setValue(node, 0);
+    this.#topics.prune(node);
     this.journal?.retainedChanged(topic, null);
     return true;
   }
 
   /** The retained message of a topic, if it has one that has not expired. */
   get(topic: string): Message | null {
-    const message = this.#byTopic.get(topic)?.message ?? null;
-    return message === null || this.#expired(message) ? null : message;
+    return this.#find(topic, Number.POSITIVE_INFINITY);
+  }
+
+  #find(topic: string, until: number): Message | null {
+    const node = this.#topics.find(Buffer.from(topic));
+    const record = this.#topics.value(node);
+    if (!this.#isGiven(record, until)) return null;
+    let message = this.#recent.get(topic);
+    if (message === undefined) {
+      message = this.#records.message(record, topic);
+      if (this.#recent.size >= MOST_RECENT) this.#recent.clear();
+      this.#recent.set(topic, message);
+    }
+    return message;
   }
 
   /** Topics with a retained message that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
@@ -186,80 +226,69 @@ export class RetainedMessages {
   /** Retained messages that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
   match(filter: string): Message[] {
     const found: Message[] = [];
-    for (const message of this.walk(filter)) if (message !== null) found.push(message);
+    for (const walk = this.walk(filter); !walk.done; ) {
+      const message = walk.next();
+      if (message !== null) found.push(message);
+    }
     return found;
   }
 
   /**
    * Retained messages that match a filter, one after the other, so that the walk can be interrupted: messages may come
-   * and go meanwhile. Null is a step that found none.
+   * and go meanwhile.
    * @param until topics that had no message at this revision are left out
    */
-  *walk(filter: string, until: number = Number.POSITIVE_INFINITY): Generator<Message | null, void> {
-    const levels = filter.split('/');
-    const root: readonly [string, Node] = ['', this.#root];
-    const branches: Branch[] = [{ nodes: [root].values(), depth: 0, wild: false }];
-    for (let branch = branches.at(-1); branch !== undefined; branch = branches.at(-1)) {
-      const { value, done } = branch.nodes.next();
-      if (done) {
-        branches.pop();
-        continue;
-      }
-      const [name, node] = value;
-      if (branch.wild && name.charCodeAt(0) === 0x24) continue;
-      const { depth } = branch;
-      const level = levels[depth];
-      const { message, children } = node;
-      const ends = depth === levels.length || level === '#';
-      yield ends && message !== null && node.since <= until && !this.#expired(message) ? message : null;
-      if (children === null || depth === levels.length) continue;
-      if (level === '#') branches.push({ nodes: children.entries(), depth, wild: node === this.#root });
-      else if (level === '+') branches.push({ nodes: children.entries(), depth: depth + 1, wild: depth === 0 });
-      else {
-        const child = children.get(level);
-        if (child !== undefined)
-          branches.push({ nodes: [[level, child] as const].values(), depth: depth + 1, wild: false });
-      }
-    }
+  walk(filter: string, until: number = Number.POSITIVE_INFINITY): RetainedWalk {
+    if (!hasWildcard(filter)) return new OneTopic(() => this.#find(filter, until));
+    const walk = new TopicWalk(this.#topics, filter);
+    return {
+      get done() {
+        return walk.done;
+      },
+      next: () => {
+        const node = walk.next();
+        const record = this.#topics.value(node);
+        return this.#isGiven(record, until) ? this.#records.message(record, this.#topics.topic(node)) : null;
+      },
+      close: () => walk.close(),
+    };
   }
 
-  #expired(message: Message): boolean {
-    return message.expiresAt !== 0 && message.expiresAt <= this.#now();
-  }
-
-  #grow(topic: string): Node {
-    let node = this.#root;
-    for (const level of topic.split('/')) {
-      node.children ??= new Map();
-      let child = node.children.get(level);
-      if (child === undefined) {
-        child = new Node();
-        this.#nodes++;
-        node.children.set(level, child);
-      }
-      node = child;
-    }
-    return node;
-  }
-
-  #prune(topic: string): void {
-    const levels = topic.split('/');
-    const path: Node[] = [this.#root];
-    for (const level of levels) {
-      const next = path[path.length - 1].children?.get(level);
-      if (next === undefined) break;
-      path.push(next);
-    }
-    for (let i = path.length - 1; i > 0; i--) {
-      if (path[i].message !== null || path[i].children !== null) break;
-      const parent = path[i - 1];
-      parent.children?.delete(levels[i - 1]);
-      this.#nodes--;
-      if (parent.children?.size === 0) parent.children = null;
-    }
+  #isGiven(record: number, until: number): boolean {
+    if (record === 0 || this.#records.since(record) > until) return false;
+    const expiresAt = this.#records.expiresAt(record);
+    return expiresAt === 0 || expiresAt > this.#now();
   }
 }
 
-function sizeOf(message: Message): number {
-  return message.topic.length + message.payload.length + message.properties.length;
+/** Retained messages one after the other. */
+export interface RetainedWalk {
+  readonly done: boolean;
+  /** The next one; null for a step that found none. */
+  next(): Message | null;
+  /** Ends the walk. Whoever does not walk to the end has to say so. */
+  close(): void;
+}
+
+/** Most of what is asked for is one exact topic. */
+class OneTopic implements RetainedWalk {
+  readonly #find: () => Message | null;
+  done = false;
+
+  constructor(find: () => Message | null) {
+    this.#find = find;
+  }
+
+  next(): Message | null {
+    this.done = true;
+    return this.#find();
+  }
+
+  close(): void {
+    this.done = true;
+  }
+}
+
+function sizeOf(topic: Buffer, message: Message): number {
+  return topic.length + message.payload.length + message.properties.length;
 }

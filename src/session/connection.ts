@@ -487,6 +487,7 @@ export class Connection extends AedesClient implements Link {
       if (publishWill) environment.wills.fire(this.id, session.expiryInterval, this);
       else environment.wills.disarm(this.id);
     }
+    this.retainedDelivery?.stop();
     this.retainedDelivery = null;
     if (wasConnected) environment.journal.disconnected(this, reason);
   }

@@ -13,12 +13,15 @@ export const Delivery = {
   AwaitsPubcomp: 4,
 } as const;
 
+/** What all have that have nothing under way: most sessions of absent clients. Nobody writes it. */
+const NO_STATES = new Uint8Array(8);
+
 /**
  * Invariant: numbers from `from` to the highest that was set have a state. The ring's size is a power of two and grows
  * with the distance between them.
  */
 export class DeliveryStates {
-  #ring = new Uint8Array(8);
+  #ring = NO_STATES;
 
   get(sequence: number): number {
     return this.#ring[sequence & (this.#ring.length - 1)];
@@ -29,7 +32,7 @@ export class DeliveryStates {
    * @param end number after the highest one that has a state
    */
   set(sequence: number, state: number, from: number, end: number): void {
-    if (sequence - from >= this.#ring.length) this.#grow(sequence, from, end);
+    if (this.#ring === NO_STATES || sequence - from >= this.#ring.length) this.#grow(sequence, from, end);
     this.#ring[sequence & (this.#ring.length - 1)] = state;
   }
 

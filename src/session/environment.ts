@@ -9,6 +9,7 @@ import type { Store } from '../store/store.js';
 import type { Flusher } from './flusher.js';
 import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
+import type { Pacer } from './pacer.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Wills } from './will.js';
 
@@ -95,6 +96,7 @@ export interface Environment {
   readonly options: SessionOptions;
   readonly clock: Clock;
   readonly flusher: Flusher;
+  readonly pacer: Pacer;
   readonly sessions: SessionRegistry;
   readonly wills: Wills;
   readonly hooks: Hooks;

@@ -42,7 +42,8 @@ const MOST_DROPPED_IN_STORE = 1024;
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #queue: SegmentQueue;
-  readonly #cursor: QueueCursor;
+  /** Made when the first message is read back from the queue. */
+  #cursor: QueueCursor | null = null;
   /** What the queue holds in memory. */
   readonly #holding: Holding;
   #base = 1;
@@ -92,7 +93,6 @@ export class Outbound {
       (sequence) => this.#isDone(sequence),
       (error) => host.onStoreFailure(error),
     );
-    this.#cursor = new QueueCursor(this.#queue);
   }
 
   /** Messages that have not been sent yet. */
@@ -310,7 +310,7 @@ export class Outbound {
     this.link = link;
     this.#next = this.#base;
     this.#inFlight = 0;
-    this.#cursor.reset();
+    this.#cursor = null;
     // PUBREL waits neither for Receive Maximum nor for the store [MQTT-3.3.4-10].
     for (let sequence = this.#base; sequence < this.#sent; sequence++) {
       if (this.#dropped.holds(sequence)) sequence = this.#dropped.end - 1;
@@ -362,7 +362,9 @@ export class Outbound {
   /** Sends the message at `next`. Returns false if it has to wait for the store. */
   #sendNext(link: Link): boolean {
     const wanted = this.#next;
-    const segment = this.#cursor.seek(wanted);
+    this.#cursor ??= new QueueCursor(this.#queue);
+    const cursor = this.#cursor;
+    const segment = cursor.seek(wanted);
     if (segment === null) {
       if (this.#queue.needsLoad(wanted)) this.#load();
       else this.#skipLost();
@@ -371,14 +373,14 @@ export class Outbound {
     while (this.#next < segment.first) this.#lose();
     // What comes behind a gap may have been sent before, and need no PUBLISH again.
     if (this.#next !== wanted) return true;
-    const { record } = this.#cursor;
-    const size = this.#cursor.read(segment, wanted);
+    const { record } = cursor;
+    const size = cursor.read(segment, wanted);
     const uncommitted = this.#host.store !== null && !segment.stored;
     if (uncommitted && (record.qos === 2 || wanted >= this.#reserved)) return false;
     const sequence = wanted;
     const again = sequence < this.#sent;
     const begun = this.#hasBegun(sequence, record.qos);
-    this.#cursor.pass();
+    cursor.pass();
     this.#next++;
     if (!again) {
       this.#waitingBytes = Math.max(0, this.#waitingBytes - size);

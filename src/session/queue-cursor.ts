@@ -40,9 +40,4 @@ export class QueueCursor {
     this.#offset = nextRecord(this.record.buffer, this.#offset);
     this.#sequence++;
   }
-
-  /** Forgets where it stands. */
-  reset(): void {
-    this.#segment = null;
-  }
 }

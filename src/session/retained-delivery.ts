@@ -2,31 +2,33 @@
  * Retained messages on their way to new subscriptions. They are paced by what the client takes, outside the queue's
  * limits: a subscription to `#` never loses any of them, however many there are.
  */
-import type { Message } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
+import type { RetainedWalk } from '../bus/retained.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Connection } from './connection.js';
+import type { Paced } from './pacer.js';
 import type { Session } from './session.js';
 
 interface Pending {
-  readonly filter: string;
   readonly receiver: Receiver;
   /** No Local: what the client itself has published is not for it [MQTT-3.8.3-3]. */
   readonly noLocal: boolean;
-  /** What is left of the retained messages to look at. */
-  readonly messages: Iterator<Message | null, void>;
+  /** Revision of the retained messages at which it was subscribed. */
+  readonly revision: number;
+  /** What is left of the retained messages to look at; null until its turn comes. */
+  walk: RetainedWalk | null;
 }
 
-/** Steps in one go; then other connections have their turn. */
-const BATCH = 5000;
-/** What a message that is sent counts for. */
+/** Steps that a message which is sent counts for. */
 const SENDING = 10;
 
-export class RetainedDelivery {
+export class RetainedDelivery implements Paced {
   readonly #connection: Connection;
   /** By filter. */
   readonly #pending = new Map<string, Pending>();
-  #scheduled = false;
+  readonly #publication = new Publication();
+  /** The session whose queue gets the rest, once the connection is gone. */
+  #heir: Session | null = null;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -48,66 +50,74 @@ export class RetainedDelivery {
       identifiers: identifier > 0 ? [identifier] : null,
       share: '',
     };
-    const { retained } = this.#connection.environment.router;
     this.remove(filter);
     // A topic whose first message comes from here on is no news from before the subscription.
-    this.#pending.set(filter, { filter, receiver, noLocal, messages: retained.walk(filter, retained.revision) });
+    const { revision } = this.#connection.environment.router.retained;
+    this.#pending.set(filter, { receiver, noLocal, revision, walk: null });
   }
 
   /** The filter has been unsubscribed, or subscribed again: what it was owed is not sent [MQTT-3.10.4-2]. */
   remove(filter: string): void {
+    this.#pending.get(filter)?.walk?.close();
     this.#pending.delete(filter);
-  }
-
-  /** Takes the next step; returns what it counts for. */
-  #step(session: Session, { filter, receiver, noLocal, messages }: Pending): number {
-    const { router } = this.#connection.environment;
-    const { value, done } = messages.next();
-    router.work.done++;
-    if (done) this.remove(filter);
-    else if (value !== null && !(noLocal && value.publisherId === session.id)) {
-      session.deliver(new Publication().of(value, router.routeOf(value.topic)), receiver);
-      return SENDING;
-    }
-    return 1;
   }
 
   /** The connection is gone and the session is kept: what is still owed waits in its queue [MQTT-3.3.1-9]. */
   handOver(session: Session): void {
-    if (this.#connection.environment.sessions.get(session.id) !== session) return;
-    for (let steps = 0; this.#pending.size > 0; ) {
-      const [pending] = this.#pending.values();
-      steps += this.#step(session, pending);
-      if (steps < BATCH) continue;
-      setImmediate(() => this.handOver(session));
-      return;
-    }
+    this.#heir = session;
+    this.pump();
   }
 
-  /** Sends as many as the client takes now. */
+  /** The connection is gone: what nobody inherits is not sent. */
+  stop(): void {
+    if (this.#heir === null) this.#forget();
+  }
+
+  #forget(): void {
+    for (const filter of [...this.#pending.keys()]) this.remove(filter);
+    this.#connection.environment.pacer.leave(this);
+  }
+
+  /** Sends as many as the client takes now, and others leave room for. */
   pump(): void {
     const connection = this.#connection;
-    const { session } = connection;
-    if (session === null || connection.closed || this.#scheduled) return;
-    let steps = 0;
-    for (let [pending] = this.#pending.values(); pending !== undefined; [pending] = this.#pending.values()) {
-      // What the socket takes at once was never in its way, and no event would tell of it.
-      if (connection.congested) connection.flush();
-      if (connection.congested || !session.outbound.hasPlace) return;
-      if (steps >= BATCH) {
-        this.#goOn();
-        return;
+    const session = this.#heir ?? connection.session;
+    if (session === null || (this.#heir === null && connection.closed)) return;
+    const { pacer, sessions } = connection.environment;
+    if (this.#heir !== null && sessions.get(session.id) !== session) {
+      this.#forget();
+      return;
+    }
+    for (const [filter, pending] of this.#pending) {
+      while (this.#pending.get(filter) === pending) {
+        if (this.#heir === null && !this.#hasPlace(session)) return;
+        if (!pacer.mayGoOn) {
+          pacer.wait(this);
+          return;
+        }
+        pacer.spend(this.#step(session, filter, pending));
       }
-      steps += this.#step(session, pending);
     }
     if (connection.retainedDelivery === this) connection.retainedDelivery = null;
   }
 
-  #goOn(): void {
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.pump();
-    });
+  /** Whether the client takes another message now. If not, it is an event that tells when it does. */
+  #hasPlace(session: Session): boolean {
+    const connection = this.#connection;
+    // What the socket takes at once was never in its way, and no event would tell of it.
+    if (connection.congested) connection.flush();
+    return !connection.congested && session.outbound.hasPlace;
+  }
+
+  /** Looks at the next message; returns what that counts for. */
+  #step(session: Session, filter: string, pending: Pending): number {
+    const { router } = this.#connection.environment;
+    pending.walk ??= router.retained.walk(filter, pending.revision);
+    const message = pending.walk.next();
+    router.work.done++;
+    if (pending.walk.done) this.remove(filter);
+    if (message === null || (pending.noLocal && message.publisherId === session.id)) return 1;
+    session.deliver(this.#publication.of(message, router.passing(message.topic)), pending.receiver);
+    return SENDING;
   }
 }

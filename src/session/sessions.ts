@@ -148,7 +148,7 @@ export class SessionRegistry {
   async recover(): Promise<void> {
     const { store } = this.#environment;
     const byNumber = new Map<number, { session: Session; record: SessionRecord }>();
-    for await (const [key, value] of store.entries(familyRange(Family.Session))) {
+    for await (const [key, value] of store.entries(familyRange(Family.Session), true)) {
       const record = this.#read(() => decodeSession(value));
       if (record === null) continue;
       const session = new Session(this.#environment, textOf(key), record.number, Math.max(1, record.expiryInterval));
@@ -159,7 +159,7 @@ export class SessionRegistry {
       byNumber.set(record.number, { session, record });
       this.#used(record.number);
     }
-    for await (const [key, value] of store.entries(familyRange(Family.Subscription))) {
+    for await (const [key, value] of store.entries(familyRange(Family.Subscription), true)) {
       this.#used(sessionOf(key));
       const owner = byNumber.get(sessionOf(key));
       const record = owner && this.#read(() => decodeSubscription(value));
@@ -183,7 +183,7 @@ export class SessionRegistry {
 
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {
     const flows = new Map<number, FlowRecord>();
-    for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow))) {
+    for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow), true)) {
       this.#used(sessionOf(key));
       const flow = this.#read(() => decodeFlow(value));
       if (flow !== null) flows.set(sessionOf(key), flow);
@@ -199,7 +199,7 @@ export class SessionRegistry {
     const extents = new Map<number, QueueExtent>();
     const orphans = new Set<number>();
     for (const number of flows.keys()) if (!known.has(number)) orphans.add(number);
-    for await (const key of store.keys(familyRange(Family.Queue))) {
+    for await (const key of store.keys(familyRange(Family.Queue), true)) {
       const segment = parseQueueKey(key);
       this.#used(segment.session);
       if (!known.has(segment.session)) {

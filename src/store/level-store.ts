@@ -7,6 +7,9 @@ const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
 
 const NOTHING: Operation = { type: 'del', key: Buffer.from([0]) };
 
+/** Bytes read at a time by who goes through everything: sixty times LevelDB's default. */
+const WHOLE_READ_AHEAD = 1024 * 1024;
+
 /** Keys that `clear` deletes at a time: other changes find their turn in between. */
 const CLEARED_AT_ONCE = 1000;
 
@@ -71,12 +74,12 @@ export class LevelStore implements Store {
     return await this.#db.get(key);
   }
 
-  entries(range: KeyRange): AsyncIterable<[Buffer, Buffer]> {
-    return this.#db.iterator({ ...range, ...ENCODING });
+  entries(range: KeyRange, whole = false): AsyncIterable<[Buffer, Buffer]> {
+    return this.#db.iterator({ ...range, ...ENCODING, ...readAhead(whole) });
   }
 
-  keys(range: KeyRange): AsyncIterable<Buffer> {
-    return this.#db.keys({ ...range, ...ENCODING });
+  keys(range: KeyRange, whole = false): AsyncIterable<Buffer> {
+    return this.#db.keys({ ...range, ...ENCODING, ...readAhead(whole) });
   }
 
   async clear(range: KeyRange): Promise<void> {
@@ -94,6 +97,11 @@ export class LevelStore implements Store {
     this.#closed = true;
     await this.#db.close();
   }
+}
+
+/** How many bytes LevelDB reads before it hands them over; each time costs a trip through another thread. */
+function readAhead(whole: boolean): { highWaterMarkBytes?: number } {
+  return whole ? { highWaterMarkBytes: WHOLE_READ_AHEAD } : {};
 }
 
 /** LevelDB says what went wrong in the cause of its error. */

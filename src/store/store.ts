@@ -23,10 +23,13 @@ export interface Store {
    */
   write(operations: Operation[], sync: boolean): Promise<void>;
   get(key: Buffer): Promise<Buffer | undefined>;
-  /** Entries in key order, as of the call. */
-  entries(range: KeyRange): AsyncIterable<[Buffer, Buffer]>;
-  /** Keys in order, as of the call. */
-  keys(range: KeyRange): AsyncIterable<Buffer>;
+  /**
+   * Entries in key order, as of the call.
+   * @param whole the caller goes through all of them, so that more may be read at a time
+   */
+  entries(range: KeyRange, whole?: boolean): AsyncIterable<[Buffer, Buffer]>;
+  /** Keys in order, as of the call; `whole` as for `entries`. */
+  keys(range: KeyRange, whole?: boolean): AsyncIterable<Buffer>;
   /** Deletes a range; not atomic. */
   clear(range: KeyRange): Promise<void>;
   close(): Promise<void>;

@@ -1,0 +1,89 @@
+/** Matching beside 1,000,000 subscriptions of others: it must not matter that they are there. */
+import { runLoad } from '../load.js';
+import { PacketType, ScaleClient, subscribePacket } from './client.js';
+import type { Figure, ScaleOptions, ScaleScenario, Stage } from './stage.js';
+
+const OTHERS = 1_000_000;
+const FEW = 10;
+const CLIENTS = 50;
+const FILTERS_PER_PACKET = 1000;
+/** Topics of each publisher where they vary: ten times this is more than the broker remembers routes for. */
+const TOPICS = 20_000;
+const LEAST_RATIO = 0.8;
+
+/** Half of the filters are exact; the others have wildcards, also in the first levels and beside the topics of the load. */
+function filterOf(index: number): string {
+  const site = index % 97;
+  switch (index % 8) {
+    case 0:
+      return `site/${site}/+/${index}/temperature`;
+    case 1:
+      return `site/${site}/device/${index}/#`;
+    case 2:
+      return `+/${index}/device/state`;
+    case 3:
+      return `bench/+/x${index}`;
+    case 4:
+      return `bench/y${index}/t`;
+    default:
+      return `site/${site}/device/${index}/temperature`;
+  }
+}
+
+async function subscribe(client: ScaleClient, start: number, end: number): Promise<void> {
+  let packets = client.received[PacketType.Suback]!;
+  for (let from = start; from < end; from += FILTERS_PER_PACKET) {
+    const filters: string[] = [];
+    for (let i = from; i < Math.min(end, from + FILTERS_PER_PACKET); i++) filters.push(filterOf(i));
+    client.write(subscribePacket(1 + (packets % 60_000), filters, 0));
+    packets++;
+    await client.until(() => client.received[PacketType.Suback] === packets);
+  }
+}
+
+/** Deliveries a second of ten publishers to ten subscribers. @param topics that each publisher takes in turn; 1 for one */
+async function rate(stage: Stage, topics: number, seconds: number): Promise<number> {
+  const address = ['-h', '127.0.0.1', '-p', String(stage.port), '-i', String(stage.pid)];
+  const shape = ['-m', 'pair', '-P', '10', '-S', '10', '-q', '0', '-W', '1000', '-t', String(topics)];
+  const timing = ['-u', '1', '-d', String(seconds), '-T', String(Math.ceil(seconds + 20))];
+  const { perSecond } = await runLoad(stage.loadCore, stage.mqttload, [...address, ...shape, ...timing]);
+  return perSecond;
+}
+
+async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
+  const count = Math.round(OTHERS * factor);
+  await stage.open({ subscriptions_per_client: OTHERS });
+  const clients: ScaleClient[] = [];
+  for (let i = 0; i < CLIENTS; i++) clients.push(await ScaleClient.connect(stage.port, `other-${i}`));
+  await subscribe(clients[0]!, 0, FEW);
+  const fewSame = await rate(stage, 1, seconds);
+  const fewVarying = await rate(stage, TOPICS, seconds);
+  const before = await stage.memory();
+  const begin = performance.now();
+  const share = Math.ceil((count - FEW) / CLIENTS);
+  for (const [i, client] of clients.entries()) {
+    await subscribe(client, FEW + i * share, Math.min(count, FEW + (i + 1) * share));
+  }
+  const subscribed = (performance.now() - begin) / 1000;
+  const after = await stage.memory();
+  const manySame = await rate(stage, 1, seconds);
+  const manyVarying = await rate(stage, TOPICS, seconds);
+  for (const client of clients) client.end();
+  return [
+    { name: 'subscription', value: (after - before) / count, unit: 'bytes' },
+    { name: 'SUBSCRIBE', value: count / subscribed, unit: 'per second' },
+    { name: 'few others, same topics', value: fewSame, unit: 'per second' },
+    { name: 'many others, same topics', value: manySame, unit: 'per second' },
+    { name: 'many over few, same topics', value: manySame / fewSame, unit: 'ratio', limit: { least: LEAST_RATIO } },
+    { name: 'few others, varying topics', value: fewVarying, unit: 'per second' },
+    { name: 'many others, varying topics', value: manyVarying, unit: 'per second' },
+    { name: 'many over few, varying', value: manyVarying / fewVarying, unit: 'ratio', limit: { least: LEAST_RATIO } },
+  ];
+}
+
+export const matching: ScaleScenario = {
+  name: 'matching-1m',
+  title: 'QoS 0, 10 to 10, beside 10 and beside 1,000,000 subscriptions of others',
+  peers: ['portico', 'mosquitto'],
+  run,
+};

@@ -1,0 +1,178 @@
+/** One million retained messages: what they cost, and whether they are in anybody's way. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PacketType, publishPacket, ScaleClient, subscribePacket } from './client.js';
+import { Flow } from './flow.js';
+import { type Figure, percentile, type ScaleOptions, type ScaleScenario, type Stage } from './stage.js';
+
+const MESSAGES = 1_000_000;
+const PAYLOAD_BYTES = 20;
+const QUANTITIES = ['temperature', 'humidity', 'pressure', 'battery', 'state'];
+const WINDOW = 5000;
+const BATCH = 500;
+const LAST_ID = 60_000;
+const LOOKUPS = 2000;
+/** Bytes beyond topic and payload. */
+const MOST_OVERHEAD = 600;
+const MOST_LOOKUP_MS = 1;
+const MOST_SLOWDOWN = 1.5;
+const LEAST_UPDATE_RATE = 0.7;
+const UPDATES = 50_000;
+
+/** Twenty sites of as many devices as it takes, five quantities each. */
+function topicOf(index: number): string {
+  const device = Math.floor(index / QUANTITIES.length);
+  return `site/${device % 20}/device/${Math.floor(device / 20)}/${QUANTITIES[index % QUANTITIES.length]}`;
+}
+
+function payloadOf(index: number): Buffer {
+  return Buffer.from(String(index).padEnd(PAYLOAD_BYTES, '.'));
+}
+
+/** Publishes retained messages at QoS 1; returns how many a second were acknowledged. */
+async function retain(client: ScaleClient, indexes: Iterable<number>): Promise<number> {
+  const begin = performance.now();
+  const before = client.received[PacketType.Puback]!;
+  const acknowledged = (): number => client.received[PacketType.Puback]! - before;
+  let sent = 0;
+  let batch: Buffer[] = [];
+  const send = async (): Promise<void> => {
+    client.write(Buffer.concat(batch));
+    batch = [];
+    await client.until(() => sent - acknowledged() < WINDOW);
+  };
+  for (const index of indexes) {
+    batch.push(publishPacket(topicOf(index), payloadOf(index), 1 + (sent % LAST_ID), true));
+    sent++;
+    if (batch.length === BATCH) await send();
+  }
+  if (batch.length > 0) await send();
+  await client.until(() => acknowledged() === sent);
+  return (sent / (performance.now() - begin)) * 1000;
+}
+
+function* range(start: number, end: number): Generator<number> {
+  for (let index = start; index < end; index++) yield index;
+}
+
+/** Numbers below `count` that lie far from each other. */
+function* scattered(many: number, count: number): Generator<number> {
+  for (let i = 0; i < many; i++) yield (i * 7919 * 13) % count;
+}
+
+/** Milliseconds from SUBSCRIBE to its retained message and SUBACK, one at a time. */
+async function lookups(port: number, count: number): Promise<number[]> {
+  const client = await ScaleClient.connect(port, 'lookup');
+  const took: number[] = [];
+  const { received } = client;
+  for (const index of scattered(LOOKUPS, count)) {
+    const packet = subscribePacket(1 + took.length, [topicOf(index)], 0);
+    const begin = performance.now();
+    client.write(packet);
+    await client.until(() => received[PacketType.Suback]! > took.length && received[PacketType.Publish]! > took.length);
+    took.push(performance.now() - begin);
+  }
+  client.end();
+  return took;
+}
+
+/** Reads everything once; returns the seconds that it took. */
+async function stream(port: number, count: number): Promise<number> {
+  const client = await ScaleClient.connect(port, 'everything');
+  const begin = performance.now();
+  client.write(subscribePacket(1, ['site/#'], 0));
+  await client.until(() => client.received[PacketType.Suback]! > 0);
+  let bytes = 0;
+  for (let index = 0; index < count; index++) bytes += 4 + Buffer.byteLength(topicOf(index)) + PAYLOAD_BYTES;
+  await client.bytes(bytes);
+  const seconds = (performance.now() - begin) / 1000;
+  client.end();
+  return seconds;
+}
+
+/** p99 of the flow beside streams of everything, over its p99 alone; quiet and busy intervals take turns. */
+async function disturbance(stage: Stage, count: number, seconds: number): Promise<Figure[]> {
+  const flow = await Flow.open(stage.port);
+  flow.start();
+  await sleep(1000);
+  const alone: number[] = [];
+  const beside: number[] = [];
+  const worst: number[] = [];
+  const streams: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    flow.take();
+    await sleep(seconds * 1000);
+    alone.push(flow.take().p99);
+    streams.push(await stream(stage.port, count));
+    const busy = flow.take();
+    beside.push(busy.p99);
+    worst.push(busy.worst);
+    await sleep(500);
+  }
+  flow.end();
+  const ratios = beside.map((p99, round) => p99 / alone[round]!);
+  return [
+    { name: 'all to one subscriber of site/#', value: percentile(streams, 0.5), unit: 's' },
+    { name: 'p99 of other traffic, alone', value: percentile(alone, 0.5), unit: 'ms' },
+    { name: 'p99 of other traffic, meanwhile', value: percentile(beside, 0.5), unit: 'ms' },
+    { name: 'longest of other traffic, meanwhile', value: percentile(worst, 0.5), unit: 'ms' },
+    { name: 'p99 meanwhile over alone', value: percentile(ratios, 0.5), unit: 'ratio', limit: { most: MOST_SLOWDOWN } },
+  ];
+}
+
+async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
+  const count = Math.round(MESSAGES * factor);
+  const content = PAYLOAD_BYTES + Buffer.byteLength(topicOf(count - 1));
+  await stage.open({ retained_messages: 2 * MESSAGES });
+  const empty = await stage.memory();
+  const overhead = (resident: number): number => (resident - empty) / count - content;
+  const client = await ScaleClient.connect(stage.port, 'loader');
+  const few = Math.min(count, 10_000);
+  await retain(client, range(0, few));
+  const early = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), few));
+  const rate = await retain(client, range(few, count));
+  const late = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), count));
+  client.end();
+  const loaded = await stage.memory();
+  const peak = stage.peak();
+  const took = await lookups(stage.port, count);
+  const disturbed = await disturbance(stage, count, seconds);
+  await stage.stop();
+  const startUp = await stage.start();
+  const restarted = await stage.memory();
+  return [
+    { name: 'overhead of a message', value: overhead(loaded), unit: 'bytes', limit: { most: MOST_OVERHEAD } },
+    { name: 'overhead after a restart', value: overhead(restarted), unit: 'bytes', limit: { most: MOST_OVERHEAD } },
+    { name: 'resident memory, loaded', value: loaded / 2 ** 20, unit: 'MiB' },
+    { name: 'resident memory, highest while loading', value: peak, unit: 'MiB' },
+    { name: 'new messages', value: rate, unit: 'per second' },
+    { name: 'updates among 10,000', value: early, unit: 'per second' },
+    { name: 'updates among all', value: late, unit: 'per second' },
+    {
+      name: 'updates among all over among 10,000',
+      value: late / early,
+      unit: 'ratio',
+      limit: { least: LEAST_UPDATE_RATE },
+    },
+    {
+      name: 'subscription to one topic, p50',
+      value: percentile(took, 0.5),
+      unit: 'ms',
+      limit: { most: MOST_LOOKUP_MS },
+    },
+    {
+      name: 'subscription to one topic, p99',
+      value: percentile(took, 0.99),
+      unit: 'ms',
+      limit: { most: MOST_LOOKUP_MS },
+    },
+    ...disturbed,
+    { name: 'start until CONNACK', value: startUp, unit: 's' },
+  ];
+}
+
+export const retained: ScaleScenario = {
+  name: 'retained-1m',
+  title: '1,000,000 retained messages: memory, subscriptions, other traffic, start',
+  peers: ['portico', 'mosquitto'],
+  run,
+};

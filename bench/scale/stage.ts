@@ -1,0 +1,142 @@
+/** What the scenarios of scale share: a broker that can be stopped and started again, and what is said of it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts, type Peer } from '../brokers.js';
+import { BenchError, Child, removeFolder, residentMemory, temporaryFolder } from '../processes.js';
+import { ScaleClient } from './client.js';
+
+/** One measured value of one peer. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: 'bytes' | 'ms' | 's' | 'per second' | 'ratio' | 'MiB';
+  /** What the value has to stay at or below, or at or above. */
+  readonly limit?: { readonly most: number } | { readonly least: number };
+}
+
+/** How large a scenario is: 1 is what its name says. */
+export interface ScaleOptions {
+  readonly factor: number;
+  /** Seconds of each measured interval. */
+  readonly seconds: number;
+}
+
+export interface ScaleScenario {
+  readonly name: string;
+  readonly title: string;
+  /** Peers that it runs against. */
+  readonly peers: readonly Peer['name'][];
+  run(stage: Stage, options: ScaleOptions): Promise<Figure[]>;
+}
+
+const READY_MS = 120_000;
+const POLL_MS = 5;
+const SETTLE_POLL_MS = 250;
+const SETTLE_MS = 15_000;
+/** Change of resident memory, in MiB, below which it counts as settled. */
+const SETTLED_MIB = 1;
+
+/** A broker with its folder, on one core. */
+export class Stage {
+  readonly peer: Peer;
+  readonly #core: number;
+  readonly #loadCore: number;
+  readonly #parent: string;
+  readonly mqttload: string;
+  #folder = '';
+  #port = 0;
+  #command: readonly [string, ...string[]] = [''];
+  #child: Child | null = null;
+
+  constructor(peer: Peer, cores: { broker: number; load: number }, parent: string, mqttload: string) {
+    this.peer = peer;
+    this.#core = cores.broker;
+    this.#loadCore = cores.load;
+    this.#parent = parent;
+    this.mqttload = mqttload;
+  }
+
+  get loadCore(): number {
+    return this.#loadCore;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** Starts the broker with an empty folder. @param limits lines of `limits` for Portico */
+  async open(limits: Readonly<Record<string, number>>): Promise<void> {
+    this.#folder = temporaryFolder(this.#parent);
+    const ports = await freePorts();
+    this.#port = ports.mqtt;
+    const setup = { core: this.#core, folder: this.#folder, ports, persistent: true, limits };
+    this.#command = this.peer.command(setup);
+    await this.start();
+  }
+
+  /** Starts the process; resolves with the seconds until a client has CONNACK. */
+  async start(): Promise<number> {
+    const begin = performance.now();
+    const [command, ...args] = this.#command;
+    const child = await Child.start(this.#core, command, args);
+    this.#child = child;
+    for (;;) {
+      try {
+        const client = await ScaleClient.connect(this.#port, 'first');
+        const seconds = (performance.now() - begin) / 1000;
+        client.end();
+        return seconds;
+      } catch {
+        const late = performance.now() > begin + READY_MS;
+        if (late || !child.running) throw new BenchError(`${this.peer.name} does not start: ${child.output}`);
+        await sleep(POLL_MS);
+      }
+    }
+  }
+
+  /** Ends the process in order, however long it takes. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null) return;
+    await child.stop(READY_MS);
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    removeFolder(this.#folder);
+  }
+
+  /** Bytes of resident memory once they have stopped changing. */
+  async memory(): Promise<number> {
+    const end = performance.now() + SETTLE_MS;
+    let last = this.#resident();
+    for (let quiet = 0; quiet < 4 && performance.now() < end; ) {
+      await sleep(SETTLE_POLL_MS);
+      const now = this.#resident();
+      quiet = Math.abs(now - last) < SETTLED_MIB ? quiet + 1 : 0;
+      last = now;
+    }
+    return last * 2 ** 20;
+  }
+
+  /** Highest resident memory so far, in MiB. */
+  peak(): number {
+    return residentMemory(this.pid).peak;
+  }
+
+  #resident(): number {
+    const child = this.#child;
+    if (child === null || !child.running) throw new BenchError(`${this.peer.name} has ended: ${child?.output ?? ''}`);
+    return residentMemory(child.pid).now;
+  }
+}
+
+/** The value below which the share `part` of the values lies. */
+export function percentile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
+}
