@@ -8,13 +8,14 @@ import { checkoutRoot, compileGenerator } from '../load.js';
 import { BenchError, requireDisk, twoCores } from '../processes.js';
 import { matching } from './matching.js';
 import { Others } from './others.js';
+import { queues } from './queues.js';
 import { type ScaleResult, scaleExitCode, scaleJson, scaleText } from './report.js';
 import { retained } from './retained.js';
 import { sessions } from './sessions.js';
 import { type ScaleOptions, type ScaleScenario, Stage } from './stage.js';
 
 /** In the order of the report. */
-export const scaleScenarios: readonly ScaleScenario[] = [retained, sessions, matching];
+export const scaleScenarios: readonly ScaleScenario[] = [retained, sessions, queues, matching];
 
 export interface ScaleArguments {
   readonly scenarios: readonly ScaleScenario[];
