@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Peer, type PeerName, peers } from './brokers.js';
 import { BenchError } from './processes.js';
-import { type ScaleArguments, scaleScenarios } from './scale/group.js';
+import { groups, type ScaleArguments } from './scale/group.js';
 import { type Scenario, scenarios, type Timing } from './scenarios.js';
 
 export interface BenchArguments {
@@ -16,7 +16,7 @@ export interface BenchArguments {
   readonly json?: string;
   /** Exit code 1 unless every floor was measured and holds. */
   readonly check: boolean;
-  /** What the group of scale is asked to do, if that group was chosen. */
+  /** What the group of scale or isolation is asked to do, if it was chosen. */
   readonly scale?: ScaleArguments;
 }
 
@@ -29,16 +29,26 @@ export const usage = `npm run bench -- [options] [SCENARIO...]
   --seconds S       measured seconds of a run, up to 120 (default 2.5)
   --warmup S        seconds of load before that (default 1)
   --messages N      end a run after N messages or requests; no warm-up
-  --quick           --rounds 1 --seconds 1 --warmup 0.5; in the group scale --factor ${QUICK_FACTOR} --seconds 1
-  --group scale     the scenarios of scale in place of the others; once each, so without --rounds, --warmup, --messages
-  --factor F        part of the full size of the scenarios of scale, 0.001 to 1 (default 1)
+  --quick           --rounds 1 --seconds 1 --warmup 0.5; with --group --factor ${QUICK_FACTOR} --seconds 1
+  --group NAME      the scenarios of scale or isolation in place of the others; once each, so without --rounds,
+                    --warmup, --messages
+  --factor F        part of the full size of such scenarios, 0.001 to 1 (default 1)
   --json FILE       write the results there too
   --check           exit code 1 unless every floor was measured and holds
   --help
 scenarios:
-${scenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}
-scenarios of --group scale:
-${scaleScenarios.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n')}`;
+${listed(scenarios)}
+${Object.entries(groups)
+  .map(([group, list]) => `scenarios of --group ${group}:\n${listed(list)}`)
+  .join('\n')}`;
+
+function listed(list: readonly { readonly name: string; readonly title: string }[]): string {
+  return list.map(({ name, title }) => `  ${name.padEnd(16)}  ${title}`).join('\n');
+}
+
+function isGroup(name: string): name is keyof typeof groups {
+  return Object.hasOwn(groups, name);
+}
 
 function number(name: string, text: string, low: number, high: number): number {
   const value = Number(text);
@@ -67,8 +77,10 @@ export function parseArguments(argv: readonly string[]): BenchArguments | undefi
   if (values.help) return undefined;
   const names = (values.peers ?? '').split(',').filter((name) => name !== '');
   const asked = [...(values.scenario ?? []), ...positionals];
-  const isScale = values.group === 'scale';
-  if (values.group !== undefined && !isScale) throw new BenchError('--group takes scale');
+  const { group } = values;
+  if (group !== undefined && !isGroup(group)) {
+    throw new BenchError(`--group takes one of ${Object.keys(groups).join(', ')}`);
+  }
   const rounds = number('rounds', values.rounds ?? (values.quick ? '1' : '3'), 1, 25);
   if (!Number.isInteger(rounds)) throw new BenchError('--rounds takes a whole number');
   const seconds = number('seconds', values.seconds ?? (values.quick ? '1' : '2.5'), 0.1, 120);
@@ -76,17 +88,18 @@ export function parseArguments(argv: readonly string[]): BenchArguments | undefi
   const messages = values.messages === undefined ? undefined : number('messages', values.messages, 1, 1e9);
   const factor = number('factor', values.factor ?? (values.quick ? String(QUICK_FACTOR) : '1'), 0.001, 1);
   const output = { ...(values.json === undefined ? {} : { json: values.json }), check: values.check ?? false };
-  const scale: ScaleArguments | undefined = isScale
-    ? {
-        scenarios: named('scenario of scale', scaleScenarios, asked),
-        peers: named('peer', peers, names),
-        options: { factor, seconds },
-        ...output,
-      }
-    : undefined;
+  const scale: ScaleArguments | undefined =
+    group === undefined
+      ? undefined
+      : {
+          scenarios: named(`scenario of ${group}`, groups[group], asked),
+          peers: named('peer', peers, names),
+          options: { factor, seconds },
+          ...output,
+        };
   return {
     ...(scale === undefined ? {} : { scale }),
-    scenarios: isScale ? [] : named('scenario', scenarios, asked),
+    scenarios: group !== undefined ? [] : named('scenario', scenarios, asked),
     peers: named('peer', peers, names),
     required: new Set(names as PeerName[]),
     rounds,

@@ -141,6 +141,12 @@ export class Child {
     return this.#process.exitCode;
   }
 
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#exit;
+  }
+
   /** SIGTERM, and SIGKILL after `patience` milliseconds. */
   async stop(patience = STOP_MS): Promise<void> {
     this.#process.kill('SIGTERM');

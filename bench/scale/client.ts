@@ -67,23 +67,36 @@ export class ScaleClient {
     socket.on('close', () => this.#fail(new BenchError('the broker closed a connection')));
   }
 
-  /** Connects and waits for CONNACK. */
-  static async connect(port: number, clientId: string, clean = true): Promise<ScaleClient> {
+  /**
+   * Connects and waits for CONNACK.
+   * @param onPacket told of what comes behind it
+   */
+  static async connect(
+    port: number,
+    clientId: string,
+    clean = true,
+    onPacket: (...packet: [...Parameters<OnPacket>, ScaleClient]) => void = () => {},
+  ): Promise<ScaleClient> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
     const client = new ScaleClient(socket);
     client.onPacket = (first, buffer, start) => {
       if (first >> 4 === PacketType.Connack && buffer[start + 1] !== 0) client.#fail(new BenchError('CONNECT refused'));
+      client.onPacket = (...packet) => onPacket(...packet, client);
     };
     client.write(connectPacket(clientId, clean));
     await client.until(() => client.received[PacketType.Connack]! > 0);
-    client.onPacket = () => {};
     return client;
   }
 
   /** Returns false while the socket has more than it takes. */
   write(bytes: Buffer): boolean {
     return this.#socket.write(bytes);
+  }
+
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause();
   }
 
   async drained(): Promise<void> {

@@ -11,6 +11,7 @@ const NS_PER_MS = 1e6;
 export class Flow {
   readonly #publisher: ScaleClient;
   readonly #subscriber: ScaleClient;
+  readonly #payloadBytes: number;
   #latencies: number[] = [];
   #sent = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -18,15 +19,18 @@ export class Flow {
   #began = 0;
   #due = 0;
 
-  private constructor(publisher: ScaleClient, subscriber: ScaleClient) {
+  private constructor(publisher: ScaleClient, subscriber: ScaleClient, payloadBytes: number) {
+    this.#payloadBytes = payloadBytes;
     this.#publisher = publisher;
     this.#subscriber = subscriber;
   }
 
-  static async open(port: number): Promise<Flow> {
+  static readonly topic = TOPIC;
+
+  static async open(port: number, payloadBytes: number = PAYLOAD_BYTES): Promise<Flow> {
     const subscriber = await ScaleClient.connect(port, 'flow-subscriber');
     const publisher = await ScaleClient.connect(port, 'flow-publisher');
-    const flow = new Flow(publisher, subscriber);
+    const flow = new Flow(publisher, subscriber, payloadBytes);
     subscriber.onPacket = (first, buffer, start) => flow.#arrived(first, buffer, start);
     subscriber.write(subscribePacket(1, [TOPIC], 1));
     await subscriber.until(() => subscriber.received[PacketType.Suback]! > 0);
@@ -63,7 +67,7 @@ export class Flow {
     const due = Math.floor((performance.now() - this.#began) * PER_MILLISECOND);
     const packets: Buffer[] = [];
     for (; this.#due < due; this.#due++) {
-      const payload = Buffer.alloc(PAYLOAD_BYTES);
+      const payload = Buffer.alloc(this.#payloadBytes);
       payload.writeBigUInt64BE(process.hrtime.bigint());
       this.#sent++;
       packets.push(publishPacket(TOPIC, payload, this.#sent % 2 === 0 ? 0 : 1 + ((this.#sent >> 1) % LAST_ID), false));

@@ -1,9 +1,11 @@
-/** The group of scale: each scenario against each peer that it names, once, on a broker of its own. */
+/** The groups of scale and isolation: each scenario against each peer that it names, once, on a broker of its own. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Peer } from '../brokers.js';
+import { stalled } from '../isolation/stalled.js';
+import { storms } from '../isolation/storms.js';
 import { checkoutRoot, compileGenerator } from '../load.js';
 import { BenchError, requireDisk, twoCores } from '../processes.js';
 import { matching } from './matching.js';
@@ -14,8 +16,11 @@ import { retained } from './retained.js';
 import { sessions } from './sessions.js';
 import { type ScaleOptions, type ScaleScenario, Stage } from './stage.js';
 
-/** In the order of the report. */
-export const scaleScenarios: readonly ScaleScenario[] = [retained, sessions, queues, matching];
+/** By group, in the order of the report. */
+export const groups = {
+  scale: [retained, sessions, queues, matching],
+  isolation: [stalled, ...storms],
+} as const satisfies Record<string, readonly ScaleScenario[]>;
 
 export interface ScaleArguments {
   readonly scenarios: readonly ScaleScenario[];

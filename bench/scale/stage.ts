@@ -105,6 +105,13 @@ export class Stage {
     await child.stop(READY_MS);
   }
 
+  /** Ends the process as a crash does. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    await child?.kill();
+  }
+
   async close(): Promise<void> {
     await this.stop();
     removeFolder(this.#folder);
