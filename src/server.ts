@@ -16,6 +16,7 @@ import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
 import { WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
+import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
@@ -26,6 +27,8 @@ import { MemoryStore } from './store/memory-store.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
+/** Seconds of one measurement of the event loop while `sys.interval` is 0. */
+const LOOP_INTERVAL = 10;
 
 export class Server {
   readonly #loaded: LoadedConfig;
@@ -33,20 +36,23 @@ export class Server {
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
+  readonly #instruments: Instruments;
   readonly #sys: SysTree;
 
   private constructor(loaded: LoadedConfig, logger: Logger, broker: Broker) {
     this.#loaded = loaded;
     this.#logger = logger;
     this.broker = broker;
-    this.#sys = new SysTree({
+    this.#instruments = new Instruments({
       version,
       counters: broker.counters,
       retained: broker.router.retained,
       sessions: broker.sessions,
+      connections: broker.connections,
+      store: broker.commit,
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
-      publish: (topic, payload) => broker.publish({ topic, payload, retain: true }),
     });
+    this.#sys = new SysTree(this.#instruments, (topic, payload) => broker.publish({ topic, payload, retain: true }));
   }
 
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
@@ -94,7 +100,8 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
-    this.#sys.start(config.sys.interval);
+    this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
+    await this.#sys.start(config.sys.interval);
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
@@ -155,6 +162,7 @@ export class Server {
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
     this.#sys.stop();
+    this.#instruments.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();

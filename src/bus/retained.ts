@@ -89,7 +89,8 @@ export class RetainedMessages {
     if (tooMany || bytes > this.#limits.bytes) {
       if (this.dropExpired(this.#now()) > 0) return this.set(message);
       this.#topics.prune(node);
-      this.#counters.droppedRetained++;
+      if (tooMany) this.#counters.droppedRetainedMessages++;
+      else this.#counters.droppedRetainedBytes++;
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
       return false;
     }

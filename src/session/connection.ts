@@ -224,6 +224,7 @@ export class Connection extends AedesClient implements Link {
 
   onConnect(packet: ConnectPacket): void {
     this.environment.counters.packetsReceived++;
+    this.environment.counters.connects++;
     this.version = packet.protocolVersion;
     this.decide();
     handleConnect(this, packet).catch((error: Error) => this.fail(error));

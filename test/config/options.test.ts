@@ -10,7 +10,7 @@ import { checkout } from '../support/checkout.js';
 import { load } from './configurations.js';
 
 for (const [path, text] of generate()) {
-  test(`${path} is what the schema says; otherwise: npm run build && node dist/src/cli/generate.js`, () => {
+  test(`${path} is what its source says; otherwise: npm run build && node dist/src/cli/generate.js`, () => {
     assert.equal(readFileSync(join(checkout, path), 'utf8'), text);
   });
 }

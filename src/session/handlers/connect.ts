@@ -53,7 +53,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
 function isSentAway(connection: Connection): boolean {
   const { draining } = connection.environment.hooks;
   if (draining === 'no') return false;
-  connection.environment.counters.refusedConnections++;
+  connection.environment.counters.refusedDraining++;
   const reasonCode = draining === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
   connection.reject(reasonCode, 'the broker is being drained');
   return true;
@@ -66,7 +66,8 @@ function hasRoom(connection: Connection): boolean {
   const crowded = sessions.connected >= options.connections && session?.connection == null;
   if (!crowded && (sessions.size < options.sessions || session !== undefined)) return true;
   const option = crowded ? 'limits.connections' : 'limits.sessions';
-  counters.refusedConnections++;
+  if (crowded) counters.refusedAtConnections++;
+  else counters.refusedAtSessions++;
   journal.limit(connection, option, 'a connection was refused');
   connection.reject(crowded ? ReasonCode.ServerBusy : ReasonCode.QuotaExceeded, `${option} is reached`);
   return false;

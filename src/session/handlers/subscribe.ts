@@ -152,6 +152,7 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
   const levels = session.levels + levelCount(requested.topic);
   const most = options.subscriptionsPerClient;
   if (session.subscriptions.size >= most || levels > LEVELS_PER_SUBSCRIPTION * most) {
+    connection.environment.counters.refusedSubscriptions++;
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);
     return ReasonCode.QuotaExceeded;
   }
