@@ -12,15 +12,18 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { PorticoError } from './errors.js';
+import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
 import { WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
+import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
+import type { Party } from './session/journal.js';
 import { StreamTransport } from './session/transport.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -108,7 +111,6 @@ export class Server {
 
   async #open(config: ListenerConfig, host: string): Promise<void> {
     const anonymous = anonymousAllowed(this.#loaded.config, config);
-    const { broker } = this;
     let address: string;
     if (config.type === 'coap') {
       const plugin = new CoapTopics({ ...this.#loaded.config.coap, host, port: config.port, anonymous });
@@ -116,18 +118,7 @@ export class Server {
       this.#plugins.push(plugin);
       address = plugin.describe().join(', ');
     } else {
-      const listener =
-        config.type === 'mqtt'
-          ? new TcpListener(host, config.port, (socket: Socket) => {
-              broker.accept(new StreamTransport(socket), undefined, anonymous);
-            })
-          : new WebSocketListener(host, config.port, {
-              path: config.path ?? null,
-              maxPayload: this.#loaded.config.mqtt.max_packet_size,
-              connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-              accept: (transport, request) => broker.accept(transport, request, anonymous),
-              refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-            });
+      const listener = this.#listener(config, host, anonymous);
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -137,12 +128,40 @@ export class Server {
     else known.push(address);
   }
 
+  #listener(config: Exclude<ListenerConfig, { type: 'coap' }>, host: string, anonymous: boolean): Listener {
+    const { broker } = this;
+    switch (config.type) {
+      case 'mqtt':
+        return new TcpListener(host, config.port, (socket: Socket) => {
+          broker.accept(new StreamTransport(socket), undefined, anonymous);
+        });
+      case 'websocket':
+        return new WebSocketListener(host, config.port, {
+          path: config.path ?? null,
+          maxPayload: this.#loaded.config.mqtt.max_packet_size,
+          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
+          accept: (transport, request) => broker.accept(transport, request, anonymous),
+          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
+        });
+      case 'http':
+        return new HttpListener(host, config.port, {
+          pages: pagesOf(this.#instruments),
+          requested: () => broker.counters.httpRequests++,
+          refused: (remote, reason) => {
+            broker.counters.httpRefused++;
+            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+          },
+          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+        });
+    }
+  }
+
   /** A connection that never became one of MQTT. */
   #refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void {
     const { counters, environment } = this.broker;
     if (cause === 'timeout') counters.connectTimeouts++;
     else counters.protocolErrors++;
-    environment.journal.refused({ id: '', remote, username: null, transport: 'websocket', version: 0 }, reason);
+    environment.journal.refused(strangerAt(remote, 'websocket'), reason);
   }
 
   #context(): PluginContext {
@@ -168,6 +187,11 @@ export class Server {
     await this.broker.stop();
     await Promise.all(closing);
   }
+}
+
+/** Whoever has not said who it is. */
+function strangerAt(remote: string, transport: string): Party {
+  return { id: '', remote, username: null, transport, version: 0 };
 }
 
 /** Whether binding failed because this machine has no such address. */

@@ -70,6 +70,9 @@ export class Counters {
   /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
   sharedSubscriptions = 0;
+  /** Requests of HTTP, and connections closed before theirs was complete. */
+  httpRequests = 0;
+  httpRefused = 0;
   /** Commit groups written and failed, and operations in them. */
   commits = 0;
   commitFailures = 0;

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Listener } from './listener.js';
-import { addressOf, listen } from './tcp.js';
+import { addressOf, listen, remoteOf } from './tcp.js';
 
 /** Sub-protocols that clients ask for [MQTT-6.0.0-3]; `mqttv3.1` is what MQTT 3.1 clients say. */
 const PROTOCOLS = ['mqtt', 'mqttv3.1'];
@@ -97,12 +97,6 @@ export class WebSocketListener implements Listener {
 function offersMqtt(request: IncomingMessage): boolean {
   const offered = request.headers['sec-websocket-protocol'];
   return offered === undefined || offered.split(',').some((protocol) => PROTOCOLS.includes(protocol.trim()));
-}
-
-function remoteOf(socket: Socket): string {
-  const { remoteAddress = 'unknown', remotePort } = socket;
-  const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
-  return address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
 }
 
 function refuse(socket: Socket, status: number): void {

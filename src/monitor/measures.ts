@@ -286,6 +286,16 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const HTTP: readonly Metric[] = [
+  counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
+  counter(
+    'portico_http_refused_total',
+    'Connections of HTTP closed before their request was complete.',
+    'http/refused',
+    'httpRefused',
+  ),
+];
+
 const LOOP_DELAY = 'How late the event loop was in the last `sys.interval` (10 s if that is 0)';
 
 /** Names as every Node.js process has them, so that dashboards made for any of them work. */
@@ -313,4 +323,12 @@ const PROCESS: readonly Metric[] = [
 ];
 
 /** Everything, in the order in which it is told. */
-export const METRICS: readonly Metric[] = [...CLIENTS, ...TRAFFIC, ...KEPT, ...REFUSED, ...PROCESS, ...COAP_METRICS];
+export const METRICS: readonly Metric[] = [
+  ...CLIENTS,
+  ...TRAFFIC,
+  ...KEPT,
+  ...REFUSED,
+  ...HTTP,
+  ...PROCESS,
+  ...COAP_METRICS,
+];
