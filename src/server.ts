@@ -157,10 +157,11 @@ export class Server {
   }
 
   /** A connection that never became one of MQTT. */
-  #refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void {
+  #refused(cause: 'timeout' | 'size' | 'protocol', remote: string, reason: string): void {
     const { counters, environment } = this.broker;
     if (cause === 'timeout') counters.connectTimeouts++;
     else counters.protocolErrors++;
+    if (cause === 'size') counters.oversizedPackets++;
     environment.journal.refused(strangerAt(remote, 'websocket'), reason);
   }
 

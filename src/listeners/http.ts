@@ -36,8 +36,10 @@ export interface HttpOptions {
 const MOST_CONNECTIONS = 64;
 /** Bytes of the header of a request. */
 const MOST_HEADER = 8192;
-/** Milliseconds that a request has to arrive, and a connection may stand still. */
+/** Milliseconds that a request has to arrive. */
 const PATIENCE = 5000;
+/** Milliseconds that a connection may stand still, with an answer that nobody takes. */
+const STANDSTILL = 2 * PATIENCE;
 
 export class HttpListener implements Listener {
   readonly type = 'http';
@@ -60,7 +62,7 @@ export class HttpListener implements Listener {
       },
       (request, response) => void this.#answer(request, response),
     );
-    this.#server.timeout = PATIENCE;
+    this.#server.timeout = STANDSTILL;
     // What comes behind the first request of a connection is not looked at, so nobody can ask for a thousand at once.
     this.#server.maxRequestsPerSocket = 1;
     this.#server.maxConnections = MOST_CONNECTIONS;
