@@ -8,6 +8,7 @@ import { PasswordFile } from './access/password-file.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { Broker, type Identify } from './broker.js';
+import type { RetainedLimits } from './bus/retained.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
@@ -69,7 +70,7 @@ export class Server {
       commit: { sync: config.store.sync, syncInterval: config.store.sync_interval },
       journal: new JournalLog(logger),
       session: sessionOptions(config),
-      retained: { messages: config.limits.retained_messages, bytes: config.limits.retained_bytes },
+      retained: retainedLimits(config),
       identify,
       authenticationMethods,
     });
@@ -218,6 +219,11 @@ function defaultMemory(): number {
   const machine = totalmem();
   const container = process.constrainedMemory();
   return Math.floor((container > 0 && container < machine ? container : machine) / 2);
+}
+
+function retainedLimits({ limits }: Config): RetainedLimits {
+  const { retained_messages: messages, retained_bytes: bytes, retained_payload: payload } = limits;
+  return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
 function sessionOptions({ mqtt, limits }: Config): SessionOptions {

@@ -45,7 +45,7 @@ const MEASURED = new Map(
   METRICS.flatMap(({ name, measures }) =>
     measures.flatMap(({ topics, labels }) => {
       const pairs = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-      const metric = `${name ?? ''}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`}`;
+      const metric = name === null ? NONE : name + (pairs.length === 0 ? '' : `{${pairs.join(',')}}`);
       return topics.map((topic): [string, string] => [topic, metric]);
     }),
   ),
@@ -61,7 +61,7 @@ test('every option of the section limits has its row', () => {
 });
 
 /** Numbers that are no bound of anything that a client does. */
-const NO_LIMITS = ['mqtt.max_qos', 'coap.ack_timeout', 'coap.ack_random_factor'];
+const NO_LIMITS = ['mqtt.max_qos', 'mqtt.session_expiry_default', 'coap.ack_timeout', 'coap.ack_random_factor'];
 
 test('every number of the sections mqtt and coap has its row, but for those that bound nothing', () => {
   const told = new Set([...OPTIONS.map(({ limit }) => unquoted(limit)), ...NO_LIMITS]);

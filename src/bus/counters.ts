@@ -36,6 +36,7 @@ export class Counters {
   /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
   droppedRetainedMessages = 0;
   droppedRetainedBytes = 0;
+  droppedRetainedPayload = 0;
   /** Retained messages whose Message Expiry Interval ran out. */
   retainedExpired = 0;
   /** Connections refused at `limits.connections`, at `limits.sessions`, and because the broker is being drained. */
@@ -85,7 +86,7 @@ export class Counters {
   }
 
   get droppedRetained(): number {
-    return this.droppedRetainedMessages + this.droppedRetainedBytes;
+    return this.droppedRetainedMessages + this.droppedRetainedBytes + this.droppedRetainedPayload;
   }
 
   get refusedConnections(): number {

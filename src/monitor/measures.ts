@@ -170,6 +170,8 @@ const TRAFFIC: readonly Metric[] = [
       output_buffer: ['publish/dropped/output_buffer', 'droppedOutputBuffer'],
       queued_messages: ['publish/dropped/queued_messages', 'droppedQueuedMessages'],
       queued_bytes: ['publish/dropped/queued_bytes', 'droppedQueuedBytes'],
+      queue_age: ['publish/dropped/queue_age', 'droppedAged'],
+      memory: ['publish/dropped/memory', 'droppedMemory'],
       packet_too_large: ['publish/dropped/packet_too_large', 'droppedPacketTooLarge'],
       expired: ['publish/dropped/expired', 'droppedExpired'],
     },
@@ -223,6 +225,7 @@ const KEPT: readonly Metric[] = [
     {
       messages: ['retained messages/refused/messages', 'droppedRetainedMessages'],
       bytes: ['retained messages/refused/bytes', 'droppedRetainedBytes'],
+      payload: ['retained messages/refused/payload', 'droppedRetainedPayload'],
     },
   ),
   gauge(

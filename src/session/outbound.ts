@@ -447,7 +447,7 @@ export class Outbound {
         // This one had expired; then another that was taken for it had not.
         this.#assumedGone--;
         this.#host.counters.publishDropped++;
-        this.#host.counters.droppedQueueFull++;
+        this.#host.counters.droppedQueuedMessages++;
       }
       this.#sent = this.#next;
     }

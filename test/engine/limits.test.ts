@@ -3,59 +3,46 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BrokerOptions } from '../../src/broker.js';
 import type { CounterField } from '../../src/monitor/measures.js';
-import type { Journal } from '../../src/session/journal.js';
 import { Engine, type RawClient } from '../support/engine.js';
+import { journalOf } from '../support/journal.js';
 
 const V5 = { protocolVersion: 5 } as const;
 const KEPT = { ...V5, clean: false, properties: { sessionExpiryInterval: 1000 } } as const;
 
-/** What the log would say of limits: the options of `limit` lines, and the reasons of refused connections. */
-class Log implements Journal {
-  readonly limits: string[] = [];
-  readonly refusals: string[] = [];
-
-  connected(): void {}
-  disconnected(): void {}
-  denied(): void {}
-  subscribed(): void {}
-  unsubscribed(): void {}
-  storeFailed(): void {}
-  storeRecovered(): void {}
-
-  refused(_party: unknown, reason: string): void {
-    this.refusals.push(reason);
-  }
-
-  limit(_party: unknown, option: string): void {
-    this.limits.push(option);
-  }
-}
-
 class Scene {
   readonly engine: Engine;
-  readonly #log: Log;
+  /** The options of the lines that name a limit. */
+  readonly #limits: string[];
+  /** The reasons of refused connections. */
+  readonly #refusals: string[];
 
-  private constructor(engine: Engine, log: Log) {
+  private constructor(engine: Engine, limits: string[], refusals: string[]) {
     this.engine = engine;
-    this.#log = log;
+    this.#limits = limits;
+    this.#refusals = refusals;
   }
 
   static async create(options: BrokerOptions): Promise<Scene> {
-    const log = new Log();
-    return new Scene(await Engine.create({ ...options, journal: log }), log);
+    const limits: string[] = [];
+    const refusals: string[] = [];
+    const journal = journalOf({
+      limit: (_party, option) => limits.push(option),
+      refused: (_party, reason) => refusals.push(reason),
+    });
+    return new Scene(await Engine.create({ ...options, journal }), limits, refusals);
   }
 
   /** The limit has acted so many times: its own counter says so, and the log has named its option and no other. */
   reached(option: string, counter: CounterField, times: number): void {
     assert.equal(this.engine.broker.counters[counter], times, counter);
-    assert.deepEqual(this.#log.limits.splice(0), new Array(times).fill(option));
+    assert.deepEqual(this.#limits.splice(0), new Array(times).fill(option));
   }
 
   /** The same for a limit whose line is the one of the refused connection. */
   refusedBy(option: string, counter: CounterField, times: number): void {
     assert.equal(this.engine.broker.counters[counter], times, counter);
-    const named = this.#log.refusals.filter((reason) => reason.includes(option));
-    assert.equal(named.length, times, this.#log.refusals.join('\n'));
+    const named = this.#refusals.filter((reason) => reason.includes(option));
+    assert.equal(named.length, times, this.#refusals.join('\n'));
   }
 }
 
@@ -145,30 +132,55 @@ test('limits.output_buffer: QoS 0 messages to a client that does not read are dr
   await scene.engine.stop();
 });
 
+/** Publishes retained messages to a subscriber, which gets all of them; the last one must not be kept. */
+async function retain({ engine }: Scene, ...messages: (readonly [topic: string, bytes: number])[]): Promise<void> {
+  const client = await engine.connect();
+  await client.subscribe('+', 0);
+  for (const [topic, bytes] of messages) {
+    client.publish(topic, Buffer.alloc(bytes), { retain: true });
+    assert.equal((await client.expect('publish')).topic, topic);
+    const kept = engine.broker.router.retained.get(topic) !== null;
+    assert.equal(kept, topic !== messages.at(-1)?.[0], topic);
+  }
+}
+
 test('limits.retained_messages: a further message is delivered, but not kept', async () => {
   const scene = await Scene.create({ retained: { messages: 1, bytes: 1000 } });
-  const client = await scene.engine.connect();
-  await client.subscribe('+', 0);
-  for (const topic of ['a', 'b']) {
-    client.publish(topic, 'x', { retain: true });
-    assert.equal((await client.expect('publish')).topic, topic);
-  }
-  assert.equal(scene.engine.broker.router.retained.get('b'), null);
+  await retain(scene, ['a', 1], ['b', 1]);
   scene.reached('limits.retained_messages', 'droppedRetainedMessages', 1);
   await scene.engine.stop();
 });
 
 test('limits.retained_bytes: a further message is delivered, but not kept', async () => {
   const scene = await Scene.create({ retained: { messages: 10, bytes: 1000 } });
-  const client = await scene.engine.connect();
-  await client.subscribe('+', 0);
-  for (const topic of ['a', 'b']) {
-    client.publish(topic, Buffer.alloc(600), { retain: true });
-    assert.equal((await client.expect('publish')).topic, topic);
-  }
-  assert.equal(scene.engine.broker.router.retained.get('b'), null);
+  await retain(scene, ['a', 600], ['b', 600]);
   scene.reached('limits.retained_bytes', 'droppedRetainedBytes', 1);
   await scene.engine.stop();
+});
+
+test('limits.retained_payload: a further message is delivered, but not kept', async () => {
+  const scene = await Scene.create({ retained: { messages: 10, bytes: 10_000, payload: 600 } });
+  await retain(scene, ['a', 600], ['b', 601]);
+  scene.reached('limits.retained_payload', 'droppedRetainedPayload', 1);
+  await scene.engine.stop();
+});
+
+test('limits.memory: a client that does not read gets no further message while too much waits in memory', async () => {
+  for (const qos of [0, 1] as const) {
+    const scene = await Scene.create({ session: { memory: 100_000 } });
+    const client = await scene.engine.connect();
+    await client.subscribe('t', qos);
+    client.stall();
+    const { broker } = scene.engine;
+    for (let i = 0; i < 10; i++) {
+      broker.publish({ topic: 't', payload: Buffer.alloc(30_000), qos });
+      broker.environment.flusher.flush();
+    }
+    const dropped = broker.counters.publishDropped;
+    assert.ok(dropped > 0, `QoS ${qos}`);
+    scene.reached('limits.memory', 'droppedMemory', dropped);
+    await scene.engine.stop();
+  }
 });
 
 test('mqtt.max_packet_size: a larger packet ends its connection with 0x95', async () => {

@@ -6,11 +6,11 @@ import { METRICS } from '../../src/monitor/measures.js';
 import { pagesOf } from '../../src/monitor/pages.js';
 import { Instruments, type PluginCounters } from '../../src/monitor/reading.js';
 import { SysTree } from '../../src/monitor/sys-tree.js';
-import type { Journal } from '../../src/session/journal.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { Operation } from '../../src/store/store.js';
 import { Engine } from '../support/engine.js';
 import { type Family, readExposition } from '../support/exposition.js';
+import { journalOf } from '../support/journal.js';
 
 /** A disk that is full at times. */
 class FullStore extends MemoryStore {
@@ -31,18 +31,7 @@ let onStore: () => void;
 
 beforeEach(async () => {
   onStore = () => {};
-  const ignored = (): void => {};
-  const journal: Journal = {
-    connected: ignored,
-    disconnected: ignored,
-    refused: ignored,
-    denied: ignored,
-    subscribed: ignored,
-    unsubscribed: ignored,
-    limit: ignored,
-    storeFailed: () => onStore(),
-    storeRecovered: () => onStore(),
-  };
+  const journal = journalOf({ storeFailed: () => onStore(), storeRecovered: () => onStore() });
   engine = await Engine.create({ store, journal });
   const { counters, router, sessions, connections, commit } = engine.broker;
   plugins = [];
