@@ -211,6 +211,12 @@ const KEPT: readonly Metric[] = [
     'retained messages/bytes',
     (r) => r.retained.bytes,
   ),
+  gauge(
+    'portico_retained_memory_bytes',
+    'Memory that retained messages take, all told.',
+    'retained messages/memory',
+    (r) => r.retained.memory,
+  ),
   counter(
     'portico_retained_expired_total',
     'Retained messages that expired.',

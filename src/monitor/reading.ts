@@ -32,7 +32,7 @@ export interface Reading {
   readonly connections: number;
   readonly sessions: { readonly all: number; readonly connected: number; readonly most: number };
   readonly queues: QueueTotals;
-  readonly retained: { readonly count: number; readonly bytes: number };
+  readonly retained: { readonly count: number; readonly bytes: number; readonly memory: number };
   readonly storeFailing: boolean;
   readonly loop: LoopDelay;
   /** Bytes. */
@@ -82,7 +82,7 @@ export class Instruments {
       connections: connections.size,
       sessions: { all: sessions.size, connected: sessions.connected, most: this.#mostSessions },
       queues,
-      retained: { count: retained.count, bytes: retained.bytes },
+      retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,
       loop: this.#loop.delay,
       memory: { ...memory, mostHeap: this.#mostHeap },
