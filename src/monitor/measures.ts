@@ -282,7 +282,7 @@ const REFUSED: readonly Metric[] = [
   ),
   counters(
     'portico_limit_violations_total',
-    'What clients sent beyond what they may, by option; in `denied` or `errors` too.',
+    'What clients sent beyond what they may, by option; most of it is denied, or a protocol error, too.',
     'option',
     {
       'limits.subscriptions_per_client': ['limits/subscriptions_per_client', 'refusedSubscriptions'],

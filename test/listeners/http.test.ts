@@ -5,6 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
 import { HttpListener, type Page } from '../../src/listeners/http.js';
+import { mulberry32 } from '../support/disk.js';
+import { seeds } from '../support/seeds.js';
 
 const page =
   (body: string, status = 200): Page =>
@@ -133,6 +135,23 @@ test('of many requests in one piece only the first is served', async () => {
   const answer = await say('GET /page HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1000));
   assert.equal(answer.match(/HTTP\/1\.1 200/g)?.length, 1);
   assert.equal(requests, 1);
+});
+
+test('random bytes, and requests with random changes, do no harm', async () => {
+  for (const seed of seeds(3)) {
+    const random = mulberry32(seed);
+    for (let round = 0; round < 50; round++) {
+      const bytes = Buffer.from('GET /page HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: 3\r\n\r\nabc');
+      const changes = round % 2 === 0 ? bytes.length : 1 + random(5);
+      for (let i = 0; i < changes; i++) bytes[random(bytes.length)] = random(256);
+      const socket = await open();
+      // Whatever it says, it says no more: nothing is waited for.
+      socket.end(bytes);
+      const answer = await text(socket);
+      assert.match(answer, /^(?:HTTP\/1\.1 [2-5]\d\d |$)/, `seed ${seed}, round ${round}`);
+    }
+  }
+  assert.equal((await get('/page')).status, 200);
 });
 
 test('a request to upgrade, and CONNECT, lead nowhere', async () => {
