@@ -13,8 +13,8 @@ export interface QueueTotals {
   readonly output: number;
 }
 
-/** Sessions that are looked at before others have their turn: about a millisecond. */
-const SESSIONS_PER_TURN = 2000;
+/** Sessions that are looked at before others have their turn: a fraction of a millisecond. */
+const SESSIONS_PER_TURN = 1000;
 
 /**
  * Adds up all sessions, some in each turn of the event loop, so that a hundred thousand of them hold up nobody. A

@@ -104,6 +104,20 @@ test('who asks while the queues are being added up gets the same answer, with th
   assert.equal(first.counters, engine.broker.counters);
 });
 
+test('while many sessions are added up, everything else has its turns', async () => {
+  for (let i = 0; i < 10_000; i++) engine.broker.sessions.open(`absent-${i}`, true, 3600);
+  let turns = 0;
+  let reading = true;
+  const turn = (): void => {
+    turns++;
+    if (reading) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await instruments.read();
+  reading = false;
+  assert.ok(turns >= 5, `${turns} turns`);
+});
+
 test('the counters of a plugin on several addresses are one number; other plugins are told by name', async () => {
   plugins = [
     ['coap', { requests: 2, observersRegistered: 5, observersEnded: 1 }],
