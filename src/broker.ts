@@ -12,7 +12,7 @@ import { BusEmitter } from './bus/emitter.js';
 import { MemoryBudget } from './bus/memory-budget.js';
 import type { Message } from './bus/message.js';
 import { Publication } from './bus/publication.js';
-import { RetainedMessages } from './bus/retained.js';
+import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
@@ -50,8 +50,8 @@ export interface BrokerOptions extends AedesOptions {
   store?: Store;
   commit?: CommitOptions;
   session?: Partial<SessionOptions>;
-  /** `limits.retained_messages` and `limits.retained_bytes`. */
-  retained?: { messages: number; bytes: number };
+  /** `limits.retained_messages`, `limits.retained_bytes` and `limits.retained_payload`. */
+  retained?: RetainedLimits;
   journal?: Journal;
   clock?: Clock;
   identify?: Identify;

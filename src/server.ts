@@ -8,24 +8,31 @@ import { PasswordFile } from './access/password-file.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { Broker, type Identify } from './broker.js';
+import type { RetainedLimits } from './bus/retained.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { PorticoError } from './errors.js';
+import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
 import { WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
+import { pagesOf } from './monitor/pages.js';
+import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
+import type { Party } from './session/journal.js';
 import { StreamTransport } from './session/transport.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
+/** Seconds of one measurement of the event loop while `sys.interval` is 0. */
+const LOOP_INTERVAL = 10;
 
 export class Server {
   readonly #loaded: LoadedConfig;
@@ -33,20 +40,23 @@ export class Server {
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
+  readonly #instruments: Instruments;
   readonly #sys: SysTree;
 
   private constructor(loaded: LoadedConfig, logger: Logger, broker: Broker) {
     this.#loaded = loaded;
     this.#logger = logger;
     this.broker = broker;
-    this.#sys = new SysTree({
+    this.#instruments = new Instruments({
       version,
       counters: broker.counters,
       retained: broker.router.retained,
       sessions: broker.sessions,
+      connections: broker.connections,
+      store: broker.commit,
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
-      publish: (topic, payload) => broker.publish({ topic, payload, retain: true }),
     });
+    this.#sys = new SysTree(this.#instruments, (topic, payload) => broker.publish({ topic, payload, retain: true }));
   }
 
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
@@ -60,7 +70,7 @@ export class Server {
       commit: { sync: config.store.sync, syncInterval: config.store.sync_interval },
       journal: new JournalLog(logger),
       session: sessionOptions(config),
-      retained: { messages: config.limits.retained_messages, bytes: config.limits.retained_bytes },
+      retained: retainedLimits(config),
       identify,
       authenticationMethods,
     });
@@ -94,14 +104,14 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
-    this.#sys.start(config.sys.interval);
+    this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
+    await this.#sys.start(config.sys.interval);
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
 
   async #open(config: ListenerConfig, host: string): Promise<void> {
     const anonymous = anonymousAllowed(this.#loaded.config, config);
-    const { broker } = this;
     let address: string;
     if (config.type === 'coap') {
       const plugin = new CoapTopics({ ...this.#loaded.config.coap, host, port: config.port, anonymous });
@@ -109,18 +119,7 @@ export class Server {
       this.#plugins.push(plugin);
       address = plugin.describe().join(', ');
     } else {
-      const listener =
-        config.type === 'mqtt'
-          ? new TcpListener(host, config.port, (socket: Socket) => {
-              broker.accept(new StreamTransport(socket), undefined, anonymous);
-            })
-          : new WebSocketListener(host, config.port, {
-              path: config.path ?? null,
-              maxPayload: this.#loaded.config.mqtt.max_packet_size,
-              connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-              accept: (transport, request) => broker.accept(transport, request, anonymous),
-              refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-            });
+      const listener = this.#listener(config, host, anonymous);
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -130,12 +129,41 @@ export class Server {
     else known.push(address);
   }
 
+  #listener(config: Exclude<ListenerConfig, { type: 'coap' }>, host: string, anonymous: boolean): Listener {
+    const { broker } = this;
+    switch (config.type) {
+      case 'mqtt':
+        return new TcpListener(host, config.port, (socket: Socket) => {
+          broker.accept(new StreamTransport(socket), undefined, anonymous);
+        });
+      case 'websocket':
+        return new WebSocketListener(host, config.port, {
+          path: config.path ?? null,
+          maxPayload: this.#loaded.config.mqtt.max_packet_size,
+          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
+          accept: (transport, request) => broker.accept(transport, request, anonymous),
+          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
+        });
+      case 'http':
+        return new HttpListener(host, config.port, {
+          pages: pagesOf(this.#instruments),
+          requested: () => broker.counters.httpRequests++,
+          refused: (remote, reason) => {
+            broker.counters.httpRefused++;
+            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+          },
+          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+        });
+    }
+  }
+
   /** A connection that never became one of MQTT. */
-  #refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void {
+  #refused(cause: 'timeout' | 'size' | 'protocol', remote: string, reason: string): void {
     const { counters, environment } = this.broker;
     if (cause === 'timeout') counters.connectTimeouts++;
     else counters.protocolErrors++;
-    environment.journal.refused({ id: '', remote, username: null, transport: 'websocket', version: 0 }, reason);
+    if (cause === 'size') counters.oversizedPackets++;
+    environment.journal.refused(strangerAt(remote, 'websocket'), reason);
   }
 
   #context(): PluginContext {
@@ -155,11 +183,17 @@ export class Server {
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
     this.#sys.stop();
+    this.#instruments.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
     await Promise.all(closing);
   }
+}
+
+/** Whoever has not said who it is. */
+function strangerAt(remote: string, transport: string): Party {
+  return { id: '', remote, username: null, transport, version: 0 };
 }
 
 /** Whether binding failed because this machine has no such address. */
@@ -185,6 +219,11 @@ function defaultMemory(): number {
   const machine = totalmem();
   const container = process.constrainedMemory();
   return Math.floor((container > 0 && container < machine ? container : machine) / 2);
+}
+
+function retainedLimits({ limits }: Config): RetainedLimits {
+  const { retained_messages: messages, retained_bytes: bytes, retained_payload: payload } = limits;
+  return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
 function sessionOptions({ mqtt, limits }: Config): SessionOptions {

@@ -1,19 +1,16 @@
 /** docs/conformance.md is complete, and every proof that it names is a living test. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PACKETS } from './packets.js';
 import { checkout } from './support/checkout.js';
+import { Proofs } from './support/proofs.js';
 
 /** Normative statements of MQTT 3.1.1 (OASIS standard, appendix B) and of MQTT 5.0 (OASIS standard, appendix B). */
 const STATEMENTS: Readonly<Record<string, number>> = { 'MQTT 3.1.1': 141, 'MQTT 5.0': 251 };
 
 const PACKET_TABLE = 'test/packets.ts';
-/** A test's title as it stands between its quotes. */
-const TEST = /^[ \t]*test\(\s*(['"`])(.*?)\1,/gm;
-const LEFT_OUT = /\b(?:test|describe|t|context)\.(?:skip|todo|only)\(|\b(?:skip|todo): /;
-
 interface Row {
   readonly id: string;
   readonly duty: string;
@@ -81,21 +78,8 @@ test('each duty of the server has a proof', () => {
 });
 
 test('each proof is a test that exists and runs', () => {
-  const titles = new Map<string, Set<string>>([[PACKET_TABLE, new Set(PACKETS.map(({ name }) => name))]]);
-  for (const { id, proofs } of ROWS) {
-    for (const proof of proofs) {
-      const [, file, title] = /^(\S+): (.+)$/.exec(proof) ?? assert.fail(`${id}: ${proof}`);
-      let known = titles.get(file);
-      if (known === undefined) {
-        assert.ok(file.endsWith('.test.ts') && existsSync(join(checkout, file)), `${id}: there is no ${file}`);
-        const text = read(file);
-        assert.ok(!LEFT_OUT.test(text), `${file} leaves out a test`);
-        known = new Set([...text.matchAll(TEST)].map(([, , name]) => name));
-        titles.set(file, known);
-      }
-      assert.ok(known.has(title), `${id}: ${file} has no test with the title\n${title}`);
-    }
-  }
+  const known = new Proofs([[PACKET_TABLE, new Set(PACKETS.map(({ name }) => name))]]);
+  for (const { id, proofs } of ROWS) for (const proof of proofs) known.check(proof, id);
 });
 
 test('each tag in the sources is a statement of either version', () => {

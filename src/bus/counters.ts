@@ -2,6 +2,8 @@
 export class Counters {
   /** Connections accepted, since start. */
   connections = 0;
+  /** CONNECT packets received, since start. */
+  connects = 0;
   /** Bytes and MQTT packets of any type on the wire, since start. */
   bytesReceived = 0;
   bytesSent = 0;
@@ -16,8 +18,9 @@ export class Counters {
   publishDropped = 0;
   /** QoS 0 messages dropped because a client does not read (`limits.output_buffer`). */
   droppedOutputBuffer = 0;
-  /** QoS 1/2 messages dropped because a queue is full (`limits.queued_messages`, `limits.queued_bytes`). */
-  droppedQueueFull = 0;
+  /** QoS 1/2 messages dropped because a queue is full, by the limit that says so. */
+  droppedQueuedMessages = 0;
+  droppedQueuedBytes = 0;
   /** Messages dropped because the memory for what waits is used up (`limits.memory`). */
   droppedMemory = 0;
   /** QoS 1/2 messages that have waited too long (`limits.queue_age`). */
@@ -30,12 +33,28 @@ export class Counters {
   deniedPublish = 0;
   deniedSubscribe = 0;
   deniedConnect = 0;
-  /** Retained messages not kept (`limits.retained_messages`, `limits.retained_bytes`). */
-  droppedRetained = 0;
+  /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
+  droppedRetainedMessages = 0;
+  droppedRetainedBytes = 0;
+  droppedRetainedPayload = 0;
   /** Retained messages whose Message Expiry Interval ran out. */
   retainedExpired = 0;
-  /** Connections refused at `limits.connections` or `limits.sessions`, or because the broker is being drained. */
-  refusedConnections = 0;
+  /** Connections refused at `limits.connections`, at `limits.sessions`, and because the broker is being drained. */
+  refusedAtConnections = 0;
+  refusedAtSessions = 0;
+  refusedDraining = 0;
+  /** Subscriptions refused at `limits.subscriptions_per_client`; denied too. */
+  refusedSubscriptions = 0;
+  /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
+  oversizedPackets = 0;
+  /** Connections refused for a client identifier longer than `mqtt.max_client_id_length`. */
+  longClientIds = 0;
+  /** Topic names and filters with more levels than `mqtt.max_topic_levels`; protocol errors or denied too. */
+  deepTopics = 0;
+  /** Publications beyond `mqtt.receive_maximum`; protocol errors too. */
+  excessPublications = 0;
+  /** Topic Aliases beyond `mqtt.topic_alias_maximum`; protocol errors too. */
+  excessAliases = 0;
   /** Packets that broke the protocol, by what became of their sender. */
   protocolErrors = 0;
   /** Connections that sent no CONNECT in time, or whose CONNECT was not decided in time (`mqtt.connect_timeout`). */
@@ -52,8 +71,25 @@ export class Counters {
   /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
   sharedSubscriptions = 0;
+  /** Requests of HTTP, and connections closed before theirs was complete. */
+  httpRequests = 0;
+  httpRefused = 0;
   /** Commit groups written and failed, and operations in them. */
   commits = 0;
   commitFailures = 0;
   commitOperations = 0;
+
+  // --- sums ---------------------------------------------------------------------------------------------------------
+
+  get droppedQueueFull(): number {
+    return this.droppedQueuedMessages + this.droppedQueuedBytes;
+  }
+
+  get droppedRetained(): number {
+    return this.droppedRetainedMessages + this.droppedRetainedBytes + this.droppedRetainedPayload;
+  }
+
+  get refusedConnections(): number {
+    return this.refusedAtConnections + this.refusedAtSessions + this.refusedDraining;
+  }
 }

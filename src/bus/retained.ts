@@ -23,6 +23,8 @@ export interface RetainedLimits {
   readonly messages: number;
   /** Most payload and topic bytes of retained messages (`limits.retained_bytes`). */
   readonly bytes: number;
+  /** Bytes of the largest payload (`limits.retained_payload`); any if it is left out. */
+  readonly payload?: number;
 }
 
 /** Nodes of the tree that a message may have on average where `limits.retained_messages` is reached. */
@@ -79,6 +81,11 @@ export class RetainedMessages {
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
   set(message: Message): boolean {
+    if (message.payload.length > (this.#limits.payload ?? Number.POSITIVE_INFINITY)) {
+      this.#counters.droppedRetainedPayload++;
+      this.onLimit?.('limits.retained_payload', message.topic);
+      return false;
+    }
     const topic = Buffer.from(message.topic);
     const node = this.#topics.grow(topic);
     const former = this.#topics.value(node);
@@ -89,7 +96,8 @@ export class RetainedMessages {
     if (tooMany || bytes > this.#limits.bytes) {
       if (this.dropExpired(this.#now()) > 0) return this.set(message);
       this.#topics.prune(node);
-      this.#counters.droppedRetained++;
+      if (tooMany) this.#counters.droppedRetainedMessages++;
+      else this.#counters.droppedRetainedBytes++;
       this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
       return false;
     }

@@ -1,18 +1,20 @@
-/** Writes `docs/options.md` and `config/portico.yaml` from the schema. Run it after a change of the schema. */
+/** Writes the files that are made from the schema and from the table of measures. Run it after a change of either. */
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { docOf, listenerSchemas, type Option, options, sections, typeOf } from '../config/options.js';
 import { configSchema } from '../config/schema.js';
+import { measuresPage } from './measures-page.js';
 
 const WIDTH = 120;
 
-/** Both files, by their path in the checkout. */
+/** The files, by their path in the checkout. */
 export function generate(): Map<string, string> {
   return new Map([
     ['docs/options.md', reference()],
     ['config/portico.yaml', example()],
+    ['docs/sys.md', measuresPage()],
   ]);
 }
 

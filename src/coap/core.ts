@@ -83,6 +83,7 @@ export class Core {
     this.wheel = new TimerWheel(clock);
     this.remotes = new RemoteTable(limits.remotes, counters);
     this.deduplication = new Deduplication(limits.deduplicationBytes, counters);
+    this.deduplication.onEviction = () => this.event('limit', undefined, 'deduplicationBytes');
     this.transmission = new Transmission(this);
     this.block1 = new Block1Bodies(limits, lifetime, counters, this.wheel, clock);
     this.block2 = new Block2Bodies(limits, lifetime, counters, this.wheel, clock);

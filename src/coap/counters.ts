@@ -59,8 +59,9 @@ export class CoapCounters {
   /** Notifications never sent since a newer state came first (RFC 7641 4.5.2). */
   notificationsReplaced = 0;
   observersRegistered = 0;
-  /** Registrations refused (`limits.observers`, `limits.observersPerRemote`). */
+  /** Registrations refused, by `limits.observers` and by `limits.observersPerRemote`. */
   observersRefused = 0;
+  observersRefusedPerRemote = 0;
   observersEnded = 0;
 
   /** Bodies assembled; 4.08 answers; 4.13 answers; bodies given up for newer ones, or for their age. */

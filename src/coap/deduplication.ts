@@ -47,6 +47,9 @@ export class Deduplication {
   #head = 0;
   #tail = 0;
   #swept = 0;
+  /** Told that requests are forgotten before their lifetime, at most once a second. */
+  onEviction: (() => void) | null = null;
+  #toldAt = -1;
   /** Chains are not to be foreseen: remotes choose their message ids. */
   readonly #seed = randomInt(0x7fffffff);
 
@@ -177,7 +180,11 @@ export class Deduplication {
         continue;
       }
       const info = words[word + 3];
-      if ((info & 7) !== Seen.Superseded && info >>> 3 > second) this.#counters.deduplicationEvictions++;
+      if ((info & 7) !== Seen.Superseded && info >>> 3 > second) {
+        this.#counters.deduplicationEvictions++;
+        if (this.#toldAt !== second) this.onEviction?.();
+        this.#toldAt = second;
+      }
       this.#tail = (this.#tail + 1 + Math.ceil((words[word + 2] & 0xffff) / UNIT)) & WRAP;
     }
   }

@@ -212,12 +212,14 @@ export class CoapEndpoint {
     const core = this.#core;
     if (request.block1 >= 0) {
       const code = core.block1.accept(request);
+      if (code === Code.RequestEntityTooLarge) core.event('limit', request.remote, 'bodyBytes');
       if (code !== 0) {
         exchange.respond(code === Code.RequestEntityTooLarge ? this.#tooLarge : { code });
         return false;
       }
     } else if (request.bytes.length - request.payloadStart > core.limits.bodyBytes) {
       core.counters.block1TooLarge++;
+      core.event('limit', request.remote, 'bodyBytes');
       exchange.respond(this.#tooLarge);
       return false;
     }

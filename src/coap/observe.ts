@@ -266,9 +266,14 @@ export class Observers extends Timer {
     // A first value by the clock is above those of a life before this one, at up to four notifications a second.
     const sequence = former === undefined ? (Date.now() >>> 8) & 0xffffff : (former.sequence + 1) & 0xffffff;
     former?.terminate('replaced');
-    if (this.#size >= limits.observers || request.remote.observers.length >= limits.observersPerRemote) {
+    if (this.#size >= limits.observers) {
       counters.observersRefused++;
       this.#core.event('limit', request.remote, 'observers');
+      return undefined;
+    }
+    if (request.remote.observers.length >= limits.observersPerRemote) {
+      counters.observersRefusedPerRemote++;
+      this.#core.event('limit', request.remote, 'observersPerRemote');
       return undefined;
     }
     const observer = new Observer(this.#core, request, sequence, onEnd);

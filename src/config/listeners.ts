@@ -59,8 +59,12 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
   return files;
 }
 
-/** Whether a client without user name may connect to the listener. */
+/** Whether a client without user name may connect to the listener; for one of HTTP, whether anyone may read. */
 export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
+  // Who reads there is no client: no password file is for them.
+  if (listener.type === 'http') {
+    return isLoopback(listener) || listener.allow_anonymous || config.allow_anonymous === true;
+  }
   return config.allow_anonymous ?? (credentialFiles(config).length === 0 && isLoopback(listener));
 }
 
@@ -81,7 +85,14 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
   const faults: ExposureFault[] = [];
   const taken = new Map<string, number>();
   config.listeners.forEach((listener, i) => {
-    if (!isLoopback(listener) && credentialFiles(config).length === 0 && config.allow_anonymous !== true) {
+    if (listener.type === 'http') {
+      if (!anonymousAllowed(config, listener)) {
+        const sentence =
+          `${place(listener)} can be reached from other machines, and it asks for no credentials yet: ` +
+          'keep it on loopback, or write allow_anonymous: true into this listener to let anyone read';
+        faults.push({ path: ['listeners', i, 'host'], sentence });
+      }
+    } else if (!isLoopback(listener) && credentialFiles(config).length === 0 && config.allow_anonymous !== true) {
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
         'name a password file in access.password_file or a SCRAM file in access.scram_file, or write allow_anonymous: true to let anyone in';
@@ -118,7 +129,8 @@ export function exposureWarnings(config: ExposureConfig): string[] {
       );
     }
     if (!isLoopback(listener) && anonymous) {
-      warnings.push(`${place(listener)}: anyone who reaches it may publish and subscribe without a password`);
+      const what = listener.type === 'http' ? 'read metrics and health' : 'publish and subscribe';
+      warnings.push(`${place(listener)}: anyone who reaches it may ${what} without a password`);
     }
   });
   return warnings;
@@ -130,18 +142,23 @@ export function describeListeners(loaded: LoadedConfig): string[] {
   const credentials = credentialFiles(config);
   const files = credentials.map(({ file }) => file).join(' and ');
   return config.listeners.map((listener, i) => {
+    const http = listener.type === 'http';
     const anonymous = anonymousAllowed(config, listener);
     const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
     let who = 'nobody may connect';
     if (anonymous) {
-      who = `${reach} may connect without a password`;
-      if (files !== '' && listener.type !== 'coap') who += `, users of ${files} with theirs`;
+      who = http ? `${reach} may read metrics and health` : `${reach} may connect without a password`;
+      if (files !== '' && listener.type !== 'coap' && !http) who += `, users of ${files} with theirs`;
     } else if (files !== '' && listener.type !== 'coap') who = `only users of ${files} may connect`;
-    const reasons = anonymous || files === '' ? ['allow_anonymous'] : credentials.map(({ option }) => option);
+    const reasons = http
+      ? []
+      : anonymous || files === ''
+        ? ['allow_anonymous']
+        : credentials.map(({ option }) => option);
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     const why = reasons.map((reason) => `${reason}: ${sourceOf(loaded, reason)}`).join(', ');
-    const said = `listener: ${by}; ${why}`;
+    const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
     return `${place(listener)}: ${who} (${said})`;
   });
 }

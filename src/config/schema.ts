@@ -83,9 +83,27 @@ const coapListener = z.strictObject({
   port: port(5683),
 });
 
+const httpListener = z.strictObject({
+  type: z.literal('http').register(documentation, {
+    doc: 'HTTP for programs that look after the broker: `/metrics` for Prometheus, and `/health`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(9883),
+  allow_anonymous: z
+    .boolean()
+    .default(false)
+    .register(documentation, {
+      doc:
+        'Whether anyone who reaches an http listener may read what it serves. It asks for no credentials yet, so on any ' +
+        'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
+      since: '0.1.0',
+    }),
+});
+
 const listeners = z
-  .array(z.discriminatedUnion('type', [mqttListener, websocketListener, coapListener]))
-  .prefault([{ type: 'mqtt' }, { type: 'websocket' }, { type: 'coap' }])
+  .array(z.discriminatedUnion('type', [mqttListener, websocketListener, coapListener, httpListener]))
+  .prefault([{ type: 'mqtt' }, { type: 'websocket' }, { type: 'coap' }, { type: 'http' }])
   .register(documentation, {
     doc: 'Where the broker listens. A list in the file replaces the default list as a whole.',
     type: 'a list of listeners',

@@ -59,6 +59,13 @@ export function addressOf(server: Server): string {
   return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
+/** `address:port` of the other end. */
+export function remoteOf(socket: Socket): string {
+  const { remoteAddress = 'unknown', remotePort } = socket;
+  const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
+  return address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
+}
+
 function words(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case 'EADDRINUSE':

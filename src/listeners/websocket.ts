@@ -5,12 +5,14 @@ import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Listener } from './listener.js';
-import { addressOf, listen } from './tcp.js';
+import { addressOf, listen, remoteOf } from './tcp.js';
 
 /** Sub-protocols that clients ask for [MQTT-6.0.0-3]; `mqttv3.1` is what MQTT 3.1 clients say. */
 const PROTOCOLS = ['mqtt', 'mqttv3.1'];
 /** RFC 6455 7.4.1: a type of data that cannot be accepted. */
 const UNSUPPORTED_DATA = 1003;
+/** What `ws` says of a frame beyond `maxPayload`. */
+const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
 const CLOSE_GRACE = 2000;
 const BINARY = { binary: true, compress: false, fin: true } as const;
 
@@ -24,8 +26,8 @@ export interface WebSocketOptions {
   readonly connectTimeout: number;
   /** Takes a WebSocket. */
   accept(transport: Transport, request: IncomingMessage): void;
-  /** A connection was closed before it carried MQTT, or for what is no MQTT: too slow, or broken. */
-  refused(cause: 'timeout' | 'protocol', remote: string, reason: string): void;
+  /** A connection was closed before it carried MQTT, or for what is no MQTT: too slow, a frame too large, or broken. */
+  refused(cause: 'timeout' | 'size' | 'protocol', remote: string, reason: string): void;
 }
 
 export class WebSocketListener implements Listener {
@@ -66,7 +68,7 @@ export class WebSocketListener implements Listener {
       if (!offersMqtt(request)) return refuse(socket, 400);
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
-        const broken = (reason: string): void => options.refused('protocol', remote, reason);
+        const broken = (cause: 'size' | 'protocol', reason: string): void => options.refused(cause, remote, reason);
         options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request);
       });
     });
@@ -99,12 +101,6 @@ function offersMqtt(request: IncomingMessage): boolean {
   return offered === undefined || offered.split(',').some((protocol) => PROTOCOLS.includes(protocol.trim()));
 }
 
-function remoteOf(socket: Socket): string {
-  const { remoteAddress = 'unknown', remotePort } = socket;
-  const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
-  return address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
-}
-
 function refuse(socket: Socket, status: number): void {
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
@@ -120,7 +116,12 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, socket: Socket, remote: string, broken: (reason: string) => void) {
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    remote: string,
+    broken: (cause: 'size' | 'protocol', reason: string) => void,
+  ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remote = remote;
@@ -130,12 +131,14 @@ class WebSocketTransport implements Transport {
       // MQTT packets travel in binary frames only [MQTT-6.0.0-1].
       if (!isBinary) {
         this.#refused = true;
-        broken('a text frame');
+        broken('protocol', 'a text frame');
         webSocket.close(UNSUPPORTED_DATA, 'MQTT needs binary frames');
       } else if (Buffer.isBuffer(data)) this.handler?.onData(data);
     });
     webSocket.on('error', (error: Error) => {
-      if ('code' in error && String(error.code).startsWith('WS_ERR')) broken(error.message);
+      const code = 'code' in error ? String(error.code) : '';
+      if (code === TOO_LARGE) broken('size', 'a frame larger than mqtt.max_packet_size');
+      else if (code.startsWith('WS_ERR')) broken('protocol', error.message);
       this.#close(error);
     });
     webSocket.on('close', () => this.#close(null));

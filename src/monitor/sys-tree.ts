@@ -1,123 +1,65 @@
 /** The `$SYS/broker/` tree with Mosquitto's names, so that dashboards made for it go on working. */
-import type { Counters } from '../bus/counters.js';
-import type { RetainedMessages } from '../bus/retained.js';
-import type { SessionRegistry } from '../session/sessions.js';
-
-export interface SysSources {
-  readonly version: string;
-  readonly counters: Counters;
-  readonly retained: RetainedMessages;
-  readonly sessions: SessionRegistry;
-  /** Counters of plugins, by plugin name. */
-  plugins(): Iterable<readonly [string, Readonly<Record<string, number>>]>;
-  publish(topic: string, payload: string): void;
-}
+import { Loads } from './load.js';
+import { METRICS } from './measures.js';
+import type { Instruments, Reading } from './reading.js';
 
 const ROOT = '$SYS/broker/';
 
 export class SysTree {
-  readonly #sources: SysSources;
-  readonly #startedAt = Date.now();
+  readonly #instruments: Instruments;
+  readonly #publishMessage: (topic: string, payload: string) => void;
+  readonly #loads = new Loads();
   /** Last published values: a topic is published when its value changes. */
   readonly #last = new Map<string, string>();
   #timer: NodeJS.Timeout | null = null;
-  #maximum = 0;
+  #stopped = false;
 
-  constructor(sources: SysSources) {
-    this.#sources = sources;
+  /** @param publish publishes a retained message */
+  constructor(instruments: Instruments, publish: (topic: string, payload: string) => void) {
+    this.#instruments = instruments;
+    this.#publishMessage = publish;
   }
 
   /** @param interval seconds between updates (`sys.interval`); 0 for no tree at all */
-  start(interval: number): void {
+  async start(interval: number): Promise<void> {
     if (interval === 0) return;
-    this.update();
-    this.#timer = setInterval(() => this.update(), interval * 1000);
+    await this.update();
+    if (this.#stopped) return;
+    this.#timer = setInterval(() => void this.update(), interval * 1000);
     this.#timer.unref();
   }
 
   stop(): void {
+    this.#stopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
   }
 
   /** Publishes what has changed. */
-  update(): void {
-    this.#publish('version', `portico version ${this.#sources.version}`);
-    this.#publish('uptime', `${Math.floor((Date.now() - this.#startedAt) / 1000)} seconds`);
-    for (const [topic, value] of Object.entries(this.values())) this.#publish(topic, String(value));
+  async update(): Promise<void> {
+    const reading = await this.#instruments.read();
+    if (this.#stopped) return;
+    this.#publish('version', `portico version ${reading.version}`);
+    this.#publish('uptime', `${Math.floor(reading.uptime)} seconds`);
+    for (const [topic, value] of valuesOf(reading)) this.#publish(topic, String(value));
+    for (const [topic, text] of this.#loads.update(reading)) this.#publish(topic, text);
   }
 
   #publish(topic: string, value: string): void {
     if (this.#last.get(topic) === value) return;
     this.#last.set(topic, value);
-    this.#sources.publish(ROOT + topic, value);
-  }
-
-  /** Numbers by topic below `$SYS/broker/`. */
-  values(): Record<string, number> {
-    const { counters, retained, sessions } = this.#sources;
-    let stored = retained.count;
-    for (const session of sessions.all()) stored += session.outbound.waiting;
-    this.#maximum = Math.max(this.#maximum, sessions.size);
-    const disconnected = sessions.size - sessions.connected;
-    const values: Record<string, number> = {
-      'clients/total': sessions.size,
-      'clients/maximum': this.#maximum,
-      'clients/connected': sessions.connected,
-      'clients/active': sessions.connected,
-      'clients/disconnected': disconnected,
-      'clients/inactive': disconnected,
-      'clients/expired': counters.sessionsExpired,
-      'connections/socket/count': counters.connections,
-      'messages/received': counters.packetsReceived,
-      'messages/sent': counters.packetsSent,
-      'bytes/received': counters.bytesReceived,
-      'bytes/sent': counters.bytesSent,
-      'publish/messages/received': counters.publishReceived,
-      'publish/messages/sent': counters.publishSent,
-      'publish/messages/dropped': counters.publishDropped,
-      'publish/bytes/received': counters.publishBytesReceived,
-      'publish/bytes/sent': counters.publishBytesSent,
-      'store/messages/count': stored,
-      'messages/stored': stored,
-      'retained messages/count': retained.count,
-      'retained messages/bytes': retained.bytes,
-      'subscriptions/count': counters.subscriptions,
-      'shared_subscriptions/count': counters.sharedSubscriptions,
-      'heap/current': process.memoryUsage().heapUsed,
-    };
-    for (const [topic, value] of Object.entries(CAUSES)) values[topic] = counters[value];
-    for (const [plugin, numbers] of this.#sources.plugins()) {
-      // One plugin per bound address: what they count is one number to an admin.
-      for (const [name, value] of Object.entries(numbers)) {
-        const topic = `${plugin}/${name}`;
-        values[topic] = (values[topic] ?? 0) + value;
-      }
-    }
-    return values;
+    this.#publishMessage(ROOT + topic, value);
   }
 }
 
-/** What Mosquitto does not tell: why something was dropped, denied or closed. */
-const CAUSES = {
-  'publish/dropped/output_buffer': 'droppedOutputBuffer',
-  'publish/dropped/queue_full': 'droppedQueueFull',
-  'publish/dropped/memory': 'droppedMemory',
-  'publish/dropped/queue_age': 'droppedAged',
-  'publish/dropped/packet_too_large': 'droppedPacketTooLarge',
-  'publish/dropped/expired': 'droppedExpired',
-  'publish/dropped/retained': 'droppedRetained',
-  'denied/connect': 'deniedConnect',
-  'denied/publish': 'deniedPublish',
-  'denied/subscribe': 'deniedSubscribe',
-  'errors/protocol': 'protocolErrors',
-  'errors/connect_timeout': 'connectTimeouts',
-  'errors/keepalive_timeout': 'keepAliveTimeouts',
-  'errors/stalled': 'stalledConnections',
-  'retained messages/expired': 'retainedExpired',
-  'errors/unknown_packet_id': 'unknownPacketIds',
-  'clients/takeovers': 'takeovers',
-  'connections/refused': 'refusedConnections',
-  'store/commits': 'commits',
-  'store/commit_failures': 'commitFailures',
-} as const satisfies Record<string, keyof Counters>;
+/** Numbers by topic below `$SYS/broker/`. */
+export function* valuesOf(reading: Reading): Iterable<readonly [topic: string, value: number]> {
+  for (const { measures } of METRICS) {
+    for (const { topics, read } of measures) {
+      const value = read(reading);
+      for (const topic of topics) yield [topic, value];
+    }
+  }
+  for (const [plugin, counters] of reading.plugins) {
+    for (const [name, value] of Object.entries(counters)) yield [`${plugin}/${name}`, value];
+  }
+}

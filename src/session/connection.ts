@@ -224,6 +224,7 @@ export class Connection extends AedesClient implements Link {
 
   onConnect(packet: ConnectPacket): void {
     this.environment.counters.packetsReceived++;
+    this.environment.counters.connects++;
     this.version = packet.protocolVersion;
     this.decide();
     handleConnect(this, packet).catch((error: Error) => this.fail(error));
@@ -275,6 +276,10 @@ export class Connection extends AedesClient implements Link {
 
   onProtocolError(error: WireError): void {
     this.environment.counters.protocolErrors++;
+    if (error.reasonCode === ReasonCode.PacketTooLarge) {
+      this.environment.counters.oversizedPackets++;
+      this.environment.journal.limit(this, 'mqtt.max_packet_size', `${error.message} is refused`);
+    }
     this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
     // What failed inside the broker is for the log alone.
     const internal = error.reasonCode === ReasonCode.ImplementationSpecificError;

@@ -7,11 +7,12 @@ import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import { isReserved, type Route } from '../bus/router.js';
-import { isShared, isValidFilter, isValidName, levelCount } from '../bus/topics.js';
+import { isShared, isValidFilter, isValidName } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
+import { isTooDeep } from './depth.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
 
@@ -137,8 +138,7 @@ export class InProcessClient implements Party {
   #refusal(topic: string, route: Route | undefined): number {
     if (this.#closed) return ReasonCode.UnspecifiedError;
     if (route !== undefined) return route.reserved ? ReasonCode.NotAuthorized : ReasonCode.Success;
-    if (!isValidName(topic) || levelCount(topic) > this.#environment.options.maxTopicLevels)
-      return ReasonCode.TopicNameInvalid;
+    if (!isValidName(topic) || isTooDeep(this.#environment, this, topic)) return ReasonCode.TopicNameInvalid;
     return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
   }
 
@@ -172,9 +172,13 @@ export class InProcessClient implements Party {
   subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
     const { router, options, journal, counters } = this.#environment;
     let refusal: number = ReasonCode.Success;
-    if (!isValidFilter(filter) || levelCount(filter) > options.maxTopicLevels) refusal = ReasonCode.TopicFilterInvalid;
+    if (!isValidFilter(filter) || isTooDeep(this.#environment, this, filter)) refusal = ReasonCode.TopicFilterInvalid;
     else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
     else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+    if (refusal === ReasonCode.QuotaExceeded) {
+      counters.refusedSubscriptions++;
+      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
+    }
     if (refusal !== ReasonCode.Success) {
       counters.deniedSubscribe++;
       journal.denied(this, 'subscribe', filter, 'refused');

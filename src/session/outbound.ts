@@ -263,7 +263,8 @@ export class Outbound {
       const goesOn = limits.whenFull === 'drop_oldest' && !lacksMemory && this.#dropOldest();
       counters.publishDropped++;
       if (lacksMemory) counters.droppedMemory++;
-      else counters.droppedQueueFull++;
+      else if (option === 'limits.queued_bytes') counters.droppedQueuedBytes++;
+      else counters.droppedQueuedMessages++;
       this.#host.onLimit(option);
       if (!goesOn) return false;
     }
@@ -446,7 +447,7 @@ export class Outbound {
         // This one had expired; then another that was taken for it had not.
         this.#assumedGone--;
         this.#host.counters.publishDropped++;
-        this.#host.counters.droppedQueueFull++;
+        this.#host.counters.droppedQueuedMessages++;
       }
       this.#sent = this.#next;
     }

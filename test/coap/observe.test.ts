@@ -425,7 +425,8 @@ test('at the limits a registration is answered 2.05 without Observe', () => {
   const other = bench.client(41_000);
   assert.deepEqual([registered(other, '01'), registered(other, '02')], [true, false]);
   assert.equal(resources.resource('/obs').observers.size, 3);
-  assert.equal(bench.endpoint.counters.observersRefused, 2);
+  assert.equal(bench.endpoint.counters.observersRefusedPerRemote, 1);
+  assert.equal(bench.endpoint.counters.observersRefused, 1);
   // A seat that is held may be taken again.
   assert.equal(registered(client, '02'), true);
 });

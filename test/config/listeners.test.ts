@@ -64,6 +64,30 @@ test('a listener for other machines without credentials does not start, and both
   }
 });
 
+test('an http listener for other machines needs a line of its own, whatever files of users there are', () => {
+  const open = 'listeners:\n  - type: http\n    host: 0.0.0.0\n';
+  for (const more of ['', 'access: { password_file: /p }\n', 'allow_anonymous: false\n']) {
+    const [fault, ...others] = faultsOf(open + more);
+    assert.deepEqual(others, []);
+    assert.match(fault, /^3: http on 0\.0\.0\.0:9883 can be reached .* allow_anonymous: true into this listener/);
+  }
+  for (const line of ['    allow_anonymous: true\n', 'allow_anonymous: true\n']) {
+    const loaded = load(open + line);
+    assert.match(loaded.warnings.join('\n'), /^http on .*: anyone who reaches it may read metrics and health/);
+    assert.match(describeListeners(loaded)[0], /anyone who reaches it may read metrics and health/);
+  }
+  assert.equal(
+    faultsOf(`${open}    allow_anonymous: true\n  - type: mqtt\n    host: 0.0.0.0\n`).length,
+    1,
+    'only itself',
+  );
+});
+
+test('an http listener on loopback asks nobody for credentials', () => {
+  const { config } = load('access: { password_file: /p }\nallow_anonymous: false\nlisteners: [{ type: http }]\n');
+  assert.ok(anonymousAllowed(config, config.listeners[0]));
+});
+
 test('allow_anonymous: false opens nothing', () => {
   assert.equal(faultsOf('allow_anonymous: false\nlisteners: [{ type: mqtt, host: 0.0.0.0 }]\n').length, 1);
 });
@@ -120,6 +144,7 @@ test('one line per listener says who may connect and who said so', () => {
     'mqtt on loopback:1883: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
     'websocket on loopback:9001: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
     'coap on loopback:5683: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
+    'http on loopback:9883: anyone on this machine may read metrics and health (listener: built-in defaults)',
   ]);
   const text = 'access:\n  password_file: /p\nlisteners:\n  - type: mqtt\n    host: ["::", 10.0.0.1]\n  - type: coap\n';
   const lines = describeListeners(load(text, { argv: { port: 9 } })).map((line) =>

@@ -10,6 +10,7 @@ test('without a file, variables and arguments the built-in defaults hold', () =>
     { type: 'mqtt', host: 'loopback', port: 1883 },
     { type: 'websocket', host: 'loopback', port: 9001 },
     { type: 'coap', host: 'loopback', port: 5683 },
+    { type: 'http', host: 'loopback', port: 9883, allow_anonymous: false },
   ]);
   assert.equal(config.data_dir, './data');
   assert.deepEqual(config.store, { type: 'level', sync: 'always', sync_interval: 1000 });
@@ -76,10 +77,10 @@ test('a wrong type or a value out of range is refused with its line and what is 
     ['mqtt: 5', '1: mqtt is 5; it must be a section with options'],
     ['listeners: mqtt', '1: listeners is "mqtt"; it must be a list of listeners'],
     ['listeners:\n  - mqtt', '2: listeners.0 is "mqtt"; it must be a listener with type, host and port'],
-    ['listeners:\n  - port: 1', '2: listeners.0.type is missing; it must be one of mqtt, websocket, coap'],
+    ['listeners:\n  - port: 1', '2: listeners.0.type is missing; it must be one of mqtt, websocket, coap, http'],
     [
       'listeners:\n  - type: mqt',
-      '2: listeners.0.type is "mqt"; it must be one of mqtt, websocket, coap (did you mean mqtt?)',
+      '2: listeners.0.type is "mqt"; it must be one of mqtt, websocket, coap, http (did you mean mqtt?)',
     ],
     [
       'listeners:\n  - type: coap\n    port: -1',
@@ -215,6 +216,7 @@ test('-p sets the port of the first MQTT listener and leaves everything else', (
     { type: 'mqtt', host: 'loopback', port: 1999 },
     { type: 'websocket', host: 'loopback', port: 9001 },
     { type: 'coap', host: 'loopback', port: 5683 },
+    { type: 'http', host: 'loopback', port: 9883, allow_anonymous: false },
   ]);
   assert.equal(sourceOf({ sources }, 'listeners.0.port'), 'command line -p');
   assert.equal(sourceOf({ sources }, 'listeners.0'), 'built-in defaults');

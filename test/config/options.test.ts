@@ -10,7 +10,7 @@ import { checkout } from '../support/checkout.js';
 import { load } from './configurations.js';
 
 for (const [path, text] of generate()) {
-  test(`${path} is what the schema says; otherwise: npm run build && node dist/src/cli/generate.js`, () => {
+  test(`${path} is what its source says; otherwise: npm run build && node dist/src/cli/generate.js`, () => {
     assert.equal(readFileSync(join(checkout, path), 'utf8'), text);
   });
 }
@@ -69,7 +69,7 @@ test('every option has words, a version, a variable of its own, and a default or
     assert.ok(defaultValue !== undefined || doc.example !== undefined, name);
     if (defaultValue === undefined) assert.match(doc.doc, /Unset: /, `${name} says what unset means`);
   }
-  assert.deepEqual([...listenerSchemas.keys()], ['mqtt', 'websocket', 'coap']);
+  assert.deepEqual([...listenerSchemas.keys()], ['mqtt', 'websocket', 'coap', 'http']);
 });
 
 test('every option is in the reference with its variable', () => {

@@ -51,6 +51,19 @@ const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
 const NO_PAYLOAD = Buffer.alloc(0);
 const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
 
+/** The option that sets a limit of the endpoint. */
+const LIMIT_OPTIONS: Readonly<Record<string, string>> = {
+  observers: 'coap.observers',
+  observersPerRemote: 'coap.observers_per_client',
+  bodyBytes: 'coap.max_payload',
+  deduplicationBytes: 'coap.deduplication_bytes',
+};
+
+/** The name of a limit for the log; some have no option. */
+function optionOf(limit: string): string {
+  return LIMIT_OPTIONS[limit] ?? `coap ${limit}`;
+}
+
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
   readonly #options: CoapTopicsOptions;
@@ -95,7 +108,7 @@ export class CoapTopics implements Plugin {
         maxRetransmit: options.max_retransmit,
       },
       onEvent: (name, remote, detail) => {
-        if (name === 'limit') context.limit(null, `coap ${detail}`, `reached by ${remote?.key ?? 'all devices'}`);
+        if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${remote?.key ?? 'all devices'}`);
         else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
       },
     });

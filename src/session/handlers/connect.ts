@@ -3,13 +3,13 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
 import { isReserved } from '../../bus/router.js';
-import { levelCount } from '../../bus/topics.js';
 import type { WillRecord } from '../../store/records.js';
 import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
 import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeConnack } from '../../wire/writers.js';
 import { messageOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
+import { isTooDeep } from '../depth.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
 import { OutboundAliases } from '../topic-aliases.js';
@@ -53,7 +53,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
 function isSentAway(connection: Connection): boolean {
   const { draining } = connection.environment.hooks;
   if (draining === 'no') return false;
-  connection.environment.counters.refusedConnections++;
+  connection.environment.counters.refusedDraining++;
   const reasonCode = draining === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
   connection.reject(reasonCode, 'the broker is being drained');
   return true;
@@ -66,7 +66,8 @@ function hasRoom(connection: Connection): boolean {
   const crowded = sessions.connected >= options.connections && session?.connection == null;
   if (!crowded && (sessions.size < options.sessions || session !== undefined)) return true;
   const option = crowded ? 'limits.connections' : 'limits.sessions';
-  counters.refusedConnections++;
+  if (crowded) counters.refusedAtConnections++;
+  else counters.refusedAtSessions++;
   journal.limit(connection, option, 'a connection was refused');
   connection.reject(crowded ? ReasonCode.ServerBusy : ReasonCode.QuotaExceeded, `${option} is reached`);
   return false;
@@ -117,10 +118,11 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
     connection.id = `auto-${randomUUID()}`;
   }
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
+    counters.longClientIds++;
     connection.reject(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
     return false;
   }
-  const fault = packet.will === undefined ? 0 : willFault(packet.will, options);
+  const fault = packet.will === undefined ? 0 : willFault(connection, packet.will);
   if (fault !== 0) {
     counters.protocolErrors++;
     connection.reject(fault, `a will that is not allowed: ${reasonText(fault)}`);
@@ -144,8 +146,10 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
 }
 
 /** 0, or the reason code why a will is not allowed: what CONNACK says the broker does not do, it does for no will. */
-function willFault(will: WillPacket, options: SessionOptions): number {
-  if (levelCount(will.topic) > options.maxTopicLevels) return ReasonCode.TopicNameInvalid;
+function willFault(connection: Connection, will: WillPacket): number {
+  const { environment } = connection;
+  const { options } = environment;
+  if (isTooDeep(environment, connection, will.topic)) return ReasonCode.TopicNameInvalid;
   // [MQTT-3.2.2-12]
   if (will.qos > options.maxQos) return ReasonCode.QoSNotSupported;
   // [MQTT-3.2.2-13]

@@ -7,6 +7,7 @@ import { forwardableProperties, type PublishView } from '../../wire/publish-view
 import { ReasonCode } from '../../wire/reason-codes.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
+import { isTooDeep } from '../depth.js';
 
 const NO_PROPERTIES = Buffer.alloc(0);
 
@@ -68,7 +69,8 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
 /** The route of a PUBLISH, by its topic or Topic Alias; null if it has none, and the connection has ended for it. */
 function findRoute(connection: Connection, view: PublishView): Route | null {
-  const { router, counters, options } = connection.environment;
+  const { environment } = connection;
+  const { router, counters, options, journal } = environment;
   let reason: number = ReasonCode.TopicAliasInvalid;
   // [MQTT-3.3.2-9]
   if (view.topicAlias <= options.topicAliasMaximum) {
@@ -82,6 +84,12 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
       return found;
     }
     reason = found;
+    if (reason === ReasonCode.TopicNameInvalid) {
+      isTooDeep(environment, connection, view.buffer.utf8Slice(view.topicStart, view.topicEnd));
+    }
+  } else {
+    counters.excessAliases++;
+    journal.limit(connection, 'mqtt.topic_alias_maximum', `Topic Alias ${view.topicAlias} is refused`);
   }
   counters.protocolErrors++;
   connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
@@ -136,6 +144,8 @@ function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean
   }
   if (connection.version === 5 && connection.receiving >= environment.options.receiveMaximum) {
     environment.counters.protocolErrors++;
+    environment.counters.excessPublications++;
+    environment.journal.limit(connection, 'mqtt.receive_maximum', 'one more publication in flight is refused');
     connection.terminate(ReasonCode.ReceiveMaximumExceeded, 'more publications in flight than the broker allows');
     return false;
   }

@@ -7,6 +7,7 @@ import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeSuback } from '../../wire/writers.js';
 import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
+import { isTooDeep } from '../depth.js';
 import type { SessionOptions } from '../environment.js';
 import { problem } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
@@ -110,7 +111,7 @@ function isInOrder(connection: Connection, packet: SubscribePacket): boolean {
     fault = ReasonCode.SubscriptionIdentifiersNotSupported;
   }
   for (const { topic, nl } of packet.subscriptions) {
-    if (!isWellFormed(topic, options.maxTopicLevels)) fault = ReasonCode.TopicFilterInvalid;
+    if (!isWellFormed(connection, topic)) fault = ReasonCode.TopicFilterInvalid;
     else if (connection.version !== 5) continue;
     // [MQTT-3.8.3-4]
     else if (nl && isShared(topic)) fault = ReasonCode.ProtocolError;
@@ -122,9 +123,10 @@ function isInOrder(connection: Connection, packet: SubscribePacket): boolean {
   return false;
 }
 
-function isWellFormed(filter: string, maxLevels: number): boolean {
-  if (!isShared(filter)) return isValidFilter(filter) && levelCount(filter) <= maxLevels;
-  return isValidShared(filter) && levelCount(sharedPartsOf(filter)[1]) <= maxLevels;
+function isWellFormed(connection: Connection, filter: string): boolean {
+  const { environment } = connection;
+  if (!isShared(filter)) return isValidFilter(filter) && !isTooDeep(environment, connection, filter);
+  return isValidShared(filter) && !isTooDeep(environment, connection, sharedPartsOf(filter)[1]);
 }
 
 /** The reason code why a kind of subscription is not to be had, 0 if it is. */
@@ -144,7 +146,7 @@ function faultWords(fault: number): string {
 function refusalOf(connection: Connection, requested: AedesSubscription): number {
   const { options } = connection.environment;
   // A hook may have put another filter in the place of the client's.
-  if (!isWellFormed(requested.topic, options.maxTopicLevels)) return ReasonCode.TopicFilterInvalid;
+  if (!isWellFormed(connection, requested.topic)) return ReasonCode.TopicFilterInvalid;
   const unsupported = unavailable(requested.topic, options);
   if (unsupported !== 0) return unsupported;
   const { session } = connection;
@@ -152,6 +154,7 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
   const levels = session.levels + levelCount(requested.topic);
   const most = options.subscriptionsPerClient;
   if (session.subscriptions.size >= most || levels > LEVELS_PER_SUBSCRIPTION * most) {
+    connection.environment.counters.refusedSubscriptions++;
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);
     return ReasonCode.QuotaExceeded;
   }

@@ -1,0 +1,82 @@
+/** What the CoAP endpoints count, as measures: one of each counter, under its own name. */
+import type { CoapCounters } from '../coap/counters.js';
+import type { Metric } from './measures.js';
+
+/** A sentence for each counter. */
+const HELP: Readonly<Record<keyof CoapCounters, string>> = {
+  datagramsReceived: 'Datagrams received.',
+  datagramsSent: 'Datagrams sent.',
+  bytesReceived: 'Bytes received.',
+  bytesSent: 'Bytes sent.',
+  requests: 'Requests given to the handler.',
+  responses: 'Responses sent to requests, without notifications.',
+  droppedSourcePort: 'Datagrams with UDP source port 0.',
+  droppedRemotes: 'Datagrams that found every remembered device busy.',
+  ignoredVersion: 'Datagrams of other versions of CoAP.',
+  formatErrors: 'Message format errors.',
+  unexpectedMessages: 'Messages whose type and code do not go together.',
+  unmatchedReplies: 'Acknowledgements and Resets that answer nothing in flight.',
+  pings: 'Empty confirmable messages, answered with a Reset.',
+  resetsSent: 'Resets sent.',
+  badOptions: 'Requests refused, or ignored, for their options.',
+  duplicates: 'Requests recognized as duplicates.',
+  replays: 'Duplicates that were answered again.',
+  deduplicationEvictions: 'Requests forgotten before their lifetime.',
+  remoteEvictions: 'Devices forgotten for newer ones.',
+  internalErrors: 'Datagrams that met a fault of the endpoint itself.',
+  handlerErrors: 'Handlers that failed.',
+  handlerTimeouts: 'Handlers that never answered.',
+  refusedExchanges: 'Requests refused with 5.03, as too many wait for their answers.',
+  separateAcknowledgements: 'Empty Acknowledgements sent ahead of a separate response.',
+  droppedSeparateResponses: 'Separate responses dropped, as too many wait for their acknowledgement.',
+  unsendableResponses: 'Answers that could not be encoded and became 5.00.',
+  retransmissions: 'Retransmissions.',
+  transmissionTimeouts: 'Confirmable messages given up after MAX_RETRANSMIT.',
+  resetsReceived: 'Confirmable messages answered with a Reset.',
+  notifications: 'Notifications sent.',
+  notificationsConfirmable: 'Notifications sent as confirmable messages.',
+  notificationsReplaced: 'Notifications never sent since a newer state came first.',
+  observersRegistered: 'Observations begun.',
+  observersRefused: 'Observations refused, as there are too many in all.',
+  observersRefusedPerRemote: 'Observations refused, as their device has too many.',
+  observersEnded: 'Observations ended.',
+  block1Completed: 'Request bodies put together from blocks.',
+  block1Incomplete: 'Blocks answered with 4.08.',
+  block1TooLarge: 'Request bodies answered with 4.13.',
+  block1Evictions: 'Request bodies given up for newer ones.',
+  block1Expired: 'Request bodies given up for their age.',
+  block2Evictions: 'Response bodies dropped for newer ones.',
+  block2Expired: 'Response bodies dropped for their age.',
+};
+
+const NAMES = Object.keys(HELP) as (keyof CoapCounters)[];
+
+function metricName(name: string): string {
+  const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  // The unit stands last.
+  return `portico_coap_${words.replace(/^bytes_(.*)$/, '$1_bytes')}_total`;
+}
+
+export const COAP_METRICS: readonly Metric[] = [
+  ...NAMES.map(
+    (name): Metric => ({
+      name: metricName(name),
+      kind: 'counter',
+      help: `CoAP: ${HELP[name]}`,
+      measures: [{ topics: [`coap/${name}`], labels: {}, counter: null, read: ({ coap }) => coap[name] }],
+    }),
+  ),
+  {
+    name: 'portico_coap_observers',
+    kind: 'gauge',
+    help: 'CoAP: Observations now.',
+    measures: [
+      {
+        topics: ['coap/observers'],
+        labels: {},
+        counter: null,
+        read: ({ coap }) => coap.observersRegistered - coap.observersEnded,
+      },
+    ],
+  },
+];

@@ -1,0 +1,343 @@
+/**
+ * What is measured: the single home of every `$SYS` topic and every metric. The `$SYS` tree, `/metrics` and docs/sys.md
+ * are derived from this table. The topics that Mosquitto has too bear its names.
+ */
+import type { Counters } from '../bus/counters.js';
+import { COAP_METRICS } from './coap-measures.js';
+import type { Reading } from './reading.js';
+
+/** The fields of Counters, without its sums. */
+export type CounterField = Exclude<keyof Counters, 'droppedQueueFull' | 'droppedRetained' | 'refusedConnections'>;
+
+/** One number. */
+export interface Measure {
+  /** Below `$SYS/broker/`; the first is the name, others are former names of it. Empty: a metric only. */
+  readonly topics: readonly string[];
+  /** What tells it from the other numbers of its metric. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** The counter that it is, if it is one. */
+  readonly counter: CounterField | null;
+  readonly read: (reading: Reading) => number;
+}
+
+/** Numbers of one kind: a metric of Prometheus, with a value for each set of labels. */
+export interface Metric {
+  /** With the unit, and `_total` for what only grows; null for what is only a topic, as its metric is a sum of others. */
+  readonly name: string | null;
+  /** A counter only grows, from 0 at the start of the process. */
+  readonly kind: 'counter' | 'gauge';
+  /** A sentence. */
+  readonly help: string;
+  readonly measures: readonly Measure[];
+}
+
+/** How a topic or a metric without labels names its number: a counter, or something else that is read. */
+type Source = CounterField | Measure['read'];
+
+function measure(topics: string | readonly string[], source: Source, labels: Measure['labels'] = {}): Measure {
+  const counter = typeof source === 'string' ? source : null;
+  const read = typeof source === 'string' ? ({ counters }: Reading): number => counters[source] : source;
+  return { topics: typeof topics === 'string' ? [topics] : topics, labels, counter, read };
+}
+
+const counter = (name: string | null, help: string, topics: string | readonly string[], source: Source): Metric => ({
+  name,
+  kind: 'counter',
+  help,
+  measures: [measure(topics, source)],
+});
+
+const gauge = (name: string | null, help: string, topics: string | readonly string[], source: Source): Metric => ({
+  name,
+  kind: 'gauge',
+  help,
+  measures: [measure(topics, source)],
+});
+
+/** A counter with one label: each value of the label with its topic and its number. */
+const counters = (
+  name: string,
+  help: string,
+  label: string,
+  values: Readonly<Record<string, readonly [topic: string, source: Source]>>,
+): Metric => ({
+  name,
+  kind: 'counter',
+  help,
+  measures: Object.entries(values).map(([value, [topic, source]]) => measure(topic, source, { [label]: value })),
+});
+
+const CLIENTS: readonly Metric[] = [
+  gauge(
+    'portico_connections',
+    'Network connections, also those that have not sent CONNECT.',
+    'connections/open',
+    (r) => r.connections,
+  ),
+  counter(
+    'portico_connections_accepted_total',
+    'Network connections accepted.',
+    'connections/socket/count',
+    'connections',
+  ),
+  counter('portico_connects_total', 'CONNECT packets received.', 'mqtt/connect/received', 'connects'),
+  counter(
+    null,
+    'Connections refused for want of room, or because the broker is being drained.',
+    'connections/refused',
+    (r) => r.counters.refusedConnections,
+  ),
+  counters('portico_connections_refused_total', 'Connections refused, by cause: a limit, or draining.', 'cause', {
+    connections: ['connections/refused/connections', 'refusedAtConnections'],
+    sessions: ['connections/refused/sessions', 'refusedAtSessions'],
+    draining: ['connections/refused/draining', 'refusedDraining'],
+  }),
+  counters('portico_connections_timed_out_total', 'Connections closed because nothing went on, by cause.', 'cause', {
+    connect: ['errors/connect_timeout', 'connectTimeouts'],
+    keepalive: ['errors/keepalive_timeout', 'keepAliveTimeouts'],
+    stalled: ['errors/stalled', 'stalledConnections'],
+  }),
+  counter(
+    'portico_takeovers_total',
+    'Connections whose session another connection took over.',
+    'clients/takeovers',
+    'takeovers',
+  ),
+  gauge('portico_sessions', 'Sessions, with and without a connection.', 'clients/total', (r) => r.sessions.all),
+  gauge('portico_sessions_maximum', 'Most sessions so far.', 'clients/maximum', (r) => r.sessions.most),
+  gauge(
+    'portico_sessions_connected',
+    'Sessions with a connection.',
+    ['clients/connected', 'clients/active'],
+    (r) => r.sessions.connected,
+  ),
+  gauge(
+    'portico_sessions_disconnected',
+    'Sessions whose client is away.',
+    ['clients/disconnected', 'clients/inactive'],
+    (r) => r.sessions.all - r.sessions.connected,
+  ),
+  counter(
+    'portico_sessions_expired_total',
+    'Sessions removed because their time was over.',
+    'clients/expired',
+    'sessionsExpired',
+  ),
+  gauge('portico_subscriptions', 'Subscriptions, shared ones among them.', 'subscriptions/count', 'subscriptions'),
+  gauge('portico_shared_subscriptions', 'Shared subscriptions.', 'shared_subscriptions/count', 'sharedSubscriptions'),
+];
+
+const TRAFFIC: readonly Metric[] = [
+  counter('portico_received_bytes_total', 'Bytes received on MQTT connections.', 'bytes/received', 'bytesReceived'),
+  counter('portico_sent_bytes_total', 'Bytes sent on MQTT connections.', 'bytes/sent', 'bytesSent'),
+  counter(
+    'portico_packets_received_total',
+    'MQTT packets of any type received.',
+    'messages/received',
+    'packetsReceived',
+  ),
+  counter('portico_packets_sent_total', 'MQTT packets of any type sent.', 'messages/sent', 'packetsSent'),
+  counter(
+    'portico_publish_received_total',
+    'Messages published: PUBLISH packets, and those of CoAP.',
+    'publish/messages/received',
+    'publishReceived',
+  ),
+  counter('portico_publish_sent_total', 'PUBLISH packets sent.', 'publish/messages/sent', 'publishSent'),
+  counter(
+    'portico_publish_received_bytes_total',
+    'Payload bytes of messages published.',
+    'publish/bytes/received',
+    'publishBytesReceived',
+  ),
+  counter(
+    'portico_publish_sent_bytes_total',
+    'Payload bytes of PUBLISH packets sent.',
+    'publish/bytes/sent',
+    'publishBytesSent',
+  ),
+  counter(
+    null,
+    'Messages not delivered to somebody who had asked for them.',
+    'publish/messages/dropped',
+    'publishDropped',
+  ),
+  counters(
+    'portico_publish_dropped_total',
+    'Messages not delivered to somebody who had asked for them, by cause.',
+    'cause',
+    {
+      output_buffer: ['publish/dropped/output_buffer', 'droppedOutputBuffer'],
+      queued_messages: ['publish/dropped/queued_messages', 'droppedQueuedMessages'],
+      queued_bytes: ['publish/dropped/queued_bytes', 'droppedQueuedBytes'],
+      queue_age: ['publish/dropped/queue_age', 'droppedAged'],
+      memory: ['publish/dropped/memory', 'droppedMemory'],
+      packet_too_large: ['publish/dropped/packet_too_large', 'droppedPacketTooLarge'],
+      expired: ['publish/dropped/expired', 'droppedExpired'],
+    },
+  ),
+  counter(
+    null,
+    'Messages dropped because a queue is full: `queued_messages` and `queued_bytes` together.',
+    'publish/dropped/queue_full',
+    (r) => r.counters.droppedQueueFull,
+  ),
+  gauge(
+    'portico_output_bytes',
+    'Bytes that wait to be written to connections.',
+    'packet/out/bytes',
+    (r) => r.queues.output,
+  ),
+];
+
+const KEPT: readonly Metric[] = [
+  gauge(
+    'portico_queued_messages',
+    'QoS 1 and 2 messages that wait to be sent, in all queues.',
+    'queues/messages',
+    (r) => r.queues.messages,
+  ),
+  gauge('portico_queued_bytes', 'Bytes of the messages that wait to be sent.', 'queues/bytes', (r) => r.queues.bytes),
+  gauge(
+    'portico_inflight_messages',
+    'QoS 1 and 2 messages sent and not acknowledged.',
+    'queues/inflight',
+    (r) => r.queues.inFlight,
+  ),
+  gauge('portico_retained_messages', 'Retained messages.', 'retained messages/count', (r) => r.retained.count),
+  gauge(
+    'portico_retained_bytes',
+    'Topic and payload bytes of retained messages.',
+    'retained messages/bytes',
+    (r) => r.retained.bytes,
+  ),
+  gauge(
+    'portico_retained_memory_bytes',
+    'Memory that retained messages take, all told.',
+    'retained messages/memory',
+    (r) => r.retained.memory,
+  ),
+  counter(
+    'portico_retained_expired_total',
+    'Retained messages that expired.',
+    'retained messages/expired',
+    'retainedExpired',
+  ),
+  counter(null, 'Messages delivered, but not retained.', 'publish/dropped/retained', (r) => r.counters.droppedRetained),
+  counters(
+    'portico_retained_refused_total',
+    'Messages delivered, but not retained, by the limit that said so.',
+    'cause',
+    {
+      messages: ['retained messages/refused/messages', 'droppedRetainedMessages'],
+      bytes: ['retained messages/refused/bytes', 'droppedRetainedBytes'],
+      payload: ['retained messages/refused/payload', 'droppedRetainedPayload'],
+    },
+  ),
+  gauge(
+    null,
+    'Messages held: retained and queued ones.',
+    ['store/messages/count', 'messages/stored'],
+    (r) => r.retained.count + r.queues.messages,
+  ),
+  gauge(null, 'Their bytes.', 'store/messages/bytes', (r) => r.retained.bytes + r.queues.bytes),
+  counter('portico_store_commits_total', 'Commit groups written.', 'store/commits', 'commits'),
+  counter(
+    'portico_store_operations_total',
+    'Changes in the commit groups that were written.',
+    'store/operations',
+    'commitOperations',
+  ),
+  counter(
+    'portico_store_failures_total',
+    'Commit groups that could not be written; each is tried again.',
+    'store/commit_failures',
+    'commitFailures',
+  ),
+  gauge(
+    'portico_store_failing',
+    '1 while the last write failed, and acknowledgements wait; else 0.',
+    'store/failing',
+    (r) => Number(r.storeFailing),
+  ),
+];
+
+const REFUSED: readonly Metric[] = [
+  counters('portico_denied_total', 'What clients were refused, by action.', 'action', {
+    connect: ['denied/connect', 'deniedConnect'],
+    publish: ['denied/publish', 'deniedPublish'],
+    subscribe: ['denied/subscribe', 'deniedSubscribe'],
+  }),
+  counter(
+    'portico_protocol_errors_total',
+    'Packets that broke the protocol; each ended its connection.',
+    'errors/protocol',
+    'protocolErrors',
+  ),
+  counter(
+    'portico_unknown_packet_ids_total',
+    'Acknowledgements for packet identifiers that are not in use.',
+    'errors/unknown_packet_id',
+    'unknownPacketIds',
+  ),
+  counters(
+    'portico_limit_violations_total',
+    'What clients sent beyond what they may, by option; most of it is denied, or a protocol error, too.',
+    'option',
+    {
+      'limits.subscriptions_per_client': ['limits/subscriptions_per_client', 'refusedSubscriptions'],
+      'mqtt.max_packet_size': ['limits/max_packet_size', 'oversizedPackets'],
+      'mqtt.max_client_id_length': ['limits/max_client_id_length', 'longClientIds'],
+      'mqtt.max_topic_levels': ['limits/max_topic_levels', 'deepTopics'],
+      'mqtt.receive_maximum': ['limits/receive_maximum', 'excessPublications'],
+      'mqtt.topic_alias_maximum': ['limits/topic_alias_maximum', 'excessAliases'],
+    },
+  ),
+];
+
+const HTTP: readonly Metric[] = [
+  counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
+  counter(
+    'portico_http_refused_total',
+    'Connections of HTTP closed before their request was complete.',
+    'http/refused',
+    'httpRefused',
+  ),
+];
+
+const LOOP_DELAY = 'How late the event loop was in the last `sys.interval` (10 s if that is 0)';
+
+/** Names as every Node.js process has them, so that dashboards made for any of them work. */
+const PROCESS: readonly Metric[] = [
+  gauge('portico_uptime_seconds', 'Time since the start.', [], (r) => r.uptime),
+  counter('process_cpu_seconds_total', 'Processor time, in user and in system mode.', [], (r) => r.cpu),
+  gauge('process_resident_memory_bytes', 'Resident memory.', 'memory/resident', (r) => r.memory.rss),
+  gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use.', 'heap/current', (r) => r.memory.heapUsed),
+  gauge(null, 'Most of it so far.', 'heap/maximum', (r) => r.memory.mostHeap),
+  gauge('nodejs_heap_size_total_bytes', 'JavaScript heap.', [], (r) => r.memory.heapTotal),
+  gauge(
+    'nodejs_external_memory_bytes',
+    'Memory outside of the JavaScript heap: buffers.',
+    'memory/external',
+    (r) => r.memory.external,
+  ),
+  gauge('nodejs_eventloop_lag_p50_seconds', `${LOOP_DELAY}: the median.`, 'loop/delay/p50', (r) => r.loop.p50),
+  gauge(
+    'nodejs_eventloop_lag_p99_seconds',
+    `${LOOP_DELAY}: 99 of 100 times at most this.`,
+    'loop/delay/p99',
+    (r) => r.loop.p99,
+  ),
+  gauge('nodejs_eventloop_lag_max_seconds', `${LOOP_DELAY}: at most.`, 'loop/delay/max', (r) => r.loop.max),
+];
+
+/** Everything, in the order in which it is told. */
+export const METRICS: readonly Metric[] = [
+  ...CLIENTS,
+  ...TRAFFIC,
+  ...KEPT,
+  ...REFUSED,
+  ...HTTP,
+  ...PROCESS,
+  ...COAP_METRICS,
+];

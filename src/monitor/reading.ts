@@ -1,0 +1,106 @@
+/** Everything that can be measured, read at one moment. measures.ts says what of it is told, and under which names. */
+import type { Counters } from '../bus/counters.js';
+import type { RetainedMessages } from '../bus/retained.js';
+import { CoapCounters } from '../coap/counters.js';
+import type { SessionRegistry } from '../session/sessions.js';
+import { EventLoop, type LoopDelay } from './event-loop.js';
+import { Queues, type QueueTotals } from './queues.js';
+
+/** What a plugin counts, by name. */
+export type PluginCounters = Readonly<Record<string, number>>;
+
+/** Where the numbers come from. */
+export interface Sources {
+  readonly version: string;
+  readonly counters: Counters;
+  readonly retained: RetainedMessages;
+  readonly sessions: SessionRegistry;
+  /** Network connections, also those that have not sent CONNECT. */
+  readonly connections: { readonly size: number };
+  /** Whether the last write to the store failed. */
+  readonly store: { readonly failing: boolean };
+  /** Counters of plugins, by plugin name; a name may come several times. */
+  plugins(): Iterable<readonly [string, PluginCounters]>;
+}
+
+export interface Reading {
+  readonly version: string;
+  /** Seconds since the monitor was made. */
+  readonly uptime: number;
+  readonly counters: Readonly<Counters>;
+  /** Network connections, also those that have not sent CONNECT. */
+  readonly connections: number;
+  readonly sessions: { readonly all: number; readonly connected: number; readonly most: number };
+  readonly queues: QueueTotals;
+  readonly retained: { readonly count: number; readonly bytes: number; readonly memory: number };
+  readonly storeFailing: boolean;
+  readonly loop: LoopDelay;
+  /** Bytes. */
+  readonly memory: NodeJS.MemoryUsage & { readonly mostHeap: number };
+  /** Seconds of processor time. */
+  readonly cpu: number;
+  /** Sums over all CoAP listeners. */
+  readonly coap: Readonly<CoapCounters>;
+  /** Sums by name, of plugins other than CoAP. */
+  readonly plugins: ReadonlyMap<string, PluginCounters>;
+}
+
+/** Reads. It costs something when it is asked, and nothing else but a timer for the delay of the event loop. */
+export class Instruments {
+  readonly #sources: Sources;
+  readonly #startedAt = performance.now();
+  readonly #loop = new EventLoop();
+  readonly #queues: Queues;
+  #mostSessions = 0;
+  #mostHeap = 0;
+
+  constructor(sources: Sources) {
+    this.#sources = sources;
+    this.#queues = new Queues(sources.sessions);
+  }
+
+  /** @param interval seconds that a measurement of the event loop lasts */
+  start(interval: number): void {
+    this.#loop.start(interval);
+  }
+
+  stop(): void {
+    this.#loop.stop();
+  }
+
+  async read(): Promise<Reading> {
+    const { version, counters, retained, sessions, connections, store } = this.#sources;
+    const queues = await this.#queues.totals();
+    const memory = process.memoryUsage();
+    const { user, system } = process.cpuUsage();
+    this.#mostSessions = Math.max(this.#mostSessions, sessions.size);
+    this.#mostHeap = Math.max(this.#mostHeap, memory.heapUsed);
+    return {
+      version,
+      uptime: (performance.now() - this.#startedAt) / 1000,
+      counters,
+      connections: connections.size,
+      sessions: { all: sessions.size, connected: sessions.connected, most: this.#mostSessions },
+      queues,
+      retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
+      storeFailing: store.failing,
+      loop: this.#loop.delay,
+      memory: { ...memory, mostHeap: this.#mostHeap },
+      cpu: (user + system) / 1e6,
+      ...this.#pluginSums(),
+    };
+  }
+
+  /** One plugin serves each address: what they count is one number to an admin. */
+  #pluginSums(): Pick<Reading, 'coap' | 'plugins'> {
+    const sums = new Map<string, Record<string, number>>();
+    for (const [plugin, counters] of this.#sources.plugins()) {
+      const sum = sums.get(plugin) ?? {};
+      for (const [name, value] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + value;
+      sums.set(plugin, sum);
+    }
+    const coap = Object.assign(new CoapCounters(), sums.get('coap'));
+    sums.delete('coap');
+    return { coap, plugins: sums };
+  }
+}
