@@ -146,7 +146,7 @@ export class Broker extends Aedes {
     const budget = new MemoryBudget(session.memory);
     const clock = options.clock ?? { now: Date.now };
     const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
-    const retained = new RetainedMessages(retainedLimits, counters, () => clock.now());
+    const retained = new RetainedMessages({ ...retainedLimits, budget }, counters, () => clock.now());
     const router = new Router(retained, counters, session.maxTopicLevels, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);
     const store = options.store ?? new MemoryStore();
@@ -160,7 +160,7 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, this.#clock, (...will) => this.#publishWill(...will));
+    this.wills = new Wills(commit, budget, this.#clock, (...will) => this.#publishWill(...will));
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     const environment: Environment = {
       router,

@@ -37,11 +37,13 @@ export class Counters {
   droppedRetainedMessages = 0;
   droppedRetainedBytes = 0;
   droppedRetainedPayload = 0;
+  droppedRetainedMemory = 0;
   /** Retained messages whose Message Expiry Interval ran out. */
   retainedExpired = 0;
-  /** Connections refused at `limits.connections`, at `limits.sessions`, and because the broker is being drained. */
+  /** Connections refused at `limits.connections`, `limits.sessions` and `limits.memory`, and because of draining. */
   refusedAtConnections = 0;
   refusedAtSessions = 0;
+  refusedAtMemory = 0;
   refusedDraining = 0;
   /** Subscriptions refused at `limits.subscriptions_per_client`; denied too. */
   refusedSubscriptions = 0;
@@ -86,10 +88,11 @@ export class Counters {
   }
 
   get droppedRetained(): number {
-    return this.droppedRetainedMessages + this.droppedRetainedBytes + this.droppedRetainedPayload;
+    const { droppedRetainedMessages, droppedRetainedBytes, droppedRetainedPayload, droppedRetainedMemory } = this;
+    return droppedRetainedMessages + droppedRetainedBytes + droppedRetainedPayload + droppedRetainedMemory;
   }
 
   get refusedConnections(): number {
-    return this.refusedAtConnections + this.refusedAtSessions + this.refusedDraining;
+    return this.refusedAtConnections + this.refusedAtSessions + this.refusedAtMemory + this.refusedDraining;
   }
 }

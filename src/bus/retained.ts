@@ -5,6 +5,7 @@
  */
 import type { Counters } from './counters.js';
 import { DueList } from './due-list.js';
+import type { MemoryBudget } from './memory-budget.js';
 import type { Message } from './message.js';
 import type { Publication } from './publication.js';
 import { RetainedRecords } from './retained-records.js';
@@ -25,8 +26,17 @@ export interface RetainedLimits {
   readonly bytes: number;
   /** Bytes of the largest payload (`limits.retained_payload`); any if it is left out. */
   readonly payload?: number;
+  /** What else may be in memory together with them (`limits.memory`). */
+  readonly budget?: MemoryBudget;
 }
 
+/** Counts what a limit keeps out. */
+const REFUSED_BY = {
+  'limits.retained_messages': 'droppedRetainedMessages',
+  'limits.retained_bytes': 'droppedRetainedBytes',
+  'limits.retained_payload': 'droppedRetainedPayload',
+  'limits.memory': 'droppedRetainedMemory',
+} as const satisfies Record<string, keyof Counters>;
 /** Nodes of the tree that a message may have on average where `limits.retained_messages` is reached. */
 const NODES_PER_MESSAGE = 4;
 /** Nodes that there may be in any case. */
@@ -46,6 +56,8 @@ export class RetainedMessages {
   readonly #now: () => number;
   /** Nodes; one may stand for another topic by then. */
   readonly #expiries = new DueList<number>();
+  /** Bytes that the budget knows of. */
+  #accounted = 0;
   /** Nodes that are due. */
   #due: number[] = [];
   /** What `get` has given out: who asks again gets the same message. */
@@ -81,29 +93,40 @@ export class RetainedMessages {
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
   set(message: Message): boolean {
-    if (message.payload.length > (this.#limits.payload ?? Number.POSITIVE_INFINITY)) {
-      this.#counters.droppedRetainedPayload++;
-      this.onLimit?.('limits.retained_payload', message.topic);
-      return false;
-    }
     const topic = Buffer.from(message.topic);
     const node = this.#topics.grow(topic);
     const former = this.#topics.value(node);
     const bytes = this.bytes + sizeOf(topic, message) - this.#sizeAt(topic, former);
-    const { messages } = this.#limits;
-    const tooDeep = this.#topics.size > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
-    const tooMany = former === 0 && (this.count >= messages || tooDeep);
-    if (tooMany || bytes > this.#limits.bytes) {
-      if (this.dropExpired(this.#now()) > 0) return this.set(message);
+    const option = this.#limitReached(message, former === 0, bytes);
+    if (option !== null) {
+      if (option !== 'limits.retained_payload' && this.dropExpired(this.#now()) > 0) return this.set(message);
       this.#topics.prune(node);
-      if (tooMany) this.#counters.droppedRetainedMessages++;
-      else this.#counters.droppedRetainedBytes++;
-      this.onLimit?.(tooMany ? 'limits.retained_messages' : 'limits.retained_bytes', message.topic);
+      this.#counters[REFUSED_BY[option]]++;
+      this.onLimit?.(option, message.topic);
       return false;
     }
     this.#keep(node, message, former, bytes);
     this.journal?.retainedChanged(message.topic, message);
     return true;
+  }
+
+  /** @param bytes what all would have with this message */
+  #limitReached(message: Message, isNew: boolean, bytes: number): keyof typeof REFUSED_BY | null {
+    const { messages, bytes: mostBytes, payload = Number.POSITIVE_INFINITY, budget } = this.#limits;
+    if (message.payload.length > payload) return 'limits.retained_payload';
+    const tooDeep = this.#topics.size > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
+    if (isNew && (this.count >= messages || tooDeep)) return 'limits.retained_messages';
+    if (bytes > mostBytes) return 'limits.retained_bytes';
+    return bytes > this.bytes && budget?.hasRoom(bytes - this.bytes) === false ? 'limits.memory' : null;
+  }
+
+  /** Tells the budget what is held now. */
+  #account(): void {
+    const { budget } = this.#limits;
+    if (budget === undefined) return;
+    const { memory } = this;
+    budget.used += memory - this.#accounted;
+    this.#accounted = memory;
   }
 
   /** Puts back a message that the store holds, at start-up. */
@@ -129,6 +152,7 @@ export class RetainedMessages {
     const record = this.#records.put(message, since, due, former);
     this.#topics.setValue(node, record);
     this.#expireLater(node, record, message.expiresAt);
+    this.#account();
   }
 
   /** Topic, payload and property bytes of what a topic has. */
@@ -204,6 +228,7 @@ export class RetainedMessages {
     this.#records.free(record);
     this.#topics.setValue(node, 0);
     this.#topics.prune(node);
+    this.#account();
     this.journal?.retainedChanged(topic, null);
     return true;
   }

@@ -90,6 +90,7 @@ const CLIENTS: readonly Metric[] = [
   counters('portico_connections_refused_total', 'Connections refused, by cause: a limit, or draining.', 'cause', {
     connections: ['connections/refused/connections', 'refusedAtConnections'],
     sessions: ['connections/refused/sessions', 'refusedAtSessions'],
+    memory: ['connections/refused/memory', 'refusedAtMemory'],
     draining: ['connections/refused/draining', 'refusedDraining'],
   }),
   counters('portico_connections_timed_out_total', 'Connections closed because nothing went on, by cause.', 'cause', {
@@ -232,6 +233,7 @@ const KEPT: readonly Metric[] = [
       messages: ['retained messages/refused/messages', 'droppedRetainedMessages'],
       bytes: ['retained messages/refused/bytes', 'droppedRetainedBytes'],
       payload: ['retained messages/refused/payload', 'droppedRetainedPayload'],
+      memory: ['retained messages/refused/memory', 'droppedRetainedMemory'],
     },
   ),
   gauge(

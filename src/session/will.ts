@@ -2,12 +2,16 @@
  * Wills: kept in the store from the CONNECT that brings them until their client says DISCONNECT, so that the death of
  * the broker does not swallow the news of a client's [MQTT-3.1.2-8].
  */
+import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
 import { encodeWill, type WillRecord } from '../store/records.js';
 import type { Connection } from './connection.js';
 import type { Clock } from './environment.js';
+
+/** Bytes of a will beside its topic, payload and properties, about. */
+const WILL_HEAD = 256;
 
 interface Waiting {
   readonly will: WillRecord;
@@ -31,25 +35,41 @@ export class Wills {
   readonly #waiting = new Map<string, Waiting>();
 
   readonly #deliver: Deliver;
+  readonly #budget: MemoryBudget;
 
-  constructor(commit: GroupCommit, clock: Clock, deliver: Deliver) {
+  constructor(commit: GroupCommit, budget: MemoryBudget, clock: Clock, deliver: Deliver) {
     this.#deliver = deliver;
+    this.#budget = budget;
     this.#commit = commit;
     this.#clock = clock;
   }
 
+  /** Whether there is memory for a will (`limits.memory`). */
+  hasRoom(will: WillRecord): boolean {
+    return this.#budget.hasRoom(sizeOf(will));
+  }
+
   /** Keeps a client's will; a former one that was waiting for its delay is not published [MQTT-3.1.3-9]. */
   arm(clientId: string, will: WillRecord): void {
-    this.#waiting.delete(clientId);
+    this.#release(clientId);
     this.#armed.set(clientId, will);
+    this.#budget.used += sizeOf(will);
     this.#keep(clientId, will);
   }
 
   /** Forgets a client's will [MQTT-3.1.2-10]. */
   disarm(clientId: string): void {
-    const known = this.#armed.delete(clientId);
-    const waited = this.#waiting.delete(clientId);
-    if (known || waited) this.#commit.add({ type: 'del', key: willKey(clientId) });
+    if (this.#release(clientId)) this.#commit.add({ type: 'del', key: willKey(clientId) });
+  }
+
+  /** Gives back the memory of a client's will; returns whether there was one. */
+  #release(clientId: string): boolean {
+    const will = this.get(clientId);
+    if (will === null) return false;
+    this.#budget.used -= sizeOf(will);
+    this.#armed.delete(clientId);
+    this.#waiting.delete(clientId);
+    return true;
   }
 
   get(clientId: string): WillRecord | null {
@@ -65,6 +85,7 @@ export class Wills {
   /** Puts back a will that the store holds, of a client that the broker's end has disconnected. */
   restore(clientId: string, will: WillRecord): void {
     this.#armed.set(clientId, will);
+    this.#budget.used += sizeOf(will);
     this.fire(clientId, will.sessionExpiry);
   }
 
@@ -75,13 +96,14 @@ export class Wills {
   fire(clientId: string, sessionExpiry: number, client: Connection | null = null): void {
     const armed = this.#armed.get(clientId);
     if (armed === undefined) return;
-    this.#armed.delete(clientId);
     const will = { ...armed, sessionExpiry };
     const delay = Math.min(will.delay, sessionExpiry);
     if (delay === 0) {
+      this.#release(clientId);
       this.#publish(clientId, will, client);
       return;
     }
+    this.#armed.delete(clientId);
     this.#waiting.set(clientId, { will, due: this.#clock.now() + delay * 1000 });
     if (sessionExpiry !== armed.sessionExpiry) this.#keep(clientId, will);
   }
@@ -94,7 +116,7 @@ export class Wills {
   sessionEnded(clientId: string): void {
     const waiting = this.#waiting.get(clientId);
     if (waiting === undefined) return;
-    this.#waiting.delete(clientId);
+    this.#release(clientId);
     this.#publish(clientId, waiting.will);
   }
 
@@ -102,7 +124,7 @@ export class Wills {
   tick(now: number): void {
     for (const [clientId, { will, due }] of this.#waiting) {
       if (due > now) continue;
-      this.#waiting.delete(clientId);
+      this.#release(clientId);
       this.#publish(clientId, will);
     }
   }
@@ -119,4 +141,9 @@ export class Wills {
     if (this.#armed.has(clientId) || this.#waiting.has(clientId)) return;
     this.#commit.add({ type: 'del', key: willKey(clientId) });
   }
+}
+
+/** Bytes that a will takes in memory, about. */
+function sizeOf({ message }: WillRecord): number {
+  return WILL_HEAD + message.topic.length + message.payload.length + message.properties.length;
 }

@@ -2,12 +2,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BrokerOptions } from '../../src/broker.js';
+import type { Message } from '../../src/bus/message.js';
 import type { CounterField } from '../../src/monitor/measures.js';
 import { Engine, type RawClient } from '../support/engine.js';
 import { journalOf } from '../support/journal.js';
 
 const V5 = { protocolVersion: 5 } as const;
 const KEPT = { ...V5, clean: false, properties: { sessionExpiryInterval: 1000 } } as const;
+
+const MESSAGE: Message = {
+  topic: 't',
+  payload: Buffer.alloc(0),
+  qos: 1,
+  retain: true,
+  properties: Buffer.alloc(0),
+  expiresAt: 0,
+  publisherId: '',
+  receivedAt: 0,
+};
 
 class Scene {
   readonly engine: Engine;
@@ -163,6 +175,46 @@ test('limits.retained_payload: a further message is delivered, but not kept', as
   await retain(scene, ['a', 600], ['b', 601]);
   scene.reached('limits.retained_payload', 'droppedRetainedPayload', 1);
   await scene.engine.stop();
+});
+
+test('limits.memory: a further retained message is delivered, but not kept', async () => {
+  const scene = await Scene.create({ session: { memory: 4 * 1024 * 1024 } });
+  const { router } = scene.engine.broker;
+  const payload = Buffer.alloc(500_000);
+  let kept = 0;
+  while (router.retained.set({ ...MESSAGE, topic: `t/${kept}`, payload })) kept++;
+  assert.ok(kept > 2 && kept < 9, `${kept} messages of 500,000 bytes in 4 MiB`);
+  scene.reached('limits.memory', 'droppedRetainedMemory', 1);
+  // One that takes the place of a larger one is kept, and what is cleared makes room.
+  assert.equal(router.retained.set({ ...MESSAGE, topic: 't/0', payload: Buffer.alloc(1) }), true);
+  router.retained.delete('t/1');
+  assert.equal(router.retained.set({ ...MESSAGE, topic: 'again', payload }), true);
+  await scene.engine.stop();
+});
+
+test('limits.memory: a client with a will that finds no room is refused with 0x97, and wills give back their room', async () => {
+  const scene = await Scene.create({ session: { memory: 100_000 } });
+  const { engine } = scene;
+  const before = engine.broker.environment.budget.used;
+  const will = { topic: 'w', payload: Buffer.alloc(60_000), qos: 0, retain: false } as const;
+  const first = await engine.connect({
+    clientId: 'a',
+    ...KEPT,
+    will: { ...will, properties: { willDelayInterval: 5 } },
+  });
+  assert.equal(first.connack.reasonCode, 0);
+  assert.equal((await engine.connect({ clientId: 'b', ...V5, will })).connack.reasonCode, 0x97);
+  scene.reached('limits.memory', 'refusedAtMemory', 1);
+  await engine.cut(first);
+  assert.equal((await engine.connect({ clientId: 'b', ...V5, will })).connack.reasonCode, 0x97, 'while it waits');
+  engine.clock.advance(6);
+  engine.broker.tick();
+  const second = await engine.connect({ clientId: 'b', ...V5, will });
+  assert.equal(second.connack.reasonCode, 0);
+  second.send({ cmd: 'disconnect' });
+  await second.end();
+  assert.equal(engine.broker.environment.budget.used, before);
+  await engine.stop();
 });
 
 test('limits.memory: a client that does not read gets no further message while too much waits in memory', async () => {

@@ -27,6 +27,9 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
   if (!hasRoomForConnack(connection, properties)) return;
 
+  const will = packet.will === undefined ? null : willOf(packet.will, connection.id, expiry, environment);
+  if (will !== null && !hasRoomForWill(connection, will)) return;
+
   const former = environment.sessions.get(connection.id)?.connection;
   if (former) {
     environment.counters.takeovers++;
@@ -39,8 +42,8 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const { session, present } = environment.sessions.open(connection.id, packet.clean, expiry);
   connection.session = session;
   session.attach(connection);
-  if (packet.will === undefined) environment.wills.disarm(connection.id);
-  else environment.wills.arm(connection.id, willOf(packet.will, connection.id, expiry, environment));
+  if (will === null) environment.wills.disarm(connection.id);
+  else environment.wills.arm(connection.id, will);
   hooks.register(connection);
 
   // Session, will and the end of a former session are durable before the client hears of them.
@@ -70,6 +73,16 @@ function hasRoom(connection: Connection): boolean {
   else counters.refusedAtSessions++;
   journal.limit(connection, option, 'a connection was refused');
   connection.reject(crowded ? ReasonCode.ServerBusy : ReasonCode.QuotaExceeded, `${option} is reached`);
+  return false;
+}
+
+/** `limits.memory`: wills stay in memory until their time comes. */
+function hasRoomForWill(connection: Connection, will: WillRecord): boolean {
+  const { wills, counters, journal } = connection.environment;
+  if (wills.hasRoom(will)) return true;
+  counters.refusedAtMemory++;
+  journal.limit(connection, 'limits.memory', 'a connection with a will was refused');
+  connection.reject(ReasonCode.QuotaExceeded, 'limits.memory is reached: no will can be kept');
   return false;
 }
 
