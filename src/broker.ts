@@ -29,11 +29,13 @@ import { SessionRegistry } from './session/sessions.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
-import { Family, familyRange, textOf, versionKey } from './store/keys.js';
+import { Family, familyRange, textOf } from './store/keys.js';
 import { MemoryStore } from './store/memory-store.js';
-import { decodeMessage, decodeWill, STORE_VERSION } from './store/records.js';
+import { decodeMessage, decodeWill } from './store/records.js';
 import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
+import { type PreparedStore, prepareStore } from './store/upgrade.js';
+import { version } from './version.js';
 import { ReasonCode } from './wire/reason-codes.js';
 
 export type {
@@ -128,6 +130,8 @@ export class Broker extends Aedes {
   readonly #authenticationMethods = new Map<string, AuthenticationMethod>();
   /** Whether clients are sent away to another broker (`mqtt.draining`, `drain`). */
   draining: Hooks['draining'];
+  /** What the start found in the store; null before `listen`. */
+  prepared: PreparedStore | null = null;
   readonly #clock: Clock;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
@@ -208,7 +212,9 @@ export class Broker extends Aedes {
   override async listen(): Promise<void> {
     this.#hooks.watch();
     await this.store.open();
-    await this.#checkVersion();
+    this.prepared = await prepareStore(this.store, version);
+    // In the first group, so that no store has records without a version.
+    if (this.prepared.operation !== null) this.commit.add(this.prepared.operation);
     await this.#recover();
     await super.listen();
     this.#timer = setInterval(() => this.tick(), TICK);
@@ -217,18 +223,6 @@ export class Broker extends Aedes {
       const will = this.#decode(() => decodeWill(value));
       if (will !== null) this.wills.restore(textOf(key), will);
     }
-  }
-
-  async #checkVersion(): Promise<void> {
-    const value = await this.store.get(versionKey());
-    const version = value?.[0] ?? STORE_VERSION;
-    if (version > STORE_VERSION) {
-      throw new PorticoError(
-        ErrorKinds.StoreOpen,
-        `the store was written by a newer Portico (format ${version}, this one knows ${STORE_VERSION})`,
-      );
-    }
-    if (value === undefined) this.commit.add({ type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) });
   }
 
   async #recover(): Promise<void> {

@@ -22,6 +22,10 @@ export const ErrorKinds = {
   Listen: { code: 'PORTICO_LISTEN', exitCode: 1 },
   /** The store cannot be opened. */
   StoreOpen: { code: 'PORTICO_STORE_OPEN', exitCode: 1 },
+  /** A backup cannot be taken, or a file is none that can be restored. */
+  Backup: { code: 'PORTICO_BACKUP', exitCode: 1 },
+  /** The running broker cannot be asked, or refuses. */
+  Control: { code: 'PORTICO_CONTROL', exitCode: 1 },
   /** The store refused or failed a commit. */
   StoreCommit: { code: 'PORTICO_STORE_COMMIT', reasonCode: 0x83 },
   /** A stored value has an unknown version or does not parse. */

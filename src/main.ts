@@ -6,7 +6,7 @@ import { PorticoError } from './errors.js';
 import { version } from './version.js';
 
 /** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
-async function execute({ command, file, argv, name = '' }: Arguments): Promise<number> {
+async function execute({ command, file, argv, name = '', force = false, check = false }: Arguments): Promise<number> {
   const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
   switch (command) {
     case 'run':
@@ -20,6 +20,14 @@ async function execute({ command, file, argv, name = '' }: Arguments): Promise<n
     case 'scram':
       console.log(await (await import('./cli/scram.js')).scram(name));
       return 0;
+    case 'backup':
+      await (await import('./cli/backup.js')).backup(request, name, force);
+      return 0;
+    case 'restore': {
+      const { checkBackup, restore } = await import('./cli/restore.js');
+      await (check ? checkBackup(name) : restore(request, name));
+      return 0;
+    }
     case 'help':
       console.log(usage);
       return 0;

@@ -7,6 +7,8 @@ import type { Logger } from 'pino';
 import { PasswordFile } from './access/password-file.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
+import { BackupRoute } from './admin/backup.js';
+import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
@@ -28,6 +30,7 @@ import type { Party } from './session/journal.js';
 import { StreamTransport } from './session/transport.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
+import { describeVersion } from './store/upgrade.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
@@ -42,11 +45,15 @@ export class Server {
   readonly #plugins: Plugin[] = [];
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
+  readonly #control: ControlServer;
 
   private constructor(loaded: LoadedConfig, logger: Logger, broker: Broker) {
     this.#loaded = loaded;
     this.#logger = logger;
     this.broker = broker;
+    const { store, commit } = broker;
+    const backup = new BackupRoute({ store, commit, portico: version }, logger);
+    this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -80,13 +87,26 @@ export class Server {
     const server = new Server(loaded, logger, broker);
     // A store that does not open leaves nothing to stop.
     await broker.listen();
+    if (broker.prepared !== null) logger.info(describeVersion(broker.prepared));
     try {
+      await server.#openControl();
       await server.#listen();
     } catch (error) {
       await server.stop();
       throw error;
     }
     return server;
+  }
+
+  /** Clients are served without it too. */
+  async #openControl(): Promise<void> {
+    try {
+      await this.#control.open();
+    } catch (error) {
+      this.#logger.warn(
+        `${error instanceof Error ? error.message : String(error)}; portico backup cannot ask this broker`,
+      );
+    }
   }
 
   async #listen(): Promise<void> {
@@ -184,6 +204,7 @@ export class Server {
   async stop(): Promise<void> {
     this.#sys.stop();
     this.#instruments.stop();
+    await this.#control.close();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();

@@ -4,7 +4,7 @@ import { closest } from 'fastest-levenshtein';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
-const COMMANDS = ['run', 'check', 'health', 'scram', 'help', 'version'] as const;
+const COMMANDS = ['run', 'check', 'health', 'scram', 'backup', 'restore', 'help', 'version'] as const;
 export type Command = (typeof COMMANDS)[number];
 
 export interface Arguments {
@@ -12,19 +12,31 @@ export interface Arguments {
   /** `-c`. */
   readonly file?: string;
   readonly argv: CommandLine;
-  /** The user of `scram`. */
+  /** The word after the command: the user of `scram`, the file of `backup` and `restore`. */
   readonly name?: string;
+  /** `backup --force`. */
+  readonly force?: boolean;
+  /** `restore --check`. */
+  readonly check?: boolean;
 }
 
 export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
 portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
 portico health [-c FILE]    asks the first MQTT listener whether it answers
 portico scram NAME          asks for a password and prints a line for access.scram_file
+portico backup FILE [-c FILE] [--data DIR] [--force]
+                            saves everything that is durable, of the running broker or of its store; - is standard output
+portico restore FILE [-c FILE] [--data DIR]
+                            puts a backup into a data folder without a store; - is standard input
+portico restore --check FILE
+                            reads a whole backup, and changes nothing
 
   -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults
   -p, --port PORT     port of the first MQTT listener (default 1883)
       --data DIR      folder of the store (default ./data)
   -v, --verbose       log everything
+      --force         replace FILE, if it is there
+      --check         verify only
   -h, --help
       --version
 
@@ -35,11 +47,20 @@ const OPTIONS = {
   port: { type: 'string', short: 'p' },
   data: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
+  force: { type: 'boolean' },
+  check: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
   // Mosquitto's; known so that it can be refused in words.
   daemon: { type: 'boolean', short: 'd' },
 } as const;
+
+/** The word that a command needs. */
+const WORDS: ReadonlyMap<Command, string> = new Map([
+  ['scram', 'the name of the user; the password is asked for'],
+  ['backup', 'the file to write, or - for standard output'],
+  ['restore', 'the file to read, or - for standard input'],
+]);
 
 function wrong(sentence: string, cause?: unknown): PorticoError {
   return new PorticoError(ErrorKinds.Configuration, `${sentence} (see portico --help)`, { cause });
@@ -60,9 +81,13 @@ export function parseArguments(args: readonly string[]): Arguments {
     );
   }
   const { command, name } = commandOf(positionals);
+  if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
+  if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
   return {
     command,
     ...(name === undefined ? {} : { name }),
+    ...(values.force === undefined ? {} : { force: values.force }),
+    ...(values.check === undefined ? {} : { check: values.check }),
     ...(values.config === undefined ? {} : { file: values.config }),
     argv: {
       ...(values.port === undefined ? {} : { port: portOf(values.port) }),
@@ -97,8 +122,9 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (word === undefined) return { command: 'run' };
   const command = COMMANDS.find((one) => one === word);
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
-  if (command === 'scram') {
-    if (rest.length !== 1) throw wrong('scram takes one word, the name of the user; the password is asked for');
+  const needed = WORDS.get(command);
+  if (needed !== undefined) {
+    if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };
   }
   if (rest.length > 0) throw wrong(`${rest.join(' ')}: ${command} takes no further words`);

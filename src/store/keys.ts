@@ -7,7 +7,7 @@ import { ErrorKinds, PorticoError } from '../errors.js';
 import type { KeyRange } from './store.js';
 
 export const Family = {
-  /** Store format: version. */
+  /** Version of the whole store, and who wrote it (upgrade.ts). */
   Version: 0x01,
   /** `topic` -> retained message. */
   Retained: 0x10,
@@ -43,6 +43,11 @@ function withNumber(family: number, number: number, extra = 0): Buffer {
   key[0] = family;
   key.writeUIntBE(number, 1, NUMBER_BYTES);
   return key;
+}
+
+/** Every key there is: no family is 0xff. */
+export function everything(): KeyRange {
+  return { gte: Buffer.from([0]), lt: Buffer.from([0xff]) };
 }
 
 /** Everything of one family. */

@@ -1,0 +1,161 @@
+/** `portico restore FILE`: puts a backup into a data directory that has no store. */
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { type LoadRequest, loadConfig } from '../config/load.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import type { BackupHeader } from '../store/backup.js';
+import { BackupReader } from '../store/backup-reader.js';
+import { LevelStore } from '../store/level-store.js';
+import type { Operation } from '../store/store.js';
+import { refuseNewer } from '../store/upgrade.js';
+import { version } from '../version.js';
+import { interruption, reason, refuseRoot, syncFolder } from './files.js';
+import { amount, Progress } from './progress.js';
+
+/** Bytes that are written to the store at a time. */
+const BATCH_BYTES = 1024 * 1024;
+
+/**
+ * Reads a whole backup and says on standard error what it holds.
+ * @param file a path, or `-` for standard input
+ * @throws PorticoError `PORTICO_BACKUP` if it is damaged, `PORTICO_STORE_OPEN` if this Portico cannot use it
+ */
+export async function checkBackup(file: string): Promise<void> {
+  const line = await read(file, interruption('restore'), 'checked', async () => {});
+  process.stderr.write(`${nameOf(file)} is a whole backup: ${line}\n`);
+}
+
+/**
+ * Makes the store of a data directory from a backup. Until all of it has been checked there is no store.
+ * @param file a path, or `-` for standard input
+ * @throws PorticoError `PORTICO_BACKUP`, `PORTICO_STORE_OPEN`, `PORTICO_CONFIGURATION`
+ */
+export async function restore(request: LoadRequest, file: string): Promise<void> {
+  const { config } = loadConfig(request);
+  const { data_dir: data } = config;
+  if (config.store.type === 'memory') {
+    throw new PorticoError(ErrorKinds.Configuration, 'restore: store.type is memory, and nobody would read the store');
+  }
+  const target = join(data, 'store');
+  refuseStore(target);
+  const signal = interruption('restore');
+  const { temporary, made } = await makeFolders(data);
+  const store = new LevelStore(temporary);
+  try {
+    await store.open();
+    const line = await read(file, signal, 'restored', (batch) => write(store, batch, false, data));
+    await write(store, [], true, data);
+    await store.close();
+    refuseStore(target);
+    renameSync(temporary, target);
+    await syncFolder(data);
+    process.stderr.write(`restored ${nameOf(file)} into ${target}: ${line}\n`);
+  } catch (error) {
+    await store.close();
+    rmSync(temporary, { recursive: true, force: true });
+    if (made !== undefined) rmSync(made, { recursive: true, force: true });
+    throw error instanceof PorticoError ? error : failed(`cannot write to ${data}: ${reason(error)}`, error);
+  }
+}
+
+async function write(store: LevelStore, batch: Operation[], sync: boolean, data: string): Promise<void> {
+  try {
+    await store.write(batch, sync);
+  } catch (error) {
+    throw new PorticoError(ErrorKinds.StoreCommit, `restore: cannot write to ${data}: ${reason(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function failed(sentence: string, cause?: unknown): PorticoError {
+  return new PorticoError(ErrorKinds.Backup, `restore: ${sentence}`, { cause });
+}
+
+function nameOf(file: string): string {
+  return file === '-' ? 'standard input' : file;
+}
+
+function refuseStore(target: string): void {
+  if (existsSync(target) && readdirSync(target).length > 0) {
+    throw failed(`there is a store in ${target} already; restore into another folder (--data), or move it away`);
+  }
+}
+
+/** A folder beside the store's, and the first of the folders that had to be made for it. */
+async function makeFolders(data: string): Promise<{ temporary: string; made: string | undefined }> {
+  try {
+    const made = mkdirSync(data, { recursive: true, mode: 0o700 });
+    refuseRoot(data);
+    return { temporary: await mkdtemp(join(data, 'store.restore-')), made };
+  } catch (error) {
+    if (error instanceof PorticoError) throw error;
+    throw failed(`cannot write to ${data}: ${reason(error)}`, error);
+  }
+}
+
+/** Reads a backup to its end, in batches; returns what it holds. */
+async function read(
+  file: string,
+  signal: AbortSignal,
+  verb: string,
+  write: (batch: Operation[]) => Promise<void>,
+): Promise<string> {
+  let batch: Operation[] = [];
+  let batchBytes = 0;
+  let header: BackupHeader | undefined;
+  const progress = new Progress(verb);
+  const reader = new BackupReader(
+    (found) => refuseNewer('the store in the backup', { version: found.store, writer: found.writer }, version),
+    (key, value) => {
+      batch.push({ type: 'put', key, value });
+      batchBytes += key.length + value.length;
+    },
+  );
+  if (file === '-' && process.stdin.isTTY) throw failed('standard input is a terminal; name a file');
+  const source: Readable = file === '-' ? process.stdin : createReadStream(file);
+  try {
+    await pipeline(
+      source,
+      createGunzip(),
+      async (chunks: AsyncIterable<Buffer>) => {
+        for await (const chunk of chunks) {
+          reader.push(chunk);
+          progress.update(reader.records, reader.bytes);
+          if (batchBytes < BATCH_BYTES) continue;
+          await write(batch);
+          batch = [];
+          batchBytes = 0;
+        }
+        header = reader.end();
+        if (batch.length > 0) await write(batch);
+      },
+      { signal },
+    );
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw unreadable(error, nameOf(file));
+  } finally {
+    progress.end();
+  }
+  const { store, portico, date } = header as BackupHeader;
+  return `${amount(reader.records, reader.bytes)}; store version ${store}, taken by portico ${portico} at ${date}`;
+}
+
+/** What is wrong with a file, or with writing what it holds. */
+function unreadable(error: unknown, name: string): unknown {
+  if (error instanceof PorticoError) {
+    if (error.kind !== ErrorKinds.Backup) return error;
+    return failed(`${name} cannot be used: ${error.message}`, error);
+  }
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (code === 'Z_BUF_ERROR') return failed(`${name} cannot be used: it is cut short`, error);
+  if (code.startsWith('Z_')) {
+    return failed(`${name} cannot be used: it is no gzip file, or damaged (${(error as Error).message})`, error);
+  }
+  return failed(`cannot read ${name}: ${reason(error)}`, error);
+}
