@@ -212,7 +212,7 @@ export class Broker extends Aedes {
   override async listen(): Promise<void> {
     this.#hooks.watch();
     await this.store.open();
-    this.prepared = await prepareStore(this.store, version);
+    this.prepared = await this.#prepare();
     // In the first group, so that no store has records without a version.
     if (this.prepared.operation !== null) this.commit.add(this.prepared.operation);
     await this.#recover();
@@ -222,6 +222,16 @@ export class Broker extends Aedes {
     for await (const [key, value] of this.store.entries(familyRange(Family.Will), true)) {
       const will = this.#decode(() => decodeWill(value));
       if (will !== null) this.wills.restore(textOf(key), will);
+    }
+  }
+
+  /** A store that is refused is left to others. */
+  async #prepare(): Promise<PreparedStore> {
+    try {
+      return await prepareStore(this.store, version);
+    } catch (error) {
+      await this.store.close();
+      throw error;
     }
   }
 

@@ -34,7 +34,8 @@ export async function askBroker(directory: string, method: string, path: string)
 
 function send(socket: string, method: string, path: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: socket, method, path });
+    // A connection of its own: one that was kept may be to a broker that has ended.
+    const asked = request({ socketPath: socket, method, path, agent: false });
     asked.once('response', resolve);
     asked.once('error', reject);
     asked.end();

@@ -117,7 +117,11 @@ async function copy(source: Source, target: Target, signal: AbortSignal): Promis
         yield chunk;
       }
     } catch (error) {
-      if (error instanceof PorticoError) throw error;
+      if (error instanceof PorticoError) {
+        throw error.kind === ErrorKinds.Backup
+          ? failed(`what came of ${source.name} is no backup: ${error.message}`, error)
+          : error;
+      }
       throw failed(`${source.name} ended it half-way: ${reason(error)}. The log of the broker may say why`, error);
     }
     reader.end();

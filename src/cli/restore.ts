@@ -2,12 +2,10 @@
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import type { BackupHeader } from '../store/backup.js';
 import { BackupReader } from '../store/backup-reader.js';
 import { LevelStore } from '../store/level-store.js';
 import type { Operation } from '../store/store.js';
@@ -107,7 +105,6 @@ async function read(
 ): Promise<string> {
   let batch: Operation[] = [];
   let batchBytes = 0;
-  let header: BackupHeader | undefined;
   const progress = new Progress(verb);
   const reader = new BackupReader(
     (found) => refuseNewer('the store in the backup', { version: found.store, writer: found.writer }, version),
@@ -118,31 +115,29 @@ async function read(
   );
   if (file === '-' && process.stdin.isTTY) throw failed('standard input is a terminal; name a file');
   const source: Readable = file === '-' ? process.stdin : createReadStream(file);
+  // Not a pipeline, which waits for a source that the end of the backup has left something of.
+  const gunzip = addAbortSignal(signal, createGunzip());
+  source.on('error', (error) => gunzip.destroy(error));
+  source.pipe(gunzip);
   try {
-    await pipeline(
-      source,
-      createGunzip(),
-      async (chunks: AsyncIterable<Buffer>) => {
-        for await (const chunk of chunks) {
-          reader.push(chunk);
-          progress.update(reader.records, reader.bytes);
-          if (batchBytes < BATCH_BYTES) continue;
-          await write(batch);
-          batch = [];
-          batchBytes = 0;
-        }
-        header = reader.end();
-        if (batch.length > 0) await write(batch);
-      },
-      { signal },
-    );
+    for await (const chunk of gunzip) {
+      reader.push(chunk as Buffer);
+      progress.update(reader.records, reader.bytes);
+      if (batchBytes < BATCH_BYTES) continue;
+      await write(batch);
+      batch = [];
+      batchBytes = 0;
+    }
+    reader.end();
+    if (batch.length > 0) await write(batch);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw unreadable(error, nameOf(file));
   } finally {
+    source.destroy();
     progress.end();
   }
-  const { store, portico, date } = header as BackupHeader;
+  const { store, portico, date } = reader.end();
   return `${amount(reader.records, reader.bytes)}; store version ${store}, taken by portico ${portico} at ${date}`;
 }
 

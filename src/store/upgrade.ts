@@ -77,7 +77,8 @@ export async function prepareStore(
   for (let from = found?.version ?? version; from < version; from++) {
     await raise(store, from, writer, upgrades);
   }
-  const current = found?.version === version && found.writer === writer;
+  // A step has written it too.
+  const current = found !== null && (found.version < version || found.writer === writer);
   const operation: Operation = { type: 'put', key: versionKey(), value: encodeVersion({ version, writer }) };
   return { found, version, operation: current ? null : operation };
 }

@@ -40,6 +40,11 @@ export class GatedStore implements Store {
     this.#failures.push(...errors);
   }
 
+  /** No write fails any more. */
+  mend(): void {
+    this.#failures = [];
+  }
+
   /** Resolves when `count` writes have been asked for. */
   async arrived(count: number): Promise<void> {
     while (this.writes.length < count) await new Promise<void>((resolve) => this.#arrivals.push(resolve));
