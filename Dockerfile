@@ -25,6 +25,8 @@ COPY --from=build /portico/package.json ./
 COPY --from=build /portico/node_modules ./node_modules
 COPY --from=build /portico/dist ./dist
 COPY LICENSE ./
+# So that `docker exec NAME portico backup -` finds it.
+RUN chmod 755 dist/src/main.js && ln -s /portico/dist/src/main.js /usr/local/bin/portico
 # Any user may write to /data, as nobody knows yet which one it will be. A mounted folder brings its own rights.
 RUN mkdir -p /etc/portico && mkdir -m 1777 /data && printf '%s\n' \
     'listeners:' \

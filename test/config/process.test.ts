@@ -38,6 +38,18 @@ test('arguments as Mosquitto knows them', () => {
   assert.deepEqual(parseArguments(['check', '--config', 'f']), { command: 'check', file: 'f', argv: {} });
   assert.deepEqual(parseArguments(['-p1884']).argv, { port: 1884 });
   assert.deepEqual(parseArguments(['scram', 'alice']), { command: 'scram', name: 'alice', argv: {} });
+  assert.deepEqual(parseArguments(['backup', '-', '--force', '--data', 'd']), {
+    command: 'backup',
+    name: '-',
+    force: true,
+    argv: { data: 'd' },
+  });
+  assert.deepEqual(parseArguments(['restore', '--check', 'f']), {
+    command: 'restore',
+    name: 'f',
+    check: true,
+    argv: {},
+  });
 });
 
 test('arguments that are wrong are refused in words', () => {
@@ -49,6 +61,10 @@ test('arguments that are wrong are refused in words', () => {
     [['check', 'file.yaml'], /file\.yaml: check takes no further words/],
     [['scram'], /scram takes one word, the name of the user/],
     [['scram', 'alice', 'secret'], /scram takes one word/],
+    [['backup'], /backup takes one word, the file to write/],
+    [['restore', 'a', 'b'], /restore takes one word, the file to read/],
+    [['restore', 'a', '--force'], /--force belongs to backup/],
+    [['backup', 'a', '--check'], /--check belongs to restore/],
     [['-p', 'http'], /-p http: a port is a whole number/],
     [['-c'], /argument missing/],
   ];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -342,6 +342,26 @@ describe('restore', { timeout: 300_000 }, () => {
     writeFileSync(join(data, 'note'), 'mine');
     await bad(/damaged|cut short/, 'restore', file, '--data', data);
     assert.deepEqual(readdirSync(data), ['note']);
+  });
+
+  test('SIGTERM ends a restore and leaves nothing behind', async () => {
+    const data = fresh();
+    mkdirSync(data);
+    const watcher = watch(data);
+    const child = spawnChild(process.execPath, [porticoMain, 'restore', '-', '--data', data]);
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.stdin?.write(readFileSync(await backupFile()).subarray(0, 100));
+    // The folder in which the store is made.
+    await once(watcher, 'change');
+    watcher.close();
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'close');
+    assert.equal(code, 1);
+    assert.equal(stderr, 'portico: restore: ended by SIGTERM; nothing is left of it\n');
+    assert.deepEqual(readdirSync(data), []);
   });
 
   test('a file that is not there is told in words', async () => {
