@@ -34,7 +34,7 @@ import { MemoryStore } from './store/memory-store.js';
 import { decodeMessage, decodeWill } from './store/records.js';
 import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
-import { type PreparedStore, prepareStore } from './store/upgrade.js';
+import { openStore, type PreparedStore } from './store/upgrade.js';
 import { version } from './version.js';
 import { ReasonCode } from './wire/reason-codes.js';
 
@@ -211,8 +211,7 @@ export class Broker extends Aedes {
   /** Recovers the state and opens the broker for clients. Takes no network address: see listeners/. */
   override async listen(): Promise<void> {
     this.#hooks.watch();
-    await this.store.open();
-    this.prepared = await this.#prepare();
+    this.prepared = await openStore(this.store, version);
     // In the first group, so that no store has records without a version.
     if (this.prepared.operation !== null) this.commit.add(this.prepared.operation);
     await this.#recover();
@@ -222,16 +221,6 @@ export class Broker extends Aedes {
     for await (const [key, value] of this.store.entries(familyRange(Family.Will), true)) {
       const will = this.#decode(() => decodeWill(value));
       if (will !== null) this.wills.restore(textOf(key), will);
-    }
-  }
-
-  /** A store that is refused is left to others. */
-  async #prepare(): Promise<PreparedStore> {
-    try {
-      return await prepareStore(this.store, version);
-    } catch (error) {
-      await this.store.close();
-      throw error;
     }
   }
 

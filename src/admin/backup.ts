@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { backupOf } from '../store/backup.js';
 import type { GroupCommit } from '../store/commit.js';
-import { everything } from '../store/keys.js';
 import type { Store } from '../store/store.js';
 import { readVersion } from '../store/upgrade.js';
 import type { ControlLog, Route } from './control.js';
@@ -49,7 +48,7 @@ export class BackupRoute implements Route {
     await settled(commit);
     const known = await readVersion(store);
     // One snapshot of all keys: sessions, flow states and segments are those of one commit group.
-    const entries = store.entries(everything());
+    const entries = store.snapshot();
     const date = new Date().toISOString();
     const header = { portico, store: known?.version ?? 0, writer: known?.writer ?? '', date };
     response.writeHead(200, { 'content-type': 'application/octet-stream' });

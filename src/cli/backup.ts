@@ -11,11 +11,10 @@ import type { Config } from '../config/schema.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { backupOf } from '../store/backup.js';
 import { BackupReader } from '../store/backup-reader.js';
-import { everything } from '../store/keys.js';
 import { LevelStore } from '../store/level-store.js';
 import { readVersion } from '../store/upgrade.js';
 import { version } from '../version.js';
-import { interruption, reason, refuseRoot, syncFolder } from './files.js';
+import { flush, interruption, reason, refuseRoot } from './files.js';
 import { amount, Progress, size } from './progress.js';
 
 /** Where a backup comes from. */
@@ -99,9 +98,11 @@ async function openSource(config: Config): Promise<Source> {
 
 async function* bytesOf(store: LevelStore): AsyncGenerator<Buffer> {
   const known = await readVersion(store);
-  const entries = store.entries(everything());
   const date = new Date().toISOString();
-  yield* backupOf({ portico: version, store: known?.version ?? 0, writer: known?.writer ?? '', date }, entries);
+  yield* backupOf(
+    { portico: version, store: known?.version ?? 0, writer: known?.writer ?? '', date },
+    store.snapshot(),
+  );
 }
 
 /** Copies a backup while checking it; returns what it holds. */
@@ -182,7 +183,7 @@ class PartialFile implements Target {
       await this.#handle.sync();
       await this.#handle.close();
       await rename(`${this.#file}.partial`, this.#file);
-      await syncFolder(dirname(this.#file));
+      await flush(dirname(this.#file));
     } catch (error) {
       throw failed(`cannot write ${this.#file}: ${reason(error)}`, error);
     }

@@ -1,6 +1,7 @@
 /** What commands that read and write whole files and folders have in common. */
 import { statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -20,14 +21,20 @@ export function reason(error: unknown): string {
   return WORDS[(error as NodeJS.ErrnoException).code ?? ''] ?? error.message;
 }
 
-/** Makes the names in a folder survive a power cut. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+/** Makes the names in a folder, or the bytes of a file, survive a power cut. */
+export async function flush(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/** Makes a folder and the files in it survive a power cut. */
+export async function flushAll(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) await flush(join(folder, name));
+  await flush(folder);
 }
 
 /**

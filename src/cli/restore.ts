@@ -1,7 +1,7 @@
 /** `portico restore FILE`: puts a backup into a data directory that has no store. */
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { type LoadRequest, loadConfig } from '../config/load.js';
@@ -11,7 +11,7 @@ import { LevelStore } from '../store/level-store.js';
 import type { Operation } from '../store/store.js';
 import { refuseNewer } from '../store/upgrade.js';
 import { version } from '../version.js';
-import { interruption, reason, refuseRoot, syncFolder } from './files.js';
+import { flush, flushAll, interruption, reason, refuseRoot } from './files.js';
 import { amount, Progress } from './progress.js';
 
 /** Bytes that are written to the store at a time. */
@@ -45,12 +45,13 @@ export async function restore(request: LoadRequest, file: string): Promise<void>
   const store = new LevelStore(temporary);
   try {
     await store.open();
-    const line = await read(file, signal, 'restored', (batch) => write(store, batch, false, data));
-    await write(store, [], true, data);
+    const line = await read(file, signal, 'restored', (batch) => write(store, batch, data));
     await store.close();
+    await flushAll(temporary);
     refuseStore(target);
     renameSync(temporary, target);
-    await syncFolder(data);
+    await flush(data);
+    await flush(dirname(data));
     process.stderr.write(`restored ${nameOf(file)} into ${target}: ${line}\n`);
   } catch (error) {
     await store.close();
@@ -60,9 +61,9 @@ export async function restore(request: LoadRequest, file: string): Promise<void>
   }
 }
 
-async function write(store: LevelStore, batch: Operation[], sync: boolean, data: string): Promise<void> {
+async function write(store: LevelStore, batch: Operation[], data: string): Promise<void> {
   try {
-    await store.write(batch, sync);
+    await store.write(batch, false);
   } catch (error) {
     throw new PorticoError(ErrorKinds.StoreCommit, `restore: cannot write to ${data}: ${reason(error)}`, {
       cause: error,

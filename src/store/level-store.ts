@@ -1,6 +1,7 @@
 /** The store on LevelDB. */
 import { Level } from 'level';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { everything } from './keys.js';
 import type { KeyRange, Operation, Store } from './store.js';
 
 const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
@@ -80,6 +81,11 @@ export class LevelStore implements Store {
 
   keys(range: KeyRange, whole = false): AsyncIterable<Buffer> {
     return this.#db.keys({ ...range, ...ENCODING, ...readAhead(whole) });
+  }
+
+  snapshot(): AsyncIterable<[Buffer, Buffer]> {
+    // LevelDB's iterator reads a snapshot, and ends with an error when the database is closed under it.
+    return this.#db.iterator({ ...everything(), ...ENCODING });
   }
 
   async clear(range: KeyRange): Promise<void> {

@@ -1,4 +1,5 @@
 /** The store that forgets: for tests and for `store.type: memory`. */
+import { everything } from './keys.js';
 import type { KeyRange, Operation, Store } from './store.js';
 
 export class MemoryStore implements Store {
@@ -34,6 +35,10 @@ export class MemoryStore implements Store {
 
   async *keys(range: KeyRange): AsyncIterable<Buffer> {
     for (const key of this.#select(range)) yield Buffer.from(key, 'latin1');
+  }
+
+  snapshot(): AsyncIterable<[Buffer, Buffer]> {
+    return this.entries(everything());
   }
 
   async clear(range: KeyRange): Promise<void> {

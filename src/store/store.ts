@@ -30,6 +30,11 @@ export interface Store {
   entries(range: KeyRange, whole?: boolean): AsyncIterable<[Buffer, Buffer]>;
   /** Keys in order, as of the call; `whole` as for `entries`. */
   keys(range: KeyRange, whole?: boolean): AsyncIterable<Buffer>;
+  /**
+   * All entries in key order, all of them as of the call. Rejects rather than go on with what is there later, as after
+   * the store was opened anew.
+   */
+  snapshot(): AsyncIterable<[Buffer, Buffer]>;
   /** Deletes a range; not atomic. */
   clear(range: KeyRange): Promise<void>;
   close(): Promise<void>;

@@ -63,6 +63,20 @@ export async function readVersion(store: Store): Promise<StoreVersion | null> {
 }
 
 /**
+ * Opens a store and prepares it. One that is refused is closed again, so that others can use it.
+ * @throws PorticoError `PORTICO_STORE_OPEN`
+ */
+export async function openStore(store: Store, writer: string): Promise<PreparedStore> {
+  await store.open();
+  try {
+    return await prepareStore(store, writer);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/**
  * Refuses a store that this Portico does not know, and raises an older one.
  * @param writer version of this Portico
  * @throws PorticoError `PORTICO_STORE_OPEN`

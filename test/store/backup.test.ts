@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { PorticoError } from '../../src/errors.js';
 import { type BackupHeader, backupOf } from '../../src/store/backup.js';
 import { BackupReader } from '../../src/store/backup-reader.js';
-import { everything, versionKey } from '../../src/store/keys.js';
+import { versionKey } from '../../src/store/keys.js';
 import { LevelStore } from '../../src/store/level-store.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { Operation, Store } from '../../src/store/store.js';
@@ -112,8 +112,8 @@ test('keys and values of any size come back, whatever the pieces in which they a
   }
   await store.write(operations, true);
   const expected: [string, string][] = [];
-  for await (const [key, value] of store.entries(everything())) expected.push([hex(key), hex(value)]);
-  const bytes = await write(store.entries(everything()));
+  for await (const [key, value] of store.snapshot()) expected.push([hex(key), hex(value)]);
+  const bytes = await write(store.snapshot());
   for (const size of [1, 2, 13, 4096, 65_536, 100_000, bytes.length]) {
     const { header, records } = read(bytes, size);
     assert.deepEqual(header, HEADER);
@@ -205,7 +205,7 @@ for (const [name, open] of [
     const reader = new BackupReader(undefined, (key, value) => seen.set(key.latin1Slice(), value.length));
     const seen = new Map<string, number>();
     let first = true;
-    for await (const chunk of backupOf(HEADER, store.entries(everything()))) {
+    for await (const chunk of backupOf(HEADER, store.snapshot())) {
       reader.push(chunk);
       if (!first) continue;
       first = false;
@@ -228,6 +228,23 @@ for (const [name, open] of [
     await store.close();
   });
 }
+
+test('a snapshot whose store is opened anew ends with an error, not with later entries', async () => {
+  const store = new LevelStore(join(folder, 'anew'));
+  await store.open();
+  const records = Array.from({ length: 2000 }, (_, i): Operation => {
+    return { type: 'put', key: Buffer.from(String(i)), value: Buffer.alloc(100) };
+  });
+  await store.write(records, true);
+  const entries = store.snapshot()[Symbol.asyncIterator]();
+  assert.equal((await entries.next()).done, false);
+  await store.close();
+  await store.open();
+  await assert.rejects(async () => {
+    while ((await entries.next()).done === false);
+  });
+  await store.close();
+});
 
 test('a reader that stops early closes the snapshot', async () => {
   let closed = false;

@@ -85,6 +85,10 @@ export class GatedStore implements Store {
     return this.#inner.keys(range);
   }
 
+  snapshot(): AsyncIterable<[Buffer, Buffer]> {
+    return this.#inner.snapshot();
+  }
+
   clear(range: KeyRange): Promise<void> {
     return this.#inner.clear(range);
   }

@@ -1,4 +1,5 @@
 /** A disk that outlives its broker, and is as slow as a seed says. */
+import { everything } from '../../src/store/keys.js';
 import type { MemoryStore } from '../../src/store/memory-store.js';
 import type { KeyRange, Operation, Store } from '../../src/store/store.js';
 
@@ -59,6 +60,10 @@ export class Disk implements Store {
       await this.#access();
       yield entry;
     }
+  }
+
+  snapshot(): AsyncIterable<[Buffer, Buffer]> {
+    return this.entries(everything());
   }
 
   async *keys(range: KeyRange): AsyncIterable<Buffer> {
