@@ -14,7 +14,7 @@ import { BackupReader } from '../store/backup-reader.js';
 import { LevelStore } from '../store/level-store.js';
 import { readVersion } from '../store/upgrade.js';
 import { version } from '../version.js';
-import { flush, interruption, reason, refuseRoot } from './files.js';
+import { flushNames, interruption, reason, refuseRoot } from './files.js';
 import { amount, Progress, size } from './progress.js';
 
 /** Where a backup comes from. */
@@ -183,7 +183,7 @@ class PartialFile implements Target {
       await this.#handle.sync();
       await this.#handle.close();
       await rename(`${this.#file}.partial`, this.#file);
-      await flush(dirname(this.#file));
+      await flushNames(dirname(this.#file));
     } catch (error) {
       throw failed(`cannot write ${this.#file}: ${reason(error)}`, error);
     }

@@ -21,13 +21,22 @@ export function reason(error: unknown): string {
   return WORDS[(error as NodeJS.ErrnoException).code ?? ''] ?? error.message;
 }
 
-/** Makes the names in a folder, or the bytes of a file, survive a power cut. */
-export async function flush(path: string): Promise<void> {
+/** Makes the bytes of a file, or the names in a folder, survive a power cut. */
+async function flush(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Makes the names in a folder survive a power cut, if this user may read it. */
+export async function flushNames(folder: string): Promise<void> {
+  try {
+    await flush(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
   }
 }
 
@@ -39,11 +48,12 @@ export async function flushAll(folder: string): Promise<void> {
 
 /**
  * Files that root makes in another user's folder would lock that user out.
+ * @param user number of this user
  * @throws PorticoError `PORTICO_BACKUP`
  */
-export function refuseRoot(folder: string): void {
+export function refuseRoot(folder: string, user: number | undefined = process.getuid?.()): void {
   const owner = statSync(folder).uid;
-  if (process.getuid?.() !== 0 || owner === 0) return;
+  if (user !== 0 || owner === 0) return;
   throw new PorticoError(
     ErrorKinds.Backup,
     `${folder} belongs to the user with number ${owner}, who could not use what root writes there; run this as that user`,

@@ -11,7 +11,7 @@ import { LevelStore } from '../store/level-store.js';
 import type { Operation } from '../store/store.js';
 import { refuseNewer } from '../store/upgrade.js';
 import { version } from '../version.js';
-import { flush, flushAll, interruption, reason, refuseRoot } from './files.js';
+import { flushAll, flushNames, interruption, reason, refuseRoot } from './files.js';
 import { amount, Progress } from './progress.js';
 
 /** Bytes that are written to the store at a time. */
@@ -50,8 +50,8 @@ export async function restore(request: LoadRequest, file: string): Promise<void>
     await flushAll(temporary);
     refuseStore(target);
     renameSync(temporary, target);
-    await flush(data);
-    await flush(dirname(data));
+    await flushNames(data);
+    await flushNames(dirname(data));
     process.stderr.write(`restored ${nameOf(file)} into ${target}: ${line}\n`);
   } catch (error) {
     await store.close();

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { ControlServer, type Route } from '../../src/admin/control.js';
+import { refuseRoot } from '../../src/cli/files.js';
 import { backupOf } from '../../src/store/backup.js';
 import { retainedKey, versionKey } from '../../src/store/keys.js';
 import { LevelStore } from '../../src/store/level-store.js';
@@ -186,6 +187,16 @@ describe('backup', { timeout: 300_000 }, () => {
     await storeWith(data, [versionKey(), encodeVersion({ version: 1, writer: '0.1.0' })]);
     const nowhere = join(fresh(), 'file');
     await bad(/cannot write \S+file\.partial: there is none of that name/, 'backup', nowhere, '--data', data);
+  });
+
+  test('root is refused in the folder of another user, whom its files would lock out', () => {
+    const theirs = fresh();
+    mkdirSync(theirs);
+    // Whoever runs this test is root, or another user.
+    if (process.getuid?.() === 0) chownSync(theirs, 12_345, 12_345);
+    assert.throws(() => refuseRoot(theirs, 0), /belongs to the user with number \d+, .* run this as that user/);
+    refuseRoot(theirs, statSync(theirs).uid);
+    refuseRoot('/', 0);
   });
 
   test('a store that says no version is not saved as if it were one', async () => {
