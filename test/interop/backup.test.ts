@@ -335,7 +335,10 @@ describe('restore', { timeout: 300_000 }, () => {
       [inner, /it is no gzip file/],
       [Buffer.from('a text'), /it is no gzip file/],
       [gzipSync(Buffer.from('a longer text than the preamble')), /not a backup of Portico/],
-      [newer, /was written by portico 7\.8\.9 and has version \d+; this is portico \S+, which knows versions up to \d+/],
+      [
+        newer,
+        /was written by portico 7\.8\.9 and has version \d+; this is portico \S+, which knows versions up to \d+/,
+      ],
     ];
     for (const [bytes, words] of cases) {
       const file = fresh();
@@ -386,6 +389,9 @@ describe('restore', { timeout: 300_000 }, () => {
     const { mqtt } = await freePorts();
     const { code, stderr } = await portico('-p', String(mqtt), '--data', data);
     assert.equal(code, 1);
-    assert.match(stderr, /^portico: the store was written by portico 7\.8\.9 and has version \d+; this is portico \S+,/m);
+    assert.match(
+      stderr,
+      /^portico: the store was written by portico 7\.8\.9 and has version \d+; this is portico \S+,/m,
+    );
   });
 });
