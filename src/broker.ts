@@ -25,6 +25,7 @@ import type { Hooks } from './session/hooks.js';
 import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import type { Journal, Party } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
+import { UNWRITABLE } from './session/reasons.js';
 import { SessionRegistry } from './session/sessions.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
@@ -106,6 +107,7 @@ const SILENT: Journal = {
   unsubscribed() {},
   limit() {},
   storeFailed() {},
+  storeSilent() {},
   storeRecovered() {},
 };
 
@@ -189,7 +191,8 @@ export class Broker extends Aedes {
     retained.journal = new StoredRetained(commit);
     retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
     commit.onFailure = (error) => journal.storeFailed(error);
-    commit.onRecovery = () => journal.storeRecovered();
+    commit.onOverdue = (seconds) => journal.storeSilent(seconds);
+    commit.onRecovery = (outage) => journal.storeRecovered(outage);
     emitter.adapter = {
       toPacket: (message) => packetOf(message, this.id, this.counter),
       publish: (packet) => this.publishMessage(messageOf(packet, '', this.#clock.now())),
@@ -279,7 +282,20 @@ export class Broker extends Aedes {
       return;
     }
     const before = this.commit.revision;
-    this.publishMessage(messageOf(packet, publisher, this.#clock.now()));
+    const message = messageOf(packet, publisher, this.#clock.now());
+    const route = this.router.routeOf(message.topic);
+    const needed = this.commit.load.strained && this.router.needsStore(route, message.qos, message.retain, null);
+    if (needed && (message.qos > 0 || callback !== undefined)) {
+      this.counters.refusedPublish++;
+      this.environment.journal.limit(
+        null,
+        this.commit.load.cause,
+        `a publication of the broker on ${packet.topic} was refused`,
+      );
+      callback?.(new PorticoError(ErrorKinds.StoreCommit, UNWRITABLE));
+      return;
+    }
+    this.publishMessage(message);
     if (callback === undefined) return;
     if (this.commit.revision === before) setImmediate(callback);
     else this.commit.whenSettled(() => callback());
@@ -324,6 +340,7 @@ export class Broker extends Aedes {
   /** Looks after what depends on time: keep alive, connect timeout, session expiry, will delay. */
   tick(): void {
     const now = this.#clock.now();
+    this.commit.tick();
     const { connectTimeout } = this.environment.options;
     for (const connection of this.#connections) {
       if (!connection.connected && now - connection.connectedAt > connectTimeout * 1000) {
@@ -369,7 +386,10 @@ export class Broker extends Aedes {
     return this.#connections;
   }
 
-  /** Disconnects all clients, writes everything and closes the store. */
+  /**
+   * Disconnects all clients, writes everything and closes the store. Rejects with `PORTICO_STORE_COMMIT` if the store
+   * cannot be written.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -381,7 +401,13 @@ export class Broker extends Aedes {
       connection.terminate(ReasonCode.ServerShuttingDown, 'the broker is shutting down');
     }
     await new Promise<void>((resolve) => super.close(() => resolve()));
-    await this.commit.close();
+    try {
+      await this.commit.close();
+    } catch (error) {
+      // Closing could wait for a write that never ends; the process is about to.
+      this.store.close().catch(() => {});
+      throw error;
+    }
     await this.store.close();
   }
 

@@ -27,7 +27,7 @@ export const ErrorKinds = {
   /** The running broker cannot be asked, or refuses. */
   Control: { code: 'PORTICO_CONTROL', exitCode: 1 },
   /** The store refused or failed a commit. */
-  StoreCommit: { code: 'PORTICO_STORE_COMMIT', reasonCode: 0x83 },
+  StoreCommit: { code: 'PORTICO_STORE_COMMIT', reasonCode: 0x97, exitCode: 1 },
   /** A stored value has an unknown version or does not parse. */
   StoreValue: { code: 'PORTICO_STORE_VALUE' },
   /** A topic name or topic filter breaks a rule of MQTT 4.7. */

@@ -36,6 +36,8 @@ import { version } from './version.js';
 const NEVER = 0xffffffff;
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
 const LOOP_INTERVAL = 10;
+/** Milliseconds for which a stop waits for a store that writes nothing: as long as Docker waits for its container. */
+const CLOSE_PATIENCE = 8000;
 
 export class Server {
   readonly #loaded: LoadedConfig;
@@ -74,7 +76,12 @@ export class Server {
     const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
-      commit: { sync: config.store.sync, syncInterval: config.store.sync_interval },
+      commit: {
+        sync: config.store.sync,
+        syncInterval: config.store.sync_interval,
+        unwrittenBytes: config.store.unwritten_bytes,
+        closePatience: CLOSE_PATIENCE,
+      },
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),

@@ -80,6 +80,14 @@ export class Counters {
   commits = 0;
   commitFailures = 0;
   commitOperations = 0;
+  /** Publications, filters of SUBSCRIBE or UNSUBSCRIBE, and CONNECTs refused because the store cannot be written. */
+  refusedPublish = 0;
+  refusedSubscribe = 0;
+  refusedConnect = 0;
+  /** Times that a publication had to wait because too much waits for the store (`store.unwritten_bytes`). */
+  heldPublish = 0;
+  /** QoS 0 messages that were delivered and not retained: too much waits for the store (`store.unwritten_bytes`). */
+  droppedUnwritten = 0;
 
   // --- sums ---------------------------------------------------------------------------------------------------------
 
@@ -89,7 +97,13 @@ export class Counters {
 
   get droppedRetained(): number {
     const { droppedRetainedMessages, droppedRetainedBytes, droppedRetainedPayload, droppedRetainedMemory } = this;
-    return droppedRetainedMessages + droppedRetainedBytes + droppedRetainedPayload + droppedRetainedMemory;
+    return (
+      droppedRetainedMessages +
+      droppedRetainedBytes +
+      droppedRetainedPayload +
+      droppedRetainedMemory +
+      this.droppedUnwritten
+    );
   }
 
   get refusedConnections(): number {

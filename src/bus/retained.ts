@@ -17,6 +17,8 @@ import { hasWildcard } from './topics.js';
 export interface RetainedJournal {
   /** The retained message of `topic` is now `message`, or gone. */
   retainedChanged(topic: string, message: Message | null): void;
+  /** Whether it can take no change of this topic now. */
+  isFull(topic: string): boolean;
 }
 
 export interface RetainedLimits {
@@ -87,6 +89,12 @@ export class RetainedMessages {
 
   /** Takes a publication whose RETAIN is 1: an empty payload clears [MQTT-3.3.1-6], any other replaces. */
   publish(publication: Publication): void {
+    // Only what nobody acknowledges comes when there is no room.
+    if (publication.qos === 0 && this.journal?.isFull(publication.topic)) {
+      this.#counters.droppedUnwritten++;
+      this.onLimit?.('store.unwritten_bytes', publication.topic);
+      return;
+    }
     if (publication.payloadEnd === publication.payloadStart) this.delete(publication.topic);
     else this.set(publication.message());
   }

@@ -177,6 +177,28 @@ export class Router {
     if (route !== undefined) route.generation = -1;
   }
 
+  #receiversOf(route: Route): Receiver[] {
+    if (route.generation !== this.#generation) {
+      route.receivers = this.tree.receivers(route.topic);
+      route.generation = this.#generation;
+    }
+    return route.receivers;
+  }
+
+  /** Whether a publication changes what the store keeps: it is retained, or waits for a session that is kept. */
+  needsStore(route: Route, qos: number, retain: boolean, publisher: Subscriber | null): boolean {
+    if (retain && !route.reserved) return true;
+    if (qos === 0) return false;
+    const receivers = this.#receiversOf(route);
+    this.work.done += receivers.length;
+    for (const { subscriber, noLocal, own, qos: granted } of receivers) {
+      if (subscriber.durable !== true) continue;
+      const most = noLocal && subscriber === publisher ? (own?.qos ?? 0) : granted;
+      if (most > 0) return true;
+    }
+    return false;
+  }
+
   /**
    * Delivers a publication to all its receivers and keeps it if it is retained [MQTT-3.3.1-5]. Synchronous; what has
    * to be durable has joined the open commit group when it returns.
@@ -184,12 +206,8 @@ export class Router {
   publish(publication: Publication): void {
     const route = publication.route;
     if (route === null) return;
-    if (route.generation !== this.#generation) {
-      route.receivers = this.tree.receivers(route.topic);
-      route.generation = this.#generation;
-    }
     if (publication.retain) this.retained.publish(publication);
-    const receivers = route.receivers;
+    const receivers = this.#receiversOf(route);
     this.work.done += receivers.length;
     for (let i = 0; i < receivers.length; i++) {
       const receiver = receivers[i];

@@ -58,6 +58,11 @@ export class SharedGroup implements Subscriber {
     return this.#members.length;
   }
 
+  /** Whether one of its members is: nobody knows before whose turn it is. */
+  get durable(): boolean {
+    return this.#members.some(({ subscriber, qos }) => subscriber.durable && qos > 0);
+  }
+
   /** Adds a member, or replaces its subscription. */
   join(subscription: Subscription): void {
     const subscriber = subscription.subscriber as Member;

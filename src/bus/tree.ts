@@ -9,6 +9,8 @@ import { Work } from './work.js';
 /** Whoever takes messages from the bus. Called on the hot path: `deliver` must not throw and must not publish. */
 export interface Subscriber {
   deliver(publication: Publication, receiver: Receiver): void;
+  /** Whether the store keeps what it is given with QoS 1 or 2; absent for no. */
+  readonly durable?: boolean;
 }
 
 /** A subscription as one subscriber made it. */

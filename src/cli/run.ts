@@ -42,7 +42,14 @@ export async function run(request: LoadRequest): Promise<number> {
   logger.info('ready');
   const name = await ending;
   logger.info(`ending on ${name}`);
-  await server.stop();
+  try {
+    await server.stop();
+  } catch (error) {
+    logger.error(`ended: ${error instanceof Error ? error.message : String(error)}`);
+    // A thread that hangs in a write would hold up any other end.
+    if (server.broker.commit.hanging) process.kill(process.pid, 'SIGKILL');
+    return 1;
+  }
   logger.info('ended; everything is written');
   return 0;
 }

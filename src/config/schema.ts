@@ -157,6 +157,16 @@ const store = z
       unit: 'milliseconds',
       since: '0.1.0',
     }),
+    unwritten_bytes: whole(64 * KIB, Number.MAX_SAFE_INTEGER)
+      .default(64 * MIB)
+      .register(documentation, {
+        doc:
+          'Bytes of all clients that wait to be written. Whoever publishes what would be more is not read further until ' +
+          'there is room, at an eighth of it for one client; a retained QoS 0 message is delivered, but not kept, and ' +
+          'counted. While the disk fails, MQTT 5.0 clients are refused at once with 0x97 instead.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'What survives a restart, and how surely.', since: '0.1.0' });

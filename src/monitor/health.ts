@@ -2,7 +2,7 @@
 import type { Reading } from './reading.js';
 
 export interface Health {
-  /** `failing`: the last write to the store failed, so acknowledgements wait. */
+  /** `failing`: the store cannot be written or does not answer, so acknowledgements wait. */
   readonly status: 'ok' | 'failing';
   readonly version: string;
   /** Seconds since the start. */

@@ -1,6 +1,7 @@
 /** The journal as log lines: one line per connection, disconnection, denial and limit. */
 import type { Logger } from 'pino';
 import type { Journal, Party } from '../session/journal.js';
+import type { Outage } from '../store/commit.js';
 
 /** What happens to one client a thousand times a second is one line a second with a count. */
 const INTERVAL = 1000;
@@ -77,8 +78,14 @@ export class JournalLog implements Journal {
     this.limit(null, 'store', `the store failed, acknowledgements wait: ${reason}`);
   }
 
-  storeRecovered(): void {
-    this.#logger.info('the store works again');
+  storeSilent(seconds: number): void {
+    this.limit(null, 'store', `the store has not answered for ${seconds} s, acknowledgements wait`);
+  }
+
+  storeRecovered({ milliseconds, refused }: Outage): void {
+    const seconds = Math.round(milliseconds / 100) / 10;
+    const words = `the store works again after ${seconds} s; ${refused} packets were refused meanwhile`;
+    this.#logger.warn({ seconds, refused }, words);
   }
 }
 

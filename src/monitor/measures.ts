@@ -234,6 +234,7 @@ const KEPT: readonly Metric[] = [
       bytes: ['retained messages/refused/bytes', 'droppedRetainedBytes'],
       payload: ['retained messages/refused/payload', 'droppedRetainedPayload'],
       memory: ['retained messages/refused/memory', 'droppedRetainedMemory'],
+      unwritten: ['retained messages/refused/unwritten', 'droppedUnwritten'],
     },
   ),
   gauge(
@@ -258,10 +259,27 @@ const KEPT: readonly Metric[] = [
   ),
   gauge(
     'portico_store_failing',
-    '1 while the last write failed, and acknowledgements wait; else 0.',
+    '1 while the store cannot be written or does not answer, and acknowledgements wait; else 0.',
     'store/failing',
     (r) => Number(r.storeFailing),
   ),
+  gauge(
+    'portico_store_unwritten_bytes',
+    'Bytes that wait to be written to the store.',
+    'store/unwritten_bytes',
+    (r) => r.unwritten,
+  ),
+  counter(
+    'portico_store_held_total',
+    'Times that a publication had to wait because too much waits to be written.',
+    'store/held',
+    'heldPublish',
+  ),
+  counters('portico_store_refused_total', 'What was refused because it could not be written, by packet.', 'packet', {
+    publish: ['store/refused/publish', 'refusedPublish'],
+    subscribe: ['store/refused/subscribe', 'refusedSubscribe'],
+    connect: ['store/refused/connect', 'refusedConnect'],
+  }),
 ];
 
 const REFUSED: readonly Metric[] = [

@@ -17,8 +17,8 @@ export interface Sources {
   readonly sessions: SessionRegistry;
   /** Network connections, also those that have not sent CONNECT. */
   readonly connections: { readonly size: number };
-  /** Whether the last write to the store failed. */
-  readonly store: { readonly failing: boolean };
+  /** Whether the store cannot be written or does not answer, and bytes that wait to be written. */
+  readonly store: { readonly failing: boolean; readonly unwritten: number };
   /** Counters of plugins, by plugin name; a name may come several times. */
   plugins(): Iterable<readonly [string, PluginCounters]>;
 }
@@ -34,6 +34,8 @@ export interface Reading {
   readonly queues: QueueTotals;
   readonly retained: { readonly count: number; readonly bytes: number; readonly memory: number };
   readonly storeFailing: boolean;
+  /** Bytes that wait to be written to the store. */
+  readonly unwritten: number;
   readonly loop: LoopDelay;
   /** Bytes. */
   readonly memory: NodeJS.MemoryUsage & { readonly mostHeap: number };
@@ -84,6 +86,7 @@ export class Instruments {
       queues,
       retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,
+      unwritten: store.unwritten,
       loop: this.#loop.delay,
       memory: { ...memory, mostHeap: this.#mostHeap },
       cpu: (user + system) / 1e6,

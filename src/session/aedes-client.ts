@@ -4,9 +4,11 @@
  */
 import { EventEmitter } from 'node:events';
 import { Publication } from '../bus/publication.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
 import type { SubscribePacket, UnsubscribePacket } from '../wire/packets.js';
 import { type AedesSubscription, messageOf, type PublishRequest } from './aedes-packets.js';
 import type { Environment } from './environment.js';
+import { UNWRITABLE } from './reasons.js';
 import type { Session } from './session.js';
 
 /**
@@ -53,6 +55,16 @@ export abstract class AedesClient extends EventEmitter {
       return;
     }
     const message = messageOf(request, '', environment.clock.now());
+    if (environment.commit.load.strained && session.durable && message.qos > 0) {
+      environment.counters.refusedPublish++;
+      environment.journal.limit(
+        null,
+        environment.commit.load.cause,
+        `a publication to client ${JSON.stringify(session.id)} was refused`,
+      );
+      done?.(new PorticoError(ErrorKinds.StoreCommit, UNWRITABLE));
+      return;
+    }
     const publication = new Publication().of(message, environment.router.routeOf(message.topic));
     const receiver = {
       subscriber: session,

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { Holding } from '../bus/memory-budget.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
+import type { Waiting } from '../store/load.js';
 import { Output } from '../wire/output.js';
 import type {
   AuthPacket,
@@ -51,7 +52,7 @@ const FILTER_WORK = 20;
 /** Stands for the type of an acknowledgement that is not sent. */
 const NOTHING = 0;
 
-export class Connection extends AedesClient implements Link {
+export class Connection extends AedesClient implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
   readonly anonymousAllowed: boolean;
@@ -82,6 +83,8 @@ export class Connection extends AedesClient implements Link {
   aliases: OutboundAliases | null = null;
   /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
   pendingAcknowledgements = 0;
+  /** Bytes that wait to be written because of packets that are not acknowledged yet. */
+  pendingBytes = 0;
   /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-3.3.4-7]. */
   receiving = 0;
   /** Retained messages that are being sent to new subscriptions. */
@@ -89,6 +92,8 @@ export class Connection extends AedesClient implements Link {
   dirty = false;
   #reading = true;
   #hooksPending = 0;
+  /** A PUBLISH has been put back until the store has room. */
+  #putBack = false;
   /** Reading of the bus's work when this connection had its turn. */
   #workBefore = 0;
   #closeReason = '';
@@ -155,11 +160,11 @@ export class Connection extends AedesClient implements Link {
    * client that floods without reading holds up itself alone.
    */
   #regulate(): void {
-    const { receiveMaximum } = this.environment.options;
     const mayRead =
       this.state !== 'connecting' &&
       this.#hooksPending === 0 &&
-      this.pendingAcknowledgements < receiveMaximum &&
+      !this.#putBack &&
+      !this.#waitsForStore() &&
       !(this.congested && this.connected);
     if (mayRead === this.#reading || this.state === 'closed') return;
     this.#reading = mayRead;
@@ -172,6 +177,31 @@ export class Connection extends AedesClient implements Link {
     } else {
       this.transportLayer.pause();
     }
+  }
+
+  /** Whether so much of this client waits to be written that it has to wait, too. */
+  #waitsForStore(): boolean {
+    const { load } = this.environment.commit;
+    if (this.pendingAcknowledgements < this.environment.options.receiveMaximum && this.pendingBytes < load.share) {
+      return false;
+    }
+    if (this.state === 'closed') return true;
+    load.wait(this);
+    // It is told at once that nothing more can be written, so nothing more of it will wait.
+    return !(load.ailing && this.version === 5);
+  }
+
+  /** Keeps the PUBLISH that is being handled, and what comes behind it, until the store has room. */
+  putBack(): void {
+    this.#putBack = true;
+    this.parser.putBack();
+    this.environment.commit.load.wait(this);
+    this.#regulate();
+  }
+
+  storeChanged(): void {
+    this.#putBack = false;
+    this.#regulate();
   }
 
   /** CONNACK has left, or AUTH that the client has to answer: what it has sent meanwhile is taken now. */
@@ -412,7 +442,8 @@ export class Connection extends AedesClient implements Link {
     this.sendAcknowledgement(PacketType.PUBREL, packetId, 0);
   }
 
-  sendAcknowledgement(type: number, packetId: number, reasonCode: number): void {
+  /** @param words why not, for an MQTT 5.0 client; the reason code in words unless given */
+  sendAcknowledgement(type: number, packetId: number, reasonCode: number, words?: string): void {
     const ends =
       type === PacketType.PUBACK ||
       (type === PacketType.PUBREC && reasonCode >= 0x80) ||
@@ -420,28 +451,60 @@ export class Connection extends AedesClient implements Link {
       (type === PacketType.PUBCOMP && reasonCode === 0);
     if (ends && this.receiving > 0) this.receiving--;
     this.environment.counters.packetsSent++;
-    const properties = reasonCode < 0x80 ? undefined : problem(this, reasonText(reasonCode), 8);
+    const properties = reasonCode < 0x80 ? undefined : problem(this, words ?? reasonText(reasonCode), 8);
     writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode, properties);
     this.touch();
   }
 
   /** An acknowledgement whose commit is durable. */
-  acknowledge(type: number, packetId: number, reasonCode: number): void {
+  acknowledge(type: number, packetId: number, reasonCode: number, bytes: number): void {
     this.pendingAcknowledgements--;
+    this.pendingBytes -= bytes;
     if (this.state === 'closed') return;
     if (type !== NOTHING) this.sendAcknowledgement(type, packetId, reasonCode);
     if (!this.#reading) this.#regulate();
   }
 
-  /** Acknowledges once everything that the packet changed is durable, and not before the packets before it. */
-  acknowledgeDurably(type: number, packetId: number, reasonCode: number): void {
+  /**
+   * Acknowledges once everything that the packet changed is durable, and not before the packets before it.
+   * @param bytes that wait to be written because of the packet
+   */
+  acknowledgeDurably(type: number, packetId: number, reasonCode: number, bytes = 0): void {
+    const { commit } = this.environment;
     this.pendingAcknowledgements++;
-    this.environment.commit.acknowledge(this, type, packetId, reasonCode);
+    this.pendingBytes += bytes;
+    commit.acknowledge(this, type, packetId, reasonCode, bytes);
+    if (this.pendingBytes < commit.load.share || !this.#reading) return;
+    // Not at the end of the chunk, which may cause many times its own size.
+    if (!this.#waitsForStore()) return;
+    this.parser.pause();
+    this.#regulate();
   }
 
   /** A packet without acknowledgement has changed the store: as many as may be acknowledged late may be written late. */
-  waitForCommit(): void {
-    this.acknowledgeDurably(NOTHING, 0, 0);
+  waitForCommit(bytes = 0): void {
+    this.acknowledgeDurably(NOTHING, 0, 0, bytes);
+  }
+
+  /** Resolves once everything that has joined until now is durable; counts as an acknowledgement. */
+  async durable(): Promise<void> {
+    this.pendingAcknowledgements++;
+    try {
+      await this.environment.commit.settled();
+    } finally {
+      this.pendingAcknowledgements--;
+      if (!this.#reading) this.#regulate();
+    }
+  }
+
+  /** The same as `durable`, with a callback, which is called at once if there is nothing to wait for. */
+  whenDurable(callback: () => void): void {
+    this.pendingAcknowledgements++;
+    this.environment.commit.whenSettled(() => {
+      this.pendingAcknowledgements--;
+      callback();
+      if (!this.#reading) this.#regulate();
+    });
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -483,6 +546,7 @@ export class Connection extends AedesClient implements Link {
     this.parser.stop();
     this.output.release();
     this.#holding.set(0);
+    environment.commit.load.forget(this);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();

@@ -104,7 +104,7 @@ export class InProcessClient implements Party {
         topic,
         refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic',
       );
-      outcome?.acknowledge(0, 0, refusal);
+      outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
     const route = known ?? router.routeOf(topic);
@@ -124,14 +124,33 @@ export class InProcessClient implements Party {
       this.#askHook(publication.message(), outcome);
       return;
     }
+    if (commit.load.strained && this.#isUnwritable(route, publication, outcome)) return;
     const before = commit.revision;
     router.publish(publication);
     if (hooks.published !== null || hooks.wants('publish')) {
       announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
     }
     if (outcome === null) return;
-    if (commit.revision === before) outcome.acknowledge(0, 0, ReasonCode.Success);
+    if (commit.revision === before) outcome.acknowledge(0, 0, ReasonCode.Success, 0);
     else commit.acknowledge(outcome, 0, 0, ReasonCode.Success);
+  }
+
+  /**
+   * Refuses a publication that would have to be written before its outcome is known, and cannot be now. What has no
+   * outcome is delivered, and retained if there is room.
+   */
+  #isUnwritable(
+    route: Route,
+    { qos, retain }: { readonly qos: number; readonly retain: boolean },
+    outcome: PublishOutcome | null,
+  ): boolean {
+    if (outcome === null && qos === 0) return false;
+    const { router, counters, journal, commit } = this.#environment;
+    if (!router.needsStore(route, qos, retain, null)) return false;
+    counters.refusedPublish++;
+    journal.limit(null, commit.load.cause, `a publication of ${this.id} was refused`);
+    outcome?.acknowledge(0, 0, ReasonCode.ServerUnavailable, 0);
+    return true;
   }
 
   /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
@@ -149,7 +168,7 @@ export class InProcessClient implements Party {
       if (error) {
         counters.deniedPublish++;
         journal.denied(this, 'publish', message.topic, error.message);
-        outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized);
+        outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
         return;
       }
       const changed: Message = {
@@ -159,9 +178,11 @@ export class InProcessClient implements Party {
         qos: packet.qos,
         retain: packet.retain,
       };
-      router.publish(new Publication().of(changed, router.routeOf(changed.topic)));
+      const route = router.routeOf(changed.topic);
+      if (commit.load.strained && this.#isUnwritable(route, changed, outcome)) return;
+      router.publish(new Publication().of(changed, route));
       announce(this.#environment, packet);
-      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, ReasonCode.Success));
+      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, ReasonCode.Success, 0));
     });
   }
 

@@ -3,6 +3,8 @@
  * here; monitor/ turns it into log lines.
  */
 
+import type { Outage } from '../store/commit.js';
+
 /** Whom an entry is about. */
 export interface Party {
   /** Client identifier, empty before it is known. */
@@ -30,5 +32,7 @@ export interface Journal {
   /** @param option the configuration option that names the limit */
   limit(party: Party | null, option: string, detail: string): void;
   storeFailed(error: unknown): void;
-  storeRecovered(): void;
+  /** @param seconds for which the store has not answered */
+  storeSilent(seconds: number): void;
+  storeRecovered(outage: Outage): void;
 }

@@ -59,8 +59,11 @@ export interface OutboundHost {
   readonly counters: Counters;
   /** The session is ending: its queue is for others to take from. */
   readonly leaving: boolean;
-  /** Something has to be durable before anything that depends on it leaves. */
-  enlist(): void;
+  /**
+   * Something has to be durable before anything that depends on it leaves.
+   * @param bytes that are to be written for it
+   */
+  enlist(bytes?: number): void;
   /** Something should be written with the next group. */
   enlistLazily(): void;
   /** A queue limit took a message; `option` is its name. */

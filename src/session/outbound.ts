@@ -33,6 +33,9 @@ const PACKET_IDS = 65535;
  */
 const RESERVED = 16384;
 
+/** Bytes that a segment takes up besides its records: its buffer is at least as large. */
+const SEGMENT_COST = 4096;
+
 /** Milliseconds until a queue that the store did not give is asked for again. */
 const RETRY_DELAY = 250;
 
@@ -187,8 +190,9 @@ export class Outbound {
     this.#expiry.expect(publication.expiresAt);
     this.#expiry.expect(deadline);
     const sequence = this.#tail++;
+    const opens = this.#queue.isBetween;
     const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share, deadline);
-    this.#host.enlist();
+    this.#host.enlist(opens ? SEGMENT_COST + bytes : bytes);
     // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.
     if (live && qos === 1) this.#sendLive(link, publication, sequence, qos, retain, identifiers);
     else this.#waitingBytes += bytes;

@@ -3,6 +3,9 @@ import type { Properties } from '../wire/packets.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 
+/** Why something is refused that would have to be written. */
+export const UNWRITABLE = 'the store cannot be written now';
+
 /** Bytes of a CONNACK or DISCONNECT without properties. */
 const SMALLEST_FAREWELL = 8;
 /** Bytes that two properties with a string take besides the strings, and a longer Remaining Length and Property Length. */

@@ -134,6 +134,11 @@ export class SegmentQueue {
     return this.#unloadedCount > 0 || this.#back.length > 0 || this.#loadingAhead;
   }
 
+  /** Whether the next message opens a segment. */
+  get isBetween(): boolean {
+    return this.#open === null;
+  }
+
   /** Whether anything waits for a commit. */
   get dirty(): boolean {
     return this.#deletions.length > 0 || this.#open !== null;

@@ -160,8 +160,8 @@ export class Session implements Member, Participant, OutboundHost {
     this.enlist();
   }
 
-  enlist(): void {
-    if (!this.#ended) this.#environment.commit.enlist(this);
+  enlist(bytes = 0): void {
+    if (!this.#ended) this.#environment.commit.enlist(this, bytes);
   }
 
   enlistLazily(): void {

@@ -25,6 +25,9 @@ import { NEVER, Session } from './session.js';
 
 const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, expiresAt: 0 };
 
+/** Milliseconds until what an ended session leaves is looked for again in a store that was opened anew. */
+const RETRY_DELAY = 1000;
+
 export class SessionRegistry {
   #environment!: Environment;
   readonly #sessions = new Map<string, Session>();
@@ -110,10 +113,14 @@ export class SessionRegistry {
   }
 
   #inherit(number: number): void {
-    const { hooks, journal } = this.#environment;
+    const { hooks, journal, commit } = this.#environment;
     inherit(this.#environment, number).catch((error: unknown) => {
       // The next start goes on with it.
-      if (!hooks.closed) journal.storeFailed(error);
+      if (hooks.closed) return;
+      journal.storeFailed(error);
+      // Unless the store was only opened anew: what has been passed on is no longer there once that is written.
+      if (!isInterrupted(error)) return;
+      setTimeout(() => commit.whenSettled(() => this.#inherit(number)), RETRY_DELAY).unref();
     });
   }
 
@@ -249,4 +256,10 @@ export class SessionRegistry {
       return null;
     }
   }
+}
+
+/** Whether the store was closed while it was being read, as it is before it is opened anew behind a failed write. */
+function isInterrupted(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : '';
+  return code === 'LEVEL_ITERATOR_NOT_OPEN' || code === 'LEVEL_DATABASE_NOT_OPEN';
 }

@@ -8,6 +8,7 @@
  */
 import type { Counters } from '../bus/counters.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { PATIENCE, StoreLoad } from './load.js';
 import type { Operation, Store } from './store.js';
 
 /** Something with state to write. It is asked for its operations when the group closes, so late changes cancel. */
@@ -22,8 +23,11 @@ export interface Participant {
 
 /** Who waits for an acknowledgement to leave. */
 export interface Acknowledger {
-  /** @param type MQTT packet type 4 to 7 */
-  acknowledge(type: number, packetId: number, reasonCode: number): void;
+  /**
+   * @param type MQTT packet type 4 to 7
+   * @param bytes as they were told to `GroupCommit.acknowledge`
+   */
+  acknowledge(type: number, packetId: number, reasonCode: number, bytes: number): void;
 }
 
 /** The changes of one turn. */
@@ -31,9 +35,19 @@ export class Group {
   readonly participants: Participant[] = [];
   readonly operations: Operation[] = [];
   readonly acknowledgers: Acknowledger[] = [];
-  /** Packet type, packet identifier and reason code of each acknowledgement. */
+  /** Packet type, packet identifier, reason code and bytes of each acknowledgement. */
   readonly acknowledgements: number[] = [];
   readonly waiters: (() => void)[] = [];
+  /** What it takes up in memory, about. */
+  bytes = 0;
+}
+
+/** The store works again. */
+export interface Outage {
+  /** How long it did not. */
+  readonly milliseconds: number;
+  /** PUBLISH, SUBSCRIBE, UNSUBSCRIBE and CONNECT packets that were refused meanwhile. */
+  readonly refused: number;
 }
 
 export interface CommitOptions {
@@ -41,12 +55,26 @@ export interface CommitOptions {
   readonly sync: 'always' | 'interval' | 'never';
   /** `store.sync_interval` in milliseconds, for `interval`. */
   readonly syncInterval: number;
+  /** `store.unwritten_bytes`; 64 MiB unless given. */
+  readonly unwrittenBytes?: number;
+  /** Milliseconds between the first attempts after a failed write; 250 unless given. */
+  readonly retryDelay?: number;
+  /** Milliseconds that `close` waits for a store that writes nothing; for ever unless given. */
+  readonly closePatience?: number;
 }
 
 /** Milliseconds until state that nobody waits for is written. */
 const LAZY_DELAY = 500;
-/** Milliseconds between attempts after a failed write. */
+/** Milliseconds between attempts after a failed write: at first, and after `EARLY_ATTEMPTS`. */
 const RETRY_DELAY = 250;
+const LATE_RETRY_DELAY = 1000;
+const EARLY_ATTEMPTS = 20;
+const UNWRITTEN_BYTES = 64 * 1024 * 1024;
+/** Bytes that stand for what is kept of each of these besides its content. */
+const PARTICIPANT_COST = 256;
+const OPERATION_COST = 256;
+const ACKNOWLEDGEMENT_COST = 64;
+const WAITER_COST = 1024;
 
 export class GroupCommit {
   readonly #store: Store;
@@ -63,10 +91,21 @@ export class GroupCommit {
   #closed = false;
   /** Told of each failed write; the group is tried again. */
   onFailure: ((error: unknown) => void) | null = null;
+  /** Told once when a write takes too long; the argument is how long it may, in seconds. */
+  onOverdue: ((seconds: number) => void) | null = null;
   /** Told when writing works again. */
-  onRecovery: (() => void) | null = null;
-  /** The last write failed and its group has not been written yet. */
-  failing = false;
+  onRecovery: ((outage: Outage) => void) | null = null;
+  /** How it keeps up. */
+  readonly load: StoreLoad;
+  /** `close` has given up on a write that has not returned. */
+  hanging = false;
+  #attempts = 0;
+  /** `performance.now()` at which the store began to fail or not to answer, and what had been refused before. */
+  #ailingSince = 0;
+  #refusedBefore = 0;
+  /** The group that was being written when `tick` last looked, and how often it has seen it since. */
+  #watched: Group | null = null;
+  #looks = 0;
   /** Grows with everything that joins, so that a caller can tell whether what it did has to be waited for. */
   revision = 0;
 
@@ -74,10 +113,21 @@ export class GroupCommit {
     this.#store = store;
     this.#options = options;
     this.#counters = counters;
+    this.load = new StoreLoad(options.unwrittenBytes ?? UNWRITTEN_BYTES);
     if (options.sync === 'interval') {
       this.#syncTimer = setInterval(() => this.#syncNow(), options.syncInterval);
       this.#syncTimer.unref();
     }
+  }
+
+  /** The last write failed and its group has not been written yet, or it has not been answered. */
+  get failing(): boolean {
+    return this.load.ailing;
+  }
+
+  /** Bytes that wait to be written, about. */
+  get unwritten(): number {
+    return this.load.bytes;
   }
 
   /** Whether anything has joined that is not durable yet. */
@@ -90,13 +140,25 @@ export class GroupCommit {
     return this.#open;
   }
 
-  /** Joins the open group. */
-  enlist(participant: Participant): void {
+  /**
+   * Joins the open group.
+   * @param bytes that it has to write, beyond what it said before
+   */
+  enlist(participant: Participant, bytes = 0): void {
     this.revision++;
-    if (participant.group === this.#open) return;
+    if (participant.group === this.#open) {
+      this.#grow(bytes);
+      return;
+    }
+    this.#grow(bytes + PARTICIPANT_COST);
     participant.group = this.#open;
     this.#open.participants.push(participant);
     this.#schedule();
+  }
+
+  #grow(bytes: number): void {
+    this.#open.bytes += bytes;
+    this.load.add(bytes);
   }
 
   /** Joins the next group that is written anyway, at the latest after half a second. */
@@ -115,14 +177,20 @@ export class GroupCommit {
   add(operation: Operation): void {
     this.revision++;
     this.#open.operations.push(operation);
+    const value = operation.type === 'put' ? operation.value.length : 0;
+    this.#grow(OPERATION_COST + operation.key.length + value);
     this.#schedule();
   }
 
-  /** Sends an acknowledgement once everything that has joined until now is durable. */
-  acknowledge(who: Acknowledger, type: number, packetId: number, reasonCode: number): void {
+  /**
+   * Sends an acknowledgement once everything that has joined until now is durable.
+   * @param bytes told back to `who`, which has caused that many to wait
+   */
+  acknowledge(who: Acknowledger, type: number, packetId: number, reasonCode: number, bytes = 0): void {
     const group = this.#open;
     group.acknowledgers.push(who);
-    group.acknowledgements.push(type, packetId, reasonCode);
+    group.acknowledgements.push(type, packetId, reasonCode, bytes);
+    this.#grow(ACKNOWLEDGEMENT_COST);
     this.#schedule();
   }
 
@@ -130,10 +198,7 @@ export class GroupCommit {
   settled(): Promise<void> {
     if (this.#closed) return Promise.reject(new PorticoError(ErrorKinds.Closed, 'the store is closed'));
     if (!this.busy) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#open.waiters.push(resolve);
-      this.#schedule();
-    });
+    return new Promise((resolve) => this.#await(resolve));
   }
 
   /** Calls back once everything that has joined until now is durable; at once if it is already, never after `close`. */
@@ -143,7 +208,12 @@ export class GroupCommit {
       callback();
       return;
     }
+    this.#await(callback);
+  }
+
+  #await(callback: () => void): void {
     this.#open.waiters.push(callback);
+    this.#grow(WAITER_COST);
     this.#schedule();
   }
 
@@ -176,29 +246,67 @@ export class GroupCommit {
     try {
       await this.#store.write(group.operations, this.#options.sync === 'always');
     } catch (error) {
-      this.#counters.commitFailures++;
-      this.failing = true;
-      this.onFailure?.(error);
-      this.#retryTimer = setTimeout(() => void this.#write(group), RETRY_DELAY);
+      this.#failed(group, error);
       return;
     }
-    if (this.failing) {
-      this.failing = false;
-      this.onRecovery?.();
-    }
+    if (this.load.ailing) this.#recovered();
     this.#unsynced = true;
     this.#counters.commits++;
     this.#counters.commitOperations += group.operations.length;
     this.#finish(group);
   }
 
+  #failed(group: Group, error: unknown): void {
+    this.#counters.commitFailures++;
+    if (this.#closed) return;
+    if (!this.load.ailing) this.#begins();
+    this.onFailure?.(error);
+    const delay = ++this.#attempts > EARLY_ATTEMPTS ? LATE_RETRY_DELAY : (this.#options.retryDelay ?? RETRY_DELAY);
+    this.#retryTimer = setTimeout(() => void this.#write(group), delay);
+    // It has answered.
+    this.load.ail(true, false);
+  }
+
+  #begins(): void {
+    this.#ailingSince = performance.now();
+    this.#refusedBefore = refusedBecauseOfStore(this.#counters);
+  }
+
+  #recovered(): void {
+    this.#attempts = 0;
+    const milliseconds = performance.now() - this.#ailingSince;
+    this.onRecovery?.({ milliseconds, refused: refusedBecauseOfStore(this.#counters) - this.#refusedBefore });
+    this.load.ail(false, false);
+  }
+
+  /** Looks whether the store answers. Call about once a second: looks are counted, for clocks jump and machines sleep. */
+  tick(): void {
+    const { load } = this;
+    if (this.#watched !== this.#writing) {
+      this.#watched = this.#writing;
+      this.#looks = 0;
+    } else if (this.#watched !== null && !load.ailing && ++this.#looks >= PATIENCE) this.#silent();
+  }
+
+  #silent(): void {
+    this.#begins();
+    this.#ailingSince -= PATIENCE * 1000;
+    this.onOverdue?.(PATIENCE);
+    this.load.ail(false, true);
+  }
+
   #finish(group: Group): void {
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
     for (const participant of group.participants) this.#guard(() => participant.committed());
     const { acknowledgers, acknowledgements } = group;
-    for (let i = 0, at = 0; i < acknowledgers.length; i++, at += 3) {
+    for (let i = 0, at = 0; i < acknowledgers.length; i++, at += 4) {
       try {
-        acknowledgers[i].acknowledge(acknowledgements[at], acknowledgements[at + 1], acknowledgements[at + 2]);
+        acknowledgers[i].acknowledge(
+          acknowledgements[at],
+          acknowledgements[at + 1],
+          acknowledgements[at + 2],
+          acknowledgements[at + 3],
+        );
       } catch (error) {
         this.onFailure?.(error);
       }
@@ -206,6 +314,7 @@ export class GroupCommit {
     for (const waiter of group.waiters) this.#guard(waiter);
     this.#writing = null;
     if (this.#scheduled) setImmediate(this.#closeGroup);
+    this.load.remove(group.bytes);
   }
 
   /** A participant that fails must not stop the groups of the others. */
@@ -226,17 +335,51 @@ export class GroupCommit {
     });
   }
 
-  /** Writes everything that has joined, also lazily, and stops. */
+  /**
+   * Writes everything that has joined, also lazily, and stops. Rejects with `PORTICO_STORE_COMMIT` if the store writes
+   * nothing for `closePatience`: what nobody has been told of is lost then.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     if (this.#lazyTimer !== null) clearTimeout(this.#lazyTimer);
     if (this.#syncTimer !== null) clearInterval(this.#syncTimer);
-    while (this.busy || this.#lazy.size > 0) {
-      this.#schedule();
-      await this.settled();
+    try {
+      while (this.busy || this.#lazy.size > 0) {
+        this.#schedule();
+        await this.#patiently(this.settled());
+      }
+      this.#closed = true;
+      if (this.#options.sync !== 'never') await this.#patiently(this.#store.write([], true));
+    } finally {
+      this.#closed = true;
+      if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     }
-    this.#closed = true;
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
-    if (this.#options.sync !== 'never') await this.#store.write([], true);
   }
+
+  /** Rejects with `PORTICO_STORE_COMMIT` if `written` fails or takes too long. */
+  async #patiently(written: Promise<void>): Promise<void> {
+    const { closePatience } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      if (closePatience === undefined) return await written;
+      const late = new Promise<never>((_, reject) => {
+        const words = `the store has written nothing for ${closePatience / 1000} s`;
+        timer = setTimeout(() => {
+          this.hanging = !this.load.failing;
+          reject(new Error(words));
+        }, closePatience);
+      });
+      await Promise.race([written, late]);
+    } catch (cause) {
+      const words = cause instanceof Error ? cause.message : String(cause);
+      const lost = 'what was not written yet, and so not acknowledged, is lost';
+      throw new PorticoError(ErrorKinds.StoreCommit, `${lost}: ${words}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function refusedBecauseOfStore(counters: Counters): number {
+  return counters.refusedPublish + counters.refusedSubscribe + counters.refusedConnect;
 }

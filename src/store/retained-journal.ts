@@ -6,6 +6,13 @@ import { retainedKey } from './keys.js';
 import { encodeMessage } from './records.js';
 import type { Operation } from './store.js';
 
+/** Bytes that stand for an entry besides its topic and message. */
+const ENTRY_COST = 256;
+
+function sizeOf(message: Message | null): number {
+  return message === null ? 0 : message.payload.length + message.properties.length;
+}
+
 export class StoredRetained implements RetainedJournal, Participant {
   readonly #commit: GroupCommit;
   readonly #changed = new Map<string, Message | null>();
@@ -18,8 +25,15 @@ export class StoredRetained implements RetainedJournal, Participant {
   retainedChanged(topic: string, message: Message | null): void {
     // The broker publishes `$SYS` anew after every start.
     if (topic.startsWith('$SYS/')) return;
+    const former = this.#changed.get(topic);
     this.#changed.set(topic, message);
-    this.#commit.enlist(this);
+    const growth =
+      former === undefined ? ENTRY_COST + topic.length + sizeOf(message) : sizeOf(message) - sizeOf(former);
+    this.#commit.enlist(this, Math.max(0, growth));
+  }
+
+  isFull(topic: string): boolean {
+    return this.#commit.load.crowded && !topic.startsWith('$SYS/') && !this.#changed.has(topic);
   }
 
   collect(operations: Operation[]): void {

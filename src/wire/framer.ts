@@ -22,6 +22,8 @@ export abstract class PacketFramer {
   /** Bytes that a callback pushed while their predecessors were being parsed. */
   #late: Buffer = NOTHING;
   #paused = false;
+  /** The packet that is being handed on is to be handed on again. */
+  #again = false;
   #stopped = false;
   #parsing = false;
 
@@ -61,6 +63,12 @@ export abstract class PacketFramer {
   /** Hands on no further packet until `resume`; may be called in a callback. */
   pause(): void {
     this.#paused = true;
+  }
+
+  /** In a callback: as `pause`, and `resume` hands on the same packet again first. It must not come in the same callback. */
+  putBack(): void {
+    this.#paused = true;
+    this.#again = true;
   }
 
   /** Hands on what was kept, before it returns; in a callback, after that. */
@@ -161,11 +169,13 @@ export abstract class PacketFramer {
           break;
         }
         this.takePacket(buffer, at, body, end);
+        if (this.#again) break;
         at = end;
       }
     } catch (error) {
       this.#fail(error);
     }
+    this.#again = false;
     this.#parsing = false;
     return at;
   }

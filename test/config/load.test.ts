@@ -13,7 +13,12 @@ test('without a file, variables and arguments the built-in defaults hold', () =>
     { type: 'http', host: 'loopback', port: 9883, allow_anonymous: false },
   ]);
   assert.equal(config.data_dir, './data');
-  assert.deepEqual(config.store, { type: 'level', sync: 'always', sync_interval: 1000 });
+  assert.deepEqual(config.store, {
+    type: 'level',
+    sync: 'always',
+    sync_interval: 1000,
+    unwritten_bytes: 64 * 1024 * 1024,
+  });
   assert.equal(config.allow_anonymous, undefined);
   assert.equal(sources.size, 0);
   assert.deepEqual(warnings, []);
@@ -28,7 +33,12 @@ test('an empty file, and a file with empty sections, are the built-in defaults',
 
 test('a file changes what it names and nothing else', () => {
   const { config, sources } = load('store:\n  sync: interval\nlisteners:\n  - type: mqtt\n    port: 1884\n');
-  assert.deepEqual(config.store, { type: 'level', sync: 'interval', sync_interval: 1000 });
+  assert.deepEqual(config.store, {
+    type: 'level',
+    sync: 'interval',
+    sync_interval: 1000,
+    unwritten_bytes: 64 * 1024 * 1024,
+  });
   assert.deepEqual(config.listeners, [{ type: 'mqtt', host: 'loopback', port: 1884 }]);
   assert.match(sourceOf({ sources }, 'store.sync'), /\d\.yaml:2$/);
   assert.match(sourceOf({ sources }, 'listeners.0.port'), /\d\.yaml:5$/);

@@ -119,8 +119,8 @@ async function life(seed: number, steps: number): Promise<void> {
     sent.push(message);
     const properties = expiry === 0 ? {} : { messageExpiryInterval: expiry };
     const payload = `${sent.length - 1}`.padEnd(1 + random(60));
-    engine.broker.publish({ topic: 't', payload, qos: message.qos, properties }, () => {
-      message.stored = true;
+    engine.broker.publish({ topic: 't', payload, qos: message.qos, properties }, (error) => {
+      message.stored = !error;
     });
   };
   for (let step = 0; step < steps; step++) {

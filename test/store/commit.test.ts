@@ -58,15 +58,15 @@ describe('a group', () => {
     await commit.close();
   });
 
-  test('an acknowledgement carries packet type, packet identifier and reason code', async () => {
+  test('an acknowledgement carries packet type, packet identifier, reason code and the bytes that it stands for', async () => {
     const { commit } = scene();
     const sent: number[][] = [];
-    commit.acknowledge({ acknowledge: (...all) => sent.push(all) }, 5, 65535, 0x10);
+    commit.acknowledge({ acknowledge: (...all) => sent.push(all) }, 5, 65535, 0x10, 77);
     commit.acknowledge({ acknowledge: (...all) => sent.push(all) }, 7, 1, 0x92);
     await commit.settled();
     assert.deepEqual(sent, [
-      [5, 65535, 0x10],
-      [7, 1, 0x92],
+      [5, 65535, 0x10, 77],
+      [7, 1, 0x92, 0],
     ]);
     await commit.close();
   });

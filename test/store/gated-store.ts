@@ -12,6 +12,8 @@ export class GatedStore implements Store {
   #held: (() => void)[] | null = null;
   #failures: Error[] = [];
   #arrivals: (() => void)[] = [];
+  /** Why every write fails, as long as it is set. */
+  broken: Error | null = null;
   /** Every write that was asked for, failed ones too. */
   readonly writes: RecordedWrite[] = [];
   /** Writes that have neither succeeded nor failed. */
@@ -65,7 +67,7 @@ export class GatedStore implements Store {
     try {
       const held = this.#held;
       if (held !== null) await new Promise<void>((resolve) => held.push(resolve));
-      const failure = this.#failures.shift();
+      const failure = this.broken ?? this.#failures.shift();
       if (failure !== undefined) throw failure;
       await this.#inner.write(operations, sync);
     } finally {

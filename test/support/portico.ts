@@ -240,6 +240,13 @@ export class Portico {
     assert.deepEqual(exit, { code: 0, signal: null }, `the end of the broker after ${signal}; its log:\n${this.#log}`);
   }
 
+  /** How the broker ends, after a signal that the test has sent. */
+  async ended(): Promise<Exit> {
+    const exit = await this.#exit;
+    this.#process = null;
+    return exit;
+  }
+
   /** Ends the broker without warning. */
   async kill(): Promise<void> {
     const child = this.#running();

@@ -31,6 +31,27 @@ test('pause in a callback holds back the next packet of the same chunk until res
   assert.equal(parser.buffered, 0);
 });
 
+test('a packet that is put back in a callback is handed on again first, whole or from two chunks', () => {
+  for (const cut of [0, 3, publish('1').length + 2]) {
+    const recorder = Recorder.opened('client', 4);
+    const { parser } = recorder;
+    const stream = Buffer.concat([publish('1'), publish('2'), publish('3')]);
+    let left = 2;
+    recorder.after = () => {
+      if (payloads(recorder).at(-1) === '2' && left-- > 0) parser.putBack();
+    };
+    parser.push(stream.subarray(0, cut));
+    parser.push(stream.subarray(cut));
+    assert.deepEqual(payloads(recorder), ['1', '2']);
+    assert.equal(parser.buffered, 2 * publish('2').length);
+    parser.resume();
+    assert.deepEqual(payloads(recorder), ['1', '2', '2']);
+    parser.resume();
+    assert.deepEqual(payloads(recorder), ['1', '2', '2', '2', '3']);
+    assert.equal(parser.buffered, 0);
+  }
+});
+
 test('bytes pushed while paused are kept in order, whole and partial packets alike', () => {
   const recorder = Recorder.opened('client', 4);
   const { parser } = recorder;

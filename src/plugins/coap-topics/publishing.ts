@@ -42,6 +42,9 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
   return { qos, retain, expiry };
 }
 
+/** Seconds after which a client may try again while the store cannot be written (RFC 7252 5.9.3.4). */
+const RETRY_AFTER = 10;
+
 /** The response code for an MQTT reason code. */
 function failureOf(reasonCode: number): CoapResponse {
   switch (reasonCode) {
@@ -49,6 +52,8 @@ function failureOf(reasonCode: number): CoapResponse {
       return { code: Code.Forbidden };
     case 0x90:
       return { code: Code.BadRequest };
+    case 0x88:
+      return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
     case 0x97:
       return { code: Code.TooManyRequests };
     default:

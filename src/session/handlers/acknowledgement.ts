@@ -54,7 +54,7 @@ function release(connection: Connection, packetId: number): void {
     session.outbound.touchFlow();
     session.enlist();
     connection.acknowledgeDurably(PacketType.PUBCOMP, packetId, reason);
-  } else if (connection.pendingAcknowledgements > 0) {
+  } else if (connection.pendingAcknowledgements > 0 && !environment.commit.load.ailing) {
     connection.acknowledgeDurably(PacketType.PUBCOMP, packetId, reason);
   } else {
     connection.sendAcknowledgement(PacketType.PUBCOMP, packetId, reason);

@@ -12,6 +12,7 @@ import type { Connection } from '../connection.js';
 import { isTooDeep } from '../depth.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
+import { UNWRITABLE } from '../reasons.js';
 import { OutboundAliases } from '../topic-aliases.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
@@ -24,12 +25,15 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (!(await authenticate(connection, packet))) return;
   if (connection.closed || hooks.closed || isSentAway(connection) || !hasRoom(connection)) return;
   const expiry = expiryOf(packet, environment.options);
+  const kept = expiry > 0 || environment.sessions.get(connection.id)?.durable === true;
+  if (environment.commit.load.strained && !mayBeWritten(connection, packet, kept)) return;
   const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
   if (!hasRoomForConnack(connection, properties)) return;
 
   const will = packet.will === undefined ? null : willOf(packet.will, connection.id, expiry, environment);
   if (will !== null && !hasRoomForWill(connection, will)) return;
 
+  const before = environment.commit.revision;
   const former = environment.sessions.get(connection.id)?.connection;
   if (former) {
     environment.counters.takeovers++;
@@ -47,7 +51,9 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   hooks.register(connection);
 
   // Session, will and the end of a former session are durable before the client hears of them.
-  await environment.commit.settled();
+  if (kept || (environment.commit.revision !== before && !environment.commit.load.ailing)) {
+    await environment.commit.settled();
+  }
   if (connection.closed || session.connection !== connection) return;
   accept(connection, present, properties);
 }
@@ -84,6 +90,26 @@ function hasRoomForWill(connection: Connection, will: WillRecord): boolean {
   journal.limit(connection, 'limits.memory', 'a connection with a will was refused');
   connection.reject(ReasonCode.QuotaExceeded, 'limits.memory is reached: no will can be kept');
   return false;
+}
+
+/**
+ * Whether what a CONNECT brings can be written, or need not be: a session that is kept, or the end of one, needs a store
+ * that works. A will alone does not; but it survives the broker's death only once the store works again.
+ */
+function mayBeWritten(connection: Connection, packet: ConnectPacket, kept: boolean): boolean {
+  const { counters, journal, commit } = connection.environment;
+  const { ailing, crowded } = commit.load;
+  const client = `client ${JSON.stringify(connection.id)}`;
+  if (ailing && (kept || (packet.will !== undefined && crowded))) {
+    counters.refusedConnect++;
+    journal.limit(null, 'store failing', `${client}, whose ${kept ? 'session' : 'will'} is to be kept, was refused`);
+    connection.reject(ReasonCode.QuotaExceeded, UNWRITABLE);
+    return false;
+  }
+  if (ailing && packet.will !== undefined) {
+    journal.limit(null, 'store failing', `the will of ${client} is in memory only`);
+  }
+  return true;
 }
 
 function accept(connection: Connection, present: boolean, properties: Properties | undefined): void {

@@ -8,6 +8,7 @@ import { ReasonCode } from '../../wire/reason-codes.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import { isTooDeep } from '../depth.js';
+import { UNWRITABLE } from '../reasons.js';
 
 const NO_PROPERTIES = Buffer.alloc(0);
 
@@ -28,7 +29,16 @@ export function handlePublish(connection: Connection, view: PublishView): void {
     rejectUnavailable(connection, view);
     return;
   }
-  if (view.qos > 0 && !mayAcknowledgeLater(connection, view)) return;
+  if (view.qos > 0) {
+    if (environment.commit.load.strained && hasToWait(connection, view, route)) {
+      counters.packetsReceived--;
+      counters.publishReceived--;
+      counters.publishBytesReceived -= payload;
+      connection.putBack();
+      return;
+    }
+    if (!mayAcknowledgeLater(connection, view)) return;
+  }
 
   const { publication } = connection;
   publication.route = route;
@@ -126,6 +136,29 @@ function refuseFormat(connection: Connection, view: PublishView, route: Route): 
   connection.terminate(ReasonCode.PayloadFormatInvalid, words);
 }
 
+/**
+ * Whether a publication is not taken yet because too much waits for the store. An MQTT 5.0 client is told so, if the
+ * store ails; others, and all while the store is only slow, are not read further.
+ */
+function hasToWait(connection: Connection, view: PublishView, route: Route): boolean {
+  const { environment, session } = connection;
+  const { load } = environment.commit;
+  if (!load.crowded || (load.ailing && connection.version === 5)) return false;
+  // Of what has been taken already, the client is only told so again.
+  if (view.qos === 2 && session?.outbound.inbound.has(view.packetId)) return false;
+  if (!needsStore(connection, route, view.qos, view.retain)) return false;
+  const words = 'so much waits for the store that publishers wait, too';
+  environment.counters.heldPublish++;
+  environment.journal.limit(null, 'store.unwritten_bytes', words);
+  return true;
+}
+
+function needsStore(connection: Connection, route: Route, qos: number, retain: boolean): boolean {
+  const { session, environment } = connection;
+  if (qos === 2 && session?.durable) return true;
+  return environment.router.needsStore(route, qos, retain, session);
+}
+
 /** Flow control of QoS 1 and 2, and QoS 2 duplicates. Returns whether the message is to be published. */
 function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean {
   const { environment, session } = connection;
@@ -156,7 +189,15 @@ function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean
 function publish(connection: Connection, qos: number, packetId: number, publication: Publication): void {
   const { environment, session } = connection;
   const { commit, router, hooks } = environment;
+  const { load } = commit;
+  if (load.ailing && connection.version === 5 && qos > 0 && publication.route !== null) {
+    if (needsStore(connection, publication.route, qos, publication.retain)) {
+      refuseUnwritable(connection, qos, packetId);
+      return;
+    }
+  }
   const before = commit.revision;
+  const caused = load.caused;
   if (qos === 2 && session !== null) {
     session.outbound.inbound.add(packetId);
     if (session.durable) {
@@ -166,19 +207,39 @@ function publish(connection: Connection, qos: number, packetId: number, publicat
   }
   router.publish(publication);
   if (hooks.published !== null || hooks.wants('publish')) announce(connection, publication);
+  const changes = commit.revision !== before;
   if (qos === 0) {
-    if (commit.revision !== before) connection.waitForCommit();
+    // What is retained without acknowledgement does not wait for a store that ails: its client has more to say.
+    if (changes && !load.ailing) connection.waitForCommit(load.caused - caused);
     return;
   }
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   const nobody = connection.version === 5 && publication.route?.receivers.length === 0;
   const reasonCode = nobody ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success;
-  acknowledge(connection, type, packetId, reasonCode, commit.revision !== before);
+  acknowledge(connection, type, packetId, reasonCode, changes, load.caused - caused);
 }
 
-function acknowledge(connection: Connection, type: number, packetId: number, reason: number, durably: boolean): void {
-  if (durably || connection.pendingAcknowledgements > 0) connection.acknowledgeDurably(type, packetId, reason);
+/** Acknowledgements leave in the order of their packets, unless a store that ails would hold up those that need none. */
+function acknowledge(
+  connection: Connection,
+  type: number,
+  packetId: number,
+  reason: number,
+  durably: boolean,
+  bytes = 0,
+): void {
+  const waits = connection.pendingAcknowledgements > 0 && !connection.environment.commit.load.ailing;
+  if (durably || waits) connection.acknowledgeDurably(type, packetId, reason, bytes);
   else connection.sendAcknowledgement(type, packetId, reason);
+}
+
+/** A publication that would have to be written, while nothing can be. Nobody gets it; its client may send it again. */
+function refuseUnwritable(connection: Connection, qos: number, packetId: number): void {
+  const { counters, journal } = connection.environment;
+  counters.refusedPublish++;
+  journal.limit(null, 'store failing', `a publication of client ${JSON.stringify(connection.id)} was refused`);
+  const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
+  connection.sendAcknowledgement(type, packetId, ReasonCode.QuotaExceeded, UNWRITABLE);
 }
 
 /**

@@ -9,7 +9,7 @@ import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import { isTooDeep } from '../depth.js';
 import type { SessionOptions } from '../environment.js';
-import { problem } from '../reasons.js';
+import { problem, UNWRITABLE } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
 import { hasRoomForCodes } from './room.js';
 
@@ -58,6 +58,17 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
       await nextTurn();
       if (connection.closed) return;
     }
+    if (session.durable && environment.commit.load.ailing) {
+      environment.counters.refusedSubscribe++;
+      environment.journal.limit(
+        null,
+        'store failing',
+        `a subscription of client ${JSON.stringify(session.id)} was refused`,
+      );
+      reasons.add(UNWRITABLE);
+      codes.push(connection.version === 5 ? ReasonCode.QuotaExceeded : ReasonCode.UnspecifiedError);
+      continue;
+    }
     const asked = allowed === null ? requested : allowed[index];
     const refusal = asked === null ? ReasonCode.NotAuthorized : refusalOf(connection, asked);
     if (asked === null || refusal !== 0) {
@@ -86,7 +97,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     codes.push(subscription.qos);
     environment.journal.subscribed(connection, subscription.filter, subscription.qos);
   }
-  if (environment.commit.revision !== before) await environment.commit.settled();
+  if (environment.commit.revision !== before) await connection.durable();
   if (connection.closed) return;
   if (packet.messageId > 0) {
     environment.counters.packetsSent++;

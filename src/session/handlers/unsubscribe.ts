@@ -4,28 +4,43 @@ import type { UnsubscribePacket } from '../../wire/packets.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import { writeUnsuback } from '../../wire/writers.js';
 import type { Connection } from '../connection.js';
+import { problem, UNWRITABLE } from '../reasons.js';
 import { hasRoomForCodes } from './room.js';
 
 export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): void {
   const { environment, session } = connection;
+  const { commit, counters, journal } = environment;
   if (session === null || !hasRoomForCodes(connection, packet.unsubscriptions.length)) return;
   const codes: number[] = [];
+  let words = '';
   for (const filter of packet.unsubscriptions) {
     if (!isValidFilter(filter)) {
-      environment.counters.protocolErrors++;
+      counters.protocolErrors++;
       connection.terminate(ReasonCode.TopicFilterInvalid, 'a malformed topic filter');
       return;
+    }
+    // Before MQTT 5.0, UNSUBACK cannot say no: it waits for the store.
+    if (session.durable && commit.load.ailing && connection.version === 5 && session.subscriptions.has(filter)) {
+      counters.refusedSubscribe++;
+      journal.limit(null, 'store failing', `an UNSUBSCRIBE of client ${JSON.stringify(session.id)} was refused`);
+      words = UNWRITABLE;
+      codes.push(ReasonCode.ImplementationSpecificError);
+      continue;
     }
     const existed = session.unsubscribe(filter);
     connection.retainedDelivery?.remove(filter);
     codes.push(existed ? 0 : ReasonCode.NoSubscriptionExisted);
-    if (existed) environment.journal.unsubscribed(connection, filter);
+    if (existed) journal.unsubscribed(connection, filter);
   }
-  environment.commit.whenSettled(() => {
+  const answer = (): void => {
     if (connection.closed || packet.messageId === 0) return;
-    environment.counters.packetsSent++;
-    writeUnsuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes);
+    counters.packetsSent++;
+    const properties = problem(connection, words, 5 + codes.length);
+    writeUnsuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes, properties);
     connection.touch();
-  });
+  };
+  // What was refused, or is nobody's to keep, has nothing to wait for.
+  if (session.durable && words === '') connection.whenDurable(answer);
+  else answer();
   if (environment.hooks.wants('unsubscribe')) environment.hooks.emit('unsubscribe', packet.unsubscriptions, connection);
 }
