@@ -17,6 +17,8 @@ import { hasWildcard } from './topics.js';
 export interface RetainedJournal {
   /** The retained message of `topic` is now `message`, or gone. */
   retainedChanged(topic: string, message: Message | null): void;
+  /** A topic that has no retained message was cleared. Whatever took its message may not be durable yet. */
+  retainedAbsent(topic: string): void;
 }
 
 export interface RetainedLimits {
@@ -221,7 +223,10 @@ export class RetainedMessages {
     const bytes = Buffer.from(topic);
     const node = this.#topics.find(bytes);
     const record = this.#topics.value(node);
-    if (record === 0) return false;
+    if (record === 0) {
+      this.journal?.retainedAbsent(topic);
+      return false;
+    }
     this.#recent.delete(topic);
     this.count--;
     this.bytes -= this.#sizeAt(bytes, record);

@@ -22,6 +22,11 @@ export class StoredRetained implements RetainedJournal, Participant {
     this.#commit.enlist(this);
   }
 
+  retainedAbsent(topic: string): void {
+    // Who clears it again must not be told earlier than who did so first.
+    if (this.#commit.busy) this.retainedChanged(topic, null);
+  }
+
   collect(operations: Operation[]): void {
     for (const [topic, message] of this.#changed) {
       const key = retainedKey(topic);
