@@ -56,8 +56,7 @@ test('kill -9 between PUBREC and PUBREL, with a subscriber that answers little: 
     mqtt: { max_inflight: 20 },
     limits: { queue_memory: 2000 },
   });
-  const enter = (clientId: string): Promise<RawClient> =>
-    connectRaw(portico.ports.mqtt, { clientId, clean: false });
+  const enter = (clientId: string): Promise<RawClient> => connectRaw(portico.ports.mqtt, { clientId, clean: false });
   try {
     const away = await enter('away');
     await away.subscribe('q', 2);
@@ -90,7 +89,15 @@ test('kill -9 between PUBREC and PUBREL, with a subscriber that answers little: 
       subscriber = await enter('slow');
     }
     const late = new Device();
-    publisher.send({ cmd: 'publish', topic: 'q', payload: 'end', qos: 1, retain: false, dup: false, messageId: 60_000 });
+    publisher.send({
+      cmd: 'publish',
+      topic: 'q',
+      payload: 'end',
+      qos: 1,
+      retain: false,
+      dup: false,
+      messageId: 60_000,
+    });
     const again = await enter('away');
     while (!late.others.includes('q end')) await late.until(again, 'q');
     while (!slow.others.includes('q end')) await slow.until(subscriber, 'q');
