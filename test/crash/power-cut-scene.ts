@@ -1,9 +1,10 @@
 /** What the clients of a broker do until the power is cut, what they had been told by then, and what is true afterwards. */
-import { cpSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type IConnectPacket, type Packet, parser } from 'mqtt-packet';
-import { CON, coapMessage, connectRaw, Datagrams, type RawClient } from '../interop/raw.js';
+import { CON, coapMessage, connectRaw, Datagrams, type RawClient, tokenOf } from '../interop/raw.js';
 import { Portico, temporaryFolder } from '../support/portico.js';
+import { answerTo } from './coap-answer.js';
 import { Device, Progress, type Publication } from './devices.js';
 import type { Choose } from './power-disk.js';
 import { type Call, readTrace, sentBytes, tracer } from './trace.js';
@@ -154,8 +155,9 @@ async function putValues(datagrams: Datagrams, world: World, until: Promise<void
   while (!over) {
     const value = ++world.puts;
     const path = ['ps', 'coap'].map((segment) => [11, segment] as const);
-    await datagrams.send(coapMessage(CON, COAP_PUT, value, Uint8Array.of(1), path, `${value}`));
-    await datagrams.received.next('an acknowledgement of PUT');
+    const token = Uint8Array.of(value >> 8, value & 0xff);
+    await datagrams.send(coapMessage(CON, COAP_PUT, value, token, path, `${value}`));
+    await answerTo(datagrams, token);
   }
 }
 
@@ -246,7 +248,8 @@ function lifeOf(world: World, before: World, calls: Call[], root: string, names:
         if (cmd === 'suback' || cmd === 'unsuback') told.granted.add(messageId as number);
       for (const { line, bytes } of datagrams) {
         const done = bytes[1] === COAP_CREATED || bytes[1] === COAP_CHANGED;
-        if (done && line < cut) told.putsAcknowledged = Math.max(told.putsAcknowledged, bytes.readUInt16BE(2));
+        if (done && line < cut)
+          told.putsAcknowledged = Math.max(told.putsAcknowledged, Number.parseInt(tokenOf(bytes), 16));
       }
       told.forgetUntried();
       return told;
@@ -255,7 +258,7 @@ function lifeOf(world: World, before: World, calls: Call[], root: string, names:
 }
 
 /**
- * Starts the broker on what is left and returns what is not as it should be, a line each.
+ * Starts the broker on what is left, which is used up, and returns what is not as it should be, a line each.
  * @param told what clients had been told when the power was cut; they go on from there
  * @param kept what they had been told of that must hold
  */
@@ -270,6 +273,7 @@ export async function losses(left: string, told: World, kept: World = told): Pro
   } finally {
     await portico.kill();
     await portico.dispose();
+    rmSync(left, { recursive: true });
   }
   return check.lost;
 }

@@ -6,18 +6,9 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IConnectPacket } from 'mqtt-packet';
-import {
-  ACK,
-  CON,
-  coapMessage,
-  codeOf,
-  connectRaw,
-  Datagrams,
-  payloadOf,
-  type RawClient,
-  typeOf,
-} from '../interop/raw.js';
+import { CON, coapMessage, codeOf, connectRaw, Datagrams, payloadOf, type RawClient } from '../interop/raw.js';
 import { Portico, temporaryFolder } from '../support/portico.js';
+import { answerTo, upToAnswer } from './coap-answer.js';
 import { Device } from './devices.js';
 import { DROPPED, PowerDisk } from './power-disk.js';
 import { readTrace, tracer } from './trace.js';
@@ -214,12 +205,11 @@ export class Scene {
 
   async #coap(): Promise<void> {
     const datagrams = await this.#datagram();
-    const put = coapMessage(CON, PUT, 1, Uint8Array.of(1), path('coap', 'value'), 'x');
-    await datagrams.send(put);
-    assert.equal(codeOf(await datagrams.received.next('2.01')), '2.01');
-    const observe = coapMessage(CON, GET, 2, Uint8Array.of(2), [[OBSERVE, ''], ...path('coap', 'observed')]);
-    await datagrams.send(observe);
-    await datagrams.received.next('2.05');
+    await datagrams.send(coapMessage(CON, PUT, 1, Uint8Array.of(1), path('coap', 'value'), 'x'));
+    assert.equal(codeOf(await answerTo(datagrams, Uint8Array.of(1))), '2.01');
+    const observing = [[OBSERVE, ''], ...path('coap', 'observed')] as const;
+    await datagrams.send(coapMessage(CON, GET, 2, Uint8Array.of(2), observing));
+    assert.equal(codeOf(await answerTo(datagrams, Uint8Array.of(2))), '2.05');
   }
 
   async #datagram(): Promise<Datagrams> {
@@ -372,11 +362,11 @@ export class Scene {
     const [datagrams = await this.#datagram()] = this.#datagrams;
     await this.#publish('coap/observed', 1, 'new');
     await datagrams.send(coapMessage(CON, GET, 3, Uint8Array.of(3), path('coap', 'nothing')));
-    for (;;) {
-      const datagram = await datagrams.received.next('the answer to GET');
-      if (payloadOf(datagram).toString() === 'new') add('Observation of CoAP', true);
-      if (typeOf(datagram) === ACK && datagram.readUInt16BE(2) === 3) return;
-    }
+    const came = await upToAnswer(datagrams, Uint8Array.of(3));
+    add(
+      'Observation of CoAP',
+      came.some((datagram) => payloadOf(datagram).toString() === 'new'),
+    );
   }
 
   async dispose(): Promise<void> {
