@@ -10,8 +10,8 @@ import { promisify } from 'node:util';
 
 const sync = promisify(fsync);
 
-/** Milliseconds within which two changes may bear the same time: twice the kernel's longest tick. */
-const SAME_TIME = 20;
+/** Milliseconds within which two changes may bear the same time: file systems take it from the kernel's last tick. */
+const SAME_TIME = 10;
 
 export class Directory {
   readonly #path: string;

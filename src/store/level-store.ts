@@ -118,6 +118,7 @@ export class LevelStore implements Store {
 
   async close(): Promise<void> {
     this.#closed = true;
+    while (this.#changing !== null) await this.#changing;
     await this.#db.close();
     this.#names?.close();
     this.#names = null;
