@@ -177,7 +177,7 @@ export async function live(
   const root = join(folder, 'data');
   if (left !== null) cpSync(left, root, { recursive: true });
   const trace = join(folder, 'trace');
-  const store = { sync, sync_interval: 50 };
+  const store = { sync, sync_interval: 20 };
   const portico = await Portico.start({ data_dir: root, store, sys: { interval: 0 } }, tracer(trace));
   const world = new World(before);
   const number = left === null ? 1 : 2;
@@ -200,7 +200,8 @@ export async function live(
     putValues(datagrams, world, published),
   ]);
   datagrams.close();
-  await portico.kill();
+  // A stop syncs what no interval has.
+  await (sync === 'interval' ? portico.stop() : portico.kill());
   await portico.dispose();
   return lifeOf(world, before, readTrace(trace), root, guests.names);
 }

@@ -98,7 +98,7 @@ test('a power cut with store.sync interval loses nothing that was acknowledged b
   const [newLog] = newLogs(life);
   assert.ok(newLog !== undefined, 'LevelDB has begun no new log');
   const afterNewLog = own.findIndex(({ begin }) => begin > newLog.end);
-  for (const index of [afterNewLog, ...Array.from({ length: ANYWHERE - 1 }, () => choose(own.length - 1))]) {
+  for (const index of [afterNewLog, ...Array.from({ length: ANYWHERE - 1 }, () => choose(own.length))]) {
     const next = own[index + 1]?.begin ?? Number.POSITIVE_INFINITY;
     const cut = 1 + Math.max(...logSyncs.filter(({ begin }) => begin < next).map(({ end }) => end));
     const kept = life.told(own[index].begin);
