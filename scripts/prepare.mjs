@@ -82,6 +82,7 @@ const SYSTEM_PACKAGES = new Map([
   ['gcc', () => onPath('cc')],
   ['libc6-dev', () => existsSync('/usr/include/stdio.h')],
   ['util-linux', () => onPath('taskset')],
+  ['strace', () => onPath('strace')],
 ]);
 
 function missingPackages() {

@@ -19,6 +19,8 @@ export interface RetainedJournal {
   retainedChanged(topic: string, message: Message | null): void;
   /** Whether it can take no change of this topic now. */
   isFull(topic: string): boolean;
+  /** A topic that has no retained message was cleared. Whatever took its message may not be durable yet. */
+  retainedAbsent(topic: string): void;
 }
 
 export interface RetainedLimits {
@@ -229,7 +231,10 @@ export class RetainedMessages {
     const bytes = Buffer.from(topic);
     const node = this.#topics.find(bytes);
     const record = this.#topics.value(node);
-    if (record === 0) return false;
+    if (record === 0) {
+      this.journal?.retainedAbsent(topic);
+      return false;
+    }
     this.#recent.delete(topic);
     this.count--;
     this.bytes -= this.#sizeAt(bytes, record);

@@ -3,6 +3,7 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { Directory, settleName } from './directory.js';
 import { everything } from './keys.js';
 import type { KeyRange, Operation, Store } from './store.js';
 
@@ -30,10 +31,13 @@ const CLEARED_AT_ONCE = 1000;
 export class LevelStore implements Store {
   readonly #directory: string;
   readonly #db: Level<Buffer, Buffer>;
+  #names: Directory | null = null;
   /** Settles when the change that is being made is through; never rejects. */
   #changing: Promise<void> | null = null;
   /** A write has failed since the database was opened. */
   #failed = false;
+  /** There was a write without sync since the last one with it. */
+  #unsynced = false;
   #closed = false;
   /** Settles when the database has been opened anew, or has not; never rejects. */
   #opening: Promise<void> | null = null;
@@ -47,6 +51,9 @@ export class LevelStore implements Store {
   async open(): Promise<void> {
     try {
       await this.#db.open();
+      this.#names = new Directory(this.#directory);
+      await this.#names.settle();
+      await settleName(this.#directory);
     } catch (error) {
       throw new PorticoError(ErrorKinds.StoreOpen, `cannot open the store in ${this.#directory}: ${reason(error)}`, {
         cause: error,
@@ -80,6 +87,16 @@ export class LevelStore implements Store {
       this.#failed = true;
       throw error;
     }
+    if (!sync) {
+      this.#unsynced = true;
+      return;
+    }
+    // The batch may have begun a new log, whose name has to be as durable as what is in it.
+    await this.#names?.settle();
+    if (!this.#unsynced) return;
+    // LevelDB has synced only the log that it writes now.
+    await this.#names?.settleFiles('.log');
+    this.#unsynced = false;
   }
 
   async #reopen(): Promise<void> {
@@ -134,7 +151,10 @@ export class LevelStore implements Store {
 
   async close(): Promise<void> {
     this.#closed = true;
+    while (this.#changing !== null) await this.#changing;
     await this.#db.close();
+    this.#names?.close();
+    this.#names = null;
   }
 }
 

@@ -36,6 +36,11 @@ export class StoredRetained implements RetainedJournal, Participant {
     return this.#commit.load.crowded && !topic.startsWith('$SYS/') && !this.#changed.has(topic);
   }
 
+  retainedAbsent(topic: string): void {
+    // Who clears it again must not be told earlier than who did so first.
+    if (this.#commit.busy) this.retainedChanged(topic, null);
+  }
+
   collect(operations: Operation[]): void {
     for (const [topic, message] of this.#changed) {
       const key = retainedKey(topic);

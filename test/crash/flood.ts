@@ -1,11 +1,11 @@
-/** Real clients that flood a broker with QoS 1 and QoS 2, and one that counts what arrives. */
+/** Real clients that flood the broker with numbered messages, and count what arrives. */
 import assert from 'node:assert/strict';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
 /** Publications of one client that are not acknowledged yet. */
 const WINDOW = 60;
 
-/** A client of a session that is kept; it comes back by itself. */
+/** A client that connects again and again, as long as it is not ended. */
 export function connect(port: number, clientId: string, options: IClientOptions = {}): MqttClient {
   const client = mqtt.connect({
     host: '127.0.0.1',
@@ -19,6 +19,10 @@ export function connect(port: number, clientId: string, options: IClientOptions 
   // A killed broker resets connections; the client reconnects by itself.
   client.on('error', () => {});
   return client;
+}
+
+export function nextMessage(client: MqttClient): Promise<[string, Buffer]> {
+  return new Promise((resolve) => client.once('message', (topic, payload) => resolve([topic, payload])));
 }
 
 /** Publishes numbered messages without end, a window of them at a time. */
@@ -77,18 +81,19 @@ export class Flood {
   }
 }
 
-/** Counts how often each message arrived, until the end marks of both floods. */
+/** Counts how often each message arrived, until end marks have come by two topics. */
 export class Collector {
   readonly counts = { 1: new Map<number, number>(), 2: new Map<number, number>() };
   readonly #ends = new Set<string>();
   readonly done: Promise<void>;
 
-  constructor(client: MqttClient) {
+  /** @param marks the topics of the end marks */
+  constructor(client: MqttClient, marks: readonly string[] = ['flood/1', 'flood/2']) {
     this.done = new Promise((resolve) => {
       client.on('message', (topic, payload) => {
         if (payload.toString() === 'end') {
-          this.#ends.add(topic);
-          if (this.#ends.size === 2) resolve();
+          if (marks.includes(topic)) this.#ends.add(topic);
+          if (this.#ends.size === marks.length) resolve();
           return;
         }
         const counts = topic === 'flood/1' ? this.counts[1] : this.counts[2];
@@ -98,16 +103,31 @@ export class Collector {
     });
   }
 
+  /** Everything that was acknowledged has come, QoS 2 once. */
   check(who: string, qos: 1 | 2, published: number, acknowledged: ReadonlySet<number>): void {
-    const counts = this.counts[qos];
-    const missing = [...acknowledged].filter((number) => !counts.has(number));
-    assert.deepEqual(missing, [], `${who}: QoS ${qos} messages that were acknowledged and are missing`);
-    assert.ok(
-      [...counts.keys()].every((number) => number < published),
-      `${who}: a message that nobody published`,
-    );
-    if (qos === 1) return;
-    const repeated = [...counts].filter(([, count]) => count > 1);
-    assert.deepEqual(repeated, [], `${who}: QoS 2 messages that arrived more than once`);
+    check(who, [this], qos, published, acknowledged);
   }
+}
+
+/** Everything that was acknowledged has come to one or the other of these, QoS 2 once. */
+export function check(
+  who: string,
+  collectors: readonly Collector[],
+  qos: 1 | 2,
+  published: number,
+  acknowledged: ReadonlySet<number>,
+): void {
+  const counts = new Map<number, number>();
+  for (const collector of collectors) {
+    for (const [number, count] of collector.counts[qos]) counts.set(number, (counts.get(number) ?? 0) + count);
+  }
+  const missing = [...acknowledged].filter((number) => !counts.has(number));
+  assert.deepEqual(missing, [], `${who}: QoS ${qos} messages that were acknowledged and are missing`);
+  assert.ok(
+    [...counts.keys()].every((number) => number < published),
+    `${who}: a message that nobody published`,
+  );
+  if (qos === 1) return;
+  const repeated = [...counts].filter(([, count]) => count > 1);
+  assert.deepEqual(repeated, [], `${who}: QoS 2 messages that arrived more than once`);
 }

@@ -5,31 +5,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MqttClient } from 'mqtt';
+import { mulberry32 } from '../support/disk.js';
 import { Portico } from '../support/portico.js';
-import { Collector, connect, Flood } from './flood.js';
+import { crashRounds, crashSeed, killSoon } from './chance.js';
+import { Collector, connect, Flood, nextMessage } from './flood.js';
 
-const seed = Number(process.env.CRASH_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const rounds = Number(process.env.CRASH_ROUNDS ?? 20);
-/** Mulberry32: small, seeded, good enough to choose moments. */
-function random(state: number): () => number {
-  let a = state;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function nextMessage(client: MqttClient): Promise<[string, Buffer]> {
-  return new Promise((resolve) => client.once('message', (topic, payload) => resolve([topic, payload])));
-}
+const rounds = crashRounds(20);
 
 test(`kill -9 in a flood of QoS 1 and 2, ${rounds} rounds: nothing acknowledged is lost, QoS 2 arrives once`, {
   timeout: 600_000,
 }, async (t) => {
-  t.diagnostic(`CRASH_SEED=${seed}`);
-  const choose = random(seed);
+  t.diagnostic(`CRASH_SEED=${crashSeed}`);
+  const choose = mulberry32(crashSeed);
   const portico = await Portico.start({
     limits: { queued_messages: 10_000_000 },
     log: { level: 'warn', format: 'json' },
@@ -53,11 +40,8 @@ test(`kill -9 in a flood of QoS 1 and 2, ${rounds} rounds: nothing acknowledged 
       return new Flood(client, qos);
     });
     for (let round = 0; round < rounds; round++) {
-      await Promise.race(floods.map((flood) => flood.progress(20 + Math.floor(choose() * 600))));
-      // Not right on an acknowledgement: somewhere in the turns after it.
-      for (let turns = Math.floor(choose() * 40); turns > 0; turns--) await new Promise(setImmediate);
-      await portico.kill();
-      await portico.restart();
+      await Promise.race(floods.map((flood) => flood.progress(20 + choose(600))));
+      await killSoon(portico, choose);
     }
     const published = await Promise.all(floods.map((flood) => flood.finish()));
     const late = connect(port, 'offline');

@@ -137,9 +137,11 @@ export class Portico {
   #process: ChildProcess | null = null;
   #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
   #log = '';
+  readonly #under: readonly string[];
 
-  private constructor(ports: Ports, folder: string) {
+  private constructor(ports: Ports, folder: string, under: readonly string[]) {
     this.ports = ports;
+    this.#under = under;
     this.folder = folder;
     this.configFile = join(folder, 'portico.yaml');
     this.dataDir = join(folder, 'data');
@@ -148,11 +150,15 @@ export class Portico {
   /**
    * Starts a broker with MQTT, WebSocket and CoAP on free ports and waits until each of them answers.
    * @param sections top-level keys of the configuration, perhaps for these ports; they replace those of this helper
+   * @param under a program and its arguments that run the broker in their own process, such as a tracer
    */
-  static async start(sections: Sections | ((ports: Ports) => Sections) = {}): Promise<Portico> {
+  static async start(
+    sections: Sections | ((ports: Ports) => Sections) = {},
+    under: readonly string[] = [],
+  ): Promise<Portico> {
     assert.ok(existsSync(porticoMain), `${porticoMain} is missing: npm run build`);
     const ports = await freePorts();
-    const portico = new Portico(ports, temporaryFolder());
+    const portico = new Portico(ports, temporaryFolder(), under);
     const config = {
       listeners: Object.entries(ports).map(([type, port]) => ({ type, host: '127.0.0.1', port })),
       data_dir: portico.dataDir,
@@ -169,7 +175,8 @@ export class Portico {
   /** Starts the broker, which does not run, with the same ports and the same folder. */
   async restart(): Promise<void> {
     assert.equal(this.#process, null, 'the broker runs already');
-    const child = spawnChild(process.execPath, [porticoMain, '-c', this.configFile], this.folder);
+    const [command, ...args] = [...this.#under, process.execPath, porticoMain, '-c', this.configFile];
+    const child = spawnChild(command, args, this.folder);
     this.#process = child;
     const collect = (text: string): void => {
       this.#log += text;
