@@ -167,8 +167,10 @@ export class SessionRegistry {
       this.#used(record.number);
     }
     for await (const [key, value] of store.entries(familyRange(Family.Subscription), true)) {
-      this.#used(sessionOf(key));
-      const owner = byNumber.get(sessionOf(key));
+      const number = this.#read(() => sessionOf(key));
+      if (number === null) continue;
+      this.#used(number);
+      const owner = byNumber.get(number);
       const record = owner && this.#read(() => decodeSubscription(value));
       if (owner && record) {
         owner.session.restoreSubscription({ ...record, subscriber: owner.session, filter: filterOf(key) });
@@ -191,9 +193,11 @@ export class SessionRegistry {
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {
     const flows = new Map<number, FlowRecord>();
     for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow), true)) {
-      this.#used(sessionOf(key));
+      const number = this.#read(() => sessionOf(key));
+      if (number === null) continue;
+      this.#used(number);
       const flow = this.#read(() => decodeFlow(value));
-      if (flow !== null) flows.set(sessionOf(key), flow);
+      if (flow !== null) flows.set(number, flow);
     }
     return flows;
   }
@@ -207,7 +211,8 @@ export class SessionRegistry {
     const orphans = new Set<number>();
     for (const number of flows.keys()) if (!known.has(number)) orphans.add(number);
     for await (const key of store.keys(familyRange(Family.Queue), true)) {
-      const segment = parseQueueKey(key);
+      const segment = this.#read(() => parseQueueKey(key));
+      if (segment === null) continue;
       this.#used(segment.session);
       if (!known.has(segment.session)) {
         orphans.add(segment.session);

@@ -65,8 +65,12 @@ export function textOf(key: Buffer): string {
   return key.utf8Slice(1);
 }
 
-/** The session number of a Subscription, Flow or Queue key. */
+/**
+ * The session number of a Subscription, Flow or Queue key.
+ * @throws PorticoError `PORTICO_STORE_VALUE` if the key is too short
+ */
 export function sessionOf(key: Buffer): number {
+  if (key.length < 1 + NUMBER_BYTES) throw new PorticoError(ErrorKinds.StoreValue, 'a stored key is cut short');
   return key.readUIntBE(1, NUMBER_BYTES);
 }
 
@@ -122,7 +126,11 @@ export function queueKey(session: number, first: number, count: number, bytes: n
   return key;
 }
 
+/** @throws PorticoError `PORTICO_STORE_VALUE` if the key is not of that length */
 export function parseQueueKey(key: Buffer): SegmentKey {
+  if (key.length !== 13 + 2 * NUMBER_BYTES) {
+    throw new PorticoError(ErrorKinds.StoreValue, 'the key of a queue segment does not parse');
+  }
   return {
     session: sessionOf(key),
     first: key.readUIntBE(1 + NUMBER_BYTES, NUMBER_BYTES),

@@ -56,19 +56,23 @@ async function smallest(guided: Guided): Promise<Buffer[]> {
   await again.begin(guided.target.seeds());
   const before = again.corpus.length;
   await again.begin(candidates.filter((bytes) => bytes.length <= LONGEST_KEPT));
-  return again.corpus.slice(before).filter((bytes) => !known.has(bytes.toString('hex'))).slice(0, MOST_KEPT);
+  return again.corpus
+    .slice(before)
+    .filter((bytes) => !known.has(bytes.toString('hex')))
+    .slice(0, MOST_KEPT);
 }
 
 async function fuzz(target: Target, seed: number, minutes: number): Promise<void> {
   const guided = new Guided(target, observers, seed, PATIENCE);
-  const end = performance.now() + minutes * 60_000;
   await guided.begin([...target.seeds(), ...corpusOf(target.name)]);
+  const end = performance.now() + minutes * 60_000;
   while (performance.now() < end) await guided.batch();
   console.log(`${target.name}: ${guided.executions} inputs, ${guided.corpus.length} of them kept, seed ${seed}`);
   for (const line of coverage.report()) console.log(`  ${line}`);
   if (!values.keep) return;
   const kept = await smallest(guided);
-  if (kept.length > 0) writeFileSync(corpusFile(target.name), kept.map((bytes) => `${bytes.toString('hex')}\n`).join(''));
+  if (kept.length > 0)
+    writeFileSync(corpusFile(target.name), kept.map((bytes) => `${bytes.toString('hex')}\n`).join(''));
   console.log(`  ${kept.length} written to ${corpusFile(target.name)}`);
 }
 
@@ -94,7 +98,12 @@ else {
     const target = await TARGETS[name]();
     try {
       if (values.input === undefined) await fuzz(target, seed, Number(values.minutes) / targets.length);
-      else console.log(await target.run(Buffer.from(values.input, 'hex')));
+      else {
+        const bytes = Buffer.from(values.input, 'hex');
+        watchdog.begin(bytes);
+        console.log(await target.run(bytes));
+        watchdog.rest();
+      }
     } catch (error) {
       process.exitCode = 1;
       if (error instanceof Finding) save(target, error);

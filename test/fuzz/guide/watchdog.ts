@@ -1,4 +1,4 @@
-/** Ends the process when one input takes for ever, and says which: nobody else could. */
+/** Ends the process when one input takes for ever, and says which, and where it is: nobody else could. */
 import { Worker } from 'node:worker_threads';
 
 const MOST_INPUT = 1024 * 1024;
@@ -10,6 +10,7 @@ const WATCH = `
 const { workerData: { shared, patience, save } } = require('node:worker_threads');
 const { mkdirSync, writeFileSync, writeSync } = require('node:fs');
 const { dirname } = require('node:path');
+const { Session } = require('node:inspector');
 const head = new Int32Array(shared, 0, 2);
 let last = 0;
 setInterval(() => {
@@ -19,7 +20,18 @@ setInterval(() => {
   mkdirSync(dirname(save), { recursive: true });
   writeFileSync(save, input.toString('hex') + '\\n');
   writeSync(2, 'this input has not come to an end: ' + input.toString('hex') + '\\nsaved in ' + save + '\\n');
-  process.kill(process.pid, 'SIGKILL');
+  const session = new Session();
+  session.connectToMainThread();
+  session.on('Debugger.paused', ({ params: { callFrames } }) => {
+    const lines = callFrames.map(({ functionName, url, location }) =>
+      '    at ' + functionName + ' (line ' + (location.lineNumber + 1) + ' of ' + url + ')\\n');
+    writeSync(2, lines.join(''));
+    process.kill(process.pid, 'SIGKILL');
+  });
+  session.post('Debugger.enable');
+  session.post('Debugger.pause');
+  // What waits for ever runs nothing, and has no place.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000);
 }, patience);
 `;
 

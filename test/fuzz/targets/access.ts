@@ -27,7 +27,10 @@ async function read(bytes: Buffer, load: () => Promise<number>): Promise<string>
       const shown = line.includes(':') && withoutNames(error.message).includes(secret);
       assert.ok(secret.length < 8 || SENTENCES.includes(secret) || !shown, `${secret} is shown`);
     }
-    return error.message.replaceAll(/^.*:\d+: /gm, '').replaceAll(/user .* is/gs, 'user is').slice(0, 60);
+    return error.message
+      .replaceAll(/^.*:\d+: /gm, '')
+      .replaceAll(/user .* is/gs, 'user is')
+      .slice(0, 60);
   }
 }
 
@@ -116,7 +119,25 @@ export const scramMessages: Target = {
   name: 'scram-messages',
   scope: ['/src/access/'],
   longest: 400,
-  words: ['n,,', 'y,,', 'p=tls-unique,,', 'a=user,', 'n=', 'r=', 'c=', 'p=', 'm=x,', ',', '=2C', '=3D', '=', 'biws', 'clientserver', '\0', hash(32)],
+  words: [
+    'n,,',
+    'y,,',
+    'p=tls-unique,,',
+    'a=user,',
+    'n=',
+    'r=',
+    'c=',
+    'p=',
+    'm=x,',
+    ',',
+    '=2C',
+    '=3D',
+    '=',
+    'biws',
+    'clientserver',
+    '\0',
+    hash(32),
+  ],
   seeds: () =>
     [
       [FIRST, FINAL],
@@ -130,8 +151,25 @@ export const saslprepTarget: Target = {
   name: 'saslprep',
   scope: ['/src/access/saslprep'],
   longest: 100,
-  words: ['\u00a0', '\u00ad', '\u200b', '\u2168', '\u0627', '\u0031', '\u{e0001}', '\ufb1d', '\ufdfa', '\u037a', '\u1680', '\ud7ff', '\u{1d173}'],
-  seeds: () => ['I\u00adX', 'user', 'USER', '\u00aa', '\u2168', '\u0007', '\u06271', '\u0627\u0031\u0628'].map((text) => Buffer.from(text)),
+  words: [
+    '\u00a0',
+    '\u00ad',
+    '\u200b',
+    '\u2168',
+    '\u0627',
+    '\u0031',
+    '\u{e0001}',
+    '\ufb1d',
+    '\ufdfa',
+    '\u037a',
+    '\u1680',
+    '\ud7ff',
+    '\u{1d173}',
+  ],
+  seeds: () =>
+    ['I\u00adX', 'user', 'USER', '\u00aa', '\u2168', '\u0007', '\u06271', '\u0627\u0031\u0628'].map((text) =>
+      Buffer.from(text),
+    ),
   run: (bytes) => {
     const text = bytes.toString('utf8');
     const prepared = saslprep(text);

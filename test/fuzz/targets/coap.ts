@@ -55,18 +55,55 @@ const SEEDS: readonly Buffer[] = [
   encode({ type: 1, code: '0.01', path: ['obs-large'], token: 'bb', mid: 3, options: [[OPT.observe, 0]] }),
   encode({ code: '0.01', path: ['large'], mid: 4, options: [[OPT.block2, blockValue(0, false, 64)]] }),
   encode({ code: '0.01', path: ['large'], mid: 5, options: [[OPT.block2, blockValue(3, false, 64)]] }),
-  encode({ code: '0.03', path: ['large-update'], mid: 6, options: [[OPT.block1, blockValue(0, true, 16)]], payload: Buffer.alloc(16, 97) }),
-  encode({ code: '0.03', path: ['large-update'], mid: 7, options: [[OPT.block1, blockValue(1, false, 16)]], payload: 'end' }),
+  encode({
+    code: '0.03',
+    path: ['large-update'],
+    mid: 6,
+    options: [[OPT.block1, blockValue(0, true, 16)]],
+    payload: Buffer.alloc(16, 97),
+  }),
+  encode({
+    code: '0.03',
+    path: ['large-update'],
+    mid: 7,
+    options: [[OPT.block1, blockValue(1, false, 16)]],
+    payload: 'end',
+  }),
   encode({ code: '0.02', path: ['separate'], mid: 8, options: [[OPT.ifMatch, Buffer.from('ab')]], payload: 'x' }),
-  encode({ code: '0.01', path: ['.well-known', 'core'], mid: 9, options: [[OPT.uriQuery, 'rt=Type1'], [OPT.accept, 40]] }),
+  encode({
+    code: '0.01',
+    path: ['.well-known', 'core'],
+    mid: 9,
+    options: [
+      [OPT.uriQuery, 'rt=Type1'],
+      [OPT.accept, 40],
+    ],
+  }),
   encode({ code: '0.00', mid: 10 }),
   encode({ type: 2, code: '0.00', mid: 0 }),
   encode({ type: 3, code: '0.00', mid: 0 }),
-  encode({ code: '0.04', path: ['test'], mid: 11, options: [[OPT.noResponse, 26], [OPT.proxyUri, 'coap://x']] }),
+  encode({
+    code: '0.04',
+    path: ['test'],
+    mid: 11,
+    options: [
+      [OPT.noResponse, 26],
+      [OPT.proxyUri, 'coap://x'],
+    ],
+  }),
   encode({ code: '2.05', mid: 12, options: [[OPT.size1, 70_000]], payload: 'response' }),
 ];
 
-const WORDS = ['\xb4test', '\xb3obs', '\x60', '\x61\x01', Buffer.from('d10e', 'hex'), Buffer.from('c1', 'hex'), '\xff', Buffer.from('e00000', 'hex')];
+const WORDS = [
+  '\xb4test',
+  '\xb3obs',
+  '\x60',
+  '\x61\x01',
+  Buffer.from('d10e', 'hex'),
+  Buffer.from('c1', 'hex'),
+  '\xff',
+  Buffer.from('e00000', 'hex'),
+];
 
 export const coapMessage: Target = {
   name: 'coap-message',
@@ -177,7 +214,9 @@ function checkAnswer(bytes: Buffer): void {
 
 /** Datagrams as steps, from ports 1 and 2. */
 function steps(datagrams: readonly Buffer[]): Buffer {
-  return Buffer.concat(datagrams.map((bytes, i) => input(0x80 | (i & 1), bytes.length >> 8, bytes.length & 0xff, bytes)));
+  return Buffer.concat(
+    datagrams.map((bytes, i) => input(0x80 | (i & 1), bytes.length >> 8, bytes.length & 0xff, bytes)),
+  );
 }
 
 export const coapEndpoint: Target = {

@@ -23,7 +23,10 @@ function load(request: LoadRequest, lines: number): string {
   } catch (error) {
     assert.ok(error instanceof PorticoError && error.code === 'PORTICO_CONFIGURATION', error as Error);
     checkFaults(error.message, lines);
-    return error.message.replaceAll(/\d+/g, '0').replaceAll(/ is .*?;/g, ';').slice(-60);
+    return error.message
+      .replaceAll(/\d+/g, '0')
+      .replaceAll(/ is .*?;/g, ';')
+      .slice(-60);
   } finally {
     const names = Object.getOwnPropertyNames(Object.prototype).sort().join();
     assert.equal(names, PROTOTYPE, 'the prototype of all objects is as it was');
@@ -56,9 +59,51 @@ export const configYaml: Target = {
   longest: 1500,
   words: [
     ...options.flatMap(({ path }) => path.map((part) => `${part}: `)),
-    ...['__proto__: ', 'constructor: ', 'prototype: ', 'toString: ', '<<: ', '&a ', '*a', '[', ']', '{', '}', '? ', ': '],
-    ...['\n', '\n  ', '\n- ', '---\n', '...\n', '%YAML 1.1\n---\n', '!!binary ', '!!set ', '!!timestamp ', '!!map ', '!<x> '],
-    ...['~', '.nan', '.inf', '-0', '0x10', '1e400', '9999999999999999999', 'true', '"', "'", '|\n', '>-\n', '# ', '\t', '\r\n'],
+    ...[
+      '__proto__: ',
+      'constructor: ',
+      'prototype: ',
+      'toString: ',
+      '<<: ',
+      '&a ',
+      '*a',
+      '[',
+      ']',
+      '{',
+      '}',
+      '? ',
+      ': ',
+    ],
+    ...[
+      '\n',
+      '\n  ',
+      '\n- ',
+      '---\n',
+      '...\n',
+      '%YAML 1.1\n---\n',
+      '!!binary ',
+      '!!set ',
+      '!!timestamp ',
+      '!!map ',
+      '!<x> ',
+    ],
+    ...[
+      '~',
+      '.nan',
+      '.inf',
+      '-0',
+      '0x10',
+      '1e400',
+      '9999999999999999999',
+      'true',
+      '"',
+      "'",
+      '|\n',
+      '>-\n',
+      '# ',
+      '\t',
+      '\r\n',
+    ],
     ...['listeners:\n  - type: mqtt\n', 'type: websocket', 'type: coap', 'port: 1', 'host: localhost', '\ufeff'],
   ],
   seeds: () => [
@@ -89,8 +134,22 @@ export const configEnvironment: Target = {
   name: 'config-environment',
   scope: ['/src/config/'],
   longest: 600,
-  words: [...options.map(({ variable }) => `${variable}=`), '\n', 'PORTICO_', 'PORTICO_PORT=tcp://1.2.3.4:5', '[', '{', '&a ', '*a', '-1', '1e9', 'true', '~'],
-  seeds: () => options.map(({ variable, defaultValue }) => Buffer.from(`${variable}=${JSON.stringify(defaultValue) ?? 'x'}`)),
+  words: [
+    ...options.map(({ variable }) => `${variable}=`),
+    '\n',
+    'PORTICO_',
+    'PORTICO_PORT=tcp://1.2.3.4:5',
+    '[',
+    '{',
+    '&a ',
+    '*a',
+    '-1',
+    '1e9',
+    'true',
+    '~',
+  ],
+  seeds: () =>
+    options.map(({ variable, defaultValue }) => Buffer.from(`${variable}=${JSON.stringify(defaultValue) ?? 'x'}`)),
   run: runEnvironment,
 };
 
@@ -115,7 +174,30 @@ export const commandLine: Target = {
   name: 'command-line',
   scope: ['/src/cli/', '/src/config/'],
   longest: 200,
-  words: ['\n', '-c', '-p', '-v', '-d', '--', '--port=', '--config=', '--data', '--verbose', '--help', '--no-help', 'run', 'check', 'scram', 'health', '1883', '-', '='],
-  seeds: () => ['-p\n1883', '-c\nx', 'check\n-v', 'scram\nname', '--data=/x\nrun', 'chekc', '-pv', '--prot'].map((text, i) => input(i & 1, text)),
+  words: [
+    '\n',
+    '-c',
+    '-p',
+    '-v',
+    '-d',
+    '--',
+    '--port=',
+    '--config=',
+    '--data',
+    '--verbose',
+    '--help',
+    '--no-help',
+    'run',
+    'check',
+    'scram',
+    'health',
+    '1883',
+    '-',
+    '=',
+  ],
+  seeds: () =>
+    ['-p\n1883', '-c\nx', 'check\n-v', 'scram\nname', '--data=/x\nrun', 'chekc', '-pv', '--prot'].map((text, i) =>
+      input(i & 1, text),
+    ),
   run: runArguments,
 };

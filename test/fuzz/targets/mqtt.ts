@@ -112,7 +112,13 @@ function seeds(direction: Direction): Buffer[] {
   });
 }
 
-const WORDS = ['\0\x04MQTT', '\0\x06MQIsdp', '\x05\x02', Buffer.from('ffffff7f', 'hex'), Buffer.from('80808000', 'hex')];
+const WORDS = [
+  '\0\x04MQTT',
+  '\0\x06MQIsdp',
+  '\x05\x02',
+  Buffer.from('ffffff7f', 'hex'),
+  Buffer.from('80808000', 'hex'),
+];
 const SCOPE = ['/src/wire/'];
 
 export const mqttServer: Target = {

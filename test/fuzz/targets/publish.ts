@@ -8,11 +8,7 @@ import { appendRecord, areRecords, RecordView } from '../../../src/session/queue
 import { decodeMessage, encodeMessage } from '../../../src/store/records.js';
 import { Output } from '../../../src/wire/output.js';
 import type { Properties } from '../../../src/wire/packets.js';
-import {
-  decodeForwardedProperties,
-  forwardableProperties,
-  type PublishView,
-} from '../../../src/wire/publish-view.js';
+import { decodeForwardedProperties, forwardableProperties, type PublishView } from '../../../src/wire/publish-view.js';
 import {
   MOST_ALIAS_BYTES,
   type PublishSource,
@@ -145,7 +141,7 @@ function checkKept(publication: Publication, { qos, retain, identifiers, alias }
   assert.deepEqual({ ...again, properties: Buffer.from(again.properties) }, message);
   const out = new Output();
   const share = alias > 100 ? '$share/g/t' : '';
-  appendRecord(out, publication, qos, retain, identifiers, share);
+  appendRecord(out, publication, qos, retain, identifiers, share, alias * 1000);
   const record = Buffer.from(out.bytes());
   assert.ok(areRecords(record, 0, 1));
   const view = new RecordView();
@@ -195,16 +191,36 @@ function run(bytes: Buffer): string {
 
 export const mqttPublish: Target = {
   name: 'mqtt-publish',
-  scope: ['/src/wire/', '/src/session/frame', '/src/session/queue-record', '/src/bus/publication', '/src/store/records'],
+  scope: [
+    '/src/wire/',
+    '/src/session/frame',
+    '/src/session/queue-record',
+    '/src/bus/publication',
+    '/src/store/records',
+  ],
   longest: 1024,
-  words: ['\x01\x01', '\x02\0\0\0\x0a', '\x03\0\x01c', '\x08\0\x01r', '\x09\0\x01d', '\x23\0\x05', '\x26\0\x01k\0\x01v'],
+  words: [
+    '\x01\x01',
+    '\x02\0\0\0\x0a',
+    '\x03\0\x01c',
+    '\x08\0\x01r',
+    '\x09\0\x01d',
+    '\x23\0\x05',
+    '\x26\0\x01k\0\x01v',
+  ],
   seeds: () =>
-    PACKETS.filter(({ direction, bytes }) => direction === 'client' && bytes[0] >> 4 === 3 && bytes[1] < 128).flatMap(
-      (row) =>
+    PACKETS.filter(({ direction, bytes }) => direction === 'client' && bytes[0] >> 4 === 3 && bytes[1] < 128)
+      .flatMap((row) =>
         [0x00, 0x01, 0x3a, 0x52, 0x2c].map((flags) => {
           const options = input(flags, ...(flags & 16 ? [0, 9] : []), ...(flags & 32 ? [1, 2, 3] : []));
-          return input(options, ...(flags & 64 ? [4] : []), (row.bytes[0] & 15) | (row.version === 5 ? 0 : 16), row.bytes.subarray(2));
+          return input(
+            options,
+            ...(flags & 64 ? [4] : []),
+            (row.bytes[0] & 15) | (row.version === 5 ? 0 : 16),
+            row.bytes.subarray(2),
+          );
         }),
-    ).concat(input(0, 0, str('topic'), 0, 'payload')),
+      )
+      .concat(input(0, 0, str('topic'), 0, 'payload')),
   run,
 };

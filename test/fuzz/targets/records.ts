@@ -1,12 +1,12 @@
 /** Stored values: any bytes give a value that is written as it was read, or a coded error. */
 import assert from 'node:assert/strict';
+import { Publication } from '../../../src/bus/publication.js';
+import { Route } from '../../../src/bus/router.js';
 import { PorticoError } from '../../../src/errors.js';
 import { appendRecord, areRecords, RecordView } from '../../../src/session/queue-record.js';
 import * as aedes from '../../../src/store/aedes-packets.js';
 import * as keys from '../../../src/store/keys.js';
 import * as records from '../../../src/store/records.js';
-import { Publication } from '../../../src/bus/publication.js';
-import { Route } from '../../../src/bus/router.js';
 import { Output } from '../../../src/wire/output.js';
 import { Feed, input, type Target } from '../target.js';
 
@@ -50,7 +50,7 @@ function encodeSegment(segment: { readonly bytes: Buffer; readonly count: number
     at = view.payloadEnd;
     const message = view.message();
     const publication = new Publication().of(message, new Route(message.topic, Buffer.from(view.topicBytes)));
-    appendRecord(out, publication, view.qos, view.retain, view.identifiers, view.share.utf8Slice());
+    appendRecord(out, publication, view.qos, view.retain, view.identifiers, view.share.utf8Slice(), view.deadline);
   }
   return Buffer.concat([Buffer.from([segment.count]), out.bytes()]);
 }
@@ -58,8 +58,8 @@ function encodeSegment(segment: { readonly bytes: Buffer; readonly count: number
 function segmentSeed(): Buffer {
   const out = new Output();
   const publication = new Publication().of(MESSAGE, new Route(MESSAGE.topic, Buffer.from(MESSAGE.topic)));
-  appendRecord(out, publication, 2, false, [1, 200], '$share/g/a/b');
-  appendRecord(out, publication, 1, true, null, '');
+  appendRecord(out, publication, 2, false, [1, 200], '$share/g/a/b', 12_000);
+  appendRecord(out, publication, 1, true, null, '', 0);
   return Buffer.concat([Buffer.from([2]), out.bytes()]);
 }
 
@@ -74,6 +74,8 @@ const FLOW = {
   sent: 9,
   tail: 12,
   reserved: 100,
+  droppedStart: 7,
+  droppedEnd: 8,
   exceptions: [{ sequence: 7, state: 2 }],
   inbound: [1, 65535],
 };
@@ -108,11 +110,13 @@ const CODECS: readonly Codec[] = [
   },
   codec(keys.aedesParts, (parts) => keys.aedesKey(2, ...parts), ['client', 'a/#']),
   codec(aedes.decodePacket, aedes.encodePacket, { cmd: 'publish', topic: 't', payload: Buffer.from('p'), qos: 1 }),
-  codec<aedes.AedesSubscription>(
-    (value) => aedes.decodeAedesSubscription('t', value),
-    aedes.encodeAedesSubscription,
-    { topic: 't', qos: 1, rh: 0, rap: true, nl: false },
-  ),
+  codec<aedes.AedesSubscription>((value) => aedes.decodeAedesSubscription('t', value), aedes.encodeAedesSubscription, {
+    topic: 't',
+    qos: 1,
+    rh: 0,
+    rap: true,
+    nl: false,
+  }),
   codec(aedes.decodeNumber, aedes.encodeNumber, 12),
 ];
 

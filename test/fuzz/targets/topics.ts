@@ -4,7 +4,7 @@ import { Counters } from '../../../src/bus/counters.js';
 import { Publication } from '../../../src/bus/publication.js';
 import { RetainedMessages } from '../../../src/bus/retained.js';
 import { Route } from '../../../src/bus/router.js';
-import { type Member, SharedSubscriptions, type SharedStrategy } from '../../../src/bus/shared.js';
+import { type Member, type SharedStrategy, SharedSubscriptions } from '../../../src/bus/shared.js';
 import * as topics from '../../../src/bus/topics.js';
 import { type Receiver, type Subscriber, SubscriptionTree } from '../../../src/bus/tree.js';
 import { Work } from '../../../src/bus/work.js';
@@ -97,7 +97,13 @@ function checkTree(filters: readonly string[], names: readonly string[]): void {
       assert.deepEqual(new Set(got), new Set(expected.map(([subscriber]) => subscriber)), name);
       assert.equal(got.length, expected.length);
       const matching = expected.flatMap(([, set]) => [...set].filter((filter) => reference(filter, name)));
-      assert.deepEqual(tree.match(name).map(({ filter }) => filter).sort(), matching.sort());
+      assert.deepEqual(
+        tree
+          .match(name)
+          .map(({ filter }) => filter)
+          .sort(),
+        matching.sort(),
+      );
     }
   };
   check();
@@ -137,7 +143,8 @@ function checkShared(filters: readonly string[], name: string): void {
   for (const filter of filters) {
     const whole = `$share/${filter}`;
     const [group, inner] = topics.sharedPartsOf(whole);
-    const valid = /^[^/+#\0]+\/./su.test(filter) && naiveFilter(filter.slice(filter.indexOf('/') + 1)) && naiveFilter(whole);
+    const valid =
+      /^[^/+#\0]+\/./su.test(filter) && naiveFilter(filter.slice(filter.indexOf('/') + 1)) && naiveFilter(whole);
     assert.equal(topics.isShared(whole), true);
     assert.equal(topics.isValidShared(whole), valid, JSON.stringify(whole));
     if (!valid) continue;
@@ -150,7 +157,11 @@ function checkShared(filters: readonly string[], name: string): void {
       publication.route = new Route(name, Buffer.from(name));
       const rounds = 6;
       for (let i = 0; i < rounds; i++) shared.get(whole)?.deliver(publication);
-      assert.equal(members.reduce((sum, { got }) => sum + got, 0), rounds, `${strategy}: each message to one member`);
+      assert.equal(
+        members.reduce((sum, { got }) => sum + got, 0),
+        rounds,
+        `${strategy}: each message to one member`,
+      );
       for (const subscriber of members) assert.ok(shared.leave(whole, subscriber));
       assert.deepEqual([shared.size, shared.members], [0, 0]);
     }
@@ -180,7 +191,23 @@ export const topicTarget: Target = {
   name: 'topics',
   scope: ['/src/bus/', '/src/wire/utf8'],
   longest: 400,
-  words: ['/', '+', '#', '/+', '/#', '$', '$SYS', '$share/', '\n', '\0', '\ufeff', '\ud7ff', '\u{10ffff}', Buffer.from('c080', 'hex'), Buffer.from('eda080', 'hex')],
+  words: [
+    '/',
+    '+',
+    '#',
+    '/+',
+    '/#',
+    '$',
+    '$SYS',
+    '$share/',
+    '\n',
+    '\0',
+    '\ufeff',
+    '\ud7ff',
+    '\u{10ffff}',
+    Buffer.from('c080', 'hex'),
+    Buffer.from('eda080', 'hex'),
+  ],
   seeds: () => [
     input(3, 'a/+/c\na/#\n#\na/b/c\na\n$SYS/x'),
     input(2, '+/+\n/#\n/finance\n/\n//'),

@@ -93,7 +93,8 @@ function allowed(feed: Feed): { readonly frames: Buffer; readonly messages: Buff
     frames.push(frame(parts === null ? BINARY : CONTINUATION, fin, payload, key));
     parts = [...(parts ?? []), payload];
     // The listener takes no longer ones.
-    if (parts.reduce((sum, part) => sum + part.length, 0) > 4096) return { frames: Buffer.alloc(0), messages: [], pings: 0 };
+    if (parts.reduce((sum, part) => sum + part.length, 0) > 4096)
+      return { frames: Buffer.alloc(0), messages: [], pings: 0 };
     if (!fin) continue;
     messages.push(Buffer.concat(parts));
     parts = null;
@@ -156,7 +157,9 @@ async function run(bytes: Buffer): Promise<string> {
     assert.match(answer.toString('latin1'), /^HTTP\/1\.1 101 /);
     assert.equal(mine.accepted, 1);
     assert.ok(mine.data.reduce((sum, { length }) => sum + length, 0) <= bytes.length);
-    const codes = answered(answer).map(({ opcode, payload }) => `${opcode}:${opcode === CLOSE ? payload.toString('hex') : ''}`);
+    const codes = answered(answer).map(
+      ({ opcode, payload }) => `${opcode}:${opcode === CLOSE ? payload.toString('hex') : ''}`,
+    );
     return `${mine.data.length > 0} ${mine.refused} ${[...new Set(codes)]}`;
   }
   const { frames, messages, pings } = allowed(feed);
@@ -186,7 +189,15 @@ export const webSocket: Target = {
   longest: 20_000,
   words: [
     ...UPGRADE.map((line) => `${line}\r\n`),
-    ...['\r\n\r\n', '\r\n', ': ', 'Sec-WebSocket-Extensions: permessage-deflate\r\n', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'Expect: 100-continue\r\n'],
+    ...[
+      '\r\n\r\n',
+      '\r\n',
+      ': ',
+      'Sec-WebSocket-Extensions: permessage-deflate\r\n',
+      'Content-Length: 5\r\n',
+      'Transfer-Encoding: chunked\r\n',
+      'Expect: 100-continue\r\n',
+    ],
     frame(BINARY, true, Buffer.from('c000', 'hex'), 1),
     frame(1, true, Buffer.from('text'), 0),
     frame(BINARY, false, Buffer.from('a'), 2),
