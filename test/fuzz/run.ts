@@ -15,8 +15,8 @@ import { TARGETS, type TargetName } from './targets.js';
 
 /** Milliseconds that one input may take; a machine that does other things as well is slow at times. */
 const PATIENCE = 5_000;
-/** Of what is kept for the repository: inputs, and bytes of the longest. */
-const MOST_KEPT = 150;
+/** Bytes of what is kept for the repository: of all inputs of a target, and of the longest. */
+const MOST_KEPT = 6_000;
 const LONGEST_KEPT = 400;
 
 const findings = join(checkout, 'fuzz-findings');
@@ -56,10 +56,11 @@ async function smallest(guided: Guided): Promise<Buffer[]> {
   await again.begin(guided.target.seeds());
   const before = again.corpus.length;
   await again.begin(candidates.filter((bytes) => bytes.length <= LONGEST_KEPT));
-  return again.corpus
-    .slice(before)
-    .filter((bytes) => !known.has(bytes.toString('hex')))
-    .slice(0, MOST_KEPT);
+  let size = 0;
+  return again.corpus.slice(before).filter((bytes) => {
+    size += bytes.length;
+    return size <= MOST_KEPT && !known.has(bytes.toString('hex'));
+  });
 }
 
 async function fuzz(target: Target, seed: number, minutes: number): Promise<void> {
