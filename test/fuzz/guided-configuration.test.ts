@@ -2,8 +2,8 @@
 import { fuzz } from './gate.js';
 
 fuzz({
-  'config-yaml': 4,
-  'config-environment': 20,
+  'config-yaml': 2,
+  'config-environment': 10,
   'command-line': 30,
   'password-file': 30,
   'scram-file': 30,
