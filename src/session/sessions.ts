@@ -1,9 +1,11 @@
 /** All sessions of this broker: opening, expiry, and recovery from the store. */
+import { ErrorKinds, PorticoError } from '../errors.js';
 import {
   Family,
   familyRange,
   filterOf,
   flowKey,
+  MAX_NUMBER,
   parseQueueKey,
   sessionKey,
   sessionOf,
@@ -23,6 +25,8 @@ import { inherit, passOn } from './inheritance.js';
 import type { QueueExtent } from './link.js';
 import { NEVER, Session } from './session.js';
 
+/** Numbers up to here are believed: nobody opens so many sessions, and the next ones must have room. */
+const FARTHEST = MAX_NUMBER / 2;
 const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, expiresAt: 0 };
 
 /** Milliseconds until what an ended session leaves is looked for again in a store that was opened anew. */
@@ -249,6 +253,12 @@ export class SessionRegistry {
 
   /** A number that stands in the store is never given to another session, which would inherit what stands under it. */
   #used(number: number): void {
+    if (number > FARTHEST) {
+      this.damaged++;
+      const error = new PorticoError(ErrorKinds.StoreValue, 'a stored session number is one that no session gets');
+      this.#environment.journal.storeFailed(error);
+      return;
+    }
     if (number >= this.#nextNumber) this.#nextNumber = number + 1;
   }
 

@@ -55,9 +55,14 @@ export function familyRange(family: number): KeyRange {
   return { gte: Buffer.from([family]), lt: Buffer.from([family + 1]) };
 }
 
+/** The smallest key behind everything of one family that belongs to one session. */
+function behind(family: number, session: number): Buffer {
+  return session < MAX_NUMBER ? withNumber(family, session + 1) : familyRange(family).lt;
+}
+
 /** Everything of one family that belongs to one session. */
 export function sessionRange(family: number, session: number): KeyRange {
-  return { gte: withNumber(family, session), lt: withNumber(family, session + 1) };
+  return { gte: withNumber(family, session), lt: behind(family, session) };
 }
 
 /** The text after the family byte: the topic or client identifier. */
@@ -144,7 +149,7 @@ export function parseQueueKey(key: Buffer): SegmentKey {
 export function queueRangeFrom(session: number, first: number): KeyRange {
   const gte = withNumber(Family.Queue, session, NUMBER_BYTES);
   gte.writeUIntBE(first, 1 + NUMBER_BYTES, NUMBER_BYTES);
-  return { gte, lt: withNumber(Family.Queue, session + 1) };
+  return { gte, lt: behind(Family.Queue, session) };
 }
 
 /** Kinds of Aedes records, with the parts of their keys. */

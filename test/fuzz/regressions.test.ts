@@ -9,8 +9,9 @@ import { loadConfig } from '../../src/config/load.js';
 import { PorticoError } from '../../src/errors.js';
 import { WebSocketListener } from '../../src/listeners/websocket.js';
 import { decodePacket } from '../../src/store/aedes-packets.js';
-import { Family } from '../../src/store/keys.js';
+import { Family, MAX_NUMBER, queueRangeFrom, sessionKey, sessionRange } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
+import { encodeSession } from '../../src/store/records.js';
 import { Engine } from '../support/engine.js';
 import { Recorder } from '../wire/recorder.js';
 import { scratchFile } from './scratch.js';
@@ -99,15 +100,8 @@ test('a stored packet of Aedes that is a date or a list is refused', () => {
   }
 });
 
-test('a key of the store that is cut short is told of, and the broker starts', async () => {
-  const store = new MemoryStore();
-  const families = [Family.Subscription, Family.Flow, Family.Queue];
-  const value = Buffer.from([1]);
-  const keys = families.map((family) => Buffer.from([family, 0, 0]));
-  await store.write(
-    keys.map((key) => ({ type: 'put', key, value })),
-    true,
-  );
+/** Starts a broker on a store, has a session opened that is kept, and returns the codes of what was told. */
+async function toldOf(store: MemoryStore): Promise<unknown[]> {
   const told: unknown[] = [];
   const engine = await Engine.create({
     store,
@@ -119,15 +113,47 @@ test('a key of the store that is cut short is told of, and the broker starts', a
       subscribed() {},
       unsubscribed() {},
       limit() {},
-      storeFailed: (error) => told.push(error),
+      storeFailed: (error) => told.push(error instanceof PorticoError ? error.code : error),
       storeRecovered() {},
     },
   });
-  const client = await engine.connect();
+  const client = await engine.connect({ clean: false });
   await client.subscribe('a', 1);
   await engine.stop();
+  return told;
+}
+
+test('a key of the store that is cut short is told of, and the broker starts', async () => {
+  const store = new MemoryStore();
+  const families = [Family.Subscription, Family.Flow, Family.Queue];
+  const value = Buffer.from([1]);
+  const keys = families.map((family) => Buffer.from([family, 0, 0]));
+  await store.write(
+    keys.map((key) => ({ type: 'put', key, value })),
+    true,
+  );
   assert.deepEqual(
-    told.map((error) => error instanceof PorticoError && error.code),
+    await toldOf(store),
     keys.map(() => 'PORTICO_STORE_VALUE'),
   );
+});
+
+test('a stored session number that leaves no room for others is told of, and new sessions open', async () => {
+  const store = new MemoryStore();
+  const value = encodeSession({
+    number: MAX_NUMBER,
+    expiryInterval: 100,
+    connected: false,
+    disconnectedAt: 1_700_000_000_000,
+    version: 5,
+    sharing: false,
+  });
+  await store.write([{ type: 'put', key: sessionKey('other'), value }], true);
+  assert.deepEqual(await toldOf(store), ['PORTICO_STORE_VALUE']);
+});
+
+test('the range of the largest session number ends with its family', () => {
+  const { gte, lt } = sessionRange(Family.Queue, MAX_NUMBER);
+  assert.deepEqual([gte, lt], [Buffer.from([Family.Queue, ...Buffer.alloc(6, 0xff)]), Buffer.from([Family.Queue + 1])]);
+  assert.deepEqual(queueRangeFrom(MAX_NUMBER, 1).lt, lt);
 });

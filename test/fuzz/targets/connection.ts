@@ -9,8 +9,9 @@ import { WireError } from '../../../src/wire/wire-error.js';
 import { writeSubscribe } from '../../../src/wire/writers.js';
 import { type AnyPacket, OPENINGS, PACKETS } from '../../packets.js';
 import { FakeClock } from '../../support/engine.js';
+import { ScramClient } from '../../support/scram-client.js';
 import { Recorder } from '../../wire/recorder.js';
-import { framed, str } from '../../wire/table/row.js';
+import { framed, props, raw, str } from '../../wire/table/row.js';
 import { Feed, input, type Target } from '../target.js';
 
 /** Turns of the event loop in which everything that is under way ends. */
@@ -143,7 +144,8 @@ const SILENT = {
 };
 
 function connect(version: 4 | 5, id: string): Buffer {
-  return framed(0x10, str('MQTT'), `0${version} 02 0000`, version === 5 ? '00' : '', str(id));
+  // With a Topic Alias Maximum.
+  return framed(0x10, str('MQTT'), `0${version} 02 0000`, version === 5 ? props('22 0002') : '', str(id));
 }
 
 function subscription(version: 4 | 5): Buffer {
@@ -233,7 +235,14 @@ function data(which: number, bytes: Buffer): Buffer {
   return input(which, bytes.length >> 8, bytes.length & 0xff, bytes);
 }
 
-const scram = (text: string): Buffer => framed(0xf0, '18', '14', '15', str('SCRAM-SHA-256'), '16', str(text));
+const METHOD = raw('15', str('SCRAM-SHA-256'));
+const SCRAM = new ScramClient('user', 'pencil', 'client');
+/** What the broker answers, whose part of the nonce is known. */
+const CHALLENGE = Buffer.from(`r=clientserver,s=${credentials.salt.toString('base64')},i=${credentials.iterations}`);
+
+function authentication(reasonCode: number, text: string | Buffer): Buffer {
+  return framed(0xf0, Buffer.from([reasonCode]), props(METHOD, '16', str(text)));
+}
 
 const WORDS: readonly Buffer[] = [
   ...([3, 4, 5] as const).map((version) => data(0, OPENINGS.client[version])),
@@ -247,22 +256,10 @@ const WORDS: readonly Buffer[] = [
   data(0, framed(0xa2, '0005', '00', str('a/+'))),
   ...['62020002', '40020001', '50020001', '70020001', 'e000', 'c000'].map((hex) => data(0, Buffer.from(hex, 'hex'))),
   ...['\xa0', '\xa3', '\xc0\x05', '\xe0', '\xe1'].map((text) => Buffer.from(text, 'latin1')),
-  data(
-    0,
-    framed(
-      0x10,
-      str('MQTT'),
-      '05 02 0000',
-      '26',
-      '15',
-      str('SCRAM-SHA-256'),
-      '16',
-      str('n,,n=user,r=client'),
-      '',
-      str('s'),
-    ),
-  ),
-  data(0, scram(`c=biws,r=clientserver,p=${Buffer.alloc(32).toString('base64')}`)),
+  data(0, framed(0x10, str('MQTT'), '05 02 0000', props('22 0003', METHOD, '16', str(SCRAM.first())), str('s'))),
+  data(0, authentication(0x18, SCRAM.final(CHALLENGE))),
+  data(0, authentication(0x18, `c=biws,r=clientserver,p=${Buffer.alloc(32).toString('base64')}`)),
+  data(0, authentication(0x19, SCRAM.first())),
 ];
 
 export const mqttConnection: Target = {
@@ -272,6 +269,8 @@ export const mqttConnection: Target = {
   words: WORDS,
   seeds: () => [
     Buffer.concat(WORDS),
+    Buffer.concat(WORDS.slice(-4).map((word) => input(word, 0xe0, 0xe0))),
+    Buffer.concat([WORDS.at(-4)!, WORDS.at(-3)!, WORDS.at(-1)!, WORDS.at(-3)!].map((word) => input(word, 0xe0, 0xe0))),
     Buffer.concat(WORDS.map((word) => input(word, 0xe0))),
     Buffer.concat(WORDS.toReversed()),
     ...WORDS.map((word) => Buffer.concat([WORDS[2], input(0xe0, 0xe0), word])),
