@@ -44,7 +44,10 @@ const coverage = new Coverage();
 function chosen(): readonly TargetName[] {
   const all = Object.keys(TARGETS) as TargetName[];
   const unknown = positionals.find((word) => all.every((name) => name !== word));
-  if (unknown !== undefined) throw new Error(`there is no target ${unknown}; there are ${all.join(', ')}`);
+  if (unknown !== undefined) {
+    console.error(`there is no target ${unknown}; there are ${all.join(', ')}`);
+    process.exit(1);
+  }
   return positionals.length === 0 ? all : all.filter((name) => positionals.includes(name));
 }
 
