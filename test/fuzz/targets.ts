@@ -24,6 +24,7 @@ export const TARGETS = {
   'scram-messages': async () => (await access()).scramMessages,
   saslprep: async () => (await access()).saslprepTarget,
   'stored-values': async () => (await import('./targets/records.js')).storedValues,
+  'backup-file': async () => (await import('./targets/backup.js')).backupFile,
   'store-recovery': async () => (await import('./targets/recovery.js')).storeRecovery,
 } as const satisfies Record<string, () => Promise<Target>>;
 
