@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { PorticoError } from '../../src/errors.js';
 import { WebSocketListener } from '../../src/listeners/websocket.js';
 import { decodePacket } from '../../src/store/aedes-packets.js';
-import { Family, MAX_NUMBER, queueRangeFrom, sessionKey, sessionRange } from '../../src/store/keys.js';
+import { Family, MAX_NUMBER, queueRangeFrom, sessionKey, sessionRange, versionKey } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import { encodeSession } from '../../src/store/records.js';
 import { Engine } from '../support/engine.js';
@@ -102,6 +102,7 @@ test('a stored packet of Aedes that is a date or a list is refused', () => {
 
 /** Starts a broker on a store, has a session opened that is kept, and returns the codes of what was told. */
 async function toldOf(store: MemoryStore): Promise<unknown[]> {
+  await store.write([{ type: 'put', key: versionKey(), value: Buffer.from([1]) }], true);
   const told: unknown[] = [];
   const engine = await Engine.create({
     store,
@@ -114,6 +115,7 @@ async function toldOf(store: MemoryStore): Promise<unknown[]> {
       unsubscribed() {},
       limit() {},
       storeFailed: (error) => told.push(error instanceof PorticoError ? error.code : error),
+      storeSilent() {},
       storeRecovered() {},
     },
   });

@@ -140,6 +140,7 @@ const SILENT = {
   subscribed() {},
   unsubscribed() {},
   limit() {},
+  storeSilent() {},
   storeRecovered() {},
 };
 

@@ -34,7 +34,8 @@ function isNear(key: Buffer, value: Buffer): boolean {
 async function filled(bytes: Buffer): Promise<MemoryStore> {
   const store = new MemoryStore();
   const feed = new Feed(bytes);
-  const operations: Operation[] = [];
+  // A store that says no version is refused as a whole; the input may say another one.
+  const operations: Operation[] = [{ type: 'put', key: keys.versionKey(), value: Buffer.from([1]) }];
   while (!feed.empty) {
     const key = Buffer.from(feed.take(feed.byte()));
     const value = Buffer.from(feed.take(feed.short() & 0x1ff));
@@ -57,6 +58,7 @@ async function run(bytes: Buffer): Promise<string> {
     unsubscribed() {},
     limit() {},
     storeFailed: (error: unknown) => failed.push(error),
+    storeSilent() {},
     storeRecovered() {},
   };
   let engine: Engine;
