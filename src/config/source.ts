@@ -1,5 +1,5 @@
 /** Where values come from: a YAML text that knows its lines, or another origin by name. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { Path } from './options.js';
 
 /** Where something stands. */
@@ -33,9 +33,9 @@ export class YamlSource {
   readonly name: string;
   /** Plain values; undefined for an empty text, and if it is not readable. */
   readonly value: unknown;
-  /** Whether the text is YAML; duplicate keys do not change that. */
+  /** Whether the text is YAML that can be unfolded; duplicate keys do not change that. */
   readonly readable: boolean;
-  /** Faults of the text itself: syntax and duplicate keys. */
+  /** Faults of the text itself: syntax, duplicate keys, keys that are no words, and aliases of what they stand in. */
   readonly faults: Fault[] = [];
   readonly #root: Node | null;
   readonly #lines = new LineCounter();
@@ -48,11 +48,13 @@ export class YamlSource {
     for (const error of [...document.errors, ...document.warnings]) this.#fault(error.pos[0], error.message);
     this.readable = this.faults.length === 0;
     if (!this.readable) return;
-    this.#refuseDuplicates();
     try {
+      this.readable = this.#isTree();
+      if (!this.readable) return;
+      this.#refuseDuplicates();
       this.value = document.toJS({ maxAliasCount: 100 }) ?? undefined;
     } catch (error) {
-      // Aliases that would unfold into too many nodes.
+      // Aliases that would unfold into too many nodes, or nodes in nodes beyond the stack.
       this.readable = false;
       this.#fault(0, error instanceof Error ? error.message : String(error));
     }
@@ -61,6 +63,22 @@ export class YamlSource {
   #fault(offset: number, sentence: string): void {
     const line = this.#lines.linePos(offset).line;
     this.faults.push({ where: `${this.name}:${line}`, line, sentence });
+  }
+
+  /** Whether keys are words and no alias stands for something that it is a part of: JSON knows neither. */
+  #isTree(): boolean {
+    const before = this.faults.length;
+    visit(this.#root, {
+      Pair: (_, { key }) => {
+        const offset = isNode(key) ? (key.range?.[0] ?? 0) : 0;
+        if (key !== null && !isScalar(key)) this.#fault(offset, 'a key must be a word');
+      },
+      Alias: (_, alias, path) => {
+        const isInside = path.some((outer) => isNode(outer) && 'anchor' in outer && outer.anchor === alias.source);
+        if (isInside) this.#fault(alias.range?.[0] ?? 0, `*${alias.source} stands inside of what it stands for`);
+      },
+    });
+    return this.faults.length === before;
   }
 
   #refuseDuplicates(): void {

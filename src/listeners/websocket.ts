@@ -136,7 +136,8 @@ class WebSocketTransport implements Transport {
       } else if (Buffer.isBuffer(data)) this.handler?.onData(data);
     });
     webSocket.on('error', (error: Error) => {
-      const code = 'code' in error ? String(error.code) : '';
+      // One connection is refused once.
+      const code = !this.#refused && 'code' in error ? String(error.code) : '';
       if (code === TOO_LARGE) broken('size', 'a frame larger than mqtt.max_packet_size');
       else if (code.startsWith('WS_ERR')) broken('protocol', error.message);
       this.#close(error);

@@ -1,9 +1,11 @@
 /** All sessions of this broker: opening, expiry, and recovery from the store. */
+import { ErrorKinds, PorticoError } from '../errors.js';
 import {
   Family,
   familyRange,
   filterOf,
   flowKey,
+  MAX_NUMBER,
   parseQueueKey,
   sessionKey,
   sessionOf,
@@ -23,6 +25,8 @@ import { inherit, passOn } from './inheritance.js';
 import type { QueueExtent } from './link.js';
 import { NEVER, Session } from './session.js';
 
+/** Numbers up to here are believed: nobody opens so many sessions, and the next ones must have room. */
+const FARTHEST = MAX_NUMBER / 2;
 const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, expiresAt: 0 };
 
 /** Milliseconds until what an ended session leaves is looked for again in a store that was opened anew. */
@@ -167,8 +171,10 @@ export class SessionRegistry {
       this.#used(record.number);
     }
     for await (const [key, value] of store.entries(familyRange(Family.Subscription), true)) {
-      this.#used(sessionOf(key));
-      const owner = byNumber.get(sessionOf(key));
+      const number = this.#read(() => sessionOf(key));
+      if (number === null) continue;
+      this.#used(number);
+      const owner = byNumber.get(number);
       const record = owner && this.#read(() => decodeSubscription(value));
       if (owner && record) {
         owner.session.restoreSubscription({ ...record, subscriber: owner.session, filter: filterOf(key) });
@@ -191,9 +197,11 @@ export class SessionRegistry {
   async #recoverFlows(): Promise<Map<number, FlowRecord>> {
     const flows = new Map<number, FlowRecord>();
     for await (const [key, value] of this.#environment.store.entries(familyRange(Family.Flow), true)) {
-      this.#used(sessionOf(key));
+      const number = this.#read(() => sessionOf(key));
+      if (number === null) continue;
+      this.#used(number);
       const flow = this.#read(() => decodeFlow(value));
-      if (flow !== null) flows.set(sessionOf(key), flow);
+      if (flow !== null) flows.set(number, flow);
     }
     return flows;
   }
@@ -207,7 +215,8 @@ export class SessionRegistry {
     const orphans = new Set<number>();
     for (const number of flows.keys()) if (!known.has(number)) orphans.add(number);
     for await (const key of store.keys(familyRange(Family.Queue), true)) {
-      const segment = parseQueueKey(key);
+      const segment = this.#read(() => parseQueueKey(key));
+      if (segment === null) continue;
       this.#used(segment.session);
       if (!known.has(segment.session)) {
         orphans.add(segment.session);
@@ -244,6 +253,12 @@ export class SessionRegistry {
 
   /** A number that stands in the store is never given to another session, which would inherit what stands under it. */
   #used(number: number): void {
+    if (number > FARTHEST) {
+      this.damaged++;
+      const error = new PorticoError(ErrorKinds.StoreValue, 'a stored session number is one that no session gets');
+      this.#environment.journal.storeFailed(error);
+      return;
+    }
     if (number >= this.#nextNumber) this.#nextNumber = number + 1;
   }
 

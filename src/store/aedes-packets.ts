@@ -88,7 +88,8 @@ function decodeValue(value: Buffer, what: string): unknown {
 
 function decodeObject(value: Buffer, what: string): object {
   const object = decodeValue(value, what);
-  if (typeof object !== 'object' || object === null) {
+  // A clone may be a date, a map or a list just as well.
+  if (typeof object !== 'object' || object === null || Object.getPrototypeOf(object) !== Object.prototype) {
     throw new PorticoError(ErrorKinds.StoreValue, `${what} is not an object`);
   }
   return object;

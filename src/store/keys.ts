@@ -55,9 +55,14 @@ export function familyRange(family: number): KeyRange {
   return { gte: Buffer.from([family]), lt: Buffer.from([family + 1]) };
 }
 
+/** The smallest key behind everything of one family that belongs to one session. */
+function behind(family: number, session: number): Buffer {
+  return session < MAX_NUMBER ? withNumber(family, session + 1) : familyRange(family).lt;
+}
+
 /** Everything of one family that belongs to one session. */
 export function sessionRange(family: number, session: number): KeyRange {
-  return { gte: withNumber(family, session), lt: withNumber(family, session + 1) };
+  return { gte: withNumber(family, session), lt: behind(family, session) };
 }
 
 /** The text after the family byte: the topic or client identifier. */
@@ -65,8 +70,12 @@ export function textOf(key: Buffer): string {
   return key.utf8Slice(1);
 }
 
-/** The session number of a Subscription, Flow or Queue key. */
+/**
+ * The session number of a Subscription, Flow or Queue key.
+ * @throws PorticoError `PORTICO_STORE_VALUE` if the key is too short
+ */
 export function sessionOf(key: Buffer): number {
+  if (key.length < 1 + NUMBER_BYTES) throw new PorticoError(ErrorKinds.StoreValue, 'a stored key is cut short');
   return key.readUIntBE(1, NUMBER_BYTES);
 }
 
@@ -122,7 +131,11 @@ export function queueKey(session: number, first: number, count: number, bytes: n
   return key;
 }
 
+/** @throws PorticoError `PORTICO_STORE_VALUE` if the key is not of that length */
 export function parseQueueKey(key: Buffer): SegmentKey {
+  if (key.length !== 13 + 2 * NUMBER_BYTES) {
+    throw new PorticoError(ErrorKinds.StoreValue, 'the key of a queue segment does not parse');
+  }
   return {
     session: sessionOf(key),
     first: key.readUIntBE(1 + NUMBER_BYTES, NUMBER_BYTES),
@@ -136,7 +149,7 @@ export function parseQueueKey(key: Buffer): SegmentKey {
 export function queueRangeFrom(session: number, first: number): KeyRange {
   const gte = withNumber(Family.Queue, session, NUMBER_BYTES);
   gte.writeUIntBE(first, 1 + NUMBER_BYTES, NUMBER_BYTES);
-  return { gte, lt: withNumber(Family.Queue, session + 1) };
+  return { gte, lt: behind(Family.Queue, session) };
 }
 
 /** Kinds of Aedes records, with the parts of their keys. */

@@ -185,13 +185,17 @@ export abstract class PacketFramer {
     const most = start + 5;
     let at = start + 2;
     while (at < length && at < most && buffer[at] > 127) at++;
-    if (at === most) malformed('a Remaining Length of more than four bytes');
+    if (at === most) {
+      this.checkFirst(buffer[start]);
+      malformed('a Remaining Length of more than four bytes');
+    }
     if (at === length) {
       this.checkFirst(buffer[start]);
       return 0;
     }
     // Only MQTT 5.0 asks for the shortest form [MQTT-1.5.5-1].
     if (buffer[at] === 0 && this.version === 5) {
+      this.checkFirst(buffer[start]);
       malformed('a Remaining Length that is longer than it need be [MQTT-1.5.5-1]');
     }
     return at + 1;

@@ -3,28 +3,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WireError } from '../../src/wire/wire-error.js';
 import { OPENINGS, PACKETS, type PacketRow } from '../packets.js';
+import { Random } from '../support/random.js';
+import { seeds } from '../support/seeds.js';
 import { Recorder } from '../wire/recorder.js';
 
 const ROUNDS = 40_000;
 
-/** Mulberry32: small, fast, and the same everywhere for the same seed. */
 function randomFrom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
+  const random = new Random(seed);
+  return (limit) => random.below(limit);
 }
 
-type Random = ReturnType<typeof randomFrom>;
+type Below = ReturnType<typeof randomFrom>;
 
 /** Bytes at which parsers go wrong. */
 const EDGES = [0x00, 0x01, 0x02, 0x0b, 0x23, 0x26, 0x7f, 0x80, 0x81, 0xff];
 
 /** Some bytes turned, replaced, cut out or put in, or the length set right again over a shorter body. */
-function damage(source: Buffer, random: Random): Buffer {
+function damage(source: Buffer, random: Below): Buffer {
   let bytes: Buffer = Buffer.from(source);
   for (let i = 1 + random(4); i > 0 && bytes.length > 0; i--) {
     const at = random(bytes.length);
@@ -53,7 +49,7 @@ function damage(source: Buffer, random: Random): Buffer {
 }
 
 /** Pushes a stream in random chunks, with pauses, and checks what must hold after each. */
-function drive(recorder: Recorder, stream: Buffer, random: Random): void {
+function drive(recorder: Recorder, stream: Buffer, random: Below): void {
   const { parser } = recorder;
   recorder.after = () => {
     if (random(10) === 0) parser.pause();
@@ -81,10 +77,10 @@ function drive(recorder: Recorder, stream: Buffer, random: Random): void {
   }
 }
 
-const seed = Number(process.env.PORTICO_FUZZ_SEED ?? Date.now() % 2 ** 31);
+const [seed] = seeds(1);
 
 test('damaged packets of the table', (t) => {
-  t.diagnostic(`seed ${seed}`);
+  t.diagnostic(`SEED=${seed}`);
   const random = randomFrom(seed);
   let broken = 0;
   for (let round = 0; round < ROUNDS; round++) {
@@ -96,7 +92,7 @@ test('damaged packets of the table', (t) => {
     try {
       drive(recorder, stream, random);
     } catch (error) {
-      assert.fail(`PORTICO_FUZZ_SEED=${seed} round ${round} ${row.name} ${stream.toString('hex')}: ${error}`);
+      assert.fail(`SEED=${seed} round ${round} ${row.name} ${stream.toString('hex')}: ${error}`);
     }
     broken += recorder.errors.length;
   }
@@ -104,7 +100,7 @@ test('damaged packets of the table', (t) => {
 });
 
 test('random bytes behind the opening of a connection, and without one', (t) => {
-  t.diagnostic(`seed ${seed}`);
+  t.diagnostic(`SEED=${seed}`);
   const random = randomFrom(seed + 1);
   const sides: readonly PacketRow['direction'][] = ['client', 'server'];
   for (let round = 0; round < ROUNDS / 2; round++) {
@@ -115,9 +111,7 @@ test('random bytes behind the opening of a connection, and without one', (t) => 
     try {
       drive(recorder, stream, random);
     } catch (error) {
-      assert.fail(
-        `PORTICO_FUZZ_SEED=${seed} round ${round} ${direction} ${version} ${stream.toString('hex')}: ${error}`,
-      );
+      assert.fail(`SEED=${seed} round ${round} ${direction} ${version} ${stream.toString('hex')}: ${error}`);
     }
   }
 });

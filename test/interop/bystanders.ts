@@ -18,6 +18,8 @@ export class Bystanders {
   readonly #publisher: JsClient;
   readonly #device: Datagrams;
   #count = 0;
+  #exchange: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
 
   private constructor(subscribers: readonly JsClient[], publisher: JsClient, device: Datagrams) {
     this.#subscribers = subscribers;
@@ -36,8 +38,23 @@ export class Bystanders {
     return new Bystanders(subscribers, publisher, await Datagrams.open(ports.coap));
   }
 
-  /** One message by MQTT and one by CoAP reach both subscribers, in reasonable time. */
-  async served(): Promise<void> {
+  /**
+   * One message by MQTT and one by CoAP reach both subscribers, in reasonable time. Whoever asks while an exchange is
+   * going on shares the next one with others that do: it begins after they asked.
+   */
+  served(): Promise<void> {
+    if (this.#next !== null) return this.#next;
+    const next = this.#exchange.then(() => {
+      this.#next = null;
+      return this.#serve();
+    });
+    this.#next = next;
+    // Who waits for this one fails with it; who comes after it is served, or fails, for itself.
+    this.#exchange = next.catch(() => {});
+    return next;
+  }
+
+  async #serve(): Promise<void> {
     const started = performance.now();
     const id = ++this.#count;
     await this.#publisher.publish(TOPIC, `mqtt ${id}`, 1);

@@ -2,16 +2,26 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { OPENINGS, PACKETS, type PacketRow } from '../packets.js';
-import { Mistreated, seeded } from './mistreated.js';
+import { PACKETS, type PacketRow } from '../packets.js';
+import { atOnce, Mistreated, seeded } from './mistreated.js';
 import { mutate, randomBuffer } from './random.js';
-import { openTcp, type RawClient } from './raw.js';
+import { connectPacket, openTcp, type RawClient } from './raw.js';
 
 const PROTOCOL_ERRORS = 'errors/protocol';
 
+/** Connections at once. */
+const WIDTH = 16;
+
+let sessions = 0;
+
+/** Asks for a session of its own. */
+function open(client: RawClient, version: 3 | 4 | 5): void {
+  client.send(connectPacket({ clientId: `m${++sessions}`, protocolVersion: version }));
+}
+
 /** Opens a session as a row of the table needs it. */
 async function opened(client: RawClient, version: 3 | 4 | 5): Promise<RawClient> {
-  client.sendBytes(OPENINGS.client[version]);
+  open(client, version);
   await client.expect('connack');
   return client;
 }
@@ -40,7 +50,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   const scene = new Mistreated();
 
   for (const name of ['TCP', 'WebSocket'] as const) {
-    const open = scene.open[name];
+    const dial = scene.open[name];
 
     describe(`the packet table over ${name}`, () => {
       const rows = PACKETS.filter(({ direction, reasonCode }) => direction === 'client' && reasonCode !== undefined);
@@ -50,11 +60,13 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
         counted = await scene.sys.now();
       });
 
-      for (const row of rows) {
-        test(`${row.name} [${row.tag}] is refused with 0x${row.reasonCode?.toString(16)}`, async () => {
-          await refuse(await open(row.version), row);
-        });
-      }
+      describe('row by row', { concurrency: WIDTH }, () => {
+        for (const row of rows) {
+          test(`${row.name} [${row.tag}] is refused with 0x${row.reasonCode?.toString(16)}`, async () => {
+            await refuse(await dial(row.version), row);
+          });
+        }
+      });
 
       test('each one was counted as a protocol error', async () => {
         assert.ok(rows.length > 100, `${rows.length} rows`);
@@ -64,10 +76,10 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
 
     test(`packets over ${name} that only a server sends are protocol errors, and counted`, async () => {
       const packets = ['20020000', '9003000100', 'b0020001', 'd000'];
-      const grown = await scene.sys.growth(async () => {
+      const grown = await scene.growth(async () => {
         for (const version of [3, 4] as const) {
           for (const packet of packets) {
-            const client = await opened(await open(version), version);
+            const client = await opened(await dial(version), version);
             client.sendBytes(Buffer.from(packet, 'hex'));
             await client.closed;
           }
@@ -79,60 +91,64 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
     test(`random bytes over ${name} close the connection, and are counted`, async (t) => {
       const random = seeded(t);
       const attempts = 200;
-      const attack = async (): Promise<void> => {
-        for (let i = 0; i < attempts; i++) {
-          const bytes = randomBuffer(random, 2, 300);
-          // Anything but a CONNECT, which might be waited for to its end.
-          while (bytes[0] >> 4 === 1) bytes[0] = Math.floor(random() * 256);
-          const client = await open(4);
-          client.sendBytes(bytes);
-          await client.closed;
-        }
+      const inputs = Array.from({ length: attempts }, () => {
+        const bytes = randomBuffer(random, 2, 300);
+        // Anything but a CONNECT, which might be waited for to its end.
+        while (bytes[0] >> 4 === 1) bytes[0] = Math.floor(random() * 256);
+        return bytes;
+      });
+      const attack = async (bytes: Buffer): Promise<void> => {
+        const client = await dial(4);
+        client.sendBytes(bytes);
+        await client.closed;
       };
-      const grown = await scene.sys.growth(() => scene.bystanders.during(attack()));
+      const grown = await scene.growth(() => scene.bystanders.during(atOnce(WIDTH, inputs, attack)));
       assert.equal(grown(PROTOCOL_ERRORS), attempts);
     });
 
     test(`packets of the table with random changes over ${name} do no harm`, async (t) => {
       const random = seeded(t);
       const rows = PACKETS.filter(({ direction }) => direction === 'client');
-      const attack = async (): Promise<void> => {
-        for (let i = 0; i < 400; i++) {
-          const row = rows[Math.floor(random() * rows.length)];
-          const client = await open(row.version);
-          if (!row.opens) client.sendBytes(OPENINGS.client[row.version]);
-          client.sendBytes(mutate(random, row.bytes));
-          // What is left incomplete is cut off by the client.
-          client.stream.end();
-          await client.closed;
-        }
+      const inputs = Array.from({ length: 400 }, () => {
+        const row = rows[Math.floor(random() * rows.length)];
+        return { row, bytes: mutate(random, row.bytes) };
+      });
+      const attack = async ({ row, bytes }: (typeof inputs)[number]): Promise<void> => {
+        const client = await dial(row.version);
+        if (!row.opens) open(client, row.version);
+        client.sendBytes(bytes);
+        // What is left incomplete is cut off by the client.
+        client.stream.end();
+        await client.closed;
       };
-      await scene.bystanders.during(attack());
+      await scene.bystanders.during(atOnce(WIDTH, inputs, attack));
     });
   }
 
   test('random bytes instead of HTTP at the WebSocket port close the connection, and are counted', async (t) => {
     const random = seeded(t);
     const attempts = 100;
-    const grown = await scene.sys.growth(async () => {
-      for (let i = 0; i < attempts; i++) {
-        const bytes = randomBuffer(random, 20, 300);
-        // A method begins with a letter; line breaks before it are allowed.
-        bytes[0] = 0x80 | Math.floor(random() * 128);
-        const socket = (await openTcp(scene.portico.ports.websocket)).resume();
-        socket.on('error', () => {});
-        const closed = once(socket, 'close');
-        socket.write(bytes);
-        await closed;
-      }
+    const inputs = Array.from({ length: attempts }, () => {
+      const bytes = randomBuffer(random, 20, 300);
+      // A method begins with a letter; line breaks before it are allowed.
+      bytes[0] = 0x80 | Math.floor(random() * 128);
+      return bytes;
     });
+    const attack = async (bytes: Buffer): Promise<void> => {
+      const socket = (await openTcp(scene.portico.ports.websocket)).resume();
+      socket.on('error', () => {});
+      const closed = once(socket, 'close');
+      socket.write(bytes);
+      await closed;
+    };
+    const grown = await scene.growth(() => atOnce(WIDTH, inputs, attack));
     assert.equal(grown(PROTOCOL_ERRORS), attempts);
   });
 
   test('frames that break WebSocket itself close the connection, and are counted', async () => {
     // RFC 6455 5.1: not masked; 5.2: a reserved bit, a reserved opcode; 5.5: a control frame that is too long.
     const frames = ['8202c000', 'c28200000000c000', '838200000000c000', '89fe007e00000000'];
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       for (const frame of frames) {
         const socket = await openTcp(scene.portico.ports.websocket);
         socket.on('error', () => {});
@@ -156,7 +172,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   });
 
   test('a text frame is a protocol error, and counted', async () => {
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       const socket = new WebSocket(`ws://127.0.0.1:${scene.portico.ports.websocket}`, 'mqtt');
       await once(socket, 'open');
       const closed = once(socket, 'close');
@@ -167,7 +183,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   });
 
   test('AUTH without an authentication method is a protocol error [MQTT-4.12.0-6], and counted', async () => {
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       const client = await opened(await scene.open.TCP(5), 5);
       client.sendBytes(Buffer.from('f000', 'hex'));
       assert.equal((await client.expect('disconnect')).reasonCode, 0x82);
@@ -177,7 +193,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   });
 
   test('a packet beyond mqtt.max_packet_size is refused before it has arrived, and counted', async () => {
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       for (const version of [4, 5] as const) {
         const client = await opened(await scene.open.TCP(version), version);
         client.sendBytes(Buffer.from('30ffffff7f000161', 'hex'));
@@ -189,7 +205,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   });
 
   test('acknowledgements of what was never sent do no harm, and are counted', async () => {
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       const client = await opened(await scene.open.TCP(4), 4);
       for (const packet of ['40024711', '50024711', '70024711']) client.sendBytes(Buffer.from(packet, 'hex'));
       client.send({ cmd: 'pingreq' });
@@ -200,7 +216,7 @@ describe('malformed MQTT', { timeout: 120_000 }, () => {
   });
 
   test('publishing to $SYS is denied, and counted', async () => {
-    const grown = await scene.sys.growth(async () => {
+    const grown = await scene.growth(async () => {
       const client = await opened(await scene.open.TCP(5), 5);
       const packet = {
         cmd: 'publish',

@@ -7,10 +7,16 @@ import { chooseSeed, generator } from './random.js';
 import { openRaw, openWebSocket } from './raw.js';
 import { SysWatch } from './sys.js';
 
+/** Counters by name. */
+type Reading = (name: string) => number;
+
 export class Mistreated {
   portico!: Portico;
   sys!: SysWatch;
   bystanders!: Bystanders;
+  /** The counters at the end of the last test, if that has read them. */
+  #reading: Reading | null = null;
+  #read = false;
 
   /** Connections that have said nothing yet, by the name of their transport. */
   readonly open = {
@@ -32,6 +38,9 @@ export class Mistreated {
       this.bystanders = await Bystanders.start(this.portico.ports);
     });
     afterEach(async () => {
+      // What a test has done that did not look at the counters is in none of its readings.
+      if (!this.#read) this.#reading = null;
+      this.#read = false;
       const { portico } = this;
       assert.ok(portico.alive && portico.pid === pid, `the broker is gone:\n${portico.log.slice(-4000)}`);
       await this.bystanders.served();
@@ -45,11 +54,33 @@ export class Mistreated {
       }
     });
   }
+
+  /**
+   * How much counters grow that the bystanders leave alone, while `work` goes on. Each reading takes up to a second, so
+   * the last one of a test is the first of the next. For tests that run one after the other.
+   */
+  async growth(work: () => Promise<void>): Promise<Reading> {
+    const before = this.#reading ?? (await this.sys.now());
+    await work();
+    const after = await this.sys.now();
+    this.#reading = after;
+    this.#read = true;
+    return (name) => after(name) - before(name);
+  }
+}
+
+/** Does something with each, so many at once. */
+export async function atOnce<T>(width: number, list: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const rest = list.values();
+  const worker = async (): Promise<void> => {
+    for (const one of rest) await work(one);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
 }
 
 /** Random numbers for a test, whose report names the seed. */
 export function seeded(t: TestContext): () => number {
   const seed = chooseSeed();
-  t.diagnostic(`INTEROP_SEED=${seed}`);
+  t.diagnostic(`SEED=${seed}`);
   return generator(seed);
 }

@@ -1,4 +1,5 @@
 /** Random bytes from a seed, so that what failed can be repeated. */
+import { seeds } from '../support/seeds.js';
 
 /** Numbers from 0 to less than 1 (mulberry32). */
 export function generator(seed: number): () => number {
@@ -11,9 +12,9 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** The seed: `INTEROP_SEED`, or one for this run. */
+/** The seed: see `seeds`. */
 export function chooseSeed(): number {
-  return Number(process.env.INTEROP_SEED ?? Math.floor(Math.random() * 2 ** 32));
+  return seeds(1)[0];
 }
 
 /** From `least` to `most` random bytes. */

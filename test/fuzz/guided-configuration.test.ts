@@ -1,0 +1,12 @@
+/** Fuzzing of what an administrator writes: configuration, variables, arguments and files of users; and of SCRAM. */
+import { fuzz } from './gate.js';
+
+fuzz({
+  'config-yaml': 2,
+  'config-environment': 10,
+  'command-line': 30,
+  'password-file': 30,
+  'scram-file': 30,
+  'scram-messages': 40,
+  saslprep: 40,
+});

@@ -1,0 +1,31 @@
+/** All targets. Each is loaded when it is asked for, after the counting of coverage has begun. */
+import type { Target } from './target.js';
+
+const access = () => import('./targets/access.js');
+const coap = () => import('./targets/coap.js');
+const config = () => import('./targets/config.js');
+const mqtt = () => import('./targets/mqtt.js');
+
+export const TARGETS = {
+  'mqtt-server': async () => (await mqtt()).mqttServer,
+  'mqtt-client': async () => (await mqtt()).mqttClient,
+  'mqtt-publish': async () => (await import('./targets/publish.js')).mqttPublish,
+  'mqtt-connection': async () => (await import('./targets/connection.js')).mqttConnection,
+  websocket: async () => (await import('./targets/websocket.js')).webSocket,
+  topics: async () => (await import('./targets/topics.js')).topicTarget,
+  'coap-message': async () => (await coap()).coapMessage,
+  'coap-endpoint': async () => (await coap()).coapEndpoint,
+  'coap-topics': async () => (await import('./targets/coap-topics.js')).coapTopics,
+  'config-yaml': async () => (await config()).configYaml,
+  'config-environment': async () => (await config()).configEnvironment,
+  'command-line': async () => (await config()).commandLine,
+  'password-file': async () => (await access()).passwordFile,
+  'scram-file': async () => (await access()).scramFile,
+  'scram-messages': async () => (await access()).scramMessages,
+  saslprep: async () => (await access()).saslprepTarget,
+  'stored-values': async () => (await import('./targets/records.js')).storedValues,
+  'backup-file': async () => (await import('./targets/backup.js')).backupFile,
+  'store-recovery': async () => (await import('./targets/recovery.js')).storeRecovery,
+} as const satisfies Record<string, () => Promise<Target>>;
+
+export type TargetName = keyof typeof TARGETS;
