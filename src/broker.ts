@@ -17,16 +17,21 @@ import { Router } from './bus/router.js';
 import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
+import { Arrivals } from './session/arrivals.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { Connection } from './session/connection.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { Flusher } from './session/flusher.js';
+import { type Entry, Gate } from './session/gate.js';
 import type { Hooks } from './session/hooks.js';
 import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
-import type { Journal, Party } from './session/journal.js';
+import { type Journal, type Party, SILENT } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
+import { RateTimer } from './session/rate-timer.js';
 import { UNWRITABLE } from './session/reasons.js';
 import { SessionRegistry } from './session/sessions.js';
+import { Throttle } from './session/throttle.js';
+import { checkTimeouts } from './session/timeouts.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
@@ -69,6 +74,8 @@ const DEFAULT_SESSION: SessionOptions = {
   connectTimeout: 10,
   maxClientIdLength: 65535,
   maxTopicLevels: 100,
+  maxTopicLength: 65535,
+  maxConnectSize: 128 * 1024,
   sessionExpiryMax: 0xffffffff,
   sessionExpiryDefault: 0xffffffff,
   receiveMaximum: 1024,
@@ -82,6 +89,11 @@ const DEFAULT_SESSION: SessionOptions = {
   outputBuffer: 1024 * 1024,
   stalledTimeout: 120,
   connections: 100_000,
+  connectionsPerAddress: Number.POSITIVE_INFINITY,
+  connectsPerSecond: Number.POSITIVE_INFINITY,
+  pendingConnections: 10_000,
+  messagesPerSecond: Number.POSITIVE_INFINITY,
+  bytesPerSecond: Number.POSITIVE_INFINITY,
   sessions: 1_000_000,
   subscriptionsPerClient: 100_000,
   maxQos: 2,
@@ -96,19 +108,6 @@ const DEFAULT_SESSION: SessionOptions = {
   responseInformation: null,
   serverReference: null,
   draining: 'no',
-};
-
-const SILENT: Journal = {
-  connected() {},
-  disconnected() {},
-  refused() {},
-  denied() {},
-  subscribed() {},
-  unsubscribed() {},
-  limit() {},
-  storeFailed() {},
-  storeSilent() {},
-  storeRecovered() {},
 };
 
 /** Whom the log names for what nobody is connected for any more. */
@@ -135,6 +134,8 @@ export class Broker extends Aedes {
   /** What the start found in the store; null before `listen`. */
   prepared: PreparedStore | null = null;
   readonly #clock: Clock;
+  readonly #rateTimer: RateTimer;
+  readonly #arrivals: Arrivals<Connection>;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
 
@@ -153,7 +154,7 @@ export class Broker extends Aedes {
     const clock = options.clock ?? { now: Date.now };
     const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
     const retained = new RetainedMessages({ ...retainedLimits, budget }, counters, () => clock.now());
-    const router = new Router(retained, counters, session.maxTopicLevels, session.sharedStrategy);
+    const router = new Router(retained, counters, session, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);
     const store = options.store ?? new MemoryStore();
     const commit = new GroupCommit(store, options.commit ?? { sync: 'always', syncInterval: 1000 }, counters);
@@ -168,6 +169,11 @@ export class Broker extends Aedes {
     const journal = options.journal ?? SILENT;
     this.wills = new Wills(commit, budget, this.#clock, (...will) => this.#publishWill(...will));
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
+    this.#rateTimer = new RateTimer(() => clock.now());
+    this.#arrivals = new Arrivals(session.connectsPerSecond, this.#rateTimer, (arrival) => {
+      counters.delayedConnections++;
+      journal.limit(arrival, 'limits.connects_per_second', 'a connection has to wait');
+    });
     const environment: Environment = {
       router,
       commit,
@@ -182,6 +188,8 @@ export class Broker extends Aedes {
       wills: this.wills,
       hooks: this.#hooks,
       journal,
+      gate: new Gate(session, counters, journal),
+      throttle: new Throttle(this.#rateTimer),
       authenticationMethods: this.#authenticationMethods,
     };
     this.environment = environment;
@@ -247,11 +255,17 @@ export class Broker extends Aedes {
   /**
    * Takes a connection over any transport.
    * @param anonymous whether a client without user name may connect this way
+   * @param entry its place at the gate, if it has one already
    */
-  accept(transport: Transport, request?: IncomingMessage, anonymous = true): Connection {
+  accept(transport: Transport, request?: IncomingMessage, anonymous = true, entry: Entry | null = null): Connection {
     const connection = new Connection(this.environment, transport, request, anonymous);
+    connection.entry = entry ?? this.environment.gate.enter(connection);
     if (this.closed) connection.drop('the broker is closed');
-    else this.#connections.add(connection);
+    else if (connection.entry === null) connection.discard('no room at the gate');
+    else {
+      this.#connections.add(connection);
+      this.#arrivals.take(connection);
+    }
     return connection;
   }
 
@@ -341,30 +355,8 @@ export class Broker extends Aedes {
   tick(): void {
     const now = this.#clock.now();
     this.commit.tick();
-    const { connectTimeout } = this.environment.options;
-    for (const connection of this.#connections) {
-      if (!connection.connected && now - connection.connectedAt > connectTimeout * 1000) {
-        this.counters.connectTimeouts++;
-        connection.drop('no CONNECT, or no decision on it, within mqtt.connect_timeout');
-      } else if (
-        connection.reading &&
-        connection.keepalive > 0 &&
-        now - connection.lastPacketAt > connection.keepalive * 1500
-      ) {
-        // One and a half times the keep alive has passed [MQTT-3.1.2-22].
-        this.counters.keepAliveTimeouts++;
-        this.emit('keepaliveTimeout', connection);
-        const words = `nothing for one and a half times its keep alive of ${connection.keepalive} s`;
-        // Before CONNACK there is no DISCONNECT.
-        if (connection.connected) connection.terminate(ReasonCode.KeepAliveTimeout, words);
-        else connection.drop(words);
-      } else if (connection.isStalled(now)) {
-        this.counters.stalledConnections++;
-        const words = 'it takes nothing of what it is sent';
-        this.environment.journal.limit(connection, 'limits.stalled_timeout', words);
-        connection.terminate(ReasonCode.QuotaExceeded, words);
-      }
-    }
+    for (const connection of this.#connections) checkTimeouts(connection, now);
+    this.#rateTimer.run();
     this.router.retained.dropExpired(now);
     // A will must not be handed to a session whose time is over, of its client or another.
     this.sessions.tick(now);
@@ -397,6 +389,7 @@ export class Broker extends Aedes {
 
   async #stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#rateTimer.stop();
     for (const connection of [...this.#connections]) {
       connection.terminate(ReasonCode.ServerShuttingDown, 'the broker is shutting down');
     }

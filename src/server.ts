@@ -18,7 +18,7 @@ import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
-import { WebSocketListener } from './listeners/websocket.js';
+import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
@@ -38,6 +38,7 @@ const NEVER = 0xffffffff;
 const LOOP_INTERVAL = 10;
 /** Milliseconds for which a stop waits for a store that writes nothing: as long as Docker waits for its container. */
 const CLOSE_PATIENCE = 8000;
+const UNBOUNDED = Number.POSITIVE_INFINITY;
 
 export class Server {
   readonly #loaded: LoadedConfig;
@@ -166,9 +167,11 @@ export class Server {
       case 'websocket':
         return new WebSocketListener(host, config.port, {
           path: config.path ?? null,
-          maxPayload: this.#loaded.config.mqtt.max_packet_size,
+          maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
           connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-          accept: (transport, request) => broker.accept(transport, request, anonymous),
+          enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
+          leave: (entry) => broker.environment.gate.leave(entry),
+          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
       case 'http':
@@ -185,12 +188,17 @@ export class Server {
   }
 
   /** A connection that never became one of MQTT. */
-  #refused(cause: 'timeout' | 'size' | 'protocol', remote: string, reason: string): void {
+  #refused(cause: Refusal, remote: string, reason: string): void {
     const { counters, environment } = this.broker;
+    const party = strangerAt(remote, 'websocket');
     if (cause === 'timeout') counters.connectTimeouts++;
     else counters.protocolErrors++;
     if (cause === 'size') counters.oversizedPackets++;
-    environment.journal.refused(strangerAt(remote, 'websocket'), reason);
+    if (cause === 'connect size') {
+      counters.connectsTooLarge++;
+      environment.journal.limit(party, 'mqtt.max_connect_size', reason);
+    }
+    environment.journal.refused(party, reason);
   }
 
   #context(): PluginContext {
@@ -261,6 +269,8 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     connectTimeout: mqtt.connect_timeout,
     maxClientIdLength: mqtt.max_client_id_length,
     maxTopicLevels: mqtt.max_topic_levels,
+    maxTopicLength: mqtt.max_topic_length,
+    maxConnectSize: mqtt.max_connect_size,
     sessionExpiryMax: mqtt.session_expiry_max ?? NEVER,
     sessionExpiryDefault: mqtt.session_expiry_default ?? NEVER,
     receiveMaximum: mqtt.receive_maximum,
@@ -274,6 +284,11 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     outputBuffer: limits.output_buffer,
     stalledTimeout: limits.stalled_timeout,
     connections: limits.connections,
+    connectionsPerAddress: limits.connections_per_address ?? UNBOUNDED,
+    connectsPerSecond: limits.connects_per_second ?? UNBOUNDED,
+    pendingConnections: limits.pending_connections,
+    messagesPerSecond: limits.messages_per_second ?? UNBOUNDED,
+    bytesPerSecond: limits.bytes_per_second ?? UNBOUNDED,
     sessions: limits.sessions,
     subscriptionsPerClient: limits.subscriptions_per_client,
     maxQos: mqtt.max_qos as 0 | 1 | 2,

@@ -45,7 +45,7 @@ export class Counters {
   refusedAtSessions = 0;
   refusedAtMemory = 0;
   refusedDraining = 0;
-  /** Subscriptions refused at `limits.subscriptions_per_client`; denied too. */
+  /** Subscriptions, and packets with more filters, refused at `limits.subscriptions_per_client`; denied, or errors, too. */
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
   oversizedPackets = 0;
@@ -57,6 +57,20 @@ export class Counters {
   excessPublications = 0;
   /** Topic Aliases beyond `mqtt.topic_alias_maximum`; protocol errors too. */
   excessAliases = 0;
+  /** Connections refused at `limits.connections_per_address`, and at `limits.pending_connections`. */
+  refusedAddress = 0;
+  refusedPending = 0;
+  /** Connections that had to wait to be read from (`limits.connects_per_second`). */
+  delayedConnections = 0;
+  /** Times that a client was read more slowly (`limits.messages_per_second`, `limits.bytes_per_second`). */
+  throttledMessages = 0;
+  throttledBytes = 0;
+  /** Topic names and filters longer than `mqtt.max_topic_length`; protocol errors or denied too. */
+  topicsTooLong = 0;
+  /** Packets larger than `mqtt.max_connect_size` of connections not yet accepted; protocol errors too. */
+  connectsTooLarge = 0;
+  /** Re-authentications that were not over in time (`mqtt.connect_timeout`). */
+  reauthenticationTimeouts = 0;
   /** Packets that broke the protocol, by what became of their sender. */
   protocolErrors = 0;
   /** Connections that sent no CONNECT in time, or whose CONNECT was not decided in time (`mqtt.connect_timeout`). */
@@ -107,6 +121,8 @@ export class Counters {
   }
 
   get refusedConnections(): number {
-    return this.refusedAtConnections + this.refusedAtSessions + this.refusedAtMemory + this.refusedDraining;
+    const { refusedAtConnections, refusedAtSessions, refusedAtMemory, refusedDraining } = this;
+    const atLimits = refusedAtConnections + refusedAtSessions + refusedAtMemory;
+    return atLimits + this.refusedAddress + this.refusedPending + refusedDraining;
   }
 }

@@ -55,13 +55,21 @@ export class Route {
   }
 }
 
+/** What topic names of clients may be. */
+export interface TopicLimits {
+  /** `mqtt.max_topic_levels`. */
+  readonly maxTopicLevels: number;
+  /** `mqtt.max_topic_length` in UTF-8 bytes. */
+  readonly maxTopicLength: number;
+}
+
 export class Router {
   readonly work = new Work();
   readonly tree = new SubscriptionTree(this.work);
   readonly shared: SharedSubscriptions;
   readonly retained: RetainedMessages;
   readonly #counters: Counters;
-  readonly #maxLevels: number;
+  readonly #limits: TopicLimits;
   /** By the topic's bytes as a Latin-1 string: one to one, and cheaper than decoding UTF-8. */
   readonly #routes = new Map<string, Route>();
   /** The same routes by topic name, for publishers inside the process. */
@@ -70,11 +78,11 @@ export class Router {
   #routeBytes = 0;
   #generation = 0;
 
-  constructor(retained: RetainedMessages, counters: Counters, maxTopicLevels: number, strategy: SharedStrategy) {
+  constructor(retained: RetainedMessages, counters: Counters, limits: TopicLimits, strategy: SharedStrategy) {
     this.shared = new SharedSubscriptions(strategy, this.work);
     this.retained = retained;
     this.#counters = counters;
-    this.#maxLevels = maxTopicLevels;
+    this.#limits = limits;
   }
 
   /** The route of the topic name in `buffer[start, end)`, or the reason code why it is none. */
@@ -83,10 +91,11 @@ export class Router {
       const known = this.#routes.get(buffer.latin1Slice(start, end));
       if (known !== undefined) return known;
     }
+    if (end - start > this.#limits.maxTopicLength) return TOPIC_NAME_INVALID;
     const reason = checkTopicName(buffer, start, end);
     if (reason !== 0) return reason;
     const topic = buffer.utf8Slice(start, end);
-    if (levelCount(topic) > this.#maxLevels) return TOPIC_NAME_INVALID;
+    if (levelCount(topic) > this.#limits.maxTopicLevels) return TOPIC_NAME_INVALID;
     return this.#remember(topic, Buffer.from(buffer.subarray(start, end)));
   }
 

@@ -16,13 +16,17 @@ export function levelCount(topic: string): number {
  */
 export function isValidFilter(filter: string): boolean {
   if (filter.length === 0 || filter.includes('\0') || Buffer.byteLength(filter) > MAX_TOPIC_BYTES) return false;
-  const levels = filter.split('/');
-  for (let i = 0; i < levels.length; i++) {
-    const level = levels[i];
-    if (level.includes('#') && (level.length > 1 || i !== levels.length - 1)) return false;
-    if (level.includes('+') && level.length > 1) return false;
+  const last = filter.length - 1;
+  const hash = filter.indexOf('#');
+  if (hash >= 0 && (hash !== last || !beginsLevel(filter, hash))) return false;
+  for (let plus = filter.indexOf('+'); plus >= 0; plus = filter.indexOf('+', plus + 1)) {
+    if (!beginsLevel(filter, plus) || (plus !== last && filter[plus + 1] !== '/')) return false;
   }
   return true;
+}
+
+function beginsLevel(filter: string, at: number): boolean {
+  return at === 0 || filter[at - 1] === '/';
 }
 
 /** Whether `topic` is a well-formed topic name: a filter's rules and no wildcard [MQTT-3.3.2-2]. */

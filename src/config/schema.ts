@@ -18,7 +18,10 @@ export interface OptionDoc {
     | 'levels'
     | 'connections'
     | 'sessions'
-    | 'subscriptions';
+    | 'subscriptions'
+    | 'connections per second'
+    | 'messages per second'
+    | 'bytes per second';
   /** The first version that knows the option. */
   readonly since: string;
   /** What is right, where the schema itself cannot say it in words. */
@@ -188,7 +191,7 @@ const mqtt = z
         since: '0.1.0',
       }),
     connect_timeout: whole(1, 3600).default(10).register(documentation, {
-      doc: 'Time that a new connection has for its CONNECT packet.',
+      doc: 'Time that a new connection has until it is accepted, and a client to authenticate again.',
       unit: 'seconds',
       since: '0.1.0',
     }),
@@ -202,6 +205,24 @@ const mqtt = z
       unit: 'levels',
       since: '0.1.0',
     }),
+    max_topic_length: whole(1, 65535)
+      .default(65535)
+      .register(documentation, {
+        doc:
+          'Longest topic name or topic filter, in UTF-8; a shared one with its `$share/{ShareName}/`. A client that sends ' +
+          'a longer one is disconnected, a CoAP request with one is refused.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+    max_connect_size: whole(128, 268_435_460)
+      .default(128 * KIB)
+      .register(documentation, {
+        doc:
+          'Largest packet, and over WebSocket the largest frame, of a connection that has not been accepted yet. A larger ' +
+          'one is not waited for: the connection is closed.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
     session_expiry_max: whole(0, 0xff_ff_ff_fe)
       .optional()
       .register(documentation, {
@@ -313,16 +334,71 @@ const limits = z
       unit: 'connections',
       since: '0.1.0',
     }),
+    connections_per_address: whole(1, 10_000_000)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Clients connected at once from one IP address, over TCP and WebSocket; an IPv6 address stands for its /64. ' +
+          'The CONNECT of a further one is refused (0x97, before MQTT 5.0 return code 3), unless it takes over a ' +
+          'connection of that address. Twice as many connections, with those that have not said CONNECT, are all that ' +
+          'stay open; further ones are closed at once. Unset: no bound.',
+        unit: 'connections',
+        example: 100,
+        since: '0.1.0',
+      }),
+    connects_per_second: whole(1, 1_000_000)
+      .optional()
+      .register(documentation, {
+        doc:
+          'New connections that the broker reads from, over TCP and WebSocket; as many may come at once after a second ' +
+          'of rest. Further ones wait in the order in which they came, until `mqtt.connect_timeout`. Unset: no bound.',
+        unit: 'connections per second',
+        example: 500,
+        since: '0.1.0',
+      }),
+    pending_connections: whole(1, 10_000_000)
+      .default(10_000)
+      .register(documentation, {
+        doc:
+          'Connections that have not been accepted yet, of all listeners: no WebSocket yet, no CONNECT, or still ' +
+          'authenticating. Further ones are closed at once.',
+        unit: 'connections',
+        since: '0.1.0',
+      }),
+    messages_per_second: whole(1, 100_000_000)
+      .optional()
+      .register(documentation, {
+        doc:
+          'PUBLISH packets of one MQTT client; as many may come at once after a second of rest. A client that sends more ' +
+          'is read more slowly; nothing is lost. Unset: no bound.',
+        unit: 'messages per second',
+        example: 1000,
+        since: '0.1.0',
+      }),
+    bytes_per_second: whole(1, Number.MAX_SAFE_INTEGER)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Bytes from one MQTT client, counted by the chunk; as many may come at once after a second of rest. A client ' +
+          'that sends more is read more slowly; nothing is lost. Unset: no bound.',
+        unit: 'bytes per second',
+        example: MIB,
+        since: '0.1.0',
+      }),
     sessions: whole(1, 100_000_000).default(1_000_000).register(documentation, {
       doc: 'Sessions, also those whose client is away. A client whose session would be one more is refused.',
       unit: 'sessions',
       since: '0.1.0',
     }),
-    subscriptions_per_client: whole(1, 10_000_000).default(100_000).register(documentation, {
-      doc: 'Subscriptions of one client. The levels of all their filters may be ten times as many.',
-      unit: 'subscriptions',
-      since: '0.1.0',
-    }),
+    subscriptions_per_client: whole(1, 10_000_000)
+      .default(100_000)
+      .register(documentation, {
+        doc:
+          'Subscriptions of one client. The levels of all their filters may be ten times as many. One packet with more ' +
+          'filters than that, and more than 1000, ends the connection (0x97).',
+        unit: 'subscriptions',
+        since: '0.1.0',
+      }),
     queued_messages: whole(1, 1_000_000_000).default(100_000).register(documentation, {
       doc: 'QoS 1 and 2 messages that wait for one client. Further ones are dropped and counted.',
       unit: 'messages',

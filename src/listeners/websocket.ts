@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'n
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import type { Entry } from '../session/gate.js';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Listener } from './listener.js';
 import { addressOf, listen, remoteOf } from './tcp.js';
@@ -16,18 +17,31 @@ const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
 const CLOSE_GRACE = 2000;
 const BINARY = { binary: true, compress: false, fin: true } as const;
 
+/** Why a connection was closed: too slow, broken, a frame too large, or too large before the client was accepted. */
+export type Refusal = 'timeout' | 'protocol' | 'size' | 'connect size';
+
+/** A connection that is no WebSocket yet. */
+interface Upgrading {
+  readonly timer: NodeJS.Timeout;
+  readonly entry: Entry;
+}
+
 /** What a listener of WebSockets needs besides its address. */
 export interface WebSocketOptions {
   /** The only path served; null for any. */
   readonly path: string | null;
-  /** Bytes of the largest frame. */
-  readonly maxPayload: number;
+  /** Bytes of the largest frame until the client is accepted (`mqtt.max_connect_size`). */
+  readonly maxConnectSize: number;
   /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
   readonly connectTimeout: number;
+  /** Gives a new connection its place at the gate; null if it has to be closed at once. */
+  enter(remote: string): Entry | null;
+  /** A connection has ended before it became a WebSocket. */
+  leave(entry: Entry): void;
   /** Takes a WebSocket. */
-  accept(transport: Transport, request: IncomingMessage): void;
-  /** A connection was closed before it carried MQTT, or for what is no MQTT: too slow, a frame too large, or broken. */
-  refused(cause: 'timeout' | 'size' | 'protocol', remote: string, reason: string): void;
+  accept(transport: Transport, request: IncomingMessage, entry: Entry | null): void;
+  /** A connection was closed before it carried MQTT, or for what is no MQTT. */
+  refused(cause: Refusal, remote: string, reason: string): void;
 }
 
 export class WebSocketListener implements Listener {
@@ -38,7 +52,7 @@ export class WebSocketListener implements Listener {
   readonly #port: number;
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxPayload, connectTimeout } = options;
+    const { path, maxConnectSize, connectTimeout } = options;
     this.#host = host;
     this.#port = port;
     this.#http = createServer((_request, response) => {
@@ -47,29 +61,43 @@ export class WebSocketListener implements Listener {
     });
     this.#server = new WebSocketServer({
       noServer: true,
-      maxPayload,
+      maxPayload: maxConnectSize,
       perMessageDeflate: false,
       handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
     });
-    const upgrading = new WeakMap<Duplex, NodeJS.Timeout>();
+    const upgrading = new Map<Duplex, Upgrading>();
+    const settle = (socket: Duplex): Entry | null => {
+      const { timer, entry = null } = upgrading.get(socket) ?? {};
+      clearTimeout(timer);
+      upgrading.delete(socket);
+      return entry;
+    };
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
+      const entry = options.enter(remote);
+      if (entry === null) {
+        socket.destroy();
+        return;
+      }
       const timer = setTimeout(() => {
         options.refused('timeout', remote, 'no WebSocket within mqtt.connect_timeout');
         socket.destroy();
       }, connectTimeout * 1000);
-      upgrading.set(socket, timer);
-      socket.once('close', () => clearTimeout(timer));
+      upgrading.set(socket, { timer, entry });
+      socket.once('close', () => {
+        const left = settle(socket);
+        if (left !== null) options.leave(left);
+      });
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-      clearTimeout(upgrading.get(socket));
+      clearTimeout(upgrading.get(socket)?.timer);
       socket.on('error', () => socket.destroy());
       if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
       if (!offersMqtt(request)) return refuse(socket, 400);
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
-        const broken = (cause: 'size' | 'protocol', reason: string): void => options.refused(cause, remote, reason);
-        options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request);
+        const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
+        options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request, settle(socket));
       });
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
@@ -102,6 +130,8 @@ function offersMqtt(request: IncomingMessage): boolean {
 }
 
 function refuse(socket: Socket, status: number): void {
+  // Nobody waits for a client that does not close its side.
+  socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
@@ -116,12 +146,7 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(
-    webSocket: WebSocket,
-    socket: Socket,
-    remote: string,
-    broken: (cause: 'size' | 'protocol', reason: string) => void,
-  ) {
+  constructor(webSocket: WebSocket, socket: Socket, remote: string, broken: (cause: Refusal, reason: string) => void) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remote = remote;
@@ -138,11 +163,21 @@ class WebSocketTransport implements Transport {
     webSocket.on('error', (error: Error) => {
       // One connection is refused once.
       const code = !this.#refused && 'code' in error ? String(error.code) : '';
-      if (code === TOO_LARGE) broken('size', 'a frame larger than mqtt.max_packet_size');
+      if (code === TOO_LARGE && this.#accepted) broken('size', 'a frame larger than mqtt.max_packet_size');
+      else if (code === TOO_LARGE) broken('connect size', 'a frame larger than mqtt.max_connect_size');
       else if (code.startsWith('WS_ERR')) broken('protocol', error.message);
       this.#close(error);
     });
     webSocket.on('close', () => this.#close(null));
+  }
+
+  #accepted = false;
+
+  accept(maximumPacketSize: number): void {
+    this.#accepted = true;
+    // `ws` has no way of its own to take larger messages later on.
+    const { _receiver: receiver } = this.#webSocket as unknown as { _receiver?: { _maxPayload: number } };
+    if (receiver !== undefined) receiver._maxPayload = maximumPacketSize;
   }
 
   /** Bytes were pending: their last `written` tells the connection that the client reads. */

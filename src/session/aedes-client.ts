@@ -30,9 +30,8 @@ export abstract class AedesClient extends EventEmitter {
     this.environment = environment;
   }
 
-  /** Carries out a SUBSCRIBE; packet identifier 0 asks for no SUBACK. Rejects if a hook fails. */
-  protected abstract carryOut(packet: SubscribePacket): Promise<void>;
-  abstract onUnsubscribe(packet: UnsubscribePacket): void;
+  /** Carries out SUBSCRIBE or UNSUBSCRIBE; packet identifier 0 asks for no answer. Rejects if a hook fails. */
+  protected abstract carryOut(packet: SubscribePacket | UnsubscribePacket): Promise<void>;
   abstract terminate(reasonCode: number, reason: string): void;
 
   get connecting(): boolean {
@@ -93,8 +92,10 @@ export abstract class AedesClient extends EventEmitter {
 
   unsubscribe(request: string | string[] | { unsubscriptions: string[] }, done?: (error?: Error | null) => void): void {
     const list = typeof request === 'string' ? [request] : Array.isArray(request) ? request : request.unsubscriptions;
-    this.onUnsubscribe({ cmd: 'unsubscribe', messageId: 0, unsubscriptions: list });
-    done?.(null);
+    this.carryOut({ cmd: 'unsubscribe', messageId: 0, unsubscriptions: list }).then(
+      () => done?.(null),
+      (error: Error) => done?.(error),
+    );
   }
 
   /** Aedes' way to send what waits; here it is always being sent. */

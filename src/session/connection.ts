@@ -4,11 +4,9 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { Holding } from '../bus/memory-budget.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import type { Waiting } from '../store/load.js';
-import { Output } from '../wire/output.js';
 import type {
   AuthPacket,
   ConnectPacket,
@@ -17,14 +15,13 @@ import type {
   UnsubscribePacket,
 } from '../wire/packets.js';
 import { PacketParser } from '../wire/parser.js';
-import { PacketType } from '../wire/protocol.js';
 import type { PublishView } from '../wire/publish-view.js';
 import type { PublishSource } from '../wire/publish-writer.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
-import { writeAcknowledgement, writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
-import { AedesClient } from './aedes-client.js';
+import { writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
 import type { Environment } from './environment.js';
+import type { Entry } from './gate.js';
 import { handleAcknowledgement } from './handlers/acknowledgement.js';
 import { type Authentication, handleAuth } from './handlers/auth.js';
 import { handleConnect } from './handlers/connect.js';
@@ -32,38 +29,34 @@ import { handleDisconnect } from './handlers/disconnect.js';
 import { handlePublish } from './handlers/publish.js';
 import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
+import { Intake } from './intake.js';
 import type { Link } from './link.js';
-import { Progress } from './progress.js';
-import { farewell, problem } from './reasons.js';
+import { describe, farewell } from './reasons.js';
 import type { RetainedDelivery } from './retained-delivery.js';
-import { EAGER_FLUSH, sendPublication, sendPublish } from './sending.js';
+import { Sender } from './sender.js';
+import { sendPublication, sendPublish } from './sending.js';
 import type { OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
 /** Bytes of a CONNACK without properties. A client that takes fewer is closed without one [MQTT-3.1.2-24]. */
 const SMALLEST_CONNACK = 5;
-/**
- * Work of the bus that one connection may cause before others have their turn: 10 to 50 ms. More packets wait, however
- * many of them are in the chunk.
- */
-const MOST_WORK = 50_000;
 /** What a filter to subscribe or unsubscribe counts for, besides its place in the tree. */
 const FILTER_WORK = 20;
-/** Stands for the type of an acknowledgement that is not sent. */
-const NOTHING = 0;
+/** Filters that one packet may have in any case. */
+const LEAST_FILTERS = 1000;
 
-export class Connection extends AedesClient implements Link, Waiting {
+export class Connection extends Sender implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
   readonly anonymousAllowed: boolean;
-  readonly transportLayer: Transport;
   readonly parser: PacketParser;
-  readonly output = new Output();
+  readonly intake = new Intake(this);
+  /** Its place at the gate; null only where the gate has none for it. */
+  entry: Entry | null = null;
   readonly publication = new Publication();
   username: string | null = null;
   /** Null if CONNECT named no Authentication Method. */
   authentication: Authentication | null = null;
-  version: 0 | 3 | 4 | 5 = 0;
   /** Seconds; 0 for none. */
   keepalive = 0;
   /** Milliseconds since the epoch. */
@@ -71,46 +64,26 @@ export class Connection extends AedesClient implements Link, Waiting {
   lastPacketAt: number;
   /** Unacknowledged deliveries that the client takes. */
   window = 0;
-  /** Bytes of the largest packet that the client takes. */
-  maximumPacketSize = Number.POSITIVE_INFINITY;
-  /** Request Problem Information: whether reason strings may go with acknowledgements [MQTT-3.1.2-29]. */
-  problemInformation = true;
   /** The route of the last PUBLISH: the next one often has the same topic. */
   lastRoute: Route | null = null;
   /** By Topic Alias: what this client has told. */
   #topics: Map<number, Route> | null = null;
   /** Aliases towards this client; null if it takes none. */
   aliases: OutboundAliases | null = null;
-  /** Acknowledgements that wait for a commit. While there are any, others wait behind them [MQTT-4.6.0-2]. */
-  pendingAcknowledgements = 0;
-  /** Bytes that wait to be written because of packets that are not acknowledged yet. */
-  pendingBytes = 0;
-  /** QoS 1 and 2 publications of this connection that are not acknowledged to the end [MQTT-3.3.4-7]. */
-  receiving = 0;
   /** Retained messages that are being sent to new subscriptions. */
   retainedDelivery: RetainedDelivery | null = null;
-  dirty = false;
-  #reading = true;
-  #hooksPending = 0;
-  /** A PUBLISH has been put back until the store has room. */
-  #putBack = false;
-  /** Reading of the bus's work when this connection had its turn. */
-  #workBefore = 0;
   #closeReason = '';
-  readonly #progress = new Progress();
-  /** What the transport has not taken. */
-  readonly #holding: Holding;
 
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
-    super(environment);
+    super(environment, transport);
     this.anonymousAllowed = anonymous;
-    this.transportLayer = transport;
     this.req = req;
     this.connectedAt = environment.clock.now();
     this.lastPacketAt = this.connectedAt;
-    this.parser = new PacketParser(this, environment.options.maxPacketSize);
+    const { maxPacketSize, maxConnectSize, subscriptionsPerClient } = environment.options;
+    this.parser = new PacketParser(this, maxPacketSize, maxConnectSize);
+    this.parser.maximumFilters = Math.max(subscriptionsPerClient, LEAST_FILTERS);
     environment.counters.connections++;
-    this.#holding = new Holding(environment.budget);
     transport.handler = this;
   }
 
@@ -135,90 +108,62 @@ export class Connection extends AedesClient implements Link, Waiting {
     if (this.state === 'closed') return;
     this.environment.counters.bytesReceived += chunk.length;
     this.lastPacketAt = this.environment.clock.now();
-    this.#workBefore = this.environment.router.work.done;
-    this.parser.push(chunk);
-    this.#regulate();
+    this.intake.take(chunk);
   }
 
   onDrain(): void {
     if (this.state !== 'connected') return;
-    this.#holding.set(this.transportLayer.pending);
+    this.holding.set(this.transportLayer.pending);
     this.session?.outbound.pump();
     this.retainedDelivery?.pump();
-    this.#regulate();
+    this.intake.regulate();
   }
 
   onClose(error: Error | null): void {
-    if (this.state === 'closed') return;
+    if (this.state !== 'closed' && !(error === null && this.intake.finish())) this.gone(error);
+  }
+
+  /** The connection is gone, and everything that the client sent before it closed it has been carried out. */
+  gone(error: Error | null): void {
     const reason = error === null ? 'the client closed the connection' : describe(error);
     if (error !== null) this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
     this.#closed(reason, true);
   }
 
-  /**
-   * Reads on only while the client takes its own acknowledgements and has not more of them pending than it may. So a
-   * client that floods without reading holds up itself alone.
-   */
-  #regulate(): void {
-    const mayRead =
-      this.state !== 'connecting' &&
-      this.#hooksPending === 0 &&
-      !this.#putBack &&
-      !this.#waitsForStore() &&
-      !(this.congested && this.connected);
-    if (mayRead === this.#reading || this.state === 'closed') return;
-    this.#reading = mayRead;
-    if (mayRead) {
-      // While the broker does not read, it cannot know whether the client is silent.
-      this.lastPacketAt = this.environment.clock.now();
-      this.#workBefore = this.environment.router.work.done;
-      this.transportLayer.resume();
-      this.parser.resume();
-    } else {
-      this.transportLayer.pause();
-    }
-  }
-
-  /** Whether so much of this client waits to be written that it has to wait, too. */
-  #waitsForStore(): boolean {
-    const { load } = this.environment.commit;
-    if (this.pendingAcknowledgements < this.environment.options.receiveMaximum && this.pendingBytes < load.share) {
-      return false;
-    }
-    if (this.state === 'closed') return true;
-    load.wait(this);
-    // It is told at once that nothing more can be written, so nothing more of it will wait.
-    return !(load.ailing && this.version === 5);
+  /** CONNACK leaves: what an accepted client may do counts from here on. */
+  accepted(): void {
+    const { environment, entry } = this;
+    this.state = 'connected';
+    if (entry !== null) environment.gate.accepted(entry);
+    this.parser.accept();
+    this.transportLayer.accept(environment.options.maxPacketSize);
+    this.intake.limit();
   }
 
   /** Keeps the PUBLISH that is being handled, and what comes behind it, until the store has room. */
   putBack(): void {
-    this.#putBack = true;
-    this.parser.putBack();
-    this.environment.commit.load.wait(this);
-    this.#regulate();
+    this.intake.putBack();
   }
 
   storeChanged(): void {
-    this.#putBack = false;
-    this.#regulate();
+    this.intake.storeChanged();
   }
 
   /** CONNACK has left, or AUTH that the client has to answer: what it has sent meanwhile is taken now. */
   proceed(): void {
-    this.#regulate();
+    this.intake.regulate();
   }
 
   /** CONNECT, or the client's share in its authentication, is being decided on: what comes meanwhile waits. */
   decide(): void {
     this.state = 'connecting';
     this.parser.pause();
-    this.#regulate();
+    this.intake.regulate();
   }
 
   /** Whether the broker takes what this client sends. */
   get reading(): boolean {
-    return this.#reading;
+    return this.intake.reading;
   }
 
   /** The client has given a topic an alias, for as long as this connection lasts [MQTT-3.3.2-7]. */
@@ -233,21 +178,11 @@ export class Connection extends AedesClient implements Link, Waiting {
 
   /** Holds back further packets until a hook has answered. */
   hold(): void {
-    this.#hooksPending++;
-    this.parser.pause();
-    this.#regulate();
+    this.intake.hold();
   }
 
   unhold(): void {
-    this.#hooksPending--;
-    this.#regulate();
-  }
-
-  /** Lets others have their turn if this client's packets have caused much work. */
-  #rest(): void {
-    if (this.environment.router.work.done - this.#workBefore < MOST_WORK || this.closed) return;
-    this.hold();
-    setImmediate(() => this.unhold());
+    this.intake.unhold();
   }
 
   // --- packets in ---------------------------------------------------------------------------------------------------
@@ -262,7 +197,7 @@ export class Connection extends AedesClient implements Link, Waiting {
 
   onPublish(view: PublishView): void {
     handlePublish(this, view);
-    this.#rest();
+    this.intake.published();
   }
 
   onAcknowledgement(type: number, packetId: number, reasonCode: number): void {
@@ -273,18 +208,18 @@ export class Connection extends AedesClient implements Link, Waiting {
     this.environment.counters.packetsReceived++;
     this.environment.router.work.done += FILTER_WORK * packet.subscriptions.length;
     this.carryOut(packet).catch((error: Error) => this.fail(error));
-    this.#rest();
+    this.intake.rest();
   }
 
-  protected override carryOut(packet: SubscribePacket): Promise<void> {
-    return handleSubscribe(this, packet);
+  protected override carryOut(packet: SubscribePacket | UnsubscribePacket): Promise<void> {
+    return packet.cmd === 'subscribe' ? handleSubscribe(this, packet) : handleUnsubscribe(this, packet);
   }
 
   onUnsubscribe(packet: UnsubscribePacket): void {
     this.environment.counters.packetsReceived++;
     this.environment.router.work.done += FILTER_WORK * packet.unsubscriptions.length;
-    handleUnsubscribe(this, packet);
-    this.#rest();
+    this.carryOut(packet).catch((error: Error) => this.fail(error));
+    this.intake.rest();
   }
 
   onPingreq(): void {
@@ -305,15 +240,27 @@ export class Connection extends AedesClient implements Link, Waiting {
   }
 
   onProtocolError(error: WireError): void {
-    this.environment.counters.protocolErrors++;
-    if (error.reasonCode === ReasonCode.PacketTooLarge) {
-      this.environment.counters.oversizedPackets++;
-      this.environment.journal.limit(this, 'mqtt.max_packet_size', `${error.message} is refused`);
-    }
+    this.#countError(error);
     this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
     // What failed inside the broker is for the log alone.
     const internal = error.reasonCode === ReasonCode.ImplementationSpecificError;
     this.reject(error.reasonCode, error.message, internal ? reasonText(error.reasonCode) : error.message);
+  }
+
+  /** What exceeds a limit of its own is counted and logged as such, besides. */
+  #countError({ reasonCode, message }: WireError): void {
+    const { counters, journal } = this.environment;
+    counters.protocolErrors++;
+    if (reasonCode === ReasonCode.PacketTooLarge && this.parser.accepted) {
+      counters.oversizedPackets++;
+      journal.limit(this, 'mqtt.max_packet_size', `${message} is refused`);
+    } else if (reasonCode === ReasonCode.PacketTooLarge) {
+      counters.connectsTooLarge++;
+      journal.limit(this, 'mqtt.max_connect_size', `${message} is refused: the client is not accepted yet`);
+    } else if (reasonCode === ReasonCode.QuotaExceeded) {
+      counters.refusedSubscriptions++;
+      journal.limit(this, 'limits.subscriptions_per_client', 'one packet has more filters');
+    }
   }
 
   /**
@@ -348,6 +295,11 @@ export class Connection extends AedesClient implements Link, Waiting {
   drop(reason: string): void {
     if (this.state === 'closed') return;
     this.environment.journal.refused(this, reason);
+    this.discard(reason);
+  }
+
+  /** Closes without an answer and without a line in the log: whoever calls this has said it. */
+  discard(reason: string): void {
     this.#closed(reason, false);
     this.transportLayer.destroy();
   }
@@ -361,51 +313,13 @@ export class Connection extends AedesClient implements Link, Waiting {
 
   // --- packets out --------------------------------------------------------------------------------------------------
 
-  get congested(): boolean {
-    const { outputBuffer } = this.environment.options;
-    return this.output.length + this.transportLayer.pending > outputBuffer || this.#holding.isOver;
-  }
-
-  /** Whether the client has taken nothing for `limits.stalled_timeout` although more than the output buffer waits. */
-  isStalled(now: number): boolean {
-    const { stalledTimeout } = this.environment.options;
-    if (stalledTimeout > 0 && this.congested) {
-      return this.#progress.standstill(this.transportLayer, now) > stalledTimeout * 1000;
-    }
-    this.#progress.clear();
-    return false;
-  }
-
-  /** Marks the output to be flushed at the end of this turn. */
-  touch(): void {
-    if (this.output.length >= EAGER_FLUSH) this.flush();
-    else if (!this.dirty) this.environment.flusher.add(this);
-  }
-
-  flush(): void {
-    const { output } = this;
-    if (output.length === 0) return;
-    this.environment.counters.bytesSent += output.length;
-    this.#progress.handedOver += output.length;
-    const { congested } = this;
-    if (this.transportLayer.write(output.bytes())) output.recycle();
-    else {
-      output.release();
-      this.#holding.set(this.transportLayer.pending);
-    }
-    // What the transport took at once was never pending there, so it will not tell that there is room again.
-    if (congested && !this.congested) setImmediate(this.#roomAgain);
-  }
-
-  readonly #roomAgain = (): void => this.onDrain();
-
   /** A QoS 0 publication: sent, or dropped and counted if the client does not read. */
   sendQos0(publication: Publication, retain: boolean, identifiers: readonly number[] | null): void {
     if (this.state !== 'connected') return;
     if (this.congested) {
       const { counters, journal } = this.environment;
       counters.publishDropped++;
-      const lacksMemory = this.#holding.isOver;
+      const lacksMemory = this.holding.isOver;
       if (lacksMemory) counters.droppedMemory++;
       else counters.droppedOutputBuffer++;
       const option = lacksMemory ? 'limits.memory' : 'limits.output_buffer';
@@ -435,76 +349,6 @@ export class Connection extends AedesClient implements Link, Waiting {
     identifiers: readonly number[] | null,
   ): boolean {
     return sendPublish(this, source, qos, retain, dup, packetId, expiresAt, identifiers);
-  }
-
-  sendPubrel(packetId: number): void {
-    if (this.state === 'closed') return;
-    this.sendAcknowledgement(PacketType.PUBREL, packetId, 0);
-  }
-
-  /** @param words why not, for an MQTT 5.0 client; the reason code in words unless given */
-  sendAcknowledgement(type: number, packetId: number, reasonCode: number, words?: string): void {
-    const ends =
-      type === PacketType.PUBACK ||
-      (type === PacketType.PUBREC && reasonCode >= 0x80) ||
-      // What answers a PUBREL of nothing ends nothing.
-      (type === PacketType.PUBCOMP && reasonCode === 0);
-    if (ends && this.receiving > 0) this.receiving--;
-    this.environment.counters.packetsSent++;
-    const properties = reasonCode < 0x80 ? undefined : problem(this, words ?? reasonText(reasonCode), 8);
-    writeAcknowledgement(this.output, this.version as 3 | 4 | 5, type, packetId, reasonCode, properties);
-    this.touch();
-  }
-
-  /** An acknowledgement whose commit is durable. */
-  acknowledge(type: number, packetId: number, reasonCode: number, bytes: number): void {
-    this.pendingAcknowledgements--;
-    this.pendingBytes -= bytes;
-    if (this.state === 'closed') return;
-    if (type !== NOTHING) this.sendAcknowledgement(type, packetId, reasonCode);
-    if (!this.#reading) this.#regulate();
-  }
-
-  /**
-   * Acknowledges once everything that the packet changed is durable, and not before the packets before it.
-   * @param bytes that wait to be written because of the packet
-   */
-  acknowledgeDurably(type: number, packetId: number, reasonCode: number, bytes = 0): void {
-    const { commit } = this.environment;
-    this.pendingAcknowledgements++;
-    this.pendingBytes += bytes;
-    commit.acknowledge(this, type, packetId, reasonCode, bytes);
-    if (this.pendingBytes < commit.load.share || !this.#reading) return;
-    // Not at the end of the chunk, which may cause many times its own size.
-    if (!this.#waitsForStore()) return;
-    this.parser.pause();
-    this.#regulate();
-  }
-
-  /** A packet without acknowledgement has changed the store: as many as may be acknowledged late may be written late. */
-  waitForCommit(bytes = 0): void {
-    this.acknowledgeDurably(NOTHING, 0, 0, bytes);
-  }
-
-  /** Resolves once everything that has joined until now is durable; counts as an acknowledgement. */
-  async durable(): Promise<void> {
-    this.pendingAcknowledgements++;
-    try {
-      await this.environment.commit.settled();
-    } finally {
-      this.pendingAcknowledgements--;
-      if (!this.#reading) this.#regulate();
-    }
-  }
-
-  /** The same as `durable`, with a callback, which is called at once if there is nothing to wait for. */
-  whenDurable(callback: () => void): void {
-    this.pendingAcknowledgements++;
-    this.environment.commit.whenSettled(() => {
-      this.pendingAcknowledgements--;
-      callback();
-      if (!this.#reading) this.#regulate();
-    });
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------
@@ -544,9 +388,10 @@ export class Connection extends AedesClient implements Link, Waiting {
     this.state = 'closed';
     this.#closeReason = reason;
     this.parser.stop();
+    this.intake.stop();
+    if (this.entry !== null) environment.gate.leave(this.entry);
     this.output.release();
-    this.#holding.set(0);
-    environment.commit.load.forget(this);
+    this.holding.set(0);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();
@@ -560,12 +405,4 @@ export class Connection extends AedesClient implements Link, Waiting {
     this.retainedDelivery = null;
     if (wasConnected) environment.journal.disconnected(this, reason);
   }
-}
-
-function describe(error: Error): string {
-  const code = 'code' in error ? String(error.code) : '';
-  if (code === 'ECONNRESET') return 'the client reset the connection';
-  if (code === 'EPIPE') return 'the client closed the connection';
-  if (code === 'ETIMEDOUT') return 'the network timed out';
-  return error.message;
 }

@@ -7,10 +7,12 @@ import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
 import type { Flusher } from './flusher.js';
+import type { Gate } from './gate.js';
 import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { SessionRegistry } from './sessions.js';
+import type { Throttle } from './throttle.js';
 import type { Wills } from './will.js';
 
 /** Limits and capabilities; each is an option of the configuration with the same name. */
@@ -49,6 +51,10 @@ export interface SessionOptions {
   readonly maxClientIdLength: number;
   /** `mqtt.max_topic_levels`. */
   readonly maxTopicLevels: number;
+  /** `mqtt.max_topic_length` in UTF-8 bytes. */
+  readonly maxTopicLength: number;
+  /** `mqtt.max_connect_size` in bytes. */
+  readonly maxConnectSize: number;
   /** `mqtt.session_expiry_max` in seconds; 0xFFFFFFFF for never. */
   readonly sessionExpiryMax: number;
   /** `mqtt.session_expiry_default` in seconds; 0xFFFFFFFF for never. */
@@ -75,6 +81,16 @@ export interface SessionOptions {
   readonly stalledTimeout: number;
   /** `limits.connections`. */
   readonly connections: number;
+  /** `limits.connections_per_address`; infinite if unset. */
+  readonly connectionsPerAddress: number;
+  /** `limits.connects_per_second`; infinite if unset. */
+  readonly connectsPerSecond: number;
+  /** `limits.pending_connections`. */
+  readonly pendingConnections: number;
+  /** `limits.messages_per_second` of one client; infinite if unset. */
+  readonly messagesPerSecond: number;
+  /** `limits.bytes_per_second` of one client; infinite if unset. */
+  readonly bytesPerSecond: number;
   /** `limits.sessions`. */
   readonly sessions: number;
   /** `limits.subscriptions_per_client`. */
@@ -101,6 +117,8 @@ export interface Environment {
   readonly wills: Wills;
   readonly hooks: Hooks;
   readonly journal: Journal;
+  readonly gate: Gate;
+  readonly throttle: Throttle;
   /** By their names. */
   readonly authenticationMethods: ReadonlyMap<string, AuthenticationMethod>;
 }

@@ -12,9 +12,9 @@ import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
-import { isTooDeep } from './depth.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
+import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
 export interface ClientIdentity {
@@ -157,7 +157,7 @@ export class InProcessClient implements Party {
   #refusal(topic: string, route: Route | undefined): number {
     if (this.#closed) return ReasonCode.UnspecifiedError;
     if (route !== undefined) return route.reserved ? ReasonCode.NotAuthorized : ReasonCode.Success;
-    if (!isValidName(topic) || isTooDeep(this.#environment, this, topic)) return ReasonCode.TopicNameInvalid;
+    if (!isValidName(topic) || exceedsLimits(this, topic, this.#environment)) return ReasonCode.TopicNameInvalid;
     return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
   }
 
@@ -193,7 +193,8 @@ export class InProcessClient implements Party {
   subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
     const { router, options, journal, counters } = this.#environment;
     let refusal: number = ReasonCode.Success;
-    if (!isValidFilter(filter) || isTooDeep(this.#environment, this, filter)) refusal = ReasonCode.TopicFilterInvalid;
+    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
+      refusal = ReasonCode.TopicFilterInvalid;
     else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
     else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
     if (refusal === ReasonCode.QuotaExceeded) {

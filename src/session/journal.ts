@@ -36,3 +36,17 @@ export interface Journal {
   storeSilent(seconds: number): void;
   storeRecovered(outage: Outage): void;
 }
+
+/** A journal that nobody reads. */
+export const SILENT: Journal = {
+  connected() {},
+  disconnected() {},
+  refused() {},
+  denied() {},
+  subscribed() {},
+  unsubscribed() {},
+  limit() {},
+  storeFailed() {},
+  storeSilent() {},
+  storeRecovered() {},
+};

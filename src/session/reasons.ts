@@ -1,7 +1,7 @@
 /** What the broker says besides a reason code, to MQTT 5.0 clients and only as far as they can take it. */
 import type { Properties } from '../wire/packets.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
-import type { Connection } from './connection.js';
+import type { Sender } from './sender.js';
 
 /** Why something is refused that would have to be written. */
 export const UNWRITABLE = 'the store cannot be written now';
@@ -15,7 +15,7 @@ const OVERHEAD = 14;
  * The properties of a last packet, CONNACK or DISCONNECT: why, and where to go instead (MQTT 5.0 4.11).
  * @param told empty for the reason code in words
  */
-export function farewell(connection: Connection, reasonCode: number, told: string): Properties | undefined {
+export function farewell(connection: Sender, reasonCode: number, told: string): Properties | undefined {
   const { serverReference } = connection.environment.options;
   const moves = reasonCode === ReasonCode.UseAnotherServer || reasonCode === ReasonCode.ServerMoved;
   const properties: Properties = { reasonString: told === '' ? reasonText(reasonCode) : told };
@@ -32,15 +32,24 @@ export function farewell(connection: Connection, reasonCode: number, told: strin
  * @param words empty if nothing went wrong
  * @param size bytes of the packet without them
  */
-export function problem(connection: Connection, words: string, size: number): Properties | undefined {
+export function problem(connection: Sender, words: string, size: number): Properties | undefined {
   if (words === '' || connection.version !== 5 || !connection.problemInformation) return undefined;
   const properties: Properties = { reasonString: words };
   return fits(connection, properties, size) ? properties : undefined;
 }
 
-function fits(connection: Connection, properties: Properties, size: number): boolean {
+function fits(connection: Sender, properties: Properties, size: number): boolean {
   const { maximumPacketSize } = connection;
   if (maximumPacketSize === Number.POSITIVE_INFINITY) return true;
   const { reasonString = '', serverReference = '' } = properties;
   return size + OVERHEAD + Buffer.byteLength(reasonString) + Buffer.byteLength(serverReference) <= maximumPacketSize;
+}
+
+/** Why a connection broke, in words. */
+export function describe(error: Error): string {
+  const code = 'code' in error ? String(error.code) : '';
+  if (code === 'ECONNRESET') return 'the client reset the connection';
+  if (code === 'EPIPE') return 'the client closed the connection';
+  if (code === 'ETIMEDOUT') return 'the network timed out';
+  return error.message;
 }

@@ -23,6 +23,8 @@ export interface Transport {
   handler: TransportHandler | null;
   /** The stream below, if there is one. */
   readonly stream: Duplex | null;
+  /** The client has been accepted. @param maximumPacketSize bytes of the largest packet that it may send */
+  accept(maximumPacketSize: number): void;
   /** Hands bytes over. Returns whether they have been taken already, so that their buffer may be reused. */
   write(bytes: Buffer): boolean;
   pause(): void;
@@ -84,7 +86,11 @@ export class StreamTransport implements Transport {
     return writingOf(this.stream);
   }
 
+  accept(): void {}
+
   write(bytes: Buffer): boolean {
+    // What is left of the connection is what the client has sent.
+    if (this.#ending !== null || this.#closed) return false;
     this.stream.write(bytes, this.#written);
     if (this.stream.writableLength === 0) return this.#copies;
     this.#pending = true;

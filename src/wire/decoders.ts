@@ -226,12 +226,14 @@ export function decodeSubscribe(
   end: number,
   version: ProtocolVersion,
   bridgeMode: boolean,
+  maximumFilters = Number.POSITIVE_INFINITY,
 ): SubscribePacket {
   const reader = new Reader(buffer, start, end);
   const packet: SubscribePacket = { cmd: 'subscribe', messageId: readPacketId(reader), subscriptions: [] };
   if (version === 5) packet.properties = readProperties(reader, 'subscribe');
   if (reader.at === end) protocolError('a SUBSCRIBE without a filter [MQTT-3.8.3-2]');
   while (reader.at < end) {
+    if (packet.subscriptions.length === maximumFilters) tooManyFilters();
     const topic = reader.string();
     const options = reader.uint8();
     const qos = options & 3;
@@ -257,13 +259,21 @@ export function decodeUnsubscribe(
   start: number,
   end: number,
   version: ProtocolVersion,
+  maximumFilters = Number.POSITIVE_INFINITY,
 ): UnsubscribePacket {
   const reader = new Reader(buffer, start, end);
   const packet: UnsubscribePacket = { cmd: 'unsubscribe', messageId: readPacketId(reader), unsubscriptions: [] };
   if (version === 5) packet.properties = readProperties(reader, 'unsubscribe');
   if (reader.at === end) protocolError('an UNSUBSCRIBE without a filter [MQTT-3.10.3-2]');
-  while (reader.at < end) packet.unsubscriptions.push(reader.string());
+  while (reader.at < end) {
+    if (packet.unsubscriptions.length === maximumFilters) tooManyFilters();
+    packet.unsubscriptions.push(reader.string());
+  }
   return packet;
+}
+
+function tooManyFilters(): never {
+  throw new WireError(ReasonCode.QuotaExceeded, 'too many filters in one packet');
 }
 
 /** Reason codes in DISCONNECT of a client and of a server: MQTT 5.0 table 3-10. */

@@ -19,6 +19,8 @@ export abstract class PacketFramer {
    */
   #held: Buffer = NOTHING;
   #heldLength = 0;
+  /** Bytes of memory that `#held` keeps. */
+  #capacity = 0;
   /** Bytes that a callback pushed while their predecessors were being parsed. */
   #late: Buffer = NOTHING;
   #paused = false;
@@ -124,9 +126,12 @@ export abstract class PacketFramer {
   #hold(chunk: Buffer, from: number, to: number): void {
     const needed = this.#heldLength + to - from;
     if (needed > this.#held.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, this.#held.length * 2, SMALLEST_HELD));
+      // Never more for one packet than the largest that is taken.
+      const more = Math.min(this.#held.length * 2, this.maximumPacketSize);
+      const grown = Buffer.allocUnsafe(Math.max(needed, more, SMALLEST_HELD));
       this.#held.copy(grown, 0, 0, this.#heldLength);
       this.#held = grown;
+      this.#capacity = grown.length;
     }
     chunk.copy(this.#held, this.#heldLength, from, to);
     this.#heldLength = needed;
@@ -139,9 +144,12 @@ export abstract class PacketFramer {
       this.#held = NOTHING;
       this.#heldLength = 0;
     } else if (at > 0) {
-      // A copy of its own size, so that a long pause does not leave its whole buffer to a small rest.
-      const rest = Buffer.from(this.#held.subarray(at, this.#heldLength));
-      this.#held = rest;
+      const rest = this.#held.subarray(at, this.#heldLength);
+      // A small rest gets a copy of its own size, so that a long pause does not leave its whole buffer to it. A large one
+      // stays where it is: many short pauses must not copy it again and again.
+      const small = rest.length * 2 < this.#capacity;
+      this.#held = small ? Buffer.from(rest) : rest;
+      if (small) this.#capacity = rest.length;
       this.#heldLength = rest.length;
     }
   }

@@ -32,12 +32,6 @@ export interface PacketHandler {
   onProtocolError(error: WireError): void;
 }
 
-/**
- * Bytes of the largest CONNECT that is taken, whatever larger packets may follow: room for all its fields at their
- * longest and some User Properties. Nobody knows yet who sends it, and it is kept until its last byte.
- */
-const MOST_CONNECT_BYTES = 512 * 1024;
-
 /** The low four bits of the first byte, by packet type [MQTT-2.1.3-1]; PUBLISH has its own. */
 const FLAGS = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
 
@@ -51,15 +45,30 @@ export class PacketParser extends PacketFramer {
   authenticating = false;
   readonly #handler: PacketHandler;
   readonly #view = new PublishView();
+  /** Filters of the largest SUBSCRIBE or UNSUBSCRIBE that is taken: they are decoded in one turn of the event loop. */
+  maximumFilters = Number.POSITIVE_INFINITY;
   #connected = false;
   #bridgeMode = false;
   readonly #most: number;
 
-  /** @param maximumPacketSize bytes of the largest packet that is taken, fixed header included */
-  constructor(handler: PacketHandler, maximumPacketSize: number) {
-    super(Math.min(maximumPacketSize, MOST_CONNECT_BYTES));
+  /**
+   * @param maximumPacketSize bytes of the largest packet that is taken, fixed header included
+   * @param maximumConnectSize the same before `accept`: nobody knows yet who sends it, and it is kept until its last byte
+   */
+  constructor(handler: PacketHandler, maximumPacketSize: number, maximumConnectSize = maximumPacketSize) {
+    super(Math.min(maximumPacketSize, maximumConnectSize));
     this.#most = maximumPacketSize;
     this.#handler = handler;
+  }
+
+  /** The client has been accepted: it may send packets as large as any. */
+  accept(): void {
+    this.maximumPacketSize = this.#most;
+  }
+
+  /** Whether the largest packet of all is what bounds packets now. */
+  get accepted(): boolean {
+    return this.maximumPacketSize === this.#most;
   }
 
   protected override checkFirst(first: number): void {
@@ -104,10 +113,10 @@ export class PacketParser extends PacketFramer {
         return;
       }
       case PacketType.SUBSCRIBE:
-        handler.onSubscribe(decodeSubscribe(buffer, body, end, version, this.#bridgeMode));
+        handler.onSubscribe(decodeSubscribe(buffer, body, end, version, this.#bridgeMode, this.maximumFilters));
         return;
       case PacketType.UNSUBSCRIBE:
-        handler.onUnsubscribe(decodeUnsubscribe(buffer, body, end, version));
+        handler.onUnsubscribe(decodeUnsubscribe(buffer, body, end, version, this.maximumFilters));
         return;
       case PacketType.PINGREQ:
         if (body !== end) malformed('PINGREQ with content');
@@ -147,7 +156,6 @@ export class PacketParser extends PacketFramer {
     this.version = protocol.version;
     this.#bridgeMode = protocol.bridgeMode;
     this.#connected = true;
-    this.maximumPacketSize = this.#most;
     this.#handler.onConnect(packet);
   }
 }

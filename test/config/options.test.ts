@@ -41,7 +41,14 @@ test('every line of the shipped configuration, taken out of its comment, is vali
       response_information: undefined,
       server_reference: undefined,
     },
-    limits: { memory: undefined, retained_payload: undefined },
+    limits: {
+      memory: undefined,
+      retained_payload: undefined,
+      connections_per_address: undefined,
+      connects_per_second: undefined,
+      messages_per_second: undefined,
+      bytes_per_second: undefined,
+    },
   };
   const { allow_anonymous: _, access: __, mqtt, limits, ...rest } = config;
   const defaults = loadConfig({ env: {} }).config;

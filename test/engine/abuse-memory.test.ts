@@ -69,19 +69,6 @@ test('limits.sessions refuses a session that would be one more, and no client th
   await engine.stop();
 });
 
-test('a CONNECT of more than 512 KiB is not waited for, whatever larger packets may follow', async () => {
-  const engine = await Engine.create();
-  const stranger = engine.open();
-  // Remaining Length 1,048,576.
-  stranger.sendBytes(Buffer.from('10808040', 'hex'));
-  await stranger.end();
-  assert.equal(engine.broker.counters.protocolErrors, 1);
-  const client = await engine.connect();
-  client.publish('t', Buffer.alloc(1024 * 1024));
-  assert.deepEqual(await client.drain(), []);
-  await engine.stop();
-});
-
 test('a client that retains messages faster than the store writes them is not read on', async () => {
   const store = new GatedStore();
   const engine = await Engine.create({ store, session: { receiveMaximum: 10 } });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generate, type Packet } from 'mqtt-packet';
 import { Engine, type RawClient } from '../support/engine.js';
+import { limitsOf } from '../support/limits.js';
 
 const bytes = (packet: Packet): Buffer => generate(packet, { protocolVersion: 5 });
 const repeated = (times: number, ...packets: Packet[]): Buffer =>
@@ -152,5 +153,46 @@ test('retained messages that a session is still owed when its connection ends ar
   assert.ok((session?.load ?? count) < count, 'the bystander was served meanwhile');
   while ((session?.load ?? count) < count) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(session?.load, count);
+  await engine.stop();
+});
+
+test('one UNSUBSCRIBE with many filters; what stands behind it finds it done', async () => {
+  await withClients(async (engine, client, bystander) => {
+    const filters = Array.from({ length: 20_000 }, (_, i) => `f/${i}`);
+    client.send(subscribe(...filters));
+    await client.expect('suback');
+    const unsubscribe: Packet = { cmd: 'unsubscribe', messageId: 2, unsubscriptions: filters };
+    const chunk = Buffer.concat([bytes(unsubscribe), bytes(publish('f/19999')), bytes({ cmd: 'pingreq' })]);
+    const { counters } = engine.broker;
+    const served = await whenServed(client, chunk, bystander, () => counters.subscriptions);
+    assert.ok(served > 0, 'the bystander was served before the last one was removed');
+    assert.equal((await client.expect('unsuback')).granted.length, filters.length);
+    await client.expect('pingresp');
+  });
+});
+
+for (const [name, packet] of [
+  ['SUBSCRIBE', subscribe(...Array<string>(1001).fill('f'))],
+  ['UNSUBSCRIBE', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: Array<string>(1001).fill('f') }],
+] as const) {
+  test(`a ${name} with more filters than limits.subscriptions_per_client, and than 1000, ends the connection with 0x97`, async () => {
+    const engine = await Engine.create({ session: { subscriptionsPerClient: 10 } });
+    const limits = limitsOf(engine);
+    const client = await engine.connect({ protocolVersion: 5 });
+    client.send(packet);
+    assert.equal((await client.expect('disconnect')).reasonCode, 0x97);
+    await client.end();
+    assert.equal(engine.broker.counters.refusedSubscriptions, 1);
+    assert.deepEqual(limits, ['limits.subscriptions_per_client']);
+    await engine.stop();
+  });
+}
+
+test('a SUBSCRIBE of 1000 filters is answered filter by filter, however few the client may have', async () => {
+  const engine = await Engine.create({ session: { subscriptionsPerClient: 10 } });
+  const client = await engine.connect({ protocolVersion: 5 });
+  client.send(subscribe(...Array.from({ length: 1000 }, (_, i) => `f/${i}`)));
+  const { granted } = await client.expect('suback');
+  assert.deepEqual(granted, [...Array<number>(10).fill(0), ...Array<number>(990).fill(0x97)]);
   await engine.stop();
 });

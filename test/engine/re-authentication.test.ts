@@ -1,7 +1,9 @@
 /** A connected client authenticates again: MQTT 5.0 4.12.1. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Packet } from 'mqtt-packet';
 import { ScramSha256, scramCredentials } from '../../src/access/scram.js';
+import { limitsOf } from '../support/limits.js';
 import { ScramClient } from '../support/scram-client.js';
 import { authPacket, connected, disconnected, expectAuth, together, withEngine } from './puppet.js';
 
@@ -94,3 +96,49 @@ test('a re-authentication as another user is refused', () =>
     client.send(authPacket(0x19, 'user:bob'));
     await disconnected(client, 0x87);
   }));
+
+test('a re-authentication that the client does not continue ends after mqtt.connect_timeout with DISCONNECT 0x87', () =>
+  withEngine(async (engine) => {
+    const limits = limitsOf(engine);
+    const client = await connected(engine);
+    client.send(authPacket(0x19, 'ask:who'));
+    await client.expect('auth');
+    engine.pass(10);
+    assert.deepEqual(await client.drain(), []);
+    engine.pass(1);
+    await disconnected(client, 0x87);
+    assert.equal(engine.broker.counters.reauthenticationTimeouts, 1);
+    assert.deepEqual(limits, ['mqtt.connect_timeout']);
+  }));
+
+test('each re-authentication has mqtt.connect_timeout for itself', () =>
+  withEngine(async (engine) => {
+    const client = await connected(engine);
+    for (let i = 0; i < 3; i++) {
+      client.send(authPacket(0x19, 'ask:who'));
+      await client.expect('auth');
+      engine.pass(9);
+      client.send(authPacket(0x18, 'user:alice'));
+      expectAuth(await client.expect('auth'), 0x00, 'welcome alice');
+    }
+    engine.pass(100);
+    assert.deepEqual(await client.drain(), []);
+  }));
+
+test('time in which the broker does not read a client does not count for its re-authentication', () =>
+  withEngine(
+    async (engine) => {
+      const client = await connected(engine);
+      client.send(authPacket(0x19, 'ask:who'));
+      await client.expect('auth');
+      const message: Packet = { cmd: 'publish', topic: 't', payload: 'x', qos: 0, retain: false, dup: false };
+      together(client, ...Array<Packet>(30).fill(message), authPacket(0x18, 'user:alice'));
+      for (let i = 0; i < 40; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        engine.pass(1);
+      }
+      expectAuth(await client.expect('auth'), 0x00, 'welcome alice');
+      assert.equal(engine.broker.counters.reauthenticationTimeouts, 0);
+    },
+    { session: { messagesPerSecond: 1 } },
+  ));

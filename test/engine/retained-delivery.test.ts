@@ -146,3 +146,22 @@ test('retained messages whose time is over make room for others', async () => {
   assert.deepEqual(engine.broker.router.retained.topics('r/#'), ['r/3']);
   await engine.stop();
 });
+
+test('a long SUBSCRIBE whose connection ends behind SUBACK: a kept session is owed what every filter brings', async () => {
+  const engine = await Engine.create();
+  const count = 4000;
+  for (let i = 0; i < count; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', qos: 1, retain: true });
+  const kept = { clientId: 'c', protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 100 } } as const;
+  const client = await engine.connect(kept);
+  const subscriptions = Array.from({ length: count }, (_, i) => ({ topic: `r/${i}`, qos: 1 as const }));
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions });
+  const session = engine.broker.sessions.get('c');
+  // The connection ends in the turn in which SUBACK leaves.
+  const { counters } = engine.broker;
+  const before = counters.packetsSent;
+  while (counters.packetsSent === before) await new Promise((resolve) => setImmediate(resolve));
+  engine.broker.clients.c.close();
+  while ((session?.load ?? count) < count) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(session?.load, count);
+  await engine.stop();
+});

@@ -146,8 +146,11 @@ export class Engine {
     return new Engine(await Broker.createBroker({ ...options, clock }), clock);
   }
 
-  /** A connection that has said nothing yet. */
-  open(version = 4): RawClient {
+  /**
+   * A connection that has said nothing yet.
+   * @param remote `address:port` that it seems to come from; by default it has none
+   */
+  open(version = 4, remote?: string): RawClient {
     const [near, far] = duplexPair();
     // A pair knows no reset: destroying one end, as the broker does to cut a client off, and as a client that writes
     // behind its own end does, has to be passed on.
@@ -157,14 +160,18 @@ export class Engine {
     near.once('close', () => {
       if (!near.writableFinished) far.destroy();
     });
-    this.broker.accept(new StreamTransport(far));
+    const transport = new StreamTransport(far);
+    this.broker.accept(remote === undefined ? transport : Object.assign(transport, { remote }));
     return new RawClient(near, version);
   }
 
-  /** Connects; returns the client and the CONNACK. */
-  async connect(options: Partial<IConnectPacket> = {}): Promise<RawClient & { connack: IConnackPacket }> {
+  /** Connects; returns the client and the CONNACK. @param remote as for `open` */
+  async connect(
+    options: Partial<IConnectPacket> = {},
+    remote?: string,
+  ): Promise<RawClient & { connack: IConnackPacket }> {
     const version = options.protocolVersion ?? 4;
-    const client = this.open(version);
+    const client = this.open(version, remote);
     client.send({
       cmd: 'connect',
       protocolId: version === 3 ? 'MQIsdp' : 'MQTT',

@@ -30,6 +30,8 @@ export class Authentication {
   finalData: Buffer | null = null;
   /** An exchange is under way. */
   exchanging = false;
+  /** When the exchange began, in milliseconds since the epoch; time in which the client was not read from is added. */
+  begunAt = 0;
   /** Takes the client's next data; null while none is awaited. If the connection ends first, nobody calls it. */
   take: ((data: Buffer | null) => void) | null = null;
 
@@ -151,6 +153,7 @@ async function exchange(
   const { id, username, remote } = connection;
   const { method } = authentication;
   authentication.exchanging = true;
+  authentication.begunAt = connection.environment.clock.now();
   try {
     const steps = method.begin({ clientId: id, username, remote, reauthentication });
     let answer = data;

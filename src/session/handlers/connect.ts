@@ -9,11 +9,11 @@ import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeConnack } from '../../wire/writers.js';
 import { messageOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
-import { isTooDeep } from '../depth.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
 import { UNWRITABLE } from '../reasons.js';
 import { OutboundAliases } from '../topic-aliases.js';
+import { exceedsLimits } from '../topic-limits.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
 
@@ -21,7 +21,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const { environment } = connection;
   const { hooks } = environment;
   if (hooks.preConnect !== null && !(await askPreConnect(connection, packet))) return;
-  if (!identify(connection, packet)) return;
+  if (!identify(connection, packet) || !isAdmitted(connection)) return;
   if (!(await authenticate(connection, packet))) return;
   if (connection.closed || hooks.closed || isSentAway(connection) || !hasRoom(connection)) return;
   const expiry = expiryOf(packet, environment.options);
@@ -56,6 +56,15 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   }
   if (connection.closed || session.connection !== connection) return;
   accept(connection, present, properties);
+}
+
+/** `limits.connections_per_address`, before anybody looks at a password. */
+function isAdmitted(connection: Connection): boolean {
+  const { entry, environment, id } = connection;
+  if (entry === null) return true;
+  if (environment.gate.admits(connection, entry, environment.sessions.get(id)?.connection?.entry ?? null)) return true;
+  connection.reject(ReasonCode.QuotaExceeded, 'limits.connections_per_address is reached');
+  return false;
 }
 
 /** Whether the broker is being drained, and the client has been told so (MQTT 5.0 4.11). */
@@ -114,7 +123,7 @@ function mayBeWritten(connection: Connection, packet: ConnectPacket, kept: boole
 
 function accept(connection: Connection, present: boolean, properties: Properties | undefined): void {
   const { environment, session } = connection;
-  connection.state = 'connected';
+  connection.accepted();
   environment.counters.packetsSent++;
   writeConnack(connection.output, connection.version as 3 | 4 | 5, present, 0, properties);
   connection.touch();
@@ -188,7 +197,7 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
 function willFault(connection: Connection, will: WillPacket): number {
   const { environment } = connection;
   const { options } = environment;
-  if (isTooDeep(environment, connection, will.topic)) return ReasonCode.TopicNameInvalid;
+  if (exceedsLimits(connection, will.topic, environment)) return ReasonCode.TopicNameInvalid;
   // [MQTT-3.2.2-12]
   if (will.qos > options.maxQos) return ReasonCode.QoSNotSupported;
   // [MQTT-3.2.2-13]

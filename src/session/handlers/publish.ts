@@ -9,6 +9,7 @@ import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import { isTooDeep } from '../depth.js';
 import { UNWRITABLE } from '../reasons.js';
+import { topicTooLong } from '../topic-limits.js';
 
 const NO_PROPERTIES = Buffer.alloc(0);
 
@@ -102,7 +103,10 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
     journal.limit(connection, 'mqtt.topic_alias_maximum', `Topic Alias ${view.topicAlias} is refused`);
   }
   counters.protocolErrors++;
-  connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
+  if (view.topicEnd - view.topicStart > options.maxTopicLength) {
+    topicTooLong(connection, connection.environment);
+    connection.terminate(reason, 'a topic name longer than mqtt.max_topic_length');
+  } else connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
   return null;
 }
 

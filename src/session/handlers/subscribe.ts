@@ -11,10 +11,11 @@ import { isTooDeep } from '../depth.js';
 import type { SessionOptions } from '../environment.js';
 import { problem, UNWRITABLE } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
+import type { Session } from '../session.js';
+import { isTooLong } from '../topic-limits.js';
 import { hasRoomForCodes } from './room.js';
+import { endsTurn, FILTERS_PER_TURN } from './turns.js';
 
-/** Filters of one packet that are carried out before others have their turn. */
-const FILTERS_PER_TURN = 2000;
 /** Levels that the filters of a client may have on average where `limits.subscriptions_per_client` is reached. */
 const LEVELS_PER_SUBSCRIPTION = 10;
 
@@ -40,7 +41,11 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
 
 async function subscribe(connection: Connection, packet: SubscribePacket): Promise<void> {
   const { environment, session } = connection;
-  if (session === null || !isInOrder(connection, packet)) return;
+  if (session === null) return;
+  for (let from = 0; from < packet.subscriptions.length; from += FILTERS_PER_TURN) {
+    if (from > 0) await nextTurn();
+    if (connection.closed || !isInOrder(connection, packet, from)) return;
+  }
   if (!hasRoomForCodes(connection, packet.subscriptions.length)) return;
   const { maxQos } = environment.options;
   const identifier = packet.properties?.subscriptionIdentifier;
@@ -54,7 +59,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     environment.hooks.authorizeSubscribe === null ? null : await askHook(connection, packet.subscriptions);
   if (connection.closed) return;
   for (const [index, requested] of packet.subscriptions.entries()) {
-    if (index % FILTERS_PER_TURN === FILTERS_PER_TURN - 1) {
+    if (endsTurn(index)) {
       await nextTurn();
       if (connection.closed) return;
     }
@@ -105,23 +110,31 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     writeSuback(connection.output, connection.version as 3 | 4 | 5, packet.messageId, codes, properties);
     connection.touch();
   }
-  deliverRetained(connection, owed);
+  for (let from = 0; from < owed.length; from += FILTERS_PER_TURN) {
+    if (from > 0) await nextTurn();
+    deliverRetained(connection, session, owed.slice(from, from + FILTERS_PER_TURN));
+  }
   if (granted.length > 0 && environment.hooks.wants('subscribe')) {
     environment.hooks.emit('subscribe', granted.map(subscriptionOf), connection);
   }
 }
 
 /**
- * Whether a SUBSCRIBE asks for nothing that is malformed, or that CONNACK has said there is not. If it does, its
- * connection has ended, and nothing of the packet has been carried out.
+ * Whether a SUBSCRIBE asks for nothing that is malformed, or that CONNACK has said there is not, in one turn's filters. If
+ * it does, its connection has ended, and nothing of the packet has been carried out.
  */
-function isInOrder(connection: Connection, packet: SubscribePacket): boolean {
+function isInOrder(connection: Connection, packet: SubscribePacket, from: number): boolean {
   const { options, counters } = connection.environment;
   let fault = 0;
   if (packet.properties?.subscriptionIdentifier !== undefined && !options.subscriptionIdentifiers) {
     fault = ReasonCode.SubscriptionIdentifiersNotSupported;
   }
-  for (const { topic, nl } of packet.subscriptions) {
+  for (const { topic, nl } of packet.subscriptions.slice(from, from + FILTERS_PER_TURN)) {
+    if (isTooLong(connection, topic, connection.environment)) {
+      counters.protocolErrors++;
+      connection.terminate(ReasonCode.TopicFilterInvalid, 'a topic filter longer than mqtt.max_topic_length');
+      return false;
+    }
     if (!isWellFormed(connection, topic)) fault = ReasonCode.TopicFilterInvalid;
     else if (connection.version !== 5) continue;
     // [MQTT-3.8.3-4]
@@ -157,7 +170,10 @@ function faultWords(fault: number): string {
 function refusalOf(connection: Connection, requested: AedesSubscription): number {
   const { options } = connection.environment;
   // A hook may have put another filter in the place of the client's.
-  if (!isWellFormed(connection, requested.topic)) return ReasonCode.TopicFilterInvalid;
+  const { topic } = requested;
+  if (isTooLong(connection, topic, connection.environment) || !isWellFormed(connection, topic)) {
+    return ReasonCode.TopicFilterInvalid;
+  }
   const unsupported = unavailable(requested.topic, options);
   if (unsupported !== 0) return unsupported;
   const { session } = connection;
@@ -180,7 +196,9 @@ function refusalWords(code: number): string {
 async function askHook(connection: Connection, list: readonly Requested[]): Promise<(AedesSubscription | null)[]> {
   const { hooks } = connection.environment;
   const answers: (AedesSubscription | null)[] = [];
-  for (const requested of list) {
+  for (const [index, requested] of list.entries()) {
+    // A hook may well answer at once.
+    if (endsTurn(index)) await nextTurn();
     answers.push(
       await new Promise<AedesSubscription | null>((resolve, reject) => {
         hooks.authorizeSubscribe?.(connection, { ...requested }, (error, subscription) => {
@@ -194,13 +212,20 @@ async function askHook(connection: Connection, list: readonly Requested[]): Prom
 }
 
 /** Retained messages go out after SUBACK, unless Retain Handling says otherwise [MQTT-3.3.1-9 to 11]. */
-function deliverRetained(connection: Connection, owed: readonly Owed[]): void {
+function deliverRetained(connection: Connection, session: Session, owed: readonly Owed[]): void {
+  let delivery = connection.retainedDelivery;
   for (const { subscription, isNew } of owed) {
     if (subscription.retainHandling === 2 || (subscription.retainHandling === 1 && !isNew)) continue;
     // An UNSUBSCRIBE may have come while the subscription was being stored [MQTT-3.10.4-2].
-    if (connection.session?.subscriptions.has(subscription.filter) !== true) continue;
-    connection.retainedDelivery ??= new RetainedDelivery(connection);
-    connection.retainedDelivery.add(subscription);
+    if (!session.subscriptions.has(subscription.filter)) continue;
+    delivery ??= new RetainedDelivery(connection);
+    delivery.add(subscription);
   }
-  connection.retainedDelivery?.pump();
+  if (connection.closed) {
+    // It has ended while others had their turn. A session that is kept is owed the rest [MQTT-3.3.1-9].
+    if (session.expiryInterval > 0) delivery?.handOver(session);
+    return;
+  }
+  connection.retainedDelivery = delivery;
+  delivery?.pump();
 }

@@ -1,4 +1,5 @@
 /** UNSUBSCRIBE: MQTT 3.10, 3.11. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isValidFilter } from '../../bus/topics.js';
 import type { UnsubscribePacket } from '../../wire/packets.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
@@ -6,14 +7,27 @@ import { writeUnsuback } from '../../wire/writers.js';
 import type { Connection } from '../connection.js';
 import { problem, UNWRITABLE } from '../reasons.js';
 import { hasRoomForCodes } from './room.js';
+import { endsTurn, FILTERS_PER_TURN } from './turns.js';
 
-export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): void {
+/** A packet that is not long has been carried out when this returns. */
+export async function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): Promise<void> {
+  if (packet.unsubscriptions.length <= FILTERS_PER_TURN) return unsubscribe(connection, packet);
+  // What waits behind this packet finds it done, however long it is.
+  connection.hold();
+  try {
+    await unsubscribe(connection, packet);
+  } finally {
+    connection.unhold();
+  }
+}
+
+async function unsubscribe(connection: Connection, packet: UnsubscribePacket): Promise<void> {
   const { environment, session } = connection;
   const { commit, counters, journal } = environment;
   if (session === null || !hasRoomForCodes(connection, packet.unsubscriptions.length)) return;
   const codes: number[] = [];
   let words = '';
-  for (const filter of packet.unsubscriptions) {
+  for (const [index, filter] of packet.unsubscriptions.entries()) {
     if (!isValidFilter(filter)) {
       counters.protocolErrors++;
       connection.terminate(ReasonCode.TopicFilterInvalid, 'a malformed topic filter');
@@ -31,6 +45,9 @@ export function handleUnsubscribe(connection: Connection, packet: UnsubscribePac
     connection.retainedDelivery?.remove(filter);
     codes.push(existed ? 0 : ReasonCode.NoSubscriptionExisted);
     if (existed) journal.unsubscribed(connection, filter);
+    if (!endsTurn(index)) continue;
+    await nextTurn();
+    if (connection.closed) return;
   }
   const answer = (): void => {
     if (connection.closed || packet.messageId === 0) return;
