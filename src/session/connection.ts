@@ -392,6 +392,7 @@ export class Connection extends Sender implements Link, Waiting {
     if (this.entry !== null) environment.gate.leave(this.entry);
     this.output.release();
     this.holding.set(0);
+    environment.commit.load.forget(this);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {
       session.detach();
