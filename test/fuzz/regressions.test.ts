@@ -31,8 +31,10 @@ test('a WebSocket that sends text and then what is no frame is one broken connec
   const refusals: string[] = [];
   const listener = new WebSocketListener('127.0.0.1', 0, {
     path: null,
-    maxPayload: 1000,
+    maxConnectSize: 1000,
     connectTimeout: 60,
+    enter: () => ({ address: null, pending: true, admitted: false, gone: false }),
+    leave: () => {},
     accept: (transport) => {
       transport.handler = { onData() {}, onDrain() {}, onClose() {} };
     },

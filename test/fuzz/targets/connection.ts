@@ -34,6 +34,8 @@ class MemoryTransport implements Transport {
   ended = false;
   #closed = false;
 
+  accept(): void {}
+
   write(bytes: Buffer): boolean {
     this.written.push(Buffer.from(bytes));
     return true;

@@ -34,8 +34,10 @@ function accept(transport: Transport): void {
 
 const listener = new WebSocketListener('127.0.0.1', 0, {
   path: '/mqtt',
-  maxPayload: 4096,
+  maxConnectSize: 4096,
   connectTimeout: 60,
+  enter: () => ({ address: null, pending: true, admitted: false, gone: false }),
+  leave: () => {},
   accept,
   refused: () => {
     visit.refused++;
