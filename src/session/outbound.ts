@@ -66,7 +66,7 @@ export class Outbound {
   #reserving = 1;
   /** Numbers skipped by a restart: there are no such messages. */
   readonly #gap = new SequenceRange();
-  /** Messages that were the oldest to wait, and were dropped for newer ones. `end <= sent`. */
+  /** Messages that were passed over: they were dropped for newer ones, or are not there. `end <= sent`. */
   readonly #dropped = new SequenceRange();
   /** Dropped messages that the store still has, about. */
   #droppedInStore = 0;
@@ -277,25 +277,14 @@ export class Outbound {
 
   /** Drops the oldest message that has not been sent. Returns false if there is none. */
   #dropOldest(): boolean {
-    const dropped = this.#dropped;
-    if (dropped.end !== this.#sent) {
-      // Something has been sent behind those that were dropped before, so they are not too many to have states.
-      const { start, end } = dropped;
-      dropped.set(this.#sent, this.#sent);
-      for (let sequence = Math.max(start, this.#base); sequence < end; sequence++) {
-        this.#setState(sequence, Delivery.Done);
-      }
-    }
     while (this.#sent < this.#tail) {
       const sequence = this.#sent;
       const { waiting } = this;
-      if (this.#gap.holds(sequence)) dropped.end = this.#gap.end;
-      else dropped.end = sequence + 1;
-      this.#sent = dropped.end;
-      if (this.#next >= dropped.start) this.#next = dropped.end;
-      this.#advance();
-      this.#flowChanged = true;
-      if (this.#gap.holds(sequence)) continue;
+      if (this.#gap.holds(sequence)) {
+        this.#passOver(this.#gap.end);
+        continue;
+      }
+      this.#passOver(sequence + 1);
       if (this.#host.store === null) this.#queue.sentUpTo(this.#next);
       else if (!this.#queue.finish(sequence)) this.#droppedInStore++;
       // Whether an expired message was here is not known without reading: they are counted as the oldest.
@@ -372,10 +361,11 @@ export class Outbound {
     const segment = cursor.seek(wanted);
     if (segment === null) {
       if (this.#queue.needsLoad(wanted)) this.#load();
-      else this.#skipLost();
+      // The counters of a damaged store promised more than there is.
+      else this.#lose(this.#tail);
       return false;
     }
-    while (this.#next < segment.first) this.#lose();
+    this.#lose(segment.first);
     // What comes behind a gap may have been sent before, and need no PUBLISH again.
     if (this.#next !== wanted) return true;
     const { record } = cursor;
@@ -436,26 +426,40 @@ export class Outbound {
     );
   }
 
-  /** The queue has nothing at `next` and behind it: the counters of a damaged store promised more than there is. */
-  #skipLost(): void {
-    while (this.#next < this.#tail) this.#lose();
+  /** Passes over messages below `end` that have no records: they were done before their segments were deleted. */
+  #lose(end: number): void {
+    while (this.#next < end && this.#next < this.#sent) {
+      if (this.#skip()) continue;
+      this.#setState(this.#next++, Delivery.Done);
+      this.#advance();
+    }
+    if (this.#next >= end) return;
+    const missing = end - this.#next - this.#gap.countIn(this.#next, end);
+    const gone = Math.min(missing, this.#gone);
+    this.#gone -= gone;
+    // These had expired; then others that were taken for them had not.
+    const mistaken = Math.min(missing - gone, this.#assumedGone);
+    this.#assumedGone -= mistaken;
+    this.#host.counters.publishDropped += mistaken;
+    this.#host.counters.droppedQueuedMessages += mistaken;
+    this.#passOver(end);
   }
 
-  /** Passes over a message that has no record: it was done before its segment was deleted. */
-  #lose(): void {
-    if (this.#next < this.#sent && this.#skip()) return;
-    const sequence = this.#next++;
-    if (sequence >= this.#sent) {
-      if (this.#gone > 0) this.#gone--;
-      else if (this.#assumedGone > 0 && !this.#gap.holds(sequence)) {
-        // This one had expired; then another that was taken for it had not.
-        this.#assumedGone--;
-        this.#host.counters.publishDropped++;
-        this.#host.counters.droppedQueuedMessages++;
+  /** The messages from `sent` to `end` are done, and have not been sent. However many they are, they are one range. */
+  #passOver(end: number): void {
+    const dropped = this.#dropped;
+    if (dropped.end !== this.#sent) {
+      // Something has been sent behind those that were passed over before, so they are not too many to have states.
+      const { start, end: formerEnd } = dropped;
+      dropped.set(this.#sent, this.#sent);
+      for (let sequence = Math.max(start, this.#base); sequence < formerEnd; sequence++) {
+        this.#setState(sequence, Delivery.Done);
       }
-      this.#sent = this.#next;
     }
-    this.#setState(sequence, Delivery.Done);
+    dropped.end = end;
+    this.#sent = end;
+    if (this.#next >= dropped.start) this.#next = end;
+    this.#flowChanged = true;
     this.#advance();
   }
 

@@ -14,6 +14,11 @@ export class SequenceRange {
 
   /** How many of its numbers are at least `from`. */
   countFrom(from: number): number {
-    return Math.max(0, this.end - Math.max(from, this.start));
+    return this.countIn(from, this.end);
+  }
+
+  /** How many of its numbers are in `[from, end)`. */
+  countIn(from: number, end: number): number {
+    return Math.max(0, Math.min(end, this.end) - Math.max(from, this.start));
   }
 }

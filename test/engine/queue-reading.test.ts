@@ -1,9 +1,15 @@
 /** A queue that is longer than its memory, read back from the store while more arrives. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Family, familyRange, parseQueueKey, queueKey } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { KeyRange, Operation } from '../../src/store/store.js';
 import { Engine } from '../support/engine.js';
+
+/** A memory store that outlives its broker. */
+class LastingStore extends MemoryStore {
+  override async close(): Promise<void> {}
+}
 
 /** A store that pauses after each entry of a range, and before it writes, until the test lets it go on. */
 class SlowStore extends MemoryStore {
@@ -101,4 +107,28 @@ test('messages that are queued while the store is being read are neither passed 
   assert.deepEqual(await back.drain(), []);
   assert.equal(engine.broker.sessions.get('s')?.outbound.waiting, 0);
   await engine.stop();
+});
+
+test('numbers without messages are passed over at once, however many there are', async () => {
+  const store = new LastingStore();
+  const first = await Engine.create({ store });
+  const client = await first.connect({ clientId: 's', clean: false });
+  await client.subscribe('t', 1);
+  await first.cut(client);
+  first.broker.publish({ topic: 't', payload: 'before', qos: 1 });
+  await first.broker.commit.settled();
+  await first.stop();
+  // A key that says that the message is the 2^40th one.
+  for await (const [key, value] of store.entries(familyRange(Family.Queue))) {
+    const { session, count, bytes, expiresAt } = parseQueueKey(key);
+    const far = queueKey(session, 2 ** 40, count, bytes, expiresAt);
+    await store.write([{ type: 'put', key: far, value }], true);
+    await store.write([{ type: 'del', key }], true);
+  }
+  const second = await Engine.create({ store });
+  const again = await second.connect({ clientId: 's', clean: false });
+  assert.equal(String((await again.expect('publish')).payload), 'before');
+  second.broker.publish({ topic: 't', payload: 'after', qos: 1 });
+  assert.equal(String((await again.expect('publish')).payload), 'after');
+  await second.stop();
 });
