@@ -29,12 +29,14 @@ import { type Journal, type Party, SILENT } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
 import { RateTimer } from './session/rate-timer.js';
 import { UNWRITABLE } from './session/reasons.js';
+import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Throttle } from './session/throttle.js';
 import { checkTimeouts } from './session/timeouts.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
+import { type Damage, partsOf, wordsOf } from './store/damage.js';
 import { Family, familyRange, textOf } from './store/keys.js';
 import { MemoryStore } from './store/memory-store.js';
 import { decodeMessage, decodeWill } from './store/records.js';
@@ -138,6 +140,8 @@ export class Broker extends Aedes {
   readonly #arrivals: Arrivals<Connection>;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
+  /** Memory holds all that the store holds, queues aside. */
+  #recovered = false;
 
   // Aedes keeps these; its type declarations leave them out.
   declare readonly clients: Record<string, Connection>;
@@ -201,6 +205,7 @@ export class Broker extends Aedes {
     commit.onFailure = (error) => journal.storeFailed(error);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);
     commit.onRecovery = (outage) => journal.storeRecovered(outage);
+    if ('onDamage' in store) store.onDamage = (damage) => this.#damaged(damage);
     emitter.adapter = {
       toPacket: (message) => packetOf(message, this.id, this.counter),
       publish: (packet) => this.publishMessage(messageOf(packet, '', this.#clock.now())),
@@ -229,27 +234,38 @@ export class Broker extends Aedes {
     await super.listen();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
+    const reader = this.sessions.reader();
     for await (const [key, value] of this.store.entries(familyRange(Family.Will), true)) {
-      const will = this.#decode(() => decodeWill(value));
+      const will = reader.read(key, value, decodeWill);
       if (will !== null) this.wills.restore(textOf(key), will);
     }
+    await reader.finish();
+    this.#recovered = true;
   }
 
   async #recover(): Promise<void> {
+    const reader = this.sessions.reader();
     for await (const [key, value] of this.store.entries(familyRange(Family.Retained), true)) {
-      const message = this.#decode(() => decodeMessage(value));
+      const message = reader.read(key, value, decodeMessage);
       if (message !== null && textOf(key) === message.topic) this.router.retained.restore(message);
     }
+    await reader.finish();
     await this.sessions.recover();
   }
 
-  #decode<T>(decode: () => T): T | null {
-    try {
-      return decode();
-    } catch (error) {
-      this.environment.journal.storeFailed(error);
-      return null;
+  /** The store has met something that is not as it was written. */
+  #damaged(damage: Damage): void {
+    const { journal } = this.environment;
+    const words = wordsOf(damage, (number) => this.sessions.clientOf(number));
+    if (damage.kind === 'torn') {
+      journal.storeTorn(words);
+      return;
     }
+    this.counters.damaged += partsOf(damage);
+    this.sessions.damagedBy(damage);
+    journal.storeDamaged(words);
+    if (damage.kind !== 'files' || !this.#recovered) return;
+    rewrite(this.environment).catch((error: unknown) => journal.storeFailed(error));
   }
 
   /**

@@ -102,6 +102,8 @@ export class Counters {
   heldPublish = 0;
   /** QoS 0 messages that were delivered and not retained: too much waits for the store (`store.unwritten_bytes`). */
   droppedUnwritten = 0;
+  /** Damaged records of the store, and damaged parts of its files, found since start. */
+  damaged = 0;
 
   // --- sums ---------------------------------------------------------------------------------------------------------
 

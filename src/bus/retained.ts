@@ -264,6 +264,16 @@ export class RetainedMessages {
     return message;
   }
 
+  /** Hands all messages to the journal again. */
+  writeAnew(): void {
+    for (let node = 1; node < this.#topics.end; node++) {
+      const record = this.#topics.value(node);
+      if (record === 0) continue;
+      const topic = this.#topics.topic(node);
+      this.journal?.retainedChanged(topic, this.#records.message(record, topic));
+    }
+  }
+
   /** Topics with a retained message that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
   topics(filter: string): string[] {
     return this.match(filter).map((message) => message.topic);

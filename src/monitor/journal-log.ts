@@ -78,6 +78,14 @@ export class JournalLog implements Journal {
     this.limit(null, 'store', `the store failed, acknowledgements wait: ${reason}`);
   }
 
+  storeDamaged(sentence: string): void {
+    this.#logger.error({ option: 'store' }, sentence);
+  }
+
+  storeTorn(sentence: string): void {
+    this.#logger.info(sentence);
+  }
+
   storeSilent(seconds: number): void {
     this.limit(null, 'store', `the store has not answered for ${seconds} s, acknowledgements wait`);
   }

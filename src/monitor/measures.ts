@@ -260,6 +260,12 @@ const KEPT: readonly Metric[] = [
     'store/commit_failures',
     'commitFailures',
   ),
+  counter(
+    'portico_store_damaged_total',
+    'Damaged records of the store, and damaged parts of its files, that were set aside.',
+    'store/damaged',
+    'damaged',
+  ),
   gauge(
     'portico_store_failing',
     '1 while the store cannot be written or does not answer, and acknowledgements wait; else 0.',

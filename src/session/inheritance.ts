@@ -37,12 +37,16 @@ export function passOn(environment: Environment, left: Iterable<SharedMessage>):
 export async function inherit(environment: Environment, number: number): Promise<void> {
   const { store, commit, journal } = environment;
   const value = await store.get(flowKey(number));
-  const flow = value === undefined ? null : decodeFlow(value);
+  const reader = environment.sessions.reader();
+  const flow = value === undefined ? null : reader.read(flowKey(number), value, decodeFlow);
+  await reader.finish();
   let bytes = 0;
   for await (const [key, segment] of store.entries(sessionRange(Family.Queue, number))) {
     if (flow !== null) {
       if (areSegmentRecords(segment, parseQueueKey(key).count)) passOn(environment, sharedOf(key, segment, flow));
-      else journal.storeFailed(new DamagedSegment('a queue segment of an ended session does not parse'));
+      else if (store.setAside === undefined) {
+        journal.storeFailed(new DamagedSegment('a queue segment of an ended session does not parse'));
+      } else await store.setAside([{ key, value: segment, why: 'a queue segment does not parse' }]);
     }
     commit.add({ type: 'del', key });
     bytes += segment.length;

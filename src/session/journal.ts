@@ -35,6 +35,10 @@ export interface Journal {
   /** @param seconds for which the store has not answered */
   storeSilent(seconds: number): void;
   storeRecovered(outage: Outage): void;
+  /** Something in the store was damaged. @param sentence what, what was lost, and where the damaged bytes are */
+  storeDamaged(sentence: string): void;
+  /** Something that a kill or a power cut leaves in a store, and that means no loss. */
+  storeTorn(sentence: string): void;
 }
 
 /** A journal that nobody reads. */
@@ -49,4 +53,6 @@ export const SILENT: Journal = {
   storeFailed() {},
   storeSilent() {},
   storeRecovered() {},
+  storeDamaged() {},
+  storeTorn() {},
 };

@@ -69,6 +69,8 @@ export interface OutboundHost {
   /** A queue limit took a message; `option` is its name. */
   onLimit(option: string): void;
   onStoreFailure(error: unknown): void;
+  /** A stored segment cannot be read. @param value its bytes, if there are any */
+  onDamage(error: unknown, key: Buffer, value: Buffer | undefined): void;
   /** Joins changes to the open commit group. */
   write(operations: readonly Operation[]): void;
   /** Calls back once everything that has joined until now is durable. */

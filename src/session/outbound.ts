@@ -94,7 +94,7 @@ export class Outbound {
       this.#holding,
       host.limits.memory,
       (sequence) => this.#isDone(sequence),
-      (error) => host.onStoreFailure(error),
+      (error, key, value) => host.onDamage(error, key, value),
     );
   }
 

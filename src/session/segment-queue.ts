@@ -54,7 +54,7 @@ export class SegmentQueue {
   readonly #holding: Holding;
   readonly #memoryBytes: number;
   readonly #isDone: (sequence: number) => boolean;
-  readonly #onDamage: (error: unknown) => void;
+  readonly #onDamage: (error: unknown, key: Buffer, value: Buffer | undefined) => void;
   #front: Segment[] = [];
   #back: Segment[] = [];
   /** What is only on disk between front and back. */
@@ -73,7 +73,7 @@ export class SegmentQueue {
    * @param holding what the records in memory take
    * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
    * @param isDone whether a message of a segment that is read again was done before
-   * @param onDamage told of a segment that cannot be read; its messages are lost
+   * @param onDamage told of a segment that cannot be read, with its bytes if there are any; its messages are lost
    */
   constructor(
     session: number,
@@ -81,7 +81,7 @@ export class SegmentQueue {
     holding: Holding,
     memoryBytes: number,
     isDone: (sequence: number) => boolean,
-    onDamage: (error: unknown) => void,
+    onDamage: (error: unknown, key: Buffer, value: Buffer | undefined) => void,
   ) {
     this.#isDone = isDone;
     this.#onDamage = onDamage;
@@ -350,7 +350,8 @@ export class SegmentQueue {
       if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
       this.#fill(segment, value);
     } catch (error) {
-      this.#lose(segment, error);
+      this.#lose(segment);
+      this.#onDamage(error, key, value);
     }
   }
 
@@ -378,7 +379,7 @@ export class SegmentQueue {
       try {
         this.#fill(segment, value);
       } catch (error) {
-        this.#onDamage(error);
+        this.#onDamage(error, key, value);
         continue;
       }
       for (let sequence = first; sequence < first + count; sequence++) if (this.#isDone(sequence)) segment.done++;
@@ -430,11 +431,10 @@ export class SegmentQueue {
     return true;
   }
 
-  /** A segment that cannot be read is passed over; the store keeps it. */
-  #lose(segment: Segment, error: unknown): void {
+  /** A segment that cannot be read is passed over. */
+  #lose(segment: Segment): void {
     const at = this.#front.indexOf(segment);
     if (at >= 0) this.#front.splice(at, 1);
-    this.#onDamage(error);
   }
 
   /** Forgets everything in memory. */

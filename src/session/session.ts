@@ -184,6 +184,16 @@ export class Session implements Member, Participant, OutboundHost {
     this.#environment.commit.whenSettled(callback);
   }
 
+  onDamage(error: unknown, key: Buffer, value: Buffer | undefined): void {
+    const { store, journal } = this.#environment;
+    if (store.setAside === undefined) journal.storeFailed(error);
+    // A store that sets damaged values aside has told of one that is not there any more.
+    else if (value !== undefined) {
+      const why = error instanceof Error ? error.message : String(error);
+      store.setAside([{ key, value, why }]).catch((failure: unknown) => journal.storeFailed(failure));
+    }
+  }
+
   onStoreFailure(error: unknown): void {
     this.#environment.journal.storeFailed(error);
   }

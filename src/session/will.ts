@@ -82,6 +82,11 @@ export class Wills {
     return [...this.#armed, ...waiting];
   }
 
+  /** Stores all wills again. */
+  writeAnew(): void {
+    for (const [clientId, will] of this.entries()) this.#keep(clientId, will);
+  }
+
   /** Puts back a will that the store holds, of a client that the broker's end has disconnected. */
   restore(clientId: string, will: WillRecord): void {
     this.#armed.set(clientId, will);

@@ -27,6 +27,7 @@ import { type MatchingSubscription, OfflineSubscriptions } from './aedes-subscri
 import type { GroupCommit } from './commit.js';
 import { AedesKind, aedesKey, aedesParts, aedesRange, numberOfPart, numberPart } from './keys.js';
 import { PendingWrites } from './pending-writes.js';
+import { strictReader } from './record-reader.js';
 import type { Store } from './store.js';
 
 export class AedesPersistence {
@@ -56,7 +57,8 @@ export class AedesPersistence {
 
   /**
    * Rebuilds the indexes from the store and moves the broker's counter above all counters in it. The store is open.
-   * @throws PorticoError `PORTICO_STORE_VALUE` if a record is damaged
+   * A record that does not decode is set aside.
+   * @throws PorticoError `PORTICO_STORE_VALUE` if there is one in a store that sets nothing aside
    */
   async setup(broker: AedesBroker): Promise<void> {
     this.#broker = broker;
@@ -83,10 +85,13 @@ export class AedesPersistence {
 
   async #loadSubscriptions(): Promise<void> {
     this.#subscriptions.clear();
+    const reader = strictReader(this.#store);
     for await (const [key, value] of this.#store.entries(aedesRange(AedesKind.Subscription))) {
       const [clientId, topic] = aedesParts(key);
-      this.#subscriptions.add(clientId, decodeAedesSubscription(topic, value));
+      const subscription = reader.read(key, value, (stored) => decodeAedesSubscription(topic, stored));
+      if (subscription !== null) this.#subscriptions.add(clientId, subscription);
     }
+    await reader.finish();
   }
 
   /** Writes a record with the next group. */

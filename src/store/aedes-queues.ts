@@ -16,6 +16,7 @@ import {
 } from './aedes-packets.js';
 import { AedesKind, aedesKey, aedesParts, aedesRange, numberOfPart, numberPart } from './keys.js';
 import type { PendingWrites } from './pending-writes.js';
+import { strictReader } from './record-reader.js';
 import type { Store } from './store.js';
 
 /** Broker counters are reserved in blocks, so that a broker that starts again goes on above all it had stored. */
@@ -154,6 +155,7 @@ export class AedesQueues {
     this.#queues.clear();
     this.#nextSequence = 0;
     const brokerIds = new Set<string>();
+    const reader = strictReader(this.#store);
     for await (const key of this.#store.keys(aedesRange(AedesKind.Outgoing))) {
       const [clientId, place, counter, brokerId] = aedesParts(key);
       const sequence = numberOfPart(place);
@@ -165,16 +167,18 @@ export class AedesQueues {
       const [clientId, place] = aedesParts(key);
       const queue = this.#queues.get(clientId);
       const entry = queue?.get(numberOfPart(place));
-      if (entry !== undefined) queue?.setMessageId(entry, decodeNumber(value));
+      const messageId = reader.read(key, value, decodeNumber);
+      if (entry !== undefined && messageId !== null) queue?.setMessageId(entry, messageId);
     }
     this.#brokerId = broker.id;
     this.#reservedCounter = 0;
     for await (const [key, value] of this.#store.entries(aedesRange(AedesKind.Counter))) {
       const [brokerId] = aedesParts(key);
-      if (brokerId === broker.id) this.#reservedCounter = decodeNumber(value);
+      if (brokerId === broker.id) this.#reservedCounter = reader.read(key, value, decodeNumber) ?? 0;
       // Brokers with a random id leave one record for each start.
       else if (!brokerIds.has(brokerId)) this.#writes.delete(key);
     }
+    await reader.finish();
     broker.counter = Math.max(broker.counter, this.#reservedCounter);
   }
 

@@ -1,11 +1,16 @@
 /** The store on LevelDB. */
 import { readdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Level } from 'level';
+import { dirname, join } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { Aside } from './aside.js';
+import type { Damage } from './damage.js';
+import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
-import { everything } from './keys.js';
-import type { KeyRange, Operation, Store } from './store.js';
+import { everything, versionKey } from './keys.js';
+import { isMarked, type Maintenance, maintain, mark, unmark, verify } from './maintenance.js';
+import { STORE_VERSION } from './records.js';
+import { isSealed, Sealer, unsealed } from './seal.js';
+import type { KeyRange, Operation, Store, Unreadable } from './store.js';
 
 const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
 
@@ -18,6 +23,8 @@ const ROOM_TO_OPEN = 1024 * 1024;
 
 /** Keys that `clear` deletes at a time: other changes find their turn in between. */
 const CLEARED_AT_ONCE = 1000;
+/** Entries and keys that are read at a time, if they are not too many bytes before. */
+const READ_AT_ONCE = 10_000;
 
 /**
  * Invariant: nothing is written behind a failed write. LevelDB leaves what a full disk cut off in its log and goes on
@@ -27,33 +34,49 @@ const CLEARED_AT_ONCE = 1000;
  * The same holds after a flush that failed: the system may have dropped what it could not write, and would not say so
  * again. What had been flushed before is on the disk; what had only been written is read back from the log as the system
  * has it, and written to a table that is flushed.
+ *
+ * Invariant: no value leaves that is not what was written under its key (`seal.ts`). Damaged files are found before
+ * LevelDB opens them, and when LevelDB meets them; then the store is made anew of what can be read (`maintenance.ts`).
  */
 export class LevelStore implements Store {
   readonly #directory: string;
-  readonly #db: Level<Buffer, Buffer>;
+  /** Made when it is opened: it would open itself, before anybody has looked at its files. */
+  #db!: Database;
   #names: Directory | null = null;
+  readonly #sealer = new Sealer();
+  readonly #aside: Aside;
   /** Settles when the change that is being made is through; never rejects. */
   #changing: Promise<void> | null = null;
   /** A write has failed since the database was opened. */
   #failed = false;
   /** There was a write without sync since the last one with it. */
   #unsynced = false;
+  /** LevelDB has met damage since the database was opened. */
+  #corrupt = false;
   #closed = false;
-  /** Settles when the database has been opened anew, or has not; never rejects. */
-  #opening: Promise<void> | null = null;
+  #mending: Promise<boolean> | null = null;
+  #verifying: Promise<void> | null = null;
+  /** Calls of `setAside` that are under way. */
+  readonly #settingAside = new Set<Promise<void>>();
+  onDamage: ((damage: Damage) => void) | null = null;
 
-  /** @param directory where LevelDB keeps its files; created if absent */
+  /**
+   * @param directory where LevelDB keeps its files; created if absent. What is damaged goes to folders beside it.
+   */
   constructor(directory: string) {
     this.#directory = directory;
-    this.#db = new Level<Buffer, Buffer>(directory, ENCODING);
+    this.#aside = new Aside(dirname(directory));
   }
 
   async open(): Promise<void> {
     try {
+      const { unread } = await maintain(this.#maintenance, await isMarked(this.#directory));
+      this.#db = new Database(this.#directory);
       await this.#db.open();
-      this.#names = new Directory(this.#directory);
-      await this.#names.settle();
-      await settleName(this.#directory);
+      await this.#settleNames();
+      await mark(this.#directory);
+      await this.#checkVersion();
+      if (unread.length > 0) this.#verifying = this.#verify(unread);
     } catch (error) {
       throw new PorticoError(ErrorKinds.StoreOpen, `cannot open the store in ${this.#directory}: ${reason(error)}`, {
         cause: error,
@@ -61,17 +84,40 @@ export class LevelStore implements Store {
     }
   }
 
+  get #maintenance(): Maintenance {
+    return {
+      directory: this.#directory,
+      aside: this.#aside,
+      tell: (damage) => this.onDamage?.(damage),
+      ended: () => this.#closed,
+    };
+  }
+
+  /** Looks at the tables that the start did not wait for. */
+  async #verify(tables: readonly number[]): Promise<void> {
+    try {
+      if (!(await verify(this.#maintenance, tables))) await this.#mend();
+    } catch {
+      // Whoever reads there will say so.
+    }
+  }
+
   async write(operations: Operation[], sync: boolean): Promise<void> {
     if (operations.length === 0 && !sync) return;
     // LevelDB skips an empty batch, synchronous or not: deleting what never exists makes it flush its log.
     const changes = operations.length > 0 ? operations : [NOTHING];
+    await this.#alone(() => this.#change(changes, sync));
+  }
+
+  /** Runs one change after the other. */
+  async #alone<T>(change: () => Promise<T>): Promise<T> {
     while (this.#changing !== null) await this.#changing;
-    const change = this.#change(changes, sync);
+    const changed = change();
     const through = (): void => {
       this.#changing = null;
     };
-    this.#changing = change.then(through, through);
-    await change;
+    this.#changing = changed.then(through, through);
+    return await changed;
   }
 
   async #change(changes: Operation[], sync: boolean): Promise<void> {
@@ -80,11 +126,13 @@ export class LevelStore implements Store {
       if (this.#db.status === 'open') await this.#checkRoom();
       await this.#reopen();
       this.#failed = false;
+      this.#corrupt = false;
     }
     try {
-      await this.#db.batch(changes, { sync });
+      await this.#db.apply(this.#sealer.seal(changes), sync);
     } catch (error) {
       this.#failed = true;
+      this.#corrupt ||= isDamage(error);
       throw error;
     }
     if (!sync) {
@@ -100,12 +148,35 @@ export class LevelStore implements Store {
   }
 
   async #reopen(): Promise<void> {
-    const opening = this.#db.close().then(() => this.#db.open());
-    const opened = (): void => {
-      this.#opening = null;
-    };
-    this.#opening = opening.then(opened, opened);
-    await opening;
+    await this.#db.close();
+    try {
+      if (this.#corrupt) await maintain(this.#maintenance, true);
+    } finally {
+      await this.#db.open();
+      await this.#settleNames();
+      await mark(this.#directory);
+    }
+  }
+
+  /** Makes the names of the files durable, in a directory that may be another one than before. */
+  async #settleNames(): Promise<void> {
+    this.#names?.close();
+    this.#names = new Directory(this.#directory);
+    await this.#names.settle();
+    await settleName(this.#directory);
+  }
+
+  /** Without its version the store would be refused: one that is damaged is set aside, and this one's put in its place. */
+  async #checkVersion(): Promise<void> {
+    const key = versionKey();
+    const stored = await this.#db.get(key);
+    if (stored === undefined || isSealed(key, stored)) return;
+    if (stored[0] < 32 && /^[\w.+-]*$/.test(stored.latin1Slice(1))) {
+      await this.close();
+      throw new Error('a Portico before 0.1.0 wrote it');
+    }
+    await this.setAside([{ key, value: stored, why: 'its checksum is wrong' }]);
+    await this.write([{ type: 'put', key, value: Buffer.from([STORE_VERSION]) }], true);
   }
 
   /** Rejects if there is no room for the table that LevelDB makes of its logs when it opens. */
@@ -120,22 +191,107 @@ export class LevelStore implements Store {
     throw new PorticoError(ErrorKinds.StoreCommit, words);
   }
 
+  /**
+   * Closes the database, makes it anew of what can be read, and opens it.
+   * @returns whether there was damage
+   */
+  #mend(): Promise<boolean> {
+    this.#mending ??= this.#alone(async () => {
+      if (this.#closed) return false;
+      await this.#db.close();
+      try {
+        return (await maintain(this.#maintenance, true)).mended;
+      } finally {
+        await this.#db.open();
+        await this.#settleNames();
+        await mark(this.#directory);
+      }
+    }).finally(() => {
+      this.#mending = null;
+    });
+    return this.#mending;
+  }
+
+  /**
+   * Runs a read until it succeeds or there is nothing to mend.
+   * @param read started anew if the database was closed meanwhile, to be opened anew
+   */
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      if (this.#mending !== null) await this.#mending;
+      try {
+        return await read();
+      } catch (error) {
+        if (this.#closed) throw error;
+        if (isInterruption(error)) {
+          if (this.#changing === null && this.#db.status !== 'open') throw error;
+          await this.#changing;
+        } else if (!isDamage(error) || !(await this.#mend())) throw error;
+      }
+    }
+  }
+
   async get(key: Buffer): Promise<Buffer | undefined> {
-    if (this.#opening !== null) await this.#opening;
-    return await this.#db.get(key);
+    const stored = await this.#reading(() => this.#db.get(key));
+    if (stored === undefined) return undefined;
+    const value = unsealed(key, stored);
+    if (value === undefined) await this.setAside([{ key, value: stored, why: 'its checksum is wrong' }]);
+    return value;
   }
 
-  entries(range: KeyRange, whole = false): AsyncIterable<[Buffer, Buffer]> {
-    return this.#db.iterator({ ...range, ...ENCODING, ...readAhead(whole) });
+  async *entries(range: KeyRange, whole = false): AsyncIterable<[Buffer, Buffer]> {
+    const options = { ...ENCODING, ...readAhead(whole) };
+    for await (const entries of this.#chunks(range, (from) => this.#db.iterator({ ...from, ...options }), keyOf)) {
+      for (const [key, stored] of entries) {
+        const value = unsealed(key, stored);
+        if (value !== undefined) yield [key, value];
+        else await this.setAside([{ key, value: stored, why: 'its checksum is wrong' }]);
+      }
+    }
   }
 
-  keys(range: KeyRange, whole = false): AsyncIterable<Buffer> {
-    return this.#db.keys({ ...range, ...ENCODING, ...readAhead(whole) });
+  async *keys(range: KeyRange, whole = false): AsyncIterable<Buffer> {
+    const options = { ...ENCODING, ...readAhead(whole) };
+    const open = (from: Bounds): ChunkReader<Buffer> => this.#db.keys({ ...from, ...options });
+    for await (const keys of this.#chunks(range, open, (key) => key)) yield* keys;
+  }
+
+  /** What an iterator gives, a chunk at a time; goes on behind the last one if the database is opened anew meanwhile. */
+  async *#chunks<T>(range: KeyRange, open: (bounds: Bounds) => ChunkReader<T>, keyOf: (item: T) => Buffer) {
+    let bounds: Bounds = range;
+    let reader: ChunkReader<T> | null = null;
+    try {
+      for (;;) {
+        const chunk: T[] = await this.#reading(async () => {
+          reader ??= open(bounds);
+          try {
+            return await reader.nextv(READ_AT_ONCE);
+          } catch (error) {
+            const broken = reader;
+            reader = null;
+            await broken.close();
+            throw error;
+          }
+        });
+        if (chunk.length === 0) return;
+        yield chunk;
+        bounds = { gt: keyOf(chunk[chunk.length - 1]), lt: range.lt };
+      }
+    } finally {
+      await (reader as ChunkReader<T> | null)?.close();
+    }
   }
 
   snapshot(): AsyncIterable<[Buffer, Buffer]> {
     // LevelDB's iterator reads a snapshot, and ends with an error when the database is closed under it.
-    return this.#db.iterator({ ...everything(), ...ENCODING });
+    return this.#genuine(this.#db.iterator({ ...everything(), ...ENCODING }));
+  }
+
+  async *#genuine(entries: AsyncIterable<[Buffer, Buffer]>): AsyncIterable<[Buffer, Buffer]> {
+    for await (const [key, stored] of entries) {
+      const value = unsealed(key, stored);
+      if (value !== undefined) yield [key, value];
+    }
   }
 
   async clear(range: KeyRange): Promise<void> {
@@ -149,13 +305,76 @@ export class LevelStore implements Store {
     await this.write(batch, false);
   }
 
+  async setAside(records: readonly Unreadable[]): Promise<void> {
+    if (records.length === 0) return;
+    const setting = this.#setAside(records).finally(() => this.#settingAside.delete(setting));
+    this.#settingAside.add(setting);
+    await setting;
+  }
+
+  async #setAside(records: readonly Unreadable[]): Promise<void> {
+    let folder: string | null = null;
+    try {
+      folder = await this.#aside.keep(records);
+      await this.#alone(() => this.#remove(records));
+    } catch (error) {
+      // The store keeps what cannot be set aside; the caller passes over it in any case.
+      if (this.#closed) throw error;
+    }
+    for (const { key, why } of records) this.onDamage?.({ kind: 'record', key, why, folder });
+  }
+
+  /** Deletes records that nobody has written anew meanwhile. */
+  async #remove(records: readonly Unreadable[]): Promise<void> {
+    const changes: Operation[] = [];
+    for (const { key, value } of records) {
+      const stored = await this.#db.get(key);
+      if (stored?.subarray(0, value.length).equals(value)) changes.push({ type: 'del', key });
+    }
+    if (changes.length > 0) await this.#change(changes, true);
+  }
+
   async close(): Promise<void> {
+    await Promise.allSettled([...this.#settingAside]);
     this.#closed = true;
+    await this.#verifying;
     while (this.#changing !== null) await this.#changing;
+    if (this.#db === undefined) return;
     await this.#db.close();
     this.#names?.close();
     this.#names = null;
+    await unmark(this.#directory);
   }
+}
+
+type Bounds = KeyRange | { readonly gt: Buffer; readonly lt: Buffer };
+
+/** What iterators of entries and of keys have in common. */
+interface ChunkReader<T> {
+  nextv(size: number): Promise<T[]>;
+  close(): Promise<void>;
+}
+
+function keyOf([key]: [Buffer, Buffer]): Buffer {
+  return key;
+}
+
+function codesOf(error: unknown): unknown[] {
+  const codes: unknown[] = [];
+  for (let at = error; at instanceof Error; at = at.cause) if ('code' in at) codes.push(at.code);
+  return codes;
+}
+
+/** Whether LevelDB has met a file that is not as it was written, is missing, or cannot be read. */
+function isDamage(error: unknown): boolean {
+  const codes = codesOf(error);
+  return codes.includes('LEVEL_CORRUPTION') || codes.includes('LEVEL_IO_ERROR');
+}
+
+/** Whether the database was closed under a reader. */
+function isInterruption(error: unknown): boolean {
+  const codes = codesOf(error);
+  return codes.includes('LEVEL_ITERATOR_NOT_OPEN') || codes.includes('LEVEL_DATABASE_NOT_OPEN');
 }
 
 /** How many bytes LevelDB reads before it hands them over; each time costs a trip through another thread. */
@@ -171,7 +390,7 @@ function megabytes(bytes: number): string {
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause;
-  if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') return 'another process uses it';
+  if (codesOf(error).includes('LEVEL_LOCKED')) return 'another process uses it';
   const words = cause instanceof Error ? cause.message : error.message;
   return /no space left/i.test(words)
     ? `the disk is full, and the store cannot open without some room: ${words}`

@@ -2,6 +2,7 @@
  * The contract of a store: an ordered map from bytes to bytes with atomic batches. What the keys and values mean is
  * said in `keys.ts` and `records.ts`; when a batch is written is said in `commit.ts`.
  */
+import type { Damage } from './damage.js';
 
 /** One change. */
 export type Operation =
@@ -14,6 +15,13 @@ export interface KeyRange {
   readonly lt: Buffer;
 }
 
+/** A record that its reader cannot make sense of. */
+export interface Unreadable {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly why: string;
+}
+
 export interface Store {
   /** Opens or creates the store. Rejects with `PORTICO_STORE_OPEN`. */
   open(): Promise<void>;
@@ -22,9 +30,10 @@ export interface Store {
    * @param sync resolve only when the operations would survive a power cut
    */
   write(operations: Operation[], sync: boolean): Promise<void>;
+  /** A value that is damaged counts as absent. */
   get(key: Buffer): Promise<Buffer | undefined>;
   /**
-   * Entries in key order, as of the call.
+   * Entries in key order, as of the call; without those whose value is damaged.
    * @param whole the caller goes through all of them, so that more may be read at a time
    */
   entries(range: KeyRange, whole?: boolean): AsyncIterable<[Buffer, Buffer]>;
@@ -38,4 +47,8 @@ export interface Store {
   /** Deletes a range; not atomic. */
   clear(range: KeyRange): Promise<void>;
   close(): Promise<void>;
+  /** Told of what is damaged, from `open` on. Absent in a store without files. */
+  onDamage?: ((damage: Damage) => void) | null;
+  /** Takes records out of the store and keeps them aside; tells `onDamage` of each. Absent in a store without files. */
+  setAside?(records: readonly Unreadable[]): Promise<void>;
 }

@@ -39,6 +39,8 @@ class Scene {
         limit: (_: Party | null, option: string) => scene.limits.push(option),
         storeFailed: (error) => scene.failures.push(error),
         storeSilent: (seconds) => scene.silences.push(seconds),
+        storeDamaged() {},
+        storeTorn() {},
         storeRecovered: (outage) => {
           scene.outages.push(outage);
           scene.#recovered?.();

@@ -119,6 +119,8 @@ async function toldOf(store: MemoryStore): Promise<unknown[]> {
       storeFailed: (error) => told.push(error instanceof PorticoError ? error.code : error),
       storeSilent() {},
       storeRecovered() {},
+      storeDamaged() {},
+      storeTorn() {},
     },
   });
   const client = await engine.connect({ clean: false });

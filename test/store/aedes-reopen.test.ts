@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Damage } from '../../src/store/damage.js';
 import { aedesKey } from '../../src/store/keys.js';
 import { LevelStore } from '../../src/store/level-store.js';
 import { all, inMemory, newDirectory, noSuchPacket, open, publication, reopen } from './aedes-harness.js';
@@ -162,14 +163,24 @@ describe('after closing and opening the same directory', () => {
     await persistence.destroy();
   });
 
-  test('a damaged record is an error with a code', async () => {
+  test('a record that does not decode is set aside', async () => {
     const directory = await newDirectory();
     const store = new LevelStore(directory);
     await store.open();
-    await store.write([{ type: 'put', key: aedesKey(2, 'c', 't'), value: Buffer.from([1, 99]) }], true);
+    const key = aedesKey(2, 'c', 't');
+    await store.write([{ type: 'put', key, value: Buffer.from([1, 99]) }], true);
     await store.close();
-    const persistence = await open(new LevelStore(directory));
-    await assert.rejects(persistence.setup({ id: 'fixed', counter: 0 }), { code: 'PORTICO_STORE_VALUE' });
+    const reopened = new LevelStore(directory);
+    const told: Damage[] = [];
+    reopened.onDamage = (damage) => told.push(damage);
+    const persistence = await open(reopened);
+    await persistence.setup({ id: 'fixed', counter: 0 });
+    assert.deepEqual(await persistence.subscriptionsByClient({ id: 'c' }), []);
+    assert.equal(await reopened.get(key), undefined);
+    assert.deepEqual(
+      told.map((damage) => damage.kind === 'record' && damage.key),
+      [key],
+    );
     await persistence.destroy();
   });
 });

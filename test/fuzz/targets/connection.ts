@@ -144,6 +144,8 @@ const SILENT = {
   limit() {},
   storeSilent() {},
   storeRecovered() {},
+  storeDamaged() {},
+  storeTorn() {},
 };
 
 function connect(version: 4 | 5, id: string): Buffer {

@@ -60,6 +60,8 @@ async function run(bytes: Buffer): Promise<string> {
     storeFailed: (error: unknown) => failed.push(error),
     storeSilent() {},
     storeRecovered() {},
+    storeDamaged() {},
+    storeTorn() {},
   };
   let engine: Engine;
   try {

@@ -1,0 +1,36 @@
+/**
+ * After a store was mended under a running broker: memory knows sessions, subscriptions, flow states, retained messages
+ * and wills better than what was left of the files, so it is written over that, and what memory does not know is deleted.
+ * Queued messages are only in the store.
+ */
+import { Family, familyRange, filterOf, sessionOf, subscriptionKey, textOf } from '../store/keys.js';
+import { encodeSubscription } from '../store/records.js';
+import type { Environment } from './environment.js';
+import type { Session } from './session.js';
+
+export async function rewrite(environment: Environment): Promise<void> {
+  const { router, sessions, wills, commit, store } = environment;
+  const byNumber = new Map<number, Session>();
+  for (const session of sessions.all()) if (session.durable) byNumber.set(session.number, session);
+  for (const session of byNumber.values()) {
+    session.changed();
+    session.outbound.touchFlow();
+    for (const [filter, subscription] of session.subscriptions) {
+      const key = subscriptionKey(session.number, filter);
+      commit.add({ type: 'put', key, value: encodeSubscription(subscription) });
+    }
+  }
+  router.retained.writeAnew();
+  wills.writeAnew();
+  const known = (key: Buffer): boolean => {
+    if (key[0] === Family.Retained) return router.retained.get(textOf(key)) !== null;
+    if (key[0] === Family.Session) return sessions.get(textOf(key))?.durable === true;
+    if (key[0] === Family.Will) return wills.get(textOf(key)) !== null;
+    const session = byNumber.get(sessionOf(key));
+    // A number that came meanwhile, or belongs to a session that is ending, is another's to look after.
+    return session === undefined || session.subscriptions.has(filterOf(key));
+  };
+  for (const family of [Family.Retained, Family.Session, Family.Will, Family.Subscription]) {
+    for await (const key of store.keys(familyRange(family))) if (!known(key)) commit.add({ type: 'del', key });
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The folders beside the store that take what is damaged: `damaged-YYYY-MM-DDTHH-MM-SSZ`, and with `-2`, `-3`... behind
+ * it if there is one already. Nothing in them is ever read or deleted by the broker.
+ */
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeKey } from './describe.js';
+import { codeOf } from './leveldb/files.js';
+
+/** Name of the file of values in such a folder. */
+export const VALUES_FILE = 'values.jsonl';
+
+export class Aside {
+  readonly #parent: string;
+  #folder: string | null = null;
+
+  /** @param parent the directory in which the folders are made */
+  constructor(parent: string) {
+    this.#parent = parent;
+  }
+
+  /** Makes a new folder; returns its path. */
+  async newFolder(): Promise<string> {
+    const date = `${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}Z`;
+    for (let n = 1; ; n++) {
+      const folder = join(this.#parent, `damaged-${date}${n === 1 ? '' : `-${n}`}`);
+      try {
+        await mkdir(folder);
+      } catch (error) {
+        if (codeOf(error) !== 'EEXIST') throw error;
+        continue;
+      }
+      await flushDirectory(this.#parent);
+      this.#folder = folder;
+      return folder;
+    }
+  }
+
+  /**
+   * Appends records to the file of values of the newest folder of this run, one JSON object each: what it is in words,
+   * `why` it is here, and `key` and `value` in base64. Resolves with the folder when the disk has them.
+   */
+  async keep(
+    records: readonly { readonly key: Buffer; readonly value: Buffer; readonly why: string }[],
+  ): Promise<string> {
+    const folder = this.#folder ?? (await this.newFolder());
+    const file = await open(join(folder, VALUES_FILE), 'a', 0o600);
+    try {
+      let text = '';
+      for (const { key, value, why } of records) {
+        const [name, value64] = [describeKey(key), value.toString('base64')];
+        text += `${JSON.stringify({ what: name, why, key: key.toString('base64'), value: value64 })}\n`;
+      }
+      await file.appendFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await flushDirectory(folder);
+    return folder;
+  }
+}
+
+/** Makes the names in a directory durable, where the system can do that. */
+export async function flushDirectory(path: string): Promise<void> {
+  try {
+    const directory = await open(path);
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  } catch (error) {
+    // Windows opens no directories.
+    const code = codeOf(error);
+    if (code !== 'EISDIR' && code !== 'EPERM' && code !== 'EACCES' && code !== 'EINVAL') throw error;
+  }
+}
