@@ -44,7 +44,11 @@ export async function backup(request: LoadRequest, file: string, force: boolean)
   const { config } = loadConfig(request);
   refuseFile(file, force);
   const signal = interruption('backup');
-  const source = await openSource(config);
+  const source = await openSource(config, signal);
+  // A broker that says nothing more would hold up the end of this process.
+  const stop = (): void => void source.close();
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
   try {
     const target = file === '-' ? new StandardOutput() : await PartialFile.create(file, force);
     try {
@@ -73,8 +77,8 @@ function refuseFile(file: string, force: boolean): void {
   }
 }
 
-async function openSource(config: Config): Promise<Source> {
-  const answer = await askBroker(config.data_dir, 'GET', '/backup');
+async function openSource(config: Config, signal: AbortSignal): Promise<Source> {
+  const answer = await askBroker(config.data_dir, 'GET', '/backup', signal);
   if (answer !== null) {
     return {
       bytes: answer,

@@ -249,14 +249,18 @@ describe('backup', { timeout: 300_000 }, () => {
     assert.deepEqual(readdirSync(out), []);
   });
 
-  test('SIGTERM and SIGINT end a backup and leave no file', async () => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test('SIGTERM and SIGINT end a backup and leave no file, also before its first byte', async () => {
+    for (const [signal, bytes] of [
+      ['SIGTERM', 'PORTICOB'],
+      ['SIGINT', 'PORTICOB'],
+      ['SIGTERM', ''],
+    ] as const) {
       let begun = (): void => {};
       const beginning = new Promise<void>((resolve) => {
         begun = resolve;
       });
       const data = await answering(async (_request, response) => {
-        response.write(Buffer.from('PORTICOB'));
+        if (bytes !== '') response.write(Buffer.from(bytes));
         begun();
         await once(response, 'close');
       });
