@@ -163,6 +163,8 @@ test('a long SUBSCRIBE whose connection ends behind SUBACK: a kept session is ow
   engine.broker.clients.c.close();
   while ((session?.load ?? count) < count) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(session?.load, count);
+  await engine.stop();
+});
 
 /** Reads until this many PUBLISH packets have come; returns their topics. */
 async function topicsOf(client: RawClient, count: number): Promise<string[]> {
