@@ -133,9 +133,9 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   await retain(client, range(0, few));
   const early = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), few));
   const rate = await retain(client, range(few, count));
+  const loaded = await stage.memory();
   const late = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), count));
   client.end();
-  const loaded = await stage.memory();
   const peak = stage.peak();
   const took = await lookups(stage.port, count);
   const disturbed = await disturbance(stage, count, seconds);
