@@ -134,8 +134,10 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   const early = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), few));
   const rate = await retain(client, range(few, count));
   const loaded = await stage.memory();
+  await stage.idle();
   const late = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), count));
   client.end();
+  await stage.idle();
   const peak = stage.peak();
   const took = await lookups(stage.port, count);
   const disturbed = await disturbance(stage, count, seconds);
