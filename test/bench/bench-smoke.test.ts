@@ -219,7 +219,7 @@ test('a scenario of scale runs at a thousandth of its size, and the figures are 
   const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
   try {
     const json = join(folder, 'result.json');
-    const size = ['--factor', '0.001', '--seconds', '0.1'];
+    const size = ['--factor', '0.001', '--seconds', '1'];
     const args = ['--group', 'scale', '--peers', 'portico', ...size, '--json', json];
     const { code, stdout, stderr } = await bench(...args, 'retained-1m');
     assert.equal(code, 0, `${stdout}\n${stderr}`);
