@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 
 /** Clock ticks of a second in /proc (USER_HZ). */
-const TICKS = 100;
+export const TICKS = 100;
 
 /** Ticks of user and system time of all processors. */
 function busy(): number {
@@ -11,7 +11,7 @@ function busy(): number {
 }
 
 /** Ticks of a process; with `reaped`, of its children that have ended too (proc(5), stat 14 to 17). */
-function used(pid: number | 'self', reaped: boolean): number {
+export function used(pid: number | 'self', reaped: boolean): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const [own, ownSystem, children, childrenSystem] = text
     .slice(text.lastIndexOf(')') + 2)

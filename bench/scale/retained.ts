@@ -13,6 +13,8 @@ const LAST_ID = 60_000;
 const LOOKUPS = 2000;
 /** Bytes beyond topic and payload. */
 const MOST_OVERHEAD = 600;
+/** Below this part of the full size, what the process takes anyway is divided by too few. */
+const LEAST_JUDGED = 0.5;
 const MOST_LOOKUP_MS = 1;
 const MOST_SLOWDOWN = 1.5;
 const LEAST_UPDATE_RATE = 0.7;
@@ -102,7 +104,9 @@ async function disturbance(stage: Stage, count: number, seconds: number): Promis
     flow.take();
     await sleep(seconds * 1000);
     alone.push(flow.take().p99);
-    streams.push(await stream(stage.port, count));
+    const end = performance.now() + seconds * 1000;
+    do streams.push(await stream(stage.port, count));
+    while (performance.now() < end);
     const busy = flow.take();
     beside.push(busy.p99);
     worst.push(busy.worst);
@@ -121,6 +125,7 @@ async function disturbance(stage: Stage, count: number, seconds: number): Promis
 
 async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
   const count = Math.round(MESSAGES * factor);
+  const judged = factor >= LEAST_JUDGED ? { limit: { most: MOST_OVERHEAD } } : {};
   const content = PAYLOAD_BYTES + Buffer.byteLength(topicOf(count - 1));
   await stage.open({ retained_messages: 2 * MESSAGES });
   const empty = await stage.memory();
@@ -128,11 +133,15 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   const client = await ScaleClient.connect(stage.port, 'loader');
   const few = Math.min(count, 10_000);
   await retain(client, range(0, few));
-  const early = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), few));
+  const updates = UPDATES * Math.min(1, factor * 4);
+  const early = await retain(client, scattered(updates, few));
   const rate = await retain(client, range(few, count));
-  const late = await retain(client, scattered(UPDATES * Math.min(1, factor * 4), count));
-  client.end();
   const loaded = await stage.memory();
+  await stage.idle();
+  const late = await retain(client, scattered(updates, few));
+  const wide = await retain(client, scattered(updates, count));
+  client.end();
+  await stage.idle();
   const peak = stage.peak();
   const took = await lookups(stage.port, count);
   const disturbed = await disturbance(stage, count, seconds);
@@ -140,19 +149,15 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   const startUp = await stage.start();
   const restarted = await stage.memory();
   return [
-    { name: 'overhead of a message', value: overhead(loaded), unit: 'bytes', limit: { most: MOST_OVERHEAD } },
-    { name: 'overhead after a restart', value: overhead(restarted), unit: 'bytes', limit: { most: MOST_OVERHEAD } },
+    { name: 'overhead of a message', value: overhead(loaded), unit: 'bytes', ...judged },
+    { name: 'overhead after a restart', value: overhead(restarted), unit: 'bytes', ...judged },
     { name: 'resident memory, loaded', value: loaded / 2 ** 20, unit: 'MiB' },
     { name: 'resident memory, highest while loading', value: peak, unit: 'MiB' },
     { name: 'new messages', value: rate, unit: 'per second' },
-    { name: 'updates among 10,000', value: early, unit: 'per second' },
-    { name: 'updates among all', value: late, unit: 'per second' },
-    {
-      name: 'updates among all over among 10,000',
-      value: late / early,
-      unit: 'ratio',
-      limit: { least: LEAST_UPDATE_RATE },
-    },
+    { name: 'updates of 10,000 without others', value: early, unit: 'per second' },
+    { name: 'updates of 10,000 among all', value: late, unit: 'per second' },
+    { name: 'among all over without others', value: late / early, unit: 'ratio', limit: { least: LEAST_UPDATE_RATE } },
+    { name: 'updates of all', value: wide, unit: 'per second' },
     {
       name: 'subscription to one topic, p50',
       value: percentile(took, 0.5),

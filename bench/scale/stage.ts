@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts, type Peer } from '../brokers.js';
 import { BenchError, Child, removeFolder, residentMemory, temporaryFolder } from '../processes.js';
 import { ScaleClient } from './client.js';
+import { TICKS, used } from './others.js';
 
 /** One measured value of one peer. */
 export interface Figure {
@@ -31,6 +32,9 @@ export interface ScaleScenario {
 const READY_MS = 120_000;
 const POLL_MS = 5;
 const SETTLE_POLL_MS = 250;
+const IDLE_POLL_MS = 1000;
+/** Share of a core that an idle broker may take. */
+const IDLE_SHARE = 0.02;
 const SETTLE_MS = 15_000;
 /** Change of resident memory, in MiB, below which it counts as settled. */
 const SETTLED_MIB = 1;
@@ -128,6 +132,17 @@ export class Stage {
       last = now;
     }
     return last * 2 ** 20;
+  }
+
+  /** Waits until the broker has next to nothing to do: its store goes on for a while after a load. */
+  async idle(): Promise<void> {
+    const end = performance.now() + SETTLE_MS;
+    for (let before = -1; performance.now() < end; ) {
+      const now = used(this.pid, false);
+      if (before >= 0 && now - before <= IDLE_SHARE * TICKS * (IDLE_POLL_MS / 1000)) return;
+      before = now;
+      await sleep(IDLE_POLL_MS);
+    }
   }
 
   /** Highest resident memory so far, in MiB. */

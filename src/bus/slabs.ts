@@ -32,7 +32,7 @@ export class Slab {
 
   constructor(size: number) {
     this.size = size;
-    this.#places = Math.max(1, Math.min(NO_PLACE, Math.floor(SLAB_BYTES / size)));
+    this.#places = size > LARGEST_PLACE ? 1 : Math.min(NO_PLACE, Math.floor(SLAB_BYTES / size));
     this.bytes = Buffer.allocUnsafeSlow(this.#places * size);
     this.words = new DataView(this.bytes.buffer);
   }

@@ -33,6 +33,7 @@ const BLOCK_BYTES = (1 << (BLOCK_BITS + FIELD_BITS)) * 4;
 const BUCKET_BITS = 14;
 const BUCKET_MASK = (1 << BUCKET_BITS) - 1;
 
+const NO_TOPIC = new Uint8Array(0);
 /** Where a topic is put together; the tree is never used by two at a time. */
 const scratch = Buffer.allocUnsafeSlow(MAX_TOPIC_BYTES);
 
@@ -48,6 +49,9 @@ export class TopicTree {
   /** Nodes from here on have never been used. */
   #fresh = ROOT + 1;
   #free = 0;
+  /** The topic that was grown last, and the nodes of its levels: in the store neighbours have most levels in common. */
+  #lastTopic: Uint8Array = NO_TOPIC;
+  readonly #lastPath: number[] = [];
   /** How many stand on a node, which keeps it from going. */
   readonly #pins = new Map<number, number>();
   /** Number of nodes, without the root. */
@@ -123,16 +127,31 @@ export class TopicTree {
     return node;
   }
 
-  /** The node of a topic name, which is made if there is none. */
+  /** The node of a topic name, which is made if there is none. The bytes must stay as they are. */
   grow(topic: Uint8Array): number {
-    let node = ROOT;
-    for (let start = 0; start <= topic.length; ) {
+    const path = this.#lastPath;
+    let depth = this.#sharedLevels(topic);
+    let start = 0;
+    for (let i = 0; i < depth; i++) start = levelEnd(topic, start) + 1;
+    let node = depth === 0 ? ROOT : path[depth - 1];
+    while (start <= topic.length) {
       const end = levelEnd(topic, start);
       const hash = this.#hash(node, topic, start, end);
       node = this.#find(node, hash, topic, start, end) || this.#add(node, hash, topic, start, end);
+      path[depth++] = node;
       start = end + 1;
     }
+    this.#lastTopic = topic;
     return node;
+  }
+
+  /** How many levels, but for the last, a topic begins with that the last one which was grown has too. */
+  #sharedLevels(topic: Uint8Array): number {
+    const last = this.#lastTopic;
+    const end = Math.min(last.length, topic.length);
+    let levels = 0;
+    for (let i = 0; i < end && last[i] === topic[i]; i++) if (topic[i] === SEPARATOR) levels++;
+    return levels;
   }
 
   /** Removes a node, and those above it, that have neither value nor child and on which nobody stands. */
@@ -283,6 +302,7 @@ export class TopicTree {
   }
 
   #remove(node: number, parent: number): void {
+    this.#lastTopic = NO_TOPIC;
     const next = this.#get(node, NEXT);
     const previous = this.#get(node, PREVIOUS);
     this.#set(previous, NEXT, next);

@@ -46,17 +46,52 @@ export interface Receiver {
 /** Subscriptions above which a node looks for a subscriber by hash: below, an array is smaller and as fast. */
 const INDEXED = 16;
 
-/** The subscriptions of one filter, one for each subscriber. */
-type Subscriptions = Subscription[] | Map<Subscriber, Subscription>;
+/** The subscriptions of one filter, one for each subscriber: most filters have one. */
+type Subscriptions = Subscription | Subscription[] | Map<Subscriber, Subscription>;
+
+/** The one child of a node: most nodes have no other. */
+interface Twig {
+  readonly name: string;
+  readonly node: Node;
+}
 
 class Node {
-  children: Map<string, Node> | null = null;
+  children: Map<string, Node> | Twig | null = null;
   plus: Node | null = null;
   own: Subscriptions | null = null;
   hash: Subscriptions | null = null;
 
   get empty(): boolean {
     return this.children === null && this.plus === null && this.own === null && this.hash === null;
+  }
+
+  child(name: string): Node | undefined {
+    const { children } = this;
+    if (children === null) return undefined;
+    if (children instanceof Map) return children.get(name);
+    return children.name === name ? children.node : undefined;
+  }
+
+  /** Adds a child that it does not have. */
+  addChild(name: string, node: Node): void {
+    const { children } = this;
+    if (children === null) this.children = { name, node };
+    else if (children instanceof Map) children.set(name, node);
+    else
+      this.children = new Map([
+        [children.name, children.node],
+        [name, node],
+      ]);
+  }
+
+  /** Removes a child that it has. */
+  removeChild(name: string): void {
+    const { children } = this;
+    if (children instanceof Map) {
+      children.delete(name);
+      if (children.size > 0) return;
+    }
+    this.children = null;
   }
 }
 
@@ -88,32 +123,32 @@ export class SubscriptionTree {
       node.plus ??= new Node();
       return node.plus;
     }
-    node.children ??= new Map();
-    let child = node.children.get(level);
-    if (child === undefined) {
-      child = new Node();
-      node.children.set(level, child);
-    }
+    const known = node.child(level);
+    if (known !== undefined) return known;
+    const child = new Node();
+    node.addChild(level, child);
     return child;
   }
 
+  /** Puts a subscription among those of its filter; returns these. */
   #put(list: Subscriptions | null, subscription: Subscription): Subscriptions {
     if (list instanceof Map) {
       if (!list.has(subscription.subscriber)) this.size++;
       return list.set(subscription.subscriber, subscription);
     }
-    if (list === null) {
+    if (Array.isArray(list)) {
+      const at = list.findIndex((other) => other.subscriber === subscription.subscriber);
+      if (at >= 0) {
+        list[at] = subscription;
+        return list;
+      }
       this.size++;
-      return [subscription];
+      list.push(subscription);
+      return list.length <= INDEXED ? list : new Map(list.map((each) => [each.subscriber, each]));
     }
-    const at = list.findIndex((other) => other.subscriber === subscription.subscriber);
-    if (at >= 0) {
-      list[at] = subscription;
-      return list;
-    }
+    if (list?.subscriber === subscription.subscriber) return subscription;
     this.size++;
-    list.push(subscription);
-    return list.length <= INDEXED ? list : new Map(list.map((each) => [each.subscriber, each]));
+    return list === null ? subscription : [list, subscription];
   }
 
   /** Removes a subscriber's subscription; returns whether there was one. */
@@ -124,17 +159,17 @@ export class SubscriptionTree {
     const path: Node[] = [this.#root];
     for (let i = 0; i < depth; i++) {
       const node = path[i];
-      const next = levels[i] === '+' ? node.plus : node.children?.get(levels[i]);
+      const next = levels[i] === '+' ? node.plus : node.child(levels[i]);
       if (next === null || next === undefined) return false;
       path.push(next);
     }
     const last = path[depth];
     const list = hash ? last.hash : last.own;
-    if (list === null || !take(list, subscriber)) return false;
-    if ((list instanceof Map ? list.size : list.length) === 0) {
-      if (hash) last.hash = null;
-      else last.own = null;
-    }
+    if (list === null) return false;
+    const left = without(list, subscriber);
+    if (left === undefined) return false;
+    if (hash) last.hash = left;
+    else last.own = left;
     this.size--;
     this.#prune(path, levels, depth);
     return true;
@@ -144,10 +179,7 @@ export class SubscriptionTree {
     for (let i = depth; i > 0 && path[i].empty; i--) {
       const parent = path[i - 1];
       if (levels[i - 1] === '+') parent.plus = null;
-      else {
-        parent.children?.delete(levels[i - 1]);
-        if (parent.children?.size === 0) parent.children = null;
-      }
+      else parent.removeChild(levels[i - 1]);
     }
   }
 
@@ -167,7 +199,7 @@ export class SubscriptionTree {
           if (node.own !== null) append(found, node.own);
           continue;
         }
-        const child = node.children?.get(levels[depth]);
+        const child = node.child(levels[depth]);
         if (child !== undefined) below.push(child);
         if (node.plus !== null && wild) below.push(node.plus);
       }
@@ -193,15 +225,24 @@ export class SubscriptionTree {
 
 /** A node may have more subscriptions than a function takes arguments. */
 function append(found: Subscription[], more: Subscriptions): void {
-  for (const subscription of more.values()) found.push(subscription);
+  if (more instanceof Map) for (const subscription of more.values()) found.push(subscription);
+  else if (Array.isArray(more)) for (const subscription of more) found.push(subscription);
+  else found.push(more);
 }
 
-/** Removes a subscriber's subscription from those of a filter; returns whether there was one. */
-function take(list: Subscriptions, subscriber: Subscriber): boolean {
-  if (list instanceof Map) return list.delete(subscriber);
-  const at = list.findIndex((other) => other.subscriber === subscriber);
-  if (at >= 0) list.splice(at, 1);
-  return at >= 0;
+/** What is left of a filter's subscriptions without a subscriber's, null for nothing; undefined if it has none there. */
+function without(list: Subscriptions, subscriber: Subscriber): Subscriptions | null | undefined {
+  if (list instanceof Map) {
+    if (!list.delete(subscriber)) return undefined;
+    return list.size > 0 ? list : null;
+  }
+  if (Array.isArray(list)) {
+    const at = list.findIndex((other) => other.subscriber === subscriber);
+    if (at < 0) return undefined;
+    list.splice(at, 1);
+    return list.length > 0 ? list : null;
+  }
+  return list.subscriber === subscriber ? null : undefined;
 }
 
 /** A receiver that is being put together: its list of identifiers is its own. */

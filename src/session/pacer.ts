@@ -10,7 +10,7 @@ export interface Paced {
 }
 
 /** Steps of one turn, of well below a microsecond each. */
-const STEPS_PER_TURN = 500;
+const STEPS_PER_TURN = 250;
 
 export class Pacer {
   /** In the order in which they go on. */

@@ -13,6 +13,8 @@ import type { PeerName } from '../../bench/brokers.js';
 import { checkoutRoot, compileGenerator, type Generator, runLoad } from '../../bench/load.js';
 import { twoCores } from '../../bench/processes.js';
 import { exitCode, median, type RunResult, summarize } from '../../bench/report.js';
+import { groups } from '../../bench/scale/group.js';
+import { scaleExitCode, verdictOf } from '../../bench/scale/report.js';
 import { scenarios } from '../../bench/scenarios.js';
 
 const runner = fileURLToPath(new URL('../../bench/run.js', import.meta.url));
@@ -211,4 +213,53 @@ test('a floor is judged by the median of the ratios of the rounds, and --check t
 test('the median of an even number of rounds is the mean of the two in the middle', () => {
   assert.equal(median([4, 1, 3, 2]), 2.5);
   assert.equal(median([9, 1, 2]), 2);
+});
+
+test('a scenario of scale runs at a thousandth of its size, and the figures are in the table and the JSON', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
+  try {
+    const json = join(folder, 'result.json');
+    const size = ['--factor', '0.001', '--seconds', '1'];
+    const args = ['--group', 'scale', '--peers', 'portico', ...size, '--json', json];
+    const { code, stdout, stderr } = await bench(...args, 'retained-1m');
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    const { results } = JSON.parse(readFileSync(json, 'utf8')) as {
+      results: { scenario: string; peer: string; figures: { name: string; value: number }[] }[];
+    };
+    assert.deepEqual(
+      results.map(({ scenario, peer }) => [scenario, peer]),
+      [['retained-1m', 'portico']],
+    );
+    for (const { figures } of results) {
+      for (const { name, value } of figures) {
+        assert.ok(Number.isFinite(value), `${name} is ${value}`);
+        assert.ok(stdout.includes(name), name);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a limit of scale is judged for Portico alone, and a time that others disturbed is no figure', () => {
+  const [scenario] = groups.scale;
+  const result = { scenario, peer: 'portico' as PeerName, figures: [], others: 0 };
+  const time = { name: 'start', value: 9, unit: 's', limit: { most: 10 } } as const;
+  const memory = { name: 'overhead', value: 700, unit: 'bytes', limit: { most: 600 } } as const;
+  const ratio = { name: 'many over few', value: 0.7, unit: 'ratio', limit: { least: 0.8 } } as const;
+  assert.deepEqual(
+    [time, memory, ratio].map((figure) => verdictOf(result, figure)),
+    ['PASS', 'FAIL', 'FAIL'],
+  );
+  const disturbed = { ...result, others: 0.5 };
+  assert.deepEqual(
+    [time, memory].map((figure) => verdictOf(disturbed, figure)),
+    ['DISTURBED', 'FAIL'],
+  );
+  assert.equal(verdictOf({ ...result, peer: 'mosquitto' }, memory), '-');
+  assert.equal(scaleExitCode([{ ...result, figures: [time] }], true), 0);
+  assert.equal(scaleExitCode([{ ...result, figures: [ratio] }], true), 1);
+  assert.equal(scaleExitCode([{ ...result, figures: [ratio] }], false), 0);
+  assert.equal(scaleExitCode([{ ...disturbed, figures: [time] }], true), 1);
+  assert.equal(scaleExitCode([{ ...result, failure: 'it broke' }], false), 1);
 });

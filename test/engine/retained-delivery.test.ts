@@ -165,3 +165,98 @@ test('a long SUBSCRIBE whose connection ends behind SUBACK: a kept session is ow
   assert.equal(session?.load, count);
   await engine.stop();
 });
+
+/** Reads until this many PUBLISH packets have come; returns their topics. */
+async function topicsOf(client: RawClient, count: number): Promise<string[]> {
+  const topics: string[] = [];
+  while (topics.length < count) topics.push((await client.expect('publish')).topic);
+  return topics;
+}
+
+test('others are served while a subscription gets thousands of retained messages', async () => {
+  const engine = await Engine.create();
+  const count = 5000;
+  for (let i = 0; i < count; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', retain: true });
+  const reader = await engine.connect({ clientId: 'reader' });
+  const other = await engine.connect({ clientId: 'other' });
+  await other.subscribe('other', 0);
+  await reader.subscribe('r/#', 0);
+  let arrived = 0;
+  const all = topicsOf(reader, count).finally(() => {
+    arrived = count;
+  });
+  for (let i = 0; i < 5; i++) {
+    other.publish('other', 'x');
+    await other.expect('publish');
+    assert.equal(arrived, 0, 'the retained messages are still on their way');
+  }
+  assert.equal(new Set(await all).size, count);
+  await engine.stop();
+});
+
+test('subscriptions of several clients get their retained messages side by side', async () => {
+  const engine = await Engine.create();
+  const count = 2000;
+  for (let i = 0; i < count; i++) engine.broker.publish({ topic: `r/${i}`, payload: 'x', retain: true });
+  const order: number[] = [];
+  const readers = [];
+  for (let i = 0; i < 3; i++) {
+    const client = await engine.connect({ clientId: `reader-${i}` });
+    client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] });
+    readers.push(client);
+  }
+  await Promise.all(
+    readers.map(async (client, i) => {
+      await client.expect('suback');
+      for (let half = 0; half < 2; half++) {
+        await topicsOf(client, count / 2);
+        order.push(i);
+      }
+    }),
+  );
+  // Nobody has all before somebody else has half.
+  assert.deepEqual(order.slice(0, 3).toSorted(), [0, 1, 2]);
+  await engine.stop();
+});
+
+test('retained messages that change while a subscription gets them: each that stays comes once, with a value it had', async () => {
+  const engine = await Engine.create();
+  const count = 3000;
+  const retain = (i: number, payload: string): void => {
+    engine.broker.publish({ topic: `r/${i % 30}/${i}`, payload, retain: true });
+  };
+  for (let i = 0; i < count; i++) retain(i, 'old');
+  const reader = await engine.connect({ clientId: 'reader', protocolVersion: 5 });
+  const writer = await engine.connect({ clientId: 'writer' });
+  reader.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] });
+  await reader.expect('suback');
+  // Every third goes, every third has a new value, and topics come that were not there.
+  for (let i = 0; i < count; i += 3) {
+    writer.publish(`r/${i % 30}/${i}`, '', { retain: true });
+    writer.publish(`r/${(i + 1) % 30}/${i + 1}`, 'new', { retain: true });
+    writer.publish(`r/new/${i}`, 'new', { retain: true });
+    if (i % 300 === 0) await writer.drain();
+  }
+  await writer.drain();
+  const retained = new Map<string, string[]>();
+  const live: string[] = [];
+  let stayed = 0;
+  const take = ({ topic, payload, retain: isRetained }: IPublishPacket): void => {
+    if (!isRetained) {
+      live.push(String(payload));
+      return;
+    }
+    retained.set(topic, [...(retained.get(topic) ?? []), String(payload)]);
+    if (Number(topic.slice(topic.lastIndexOf('/') + 1)) % 3 > 0) stayed++;
+  };
+  while (live.length < count || stayed < (count / 3) * 2) take(await reader.expect('publish'));
+  for (const packet of await reader.drain()) if (packet.cmd === 'publish') take(packet);
+  assert.equal(live.length, count);
+  assert.equal(stayed, (count / 3) * 2);
+  for (const [topic, values] of retained) {
+    assert.equal(values.length, 1, `${topic} came ${values.length} times as a retained message`);
+    assert.ok(values[0] === 'old' || values[0] === 'new', topic);
+    assert.ok(!topic.startsWith('r/new/'), 'no news from before the subscription');
+  }
+  await engine.stop();
+});
