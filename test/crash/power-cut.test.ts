@@ -8,7 +8,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mulberry32 } from '../support/disk.js';
-import { temporaryFolder } from '../support/portico.js';
+import { Portico, temporaryFolder } from '../support/portico.js';
 import { crashSeed } from './chance.js';
 import { type Life, live, losses, World } from './power-cut-scene.js';
 import { type Choose, DROPPED, type Fate, KEPT, PowerDisk, torn } from './power-disk.js';
@@ -31,6 +31,12 @@ function copy(folder: string): string {
 function newLogs({ calls, ready }: Life): Call[] {
   const logs = calls.filter(({ name, args, begin }) => name === 'openat' && args.includes('O_CREAT') && begin > ready);
   return logs.filter((call) => pathsOf(call)[0].endsWith('.log'));
+}
+
+/** Lines of a start at which the disk has something else to lose than before. */
+function turnsOfStart(life: Life, initial: string | null): number[] {
+  const { turns } = new PowerDisk(life.root, initial).replay(life.calls, Number.POSITIVE_INFINITY);
+  return turns.filter((line) => line < life.ready);
 }
 
 /** The line behind an acknowledgement to the publisher. */
@@ -61,13 +67,29 @@ test('power cuts with store.sync always: nothing acknowledged is lost, QoS 2 arr
   t.diagnostic(`the second life follows a cut with ${told.progress.count} of 300 publications completed`);
 
   const second = await live(told, left, 'always', 100, choose);
-  const { turns } = new PowerDisk(second.root, left).replay(second.calls, Number.POSITIVE_INFINITY);
-  const starting = turns.filter((line) => line < second.ready);
+  const starting = turnsOfStart(second, left);
   for (let index = 0; index < 2 * ANYWHERE; index++) {
     const cut = index % 2 === 0 ? starting[choose(starting.length)] + 1 : behindAcknowledgement(second, choose);
     const fate = index % 4 < 2 ? DROPPED : torn(choose);
     const again = leave(second, left, cut, fate);
     assert.deepEqual(await losses(again, second.told(cut)), [], `cut at line ${cut} of the second life`);
+  }
+});
+
+test('a power cut in the very first start leaves something on which the broker starts', {
+  timeout: 300_000,
+}, async (t) => {
+  t.diagnostic(`CRASH_SEED=${crashSeed}`);
+  const choose = mulberry32(crashSeed);
+  const life = await live(new World(), null, 'always', 1, choose);
+  const turns = turnsOfStart(life, null);
+  for (let index = 0; index < 2 * ANYWHERE; index++) {
+    const cut = turns[choose(turns.length)] + 1;
+    const portico = await Portico.start({
+      data_dir: leave(life, null, cut, index % 2 === 0 ? DROPPED : torn(choose)),
+      log: { level: 'warn', format: 'json' },
+    });
+    await portico.dispose();
   }
 });
 
