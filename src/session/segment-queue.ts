@@ -23,6 +23,10 @@ const LOAD_BYTES = 256 * 1024;
  */
 const VOLATILE_SEGMENT_BYTES = 112 * 1024;
 
+/** Bounds of what a segment is expected to take: what a single small message takes, and the smallest pooled buffer. */
+const LEAST_SEGMENT_BYTES = 256;
+const MOST_EXPECTED_BYTES = 4096;
+
 /** A run of records. */
 export class Segment {
   readonly first: number;
@@ -60,6 +64,8 @@ export class SegmentQueue {
   /** What is only on disk between front and back. */
   #unloadedFirst = 0;
   #unloadedCount = 0;
+  /** Bytes that the next segment will take, about. */
+  #expected = LEAST_SEGMENT_BYTES;
   /** Takes appends until its commit group closes. */
   #open: Segment | null = null;
   #writing: Segment | null = null;
@@ -109,8 +115,8 @@ export class SegmentQueue {
   ): number {
     let segment = this.#open;
     if (segment?.output == null) {
-      const output = new Output();
-      output.reserve(1);
+      const output = new Output(true);
+      output.reserve(this.#expected);
       output.writeUInt8(SEGMENT_VERSION);
       this.#hold(output.buffer.length);
       segment = new Segment(sequence, output);
@@ -154,6 +160,7 @@ export class SegmentQueue {
       } else {
         open.key = queueKey(this.#session, open.first, open.count, open.output.length, open.expiresAt);
         operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
+        this.#expected = Math.min(Math.max(open.output.length, LEAST_SEGMENT_BYTES), MOST_EXPECTED_BYTES);
         this.#writing = open;
       }
     }

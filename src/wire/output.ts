@@ -2,7 +2,7 @@
  * Output: the bytes that one connection will hand to its socket at the end of this turn.
  *
  * Buffers come from a pool by size class and go back to it once the socket has taken their bytes synchronously, so an
- * idle connection holds no buffer at all.
+ * idle connection holds no buffer at all. The segments of queues are outputs too.
  */
 
 const SMALLEST = 4096;
@@ -37,9 +37,14 @@ function take(bytes: number): Block {
 
 function give(block: Block): void {
   const { length } = block.bytes;
-  if (length === 0 || length > LARGEST) return;
+  if (length < SMALLEST || length > LARGEST) return;
   const index = classOf(length);
   if (pools[index].length * length < POOLED_BYTES_PER_CLASS) pools[index].push(block);
+}
+
+/** A block that does not go to the pool: a piece of one of Node's slabs, which costs little. */
+function loose(bytes: number): Block {
+  return { bytes: Buffer.allocUnsafe(bytes), words: null };
 }
 
 /** A growable byte buffer. Invariant: `length <= buffer.length`; bytes below `length` are valid. */
@@ -48,12 +53,19 @@ export class Output {
   length = 0;
   /** Where `buffer` comes from, unless somebody has put another one there: that one is left to the collector. */
   #block = NO_BLOCK;
+  readonly #small: boolean;
+
+  /** @param small whether it may be smaller than the blocks of the pool: there are many, and most stay so */
+  constructor(small = false) {
+    this.#small = small;
+  }
 
   /** Guarantees room for `bytes` more after `length`; may replace `buffer`. */
   reserve(bytes: number): void {
     const needed = this.length + bytes;
     if (needed <= this.buffer.length) return;
-    const next = take(Math.max(needed, this.buffer.length * 2));
+    const wanted = Math.max(needed, this.buffer.length * 2);
+    const next = this.#small && wanted < SMALLEST ? loose(wanted) : take(wanted);
     if (this.length > 0) this.buffer.copy(next.bytes, 0, 0, this.length);
     give(this.#block);
     this.#block = next;
