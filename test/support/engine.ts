@@ -93,14 +93,17 @@ export class RawClient {
     }
   }
 
-  /** Everything that has arrived when the broker has answered a PINGREQ: proof that nothing else was on its way. */
+  /**
+   * Everything that has arrived when the broker has answered a PINGREQ with nothing else before it: retained messages
+   * for a new subscription come in several turns.
+   */
   async drain(): Promise<Packet[]> {
-    this.send({ cmd: 'pingreq' });
-    const before: Packet[] = [];
+    const all: Packet[] = [];
     for (;;) {
-      const packet = await this.next();
-      if (packet.cmd === 'pingresp') return before;
-      before.push(packet);
+      const before = all.length;
+      this.send({ cmd: 'pingreq' });
+      for (let packet = await this.next(); packet.cmd !== 'pingresp'; packet = await this.next()) all.push(packet);
+      if (all.length === before) return all;
     }
   }
 
