@@ -93,18 +93,22 @@ export class RawClient {
     }
   }
 
-  /**
-   * Everything that has arrived when the broker has answered a PINGREQ with nothing else before it: retained messages
-   * for a new subscription come in several turns.
-   */
+  /** Everything that has arrived when the broker has answered a PINGREQ: proof that nothing else was on its way. */
   async drain(): Promise<Packet[]> {
-    const all: Packet[] = [];
+    this.send({ cmd: 'pingreq' });
+    const before: Packet[] = [];
     for (;;) {
-      const before = all.length;
-      this.send({ cmd: 'pingreq' });
-      for (let packet = await this.next(); packet.cmd !== 'pingresp'; packet = await this.next()) all.push(packet);
-      if (all.length === before) return all;
+      const packet = await this.next();
+      if (packet.cmd === 'pingresp') return before;
+      before.push(packet);
     }
+  }
+
+  /** The same for what comes in several turns of the event loop, as many retained messages do. */
+  async drainTurns(): Promise<Packet[]> {
+    const all: Packet[] = [];
+    for (let some = await this.drain(); some.length > 0; some = await this.drain()) all.push(...some);
+    return all;
   }
 
   /** Stops reading. */
