@@ -1,9 +1,10 @@
 /**
  * Reads LevelDB's logs (doc/log_format.md): the write-ahead log and the MANIFEST. Blocks of 32 KiB hold fragments
  * `u32 masked CRC, u16 length, u8 type`, and a record is one FULL fragment or FIRST, MIDDLE..., LAST. Unlike LevelDB,
- * which gives up the rest of a block, it goes on behind the damaged fragment.
+ * which gives up the rest of a block, it goes on behind the damaged fragment. It looks for that inside of a fragment only
+ * where nothing else is left: what a client has published stands there, and may look like a fragment.
  */
-import { crc32c, unmasked } from './crc32c.js';
+import { crc32c, unmasked, withByte } from './crc32c.js';
 import { Cursor } from './cursor.js';
 
 const BLOCK = 32768;
@@ -67,13 +68,18 @@ export function readLog(bytes: Buffer): LogContents {
       at = blockEnd;
       continue;
     }
-    const fragment = fragmentAt(bytes, at, blockEnd);
+    let fragment = fragmentAt(bytes, at, blockEnd);
     if (fragment === null) {
-      dropParts();
-      const next = resynchronised(bytes, at, blockEnd);
-      lose(at, next - at);
-      at = next;
-      continue;
+      fragment = withRightLength(bytes, at, blockEnd);
+      if (fragment === null) {
+        dropParts();
+        const next = behind(bytes, at, blockEnd);
+        lose(at, next - at);
+        at = next;
+        continue;
+      }
+      // LevelDB would lose it all the same.
+      damagedBytes += 2;
     }
     const { type, start, end } = fragment;
     const data = bytes.subarray(start, end);
@@ -108,9 +114,41 @@ function fragmentAt(bytes: Buffer, at: number, blockEnd: number): Fragment | nul
   const start = at + HEAD;
   const end = start + bytes.readUInt16LE(at + 4);
   if (end <= blockEnd && crc32c(bytes, at + 6, end) === stored) return { type, start, end };
-  // The CRC does not cover the length: of the last fragment of a block or of the file it is known.
-  if (end !== blockEnd && crc32c(bytes, at + 6, blockEnd) === stored) return { type, start, end: blockEnd };
   return null;
+}
+
+/** The fragment whose bytes are whole but for its length, which the CRC does not cover; or null. */
+function withRightLength(bytes: Buffer, at: number, blockEnd: number): Fragment | null {
+  const type = bytes[at + 6];
+  if (type < Type.Full || type > Type.Last) return null;
+  const stored = unmasked(bytes.readUInt32LE(at));
+  const start = at + HEAD;
+  let register = withByte(-1, type);
+  for (let end = start; ; end++) {
+    if (~register >>> 0 === stored && isBoundary(bytes, end, blockEnd)) return { type, start, end };
+    if (end === blockEnd) return null;
+    register = withByte(register, bytes[end]);
+  }
+}
+
+/** Whether a fragment may end there. */
+function isBoundary(bytes: Buffer, at: number, blockEnd: number): boolean {
+  return blockEnd - at < HEAD || fragmentAt(bytes, at, blockEnd) !== null;
+}
+
+/** Where it goes on behind a damaged fragment. */
+function behind(bytes: Buffer, at: number, blockEnd: number): number {
+  const end = at + HEAD + bytes.readUInt16LE(at + 4);
+  if (end <= blockEnd && isBoundary(bytes, end, blockEnd)) return end;
+  return isCutOff(bytes, at, blockEnd) ? blockEnd : resynchronised(bytes, at, blockEnd);
+}
+
+/** Whether a header says that its fragment would fit into its block, were the file not at its end. */
+function isCutOff(bytes: Buffer, at: number, blockEnd: number): boolean {
+  const type = bytes[at + 6];
+  const end = at + HEAD + bytes.readUInt16LE(at + 4);
+  const limit = at - (at % BLOCK) + BLOCK;
+  return type >= Type.Full && type <= Type.Last && blockEnd === bytes.length && end > blockEnd && end <= limit;
 }
 
 /** Where the next whole fragment of the block begins, or where the block ends. */
@@ -140,13 +178,7 @@ function isTorn(bytes: Buffer, open: number): boolean {
     }
     if (isZero(bytes, at, bytes.length)) return true;
     const fragment = fragmentAt(bytes, at, blockEnd);
-    if (fragment === null) {
-      const type = bytes[at + 6];
-      const known = type >= Type.Full && type <= Type.Last;
-      const end = at + HEAD + bytes.readUInt16LE(at + 4);
-      // The header of a fragment that would fit into its block, were the file not at its end.
-      return known && blockEnd === bytes.length && end > blockEnd && end <= at - (at % BLOCK) + BLOCK;
-    }
+    if (fragment === null) return isCutOff(bytes, at, blockEnd);
     if (fragment.type === Type.Full || fragment.type === Type.Last) return false;
     if (fragment.type === Type.Middle && !inside) return false;
     inside = true;
