@@ -7,6 +7,7 @@ import type { Damage } from './damage.js';
 import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
 import { everything, versionKey } from './keys.js';
+import { isDamage, isInterruption, reason } from './level-errors.js';
 import { isMarked, type Maintenance, maintain, mark, unmark, verify } from './maintenance.js';
 import { STORE_VERSION } from './records.js';
 import { isSealed, Sealer, unsealed } from './seal.js';
@@ -329,7 +330,9 @@ export class LevelStore implements Store {
     const changes: Operation[] = [];
     for (const { key, value } of records) {
       const stored = await this.#db.get(key);
-      if (stored?.subarray(0, value.length).equals(value)) changes.push({ type: 'del', key });
+      // With its checksum, or without.
+      const same = stored !== undefined && (stored.equals(value) || unsealed(key, stored)?.equals(value) === true);
+      if (same) changes.push({ type: 'del', key });
     }
     if (changes.length > 0) await this.#change(changes, true);
   }
@@ -359,24 +362,6 @@ function keyOf([key]: [Buffer, Buffer]): Buffer {
   return key;
 }
 
-function codesOf(error: unknown): unknown[] {
-  const codes: unknown[] = [];
-  for (let at = error; at instanceof Error; at = at.cause) if ('code' in at) codes.push(at.code);
-  return codes;
-}
-
-/** Whether LevelDB has met a file that is not as it was written, is missing, or cannot be read. */
-function isDamage(error: unknown): boolean {
-  const codes = codesOf(error);
-  return codes.includes('LEVEL_CORRUPTION') || codes.includes('LEVEL_IO_ERROR');
-}
-
-/** Whether the database was closed under a reader. */
-function isInterruption(error: unknown): boolean {
-  const codes = codesOf(error);
-  return codes.includes('LEVEL_ITERATOR_NOT_OPEN') || codes.includes('LEVEL_DATABASE_NOT_OPEN');
-}
-
 /** How many bytes LevelDB reads before it hands them over; each time costs a trip through another thread. */
 function readAhead(whole: boolean): { highWaterMarkBytes?: number } {
   return whole ? { highWaterMarkBytes: WHOLE_READ_AHEAD } : {};
@@ -384,15 +369,4 @@ function readAhead(whole: boolean): { highWaterMarkBytes?: number } {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
-
-/** LevelDB says what went wrong in the cause of its error. */
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause;
-  if (codesOf(error).includes('LEVEL_LOCKED')) return 'another process uses it';
-  const words = cause instanceof Error ? cause.message : error.message;
-  return /no space left/i.test(words)
-    ? `the disk is full, and the store cannot open without some room: ${words}`
-    : words;
 }

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { type Aside, flushDirectory } from './aside.js';
 import type { Damage } from './damage.js';
+import { Directory } from './directory.js';
 import { Family, versionKey } from './keys.js';
 import { codeOf, listFiles, readWhatIsReadable } from './leveldb/files.js';
 import { type Inspection, inspect } from './leveldb/inspection.js';
@@ -76,6 +77,8 @@ export async function maintain(maintenance: Maintenance, thorough: boolean): Pro
 /** A crash may have come between moving the old store away and the new one in, or before that. */
 async function finishRename(directory: string, rebuilt: string): Promise<void> {
   if (!(await exists(rebuilt))) return;
+  // Another process may be mending the same store now.
+  await assertUnlocked(rebuilt);
   if (await exists(directory)) await rm(rebuilt, { recursive: true });
   else await rename(rebuilt, directory);
 }
@@ -104,35 +107,54 @@ async function assertUnlocked(directory: string): Promise<void> {
 
 /** Writes what can be read into a new store; returns how many records of each family. */
 async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Map<number, number>> {
-  const kept = new Map<number, number>();
   const db = new Level<Buffer, Buffer>(path, ENCODING);
+  // Rejects if another process is at it.
   await db.open();
   try {
-    let batch: (Salvaged & { type: 'put' })[] = [];
-    let bytes = 0;
-    const write = async (): Promise<void> => {
-      await db.batch(batch, { sync: false });
-      batch = [];
-      bytes = 0;
-    };
-    for await (const { key, value } of salvage(inspection, losses)) {
-      batch.push({ type: 'put', key, value });
-      bytes += key.length + value.length;
-      kept.set(key[0], (kept.get(key[0]) ?? 0) + 1);
-      if (bytes >= BATCH_BYTES || batch.length >= BATCH_RECORDS) await write();
-    }
-    await write();
-    if (kept.size > 0 && !kept.has(Family.Version)) {
-      // Records without a version are refused, and each says its own.
-      const version = { type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) } as const;
-      await db.batch(new Sealer().seal([version]));
-    }
-    await db.batch([NOTHING], { sync: true });
-  } finally {
-    await db.close();
+    const kept = await fill(db, inspection, losses).finally(() => db.close());
+    await settleLogs(path);
+    await flushDirectory(path);
+    return kept;
+  } catch (error) {
+    // The disk may be full, and what cannot be finished must not take its last room.
+    await rm(path, { recursive: true, force: true });
+    throw error;
   }
-  await flushDirectory(path);
+}
+
+async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: Losses): Promise<Map<number, number>> {
+  const kept = new Map<number, number>();
+  let batch: (Salvaged & { type: 'put' })[] = [];
+  let bytes = 0;
+  const write = async (): Promise<void> => {
+    await db.batch(batch, { sync: false });
+    batch = [];
+    bytes = 0;
+  };
+  for await (const { key, value } of salvage(inspection, losses)) {
+    batch.push({ type: 'put', key, value });
+    bytes += key.length + value.length;
+    kept.set(key[0], (kept.get(key[0]) ?? 0) + 1);
+    if (bytes >= BATCH_BYTES || batch.length >= BATCH_RECORDS) await write();
+  }
+  await write();
+  if (kept.size > 0 && !kept.has(Family.Version)) {
+    // Records without a version are refused, and each says its own.
+    const version = { type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) } as const;
+    await db.batch(new Sealer().seal([version]));
+  }
+  await db.batch([NOTHING], { sync: true });
   return kept;
+}
+
+/** LevelDB has synced only the log that it wrote last; one before may still hold what is in no table. */
+async function settleLogs(path: string): Promise<void> {
+  const names = new Directory(path);
+  try {
+    await names.settleFiles('.log');
+  } finally {
+    names.close();
+  }
 }
 
 /**

@@ -28,7 +28,7 @@ export function keyOf(random: Random): Buffer {
 }
 
 /** Now and then a large value, that spans blocks of the log, or makes a table of its own. */
-function valueOf(random: Random): Buffer {
+function contentOf(random: Random): Buffer {
   const kind = random(100);
   const length = kind === 0 ? random(200_000) : kind < 20 ? random(10_000) : random(300);
   const value = Buffer.alloc(length, 'portico');
@@ -42,7 +42,7 @@ export function batchOf(random: Random): Operation[] {
   const changes: Operation[] = [];
   for (let n = 1 + random(60); n > 0; n--) {
     const key = keyOf(random);
-    changes.push(random(3) === 0 ? { type: 'del', key } : { type: 'put', key, value: valueOf(random) });
+    changes.push(random(3) === 0 ? { type: 'del', key } : { type: 'put', key, value: contentOf(random) });
   }
   return new Sealer().seal(changes);
 }

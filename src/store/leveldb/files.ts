@@ -41,7 +41,10 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** Reads a file; what its disk cannot read is zeros. Rejects if the file may not be read, or is not there. */
+/**
+ * Reads a file; in place of what its disk cannot read stand bytes of 0xff, which are no part of any file of LevelDB, as
+ * zeros are at the end of a log. Rejects if the file may not be read, or is not there.
+ */
 export async function readWhatIsReadable(directory: string, name: string): Promise<Buffer> {
   const path = join(directory, name);
   try {
@@ -52,7 +55,7 @@ export async function readWhatIsReadable(directory: string, name: string): Promi
   const file = await open(path);
   try {
     const { size } = await file.stat();
-    const bytes = Buffer.alloc(size);
+    const bytes = Buffer.alloc(size, 0xff);
     for (let at = 0; at < size; at += SECTOR) {
       try {
         await file.read(bytes, at, Math.min(SECTOR, size - at), at);

@@ -1,0 +1,97 @@
+/** Mending a store where there is no room for it, or somebody else is at it; and what is no damage. */
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { Level } from 'level';
+import { isDamage } from '../../src/store/level-errors.js';
+import { LevelStore } from '../../src/store/level-store.js';
+import { SmallDisk } from '../support/small-disk.js';
+import { foldersOf, newDirectory } from './damage-scene.js';
+
+const RECORDS = 300;
+const keyOf = (i: number): Buffer => Buffer.from([0x23, i >> 8, i & 0xff]);
+
+/** A store of about 3 MB that does not compress, closed. */
+async function newStore(path: string): Promise<void> {
+  const store = new LevelStore(path);
+  await store.open();
+  for (let i = 0; i < RECORDS; i++) {
+    const value = Buffer.from(Array.from({ length: 10_000 }, (_, at) => (at * (i + 7) * 31 + ((at * at) >> 5)) & 0xff));
+    await store.write([{ type: 'put', key: keyOf(i), value }], false);
+  }
+  await store.close();
+}
+
+function smallDisk(context: TestContext, megabytes: number): SmallDisk {
+  const disk = new SmallDisk(megabytes);
+  context.after(() => disk.remove());
+  return disk;
+}
+
+async function assertWhole(path: string): Promise<void> {
+  const store = new LevelStore(path);
+  await store.open();
+  for (let i = 0; i < RECORDS; i++) assert.equal((await store.get(keyOf(i)))?.length, 10_000, `${i}`);
+  await store.close();
+}
+
+test('a disk that is full while a store is mended: the start says so, gives back what it took, and mends it when there is room', async (context) => {
+  const origin = join(newDirectory(), 'store');
+  await newStore(origin);
+  const disk = smallDisk(context, 12);
+  const path = join(disk.path, 'store');
+  cpSync(origin, path, { recursive: true });
+  writeFileSync(join(path, 'CURRENT'), '');
+  disk.fill(7);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assert.rejects(new LevelStore(path).open(), { code: 'PORTICO_STORE_OPEN', message: /the disk is full/ });
+    assert.ok(!existsSync(`${path}.rebuilding`));
+    assert.deepEqual(foldersOf(disk.path), []);
+    assert.equal(readFileSync(join(path, 'CURRENT'), 'utf8'), '');
+  }
+  disk.empty();
+  await assertWhole(path);
+  assert.equal(foldersOf(disk.path).length, 1);
+});
+
+test('a store that another process is mending is left to it', async () => {
+  const path = join(newDirectory(), 'store');
+  await newStore(path);
+  writeFileSync(join(path, 'CURRENT'), '');
+  const other = new Level(`${path}.rebuilding`);
+  await other.open();
+  await assert.rejects(new LevelStore(path).open(), { code: 'PORTICO_STORE_OPEN', message: /another process uses it/ });
+  await other.put('still', 'there');
+  assert.ok(existsSync(join(`${path}.rebuilding`, 'CURRENT')));
+  await other.close();
+  // It was killed: its work is done again.
+  await assertWhole(path);
+  assert.equal(foldersOf(dirname(path)).length, 1);
+});
+
+test('a full disk is no damage, for which a whole store would be read', async (context) => {
+  const disk = smallDisk(context, 2);
+  const store = new LevelStore(join(disk.path, 'store'));
+  await store.open();
+  disk.fill();
+  const value = Buffer.alloc(100_000);
+  await assert.rejects(store.write([{ type: 'put', key: keyOf(0), value }], true), (error) => {
+    assert.match(String(error), /no space left/i);
+    return !isDamage(error);
+  });
+  await store.close();
+});
+
+test('only the record that was meant is set aside, not what was written under its key meanwhile', async () => {
+  const directory = newDirectory();
+  const store = new LevelStore(join(directory, 'store'));
+  await store.open();
+  const key = keyOf(0);
+  await store.write([{ type: 'put', key, value: Buffer.from('old and new') }], true);
+  await store.setAside([{ key, value: Buffer.from('old'), why: 'it does not decode' }]);
+  assert.equal(String(await store.get(key)), 'old and new');
+  await store.setAside([{ key, value: Buffer.from('old and new'), why: 'it does not decode' }]);
+  assert.equal(await store.get(key), undefined);
+  await store.close();
+});
