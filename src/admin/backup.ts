@@ -12,6 +12,9 @@ const PATIENCE = 60_000;
 /** Milliseconds that a backup waits for a store that may be failing. What was acknowledged is on the disk already. */
 const COMMIT_PATIENCE = 5000;
 
+/** Trailer that says how many records are not in the backup, because they are damaged. */
+export const LEFT_OUT = 'portico-left-out';
+
 export interface BackupSource {
   readonly store: Store;
   readonly commit: GroupCommit;
@@ -48,10 +51,11 @@ export class BackupRoute implements Route {
     await settled(commit);
     const known = await readVersion(store);
     // One snapshot of all keys: sessions, flow states and segments are those of one commit group.
-    const entries = store.snapshot();
+    let leftOut = 0;
+    const entries = store.snapshot(() => leftOut++);
     const date = new Date().toISOString();
     const header = { portico, store: known?.version ?? 0, writer: known?.writer ?? '', date };
-    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    response.writeHead(200, { 'content-type': 'application/octet-stream', trailer: LEFT_OUT });
     let bytes = 0;
     for await (const chunk of backupOf(header, entries)) {
       bytes += chunk.length;
@@ -59,8 +63,11 @@ export class BackupRoute implements Route {
       else await drained(response, this.#patience);
       if (response.destroyed) throw new PorticoError(ErrorKinds.Backup, 'its reader went away');
     }
+    response.addTrailers({ [LEFT_OUT]: String(leftOut) });
     response.end();
-    this.#log.info(`a backup was taken: ${bytes} bytes`);
+    const line = `a backup was taken: ${bytes} bytes`;
+    if (leftOut === 0) this.#log.info(line);
+    else this.#log.warn(`${line}; damaged records that are not in it: ${leftOut}`);
   }
 }
 

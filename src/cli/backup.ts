@@ -5,12 +5,14 @@ import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
+import { LEFT_OUT } from '../admin/backup.js';
 import { askBroker } from '../admin/control-client.js';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { backupOf } from '../store/backup.js';
 import { BackupReader } from '../store/backup-reader.js';
+import { wordsOf } from '../store/damage.js';
 import { LevelStore } from '../store/level-store.js';
 import { readVersion } from '../store/upgrade.js';
 import { version } from '../version.js';
@@ -22,6 +24,8 @@ interface Source {
   readonly bytes: AsyncIterable<Buffer>;
   /** For people. */
   readonly name: string;
+  /** Records that are not in it, because they are damaged; known at its end. */
+  leftOut(): number;
   close(): Promise<void>;
 }
 
@@ -83,6 +87,7 @@ async function openSource(config: Config, signal: AbortSignal): Promise<Source> 
     return {
       bytes: answer,
       name: 'the running broker',
+      leftOut: () => Number(answer.trailers[LEFT_OUT] ?? 0),
       async close() {
         answer.destroy();
       },
@@ -96,16 +101,25 @@ async function openSource(config: Config, signal: AbortSignal): Promise<Source> 
   if (!existsSync(join(folder, 'CURRENT'))) throw failed(`there is no store in ${folder}, and no broker runs there`);
   refuseRoot(folder);
   const store = new LevelStore(folder);
+  store.onDamage = (damage) => {
+    if (damage.kind !== 'torn') process.stderr.write(`${wordsOf(damage)}\n`);
+  };
   await store.open();
-  return { bytes: bytesOf(store), name: `the store in ${folder}`, close: () => store.close() };
+  let leftOut = 0;
+  return {
+    bytes: bytesOf(store, () => leftOut++),
+    name: `the store in ${folder}`,
+    leftOut: () => leftOut,
+    close: () => store.close(),
+  };
 }
 
-async function* bytesOf(store: LevelStore): AsyncGenerator<Buffer> {
+async function* bytesOf(store: LevelStore, leftOut: () => void): AsyncGenerator<Buffer> {
   const known = await readVersion(store);
   const date = new Date().toISOString();
   yield* backupOf(
     { portico: version, store: known?.version ?? 0, writer: known?.writer ?? '', date },
-    store.snapshot(),
+    store.snapshot(leftOut),
   );
 }
 
@@ -147,7 +161,9 @@ async function copy(source: Source, target: Target, signal: AbortSignal): Promis
     progress.end();
   }
   const { store, date } = reader.end();
-  return `${amount(reader.records, reader.bytes)} in a file of ${size(written)}; store version ${store}, ${date}`;
+  const leftOut = source.leftOut();
+  const missing = leftOut === 0 ? '' : `; damaged records that are not in it: ${leftOut}`;
+  return `${amount(reader.records, reader.bytes)} in a file of ${size(written)}; store version ${store}, ${date}${missing}`;
 }
 
 /** A file that has its name only when it is whole. */

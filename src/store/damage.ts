@@ -39,7 +39,7 @@ export function partsOf(damage: Damage): number {
 }
 
 /** @param clientOf the client identifier of a session number, if it is known */
-export function wordsOf(damage: Damage, clientOf: (session: number) => string | undefined): string {
+export function wordsOf(damage: Damage, clientOf?: (session: number) => string | undefined): string {
   switch (damage.kind) {
     case 'torn':
       return `${damage.fault.file} ${damage.fault.what}; nothing of it had been acknowledged`;

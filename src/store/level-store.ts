@@ -283,15 +283,28 @@ export class LevelStore implements Store {
     }
   }
 
-  snapshot(): AsyncIterable<[Buffer, Buffer]> {
+  snapshot(leftOut?: (key: Buffer) => void): AsyncIterable<[Buffer, Buffer]> {
     // LevelDB's iterator reads a snapshot, and ends with an error when the database is closed under it.
-    return this.#genuine(this.#db.iterator({ ...everything(), ...ENCODING }));
+    return this.#genuine(this.#db.iterator({ ...everything(), ...ENCODING }), leftOut);
   }
 
-  async *#genuine(entries: AsyncIterable<[Buffer, Buffer]>): AsyncIterable<[Buffer, Buffer]> {
-    for await (const [key, stored] of entries) {
-      const value = unsealed(key, stored);
-      if (value !== undefined) yield [key, value];
+  async *#genuine(
+    entries: AsyncIterable<[Buffer, Buffer]>,
+    leftOut?: (key: Buffer) => void,
+  ): AsyncIterable<[Buffer, Buffer]> {
+    try {
+      for await (const [key, stored] of entries) {
+        const value = unsealed(key, stored);
+        if (value !== undefined) yield [key, value];
+        else {
+          leftOut?.(key);
+          await this.setAside([{ key, value: stored, why: 'its checksum is wrong' }]);
+        }
+      }
+    } catch (error) {
+      // The next snapshot is one of a store that was mended.
+      if (isDamage(error)) await this.#mend();
+      throw error;
     }
   }
 

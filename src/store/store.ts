@@ -42,8 +42,9 @@ export interface Store {
   /**
    * All entries in key order, all of them as of the call. Rejects rather than go on with what is there later, as after
    * the store was opened anew.
+   * @param leftOut told of each record that is not among them because its value is damaged
    */
-  snapshot(): AsyncIterable<[Buffer, Buffer]>;
+  snapshot(leftOut?: (key: Buffer) => void): AsyncIterable<[Buffer, Buffer]>;
   /** Deletes a range; not atomic. */
   clear(range: KeyRange): Promise<void>;
   close(): Promise<void>;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { after, test } from 'node:test';
-import { BackupRoute } from '../../src/admin/backup.js';
+import { BackupRoute, LEFT_OUT } from '../../src/admin/backup.js';
 import { ControlServer, type Route } from '../../src/admin/control.js';
 import { askBroker } from '../../src/admin/control-client.js';
 import { Broker } from '../../src/broker.js';
@@ -139,6 +139,20 @@ test('a store that cannot be written does not hold up its backup', async () => {
   assert.ok(keys.includes(retainedKey('kept').latin1Slice()));
   assert.ok(!keys.includes(retainedKey('lost').latin1Slice()));
   store.mend();
+});
+
+test('how many damaged records are not in a backup stands behind it and in the log', async () => {
+  class Damaged extends MemoryStore {
+    override snapshot(leftOut?: (key: Buffer) => void): AsyncIterable<[Buffer, Buffer]> {
+      for (const topic of ['a', 'b']) leftOut?.(retainedKey(topic));
+      return super.snapshot();
+    }
+  }
+  const scene = await Scene.start(new Damaged());
+  const answer = await scene.ask();
+  await keysOf(answer);
+  assert.equal(answer.trailers[LEFT_OUT], '2');
+  await scene.hears(/^a backup was taken: \d+ bytes; damaged records that are not in it: 2$/);
 });
 
 test('one backup at a time', async () => {

@@ -6,6 +6,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { Level } from 'level';
 import { ControlServer, type Route } from '../../src/admin/control.js';
 import { refuseRoot } from '../../src/cli/files.js';
 import { backupOf } from '../../src/store/backup.js';
@@ -140,6 +141,19 @@ describe('backup', { timeout: 300_000 }, () => {
     }
     // What kill -9 left behind has been replaced.
     assert.match((await good('backup', fresh(), '-c', broker.configFile)).stderr, /^backup of the running broker/);
+  });
+
+  test('of a store with a damaged record: the last line says that it is not in it', async () => {
+    const data = fresh();
+    const stopped = await start({ data_dir: data });
+    await stopped.stop();
+    const store = new Level<string, string>(join(data, 'store'));
+    await store.put('\x10damaged', 'without a checksum');
+    await store.close();
+    const { stderr } = await good('backup', fresh(), '-c', stopped.configFile);
+    const [damage, last] = stderr.trimEnd().split('\n');
+    assert.match(damage, /^the retained message on "damaged" cannot be read \(its checksum is wrong\); it is in /);
+    assert.match(last, /^backup of the store in .*; damaged records that are not in it: 1$/);
   });
 
   test('a broker in a directory with a very long path is asked too', async () => {

@@ -5,9 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { Level } from 'level';
 import { PorticoError } from '../../src/errors.js';
 import { type BackupHeader, backupOf } from '../../src/store/backup.js';
 import { BackupReader } from '../../src/store/backup-reader.js';
+import type { Damage } from '../../src/store/damage.js';
 import { versionKey } from '../../src/store/keys.js';
 import { LevelStore } from '../../src/store/level-store.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
@@ -228,6 +230,33 @@ for (const [name, open] of [
     await store.close();
   });
 }
+
+test('a damaged record is left out of a snapshot, and said to be', async () => {
+  const path = join(folder, 'damaged-record', 'store');
+  const raw = new Level<Buffer, Buffer>(path, { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+  await raw.put(Buffer.from('b'), Buffer.from('without a checksum'));
+  await raw.close();
+  const store = new LevelStore(path);
+  const damages: Damage[] = [];
+  store.onDamage = (damage) => damages.push(damage);
+  await store.open();
+  await store.write(
+    ['a', 'c'].map((key) => ({ type: 'put', key: Buffer.from(key), value: Buffer.from('x') })),
+    true,
+  );
+  for (const expected of [['b'], []]) {
+    const leftOut: string[] = [];
+    const keys: string[] = [];
+    for await (const [key] of store.snapshot((left) => leftOut.push(String(left)))) keys.push(String(key));
+    assert.deepEqual(keys, ['a', 'c']);
+    assert.deepEqual(leftOut, expected);
+  }
+  assert.deepEqual(
+    damages.map(({ kind }) => kind),
+    ['record'],
+  );
+  await store.close();
+});
 
 test('a snapshot whose store is opened anew ends with an error, not with later entries', async () => {
   const store = new LevelStore(join(folder, 'anew'));
