@@ -57,13 +57,13 @@ async function assertSame(directory: string, words: string): Promise<Inspection>
 
 for (const compression of [true, false]) {
   test(`what was put, overwritten and deleted over many tables is salvaged as LevelDB reads it, ${compression ? 'with' : 'without'} compression`, async () => {
-    for (const seed of seeds(3)) {
+    for (const seed of seeds(2)) {
       const random = mulberry32(seed);
       const directory = newDirectory();
-      for (let life = 0; life < 4; life++) {
+      for (let life = 0; life < 3; life++) {
         const db = new SmallTables(directory, compression);
         await db.open();
-        for (let n = 40 + random(40); n > 0; n--) {
+        for (let n = 25 + random(25); n > 0; n--) {
           await db.batch(batchOf(random), { sync: false });
           if (random(25) > 0) continue;
           const ends = [keyOf(random), keyOf(random)].sort(Buffer.compare);
@@ -72,7 +72,7 @@ for (const compression of [true, false]) {
         await db.close();
         const inspection = await assertSame(directory, `seed ${seed}, life ${life}`);
         assert.deepEqual(inspection.torn, [], 'it was closed');
-        if (life < 3) continue;
+        if (life < 2) continue;
         assert.ok((inspection.manifest?.tables.size ?? 0) > 1, 'several tables');
         // Without a MANIFEST all files are read: none of them may bring back what was deleted.
         assert.deepEqual(await asSalvaged({ ...inspection, manifest: null }), await asLevelDb(directory));
@@ -82,7 +82,7 @@ for (const compression of [true, false]) {
 }
 
 test('a store whose writer was killed in the middle of writes and compactions is healthy, and salvaged as LevelDB reads it', async () => {
-  for (const seed of seeds(6)) {
+  for (const seed of seeds(4)) {
     const directory = newDirectory();
     const random = mulberry32(seed);
     for (let life = 0; life < 3; life++) {
@@ -90,7 +90,7 @@ test('a store whose writer was killed in the middle of writes and compactions is
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       const exited = new Promise((resolve) => writer.once('exit', (_code, signal) => resolve(signal)));
-      const last = 1 + random(120);
+      const last = 1 + random(80);
       for await (const line of createInterface(writer.stdout)) if (Number(line) >= last) break;
       writer.kill('SIGKILL');
       assert.equal(await exited, 'SIGKILL');
