@@ -86,7 +86,8 @@ export async function sweepDropped(host: SweepHost, queue: SegmentQueue, dropped
     for await (const key of host.store.keys(queueRangeFrom(host.number, dropped.start))) {
       const { first, count } = parseQueueKey(key);
       if (first + count > dropped.end) break;
-      if (!queue.replace(key, [])) continue;
+      // The range may have moved on meanwhile, over messages that are in flight.
+      if (!areDone(host, first, count) || !queue.replace(key, [])) continue;
       host.write([{ type: 'del', key }]);
       if (++deleted % BATCH_KEYS === 0) await host.settled();
     }
@@ -94,6 +95,11 @@ export async function sweepDropped(host: SweepHost, queue: SegmentQueue, dropped
     await host.settled();
     queue.unlock();
   }
+}
+
+function areDone(host: SweepHost, first: number, count: number): boolean {
+  for (let sequence = first; sequence < first + count; sequence++) if (!host.isDone(sequence)) return false;
+  return true;
 }
 
 /** The earlier of two times, of which 0 is never. */

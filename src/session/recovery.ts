@@ -210,7 +210,7 @@ export class Recovery {
       const extent = extents.get(segment.session);
       const { first, count, bytes, expiresAt } = segment;
       const flow = flows.get(segment.session);
-      if (flow !== undefined && first >= flow.droppedStart && first + count <= flow.droppedEnd) {
+      if (flow !== undefined && isOver(flow, first, first + count)) {
         this.#environment.commit.add({ type: 'del', key });
         continue;
       }
@@ -270,6 +270,11 @@ export class Recovery {
   #used(number: number): void {
     if (number >= this.#nextNumber && number <= FARTHEST) this.#nextNumber = number + 1;
   }
+}
+
+/** Whether all messages of a segment are done. */
+function isOver(flow: FlowRecord, first: number, end: number): boolean {
+  return end <= flow.base || (first >= flow.droppedStart && end <= flow.droppedEnd);
 }
 
 /** What is left of a queue whose flow state is gone: all of it is to be sent, perhaps again. */

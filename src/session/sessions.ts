@@ -4,6 +4,7 @@ import { Family, flowKey, sessionKey, sessionRange, subscriptionKey, textOf } fr
 import { RecordReader } from '../store/record-reader.js';
 import type { Environment } from './environment.js';
 import { inherit, passOn } from './inheritance.js';
+import { OneByOne } from './one-by-one.js';
 import { Recovery, type SessionDamage } from './recovery.js';
 import { NEVER, Session } from './session.js';
 
@@ -18,6 +19,8 @@ export class SessionRegistry {
   /** Sessions whose queue has messages to be taken out of the store. */
   readonly #sweepable = new Set<Session>();
   #sweeping = false;
+  /** What ended sessions leave in the store. */
+  readonly #leftovers = new OneByOne();
   readonly #damage: SessionDamage = { files: false, clients: new Set() };
   /** Records that could not be read and are still in a store that sets nothing aside. */
   damaged = 0;
@@ -74,7 +77,7 @@ export class SessionRegistry {
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
     this.#environment.wills.sessionEnded(session.id);
     if (!session.durable) return;
-    const { commit, store } = this.#environment;
+    const { commit } = this.#environment;
     commit.add({ type: 'del', key: sessionKey(session.id) });
     if (!inherited) commit.add({ type: 'del', key: flowKey(session.number) });
     for (const filter of filters) commit.add({ type: 'del', key: subscriptionKey(session.number, filter) });
@@ -86,23 +89,36 @@ export class SessionRegistry {
       return;
     }
     // The queue is orphaned once the session is gone, so it may go after it, and not in one piece.
-    commit.whenSettled(() => {
-      store.clear(sessionRange(Family.Queue, session.number)).catch((error: unknown) => {
-        this.#environment.journal.storeFailed(error);
-      });
-    });
+    commit.whenSettled(() => this.#leftovers.add(() => this.#clear(session.number)));
+  }
+
+  async #clear(number: number): Promise<void> {
+    const { hooks, journal, store } = this.#environment;
+    // The next start does it.
+    if (hooks.closed) return;
+    try {
+      await store.clear(sessionRange(Family.Queue, number));
+    } catch (error) {
+      journal.storeFailed(error);
+    }
   }
 
   #inherit(number: number): void {
+    this.#leftovers.add(() => this.#passOn(number));
+  }
+
+  async #passOn(number: number): Promise<void> {
     const { hooks, journal, commit } = this.#environment;
-    inherit(this.#environment, number).catch((error: unknown) => {
+    try {
+      await inherit(this.#environment, number);
+    } catch (error) {
       // The next start goes on with it.
       if (hooks.closed) return;
       journal.storeFailed(error);
       // Unless the store was only opened anew: what has been passed on is no longer there once that is written.
       if (!isInterrupted(error)) return;
       setTimeout(() => commit.whenSettled(() => this.#inherit(number)), RETRY_DELAY).unref();
-    });
+    }
   }
 
   /** Ends the sessions whose time is over. Call about once a second. */

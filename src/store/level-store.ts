@@ -131,15 +131,16 @@ export class LevelStore implements Store {
     }
     try {
       await this.#db.apply(this.#sealer.seal(changes), sync);
+      if (sync) await this.#settle();
+      else this.#unsynced = true;
     } catch (error) {
       this.#failed = true;
       this.#corrupt ||= isDamage(error);
       throw error;
     }
-    if (!sync) {
-      this.#unsynced = true;
-      return;
-    }
+  }
+
+  async #settle(): Promise<void> {
     // The batch may have begun a new log, whose name has to be as durable as what is in it.
     await this.#names?.settle();
     if (!this.#unsynced) return;

@@ -53,8 +53,10 @@ function release(connection: Connection, packetId: number): void {
     // Were PUBCOMP to leave before, a crash would make a new message under this identifier look like the old one.
     session.outbound.touchFlow();
     session.enlist();
-    connection.acknowledgeDurably(PacketType.PUBCOMP, packetId, reason);
-  } else if (connection.pendingAcknowledgements > 0 && !environment.commit.load.ailing) {
+  }
+  // The same holds for a PUBREL that comes again before that is durable.
+  const durably = session.durable && (known || environment.commit.busy);
+  if (durably || (connection.pendingAcknowledgements > 0 && !environment.commit.load.ailing)) {
     connection.acknowledgeDurably(PacketType.PUBCOMP, packetId, reason);
   } else {
     connection.sendAcknowledgement(PacketType.PUBCOMP, packetId, reason);

@@ -50,7 +50,6 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
   const { maxQos } = environment.options;
   const identifier = packet.properties?.subscriptionIdentifier;
   const number = Array.isArray(identifier) ? identifier[0] : (identifier ?? 0);
-  const before = environment.commit.revision;
   const codes: number[] = [];
   const reasons = new Set<string>();
   const granted: Subscription[] = [];
@@ -102,7 +101,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     codes.push(subscription.qos);
     environment.journal.subscribed(connection, subscription.filter, subscription.qos);
   }
-  if (environment.commit.revision !== before) await connection.durable();
+  if (session.durable && granted.length > 0) await connection.durable();
   if (connection.closed) return;
   if (packet.messageId > 0) {
     environment.counters.packetsSent++;
