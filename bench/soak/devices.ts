@@ -9,7 +9,7 @@ import { type Actors, Routine, type Stage } from './stage.js';
 
 /** Milliseconds between two requests, and between two observers that come. */
 const REQUEST_MS = 50;
-const OBSERVE_MS = 500;
+const OBSERVE_MS = 1000;
 const RESOURCES = 50;
 /** A request without an answer after so long fails. */
 const ANSWER_MS = 60_000;
@@ -93,9 +93,9 @@ export class Devices implements Actors {
     if (stream instanceof ObserveReadStream) {
       stream.on('data', () => done.add('CoAP notifications'));
       while (performance.now() < until && !this.#stopping) await sleep(50);
-      // One in two is gone without a word.
-      if (random.one(2)) await this.#exchange({ ...params, observe: 1 });
-      else done.add('CoAP observers that vanished');
+      // One in four is gone without a word.
+      if (random.one(4)) done.add('CoAP observers that vanished');
+      else await this.#exchange({ ...params, observe: 1 });
     }
     agent.close();
     socket.close();

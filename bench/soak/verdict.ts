@@ -33,8 +33,8 @@ const STORED_GROWTH = 1.5;
 const STORED_SLACK_MIB = 32;
 /** LevelDB keeps one descriptor for each table; how many tables there are depends on its compactions. */
 const FILES_SLACK = 10;
-/** Objects of one class that may be more at the end: caches and pools. */
-const OBJECTS_SLACK = 200;
+/** Objects of one class that may be more at the end: caches, pools, and devices of the last eight minutes. */
+const OBJECTS_SLACK = 1000;
 const FIFTHS = 5;
 
 export function holds({ value, most }: Row): boolean {
