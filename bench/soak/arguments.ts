@@ -11,6 +11,8 @@ export interface SoakArguments {
   readonly patience: number;
   /** Longest time, in seconds, that a session outlives a client that does not come back. */
   readonly expiry: number;
+  /** Seconds that the broker is left alone before it is looked at without clients. */
+  readonly settle: number;
   readonly json?: string;
 }
 
@@ -19,6 +21,7 @@ export const usage = `npm run soak -- [options]
   --warmup N    the same load before that, 0.02 to 60 (default 3)
   --patience S  seconds after which an acknowledgement is missing, 1 to 600 (default 10)
   --expiry S    seconds that sessions outlive their clients at most, 1 to 60 (default 10)
+  --settle S    seconds of quiet before what is left behind is looked at, 0 to 600 (default 40)
   --json FILE   write all samples and findings there
   --help`;
 
@@ -42,6 +45,7 @@ export function parseArguments(argv: readonly string[]): SoakArguments | undefin
     warmup: number('warmup', values.warmup, 3, 0.02, 60),
     patience: number('patience', values.patience, 10, 1, 600),
     expiry: Math.round(number('expiry', values.expiry, 10, 1, 60)),
+    settle: number('settle', values.settle, 40, 0, 600),
     ...(values.json === undefined ? {} : { json: values.json }),
   };
 }
@@ -55,6 +59,7 @@ function parse(argv: readonly string[]) {
         warmup: { type: 'string' },
         patience: { type: 'string' },
         expiry: { type: 'string' },
+        settle: { type: 'string' },
         json: { type: 'string' },
         help: { type: 'boolean' },
       },

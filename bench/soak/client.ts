@@ -34,6 +34,8 @@ export function newStores(): Stores {
 const CONNECT_MS = 30_000;
 const KEEP_ALIVE = 30;
 const ALIASES = 10;
+/** Reason Code: Packet Identifier not found. */
+const NOT_FOUND = 0x92;
 
 function optionsOf(shape: ClientShape): IClientOptions {
   const { id, version, clean, expiry, will, reconnect, stores } = shape;
@@ -158,8 +160,12 @@ export class SoakClient {
   ): Promise<boolean> {
     return new Promise((resolve) => {
       send((error) => {
-        if (awaited !== null && !error) this.#stage.acknowledgements.end(awaited);
-        resolve(!error);
+        const code = (error as { code?: unknown } | null | undefined)?.code;
+        const isRefusal = typeof code === 'number';
+        if (awaited !== null && (!error || isRefusal)) this.#stage.acknowledgements.end(awaited);
+        // What PUBCOMP says when the one before it was lost with its connection.
+        if (isRefusal && code !== NOT_FOUND) this.#stage.trouble(`${this.link.name}: ${error?.message} (${code})`);
+        resolve(!error || isRefusal);
       });
     });
   }

@@ -53,6 +53,8 @@ interface Soak {
   readonly acknowledgements: Acknowledgements;
   readonly troubles: string[];
   readonly random: Random;
+  /** Milliseconds that the broker is left alone at least once all clients have left. */
+  readonly settle: number;
   readonly core: number;
   readonly mqttload: string;
   readonly root: string;
@@ -87,7 +89,7 @@ async function runRound(soak: Soak, minutes: number, before: Rest | null): Promi
     await within(one.leave(), `${one.constructor.name} to leave`);
     console.error(`${new Date().toISOString()} ${one.constructor.name} left`);
   }
-  const rest = await atRest(target, SETTLE_MS, soak.idle, before);
+  const rest = await atRest(target, { most: SETTLE_MS, least: soak.settle }, soak.idle, before);
   clearInterval(checks);
   return { samples: watch.samples, deliveries: ledger.deliveries(), rest, programs: programs.names, done };
 }
@@ -129,7 +131,17 @@ async function main(args: SoakArguments): Promise<number> {
   const target = await Target.start(temporaryFolder(folder), cores.broker, args.expiry);
   const random = new Random(SEED);
   const idle = await target.metrics();
-  const soak: Soak = { target, idle, acknowledgements, troubles, random, core: cores.load, mqttload, root };
+  const soak: Soak = {
+    target,
+    idle,
+    acknowledgements,
+    troubles,
+    random,
+    settle: args.settle * 1000,
+    core: cores.load,
+    mqttload,
+    root,
+  };
   try {
     console.error(`warm-up: ${args.warmup} minutes`);
     const first = await runRound(soak, args.warmup, null);
