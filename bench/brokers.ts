@@ -27,6 +27,10 @@ export interface BrokerSetup {
   readonly persistent: boolean;
   /** Options of `limits` that Portico is given. */
   readonly limits?: Readonly<Record<string, number>>;
+  /** Seconds between two publications of the `$SYS` topics. */
+  readonly sysInterval?: number;
+  /** Where Portico serves its metrics and its health; nowhere without. */
+  readonly httpPort?: number;
 }
 
 /** A program to measure. */
@@ -66,15 +70,17 @@ const portico: Peer = {
     if (!existsSync(porticoMain)) return undefined;
     return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
   },
-  command({ folder, ports, limits }) {
+  command({ folder, ports, limits, sysInterval, httpPort }) {
     const config = writeConfiguration(folder, 'portico.yaml', [
       'listeners:',
       `  - { type: mqtt, host: 127.0.0.1, port: ${ports.mqtt} }`,
       `  - { type: coap, host: 127.0.0.1, port: ${ports.coap} }`,
+      ...(httpPort === undefined ? [] : [`  - { type: http, host: 127.0.0.1, port: ${httpPort} }`]),
       `data_dir: ${JSON.stringify(join(folder, 'data'))}`,
       'store: { sync: always }', // in every scenario: what is durable is on disk before it is acknowledged
       'log: { level: warn }',
       ...(limits === undefined ? [] : [`limits: ${JSON.stringify(limits)}`]),
+      ...(sysInterval === undefined ? [] : [`sys: { interval: ${sysInterval} }`]),
     ]);
     return [process.execPath, porticoMain, '-c', config];
   },
@@ -85,7 +91,7 @@ const mosquitto: Peer = {
   protocols: ['mqtt'],
   install: 'sudo apt install mosquitto',
   version: () => versionFrom('mosquitto', ['-h'], /mosquitto version (\S+)/),
-  command({ folder, ports, persistent }) {
+  command({ folder, ports, persistent, sysInterval }) {
     const state = join(folder, 'data');
     mkdirSync(state);
     const config = writeConfiguration(folder, 'mosquitto.conf', [
@@ -93,6 +99,7 @@ const mosquitto: Peer = {
       'allow_anonymous true',
       'log_type error',
       ...(process.getuid?.() === 0 ? ['user root'] : []), // otherwise it gives up root and cannot write its state
+      ...(sysInterval === undefined ? [] : [`sys_interval ${sysInterval}`]),
       ...(persistent ? ['persistence true', `persistence_location ${state}/`] : ['persistence false']),
     ]);
     return ['mosquitto', '-c', config];

@@ -12,7 +12,7 @@
  *   -m pair|fanout|fanin  publisher i to subscriber i | everyone to every subscriber | everyone to one wildcard
  *   -P n  publishers    -S n  subscribers  -q 0|1|2  QoS of publications and subscriptions
  *   -t n  topics that each publisher takes in turn, below the subscription bench/i/+ (1); with -m pair only
- *   -l n  payload bytes, at least 8 (64)   -5  MQTT 5.0 instead of 3.1.1
+ *   -l n  payload bytes, 8 to 2000000 (64) -5  MQTT 5.0 instead of 3.1.1
  *   -x    MQTT 5.0 with properties: Payload Format Indicator, Message Expiry Interval, Content Type and a User Property on
  *         each message, and a Subscription Identifier
  *   -k    subscribers have persistent sessions (Clean Session 0; in 5.0 with an hour of Session Expiry Interval)
@@ -32,7 +32,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { MAX_CONNECTIONS = 20000, CONNECTS_AT_ONCE = 200, EVENTS = 1024, READ_SIZE = 65536, OUTPUT_FULL = 262144, TOPIC_DIGITS = 6 };
+enum { MAX_CONNECTIONS = 20000, CONNECTS_AT_ONCE = 200, EVENTS = 1024, READ_SIZE = 65536, MAX_PAYLOAD = 2000000, OUTPUT_FULL = 262144, TOPIC_DIGITS = 6 };
 enum pattern { PAIR, FANOUT, FANIN };
 
 static struct {
@@ -395,7 +395,7 @@ static void parse_options(int argc, char **argv) {
       case 'S': opt.subscribers = (int)number_option('S', optarg, 1, MAX_CONNECTIONS / 2); break;
       case 'q': opt.qos = (int)number_option('q', optarg, 0, 2); break;
       case 't': opt.topics = (int)number_option('t', optarg, 1, 999999); break;
-      case 'l': opt.payload = (int)number_option('l', optarg, 8, 65536); break;
+      case 'l': opt.payload = (int)number_option('l', optarg, 8, MAX_PAYLOAD); break;
       case 'W': opt.window = (long)number_option('W', optarg, 1, 1e6); break;
       case 'w': opt.inflight = (int)number_option('w', optarg, 1, 65535); break;
       case 'u': opt.warmup = number_option('u', optarg, 0, 60); break;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { BenchError } from '../processes.js';
 
-export const PacketType = { Connack: 2, Publish: 3, Puback: 4, Suback: 9, Pingresp: 13 } as const;
+export const PacketType = { Connack: 2, Publish: 3, Puback: 4, Suback: 9, Unsuback: 11, Pingresp: 13 } as const;
 
 /** Bytes of a packet: first byte, remaining length, and the parts. */
 function packet(first: number, ...parts: readonly Buffer[]): Buffer {
@@ -97,6 +97,11 @@ export class ScaleClient {
   /** Reads no more. */
   pause(): void {
     this.#socket.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#socket.resume();
   }
 
   async drained(): Promise<void> {

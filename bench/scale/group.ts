@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Peer } from '../brokers.js';
+import { flood } from '../isolation/flood.js';
 import { stalled } from '../isolation/stalled.js';
 import { storms } from '../isolation/storms.js';
 import { checkoutRoot, compileGenerator } from '../load.js';
@@ -19,7 +20,7 @@ import { type ScaleOptions, type ScaleScenario, Stage } from './stage.js';
 /** By group, in the order of the report. */
 export const groups = {
   scale: [retained, sessions, queues, matching],
-  isolation: [stalled, ...storms],
+  isolation: [stalled, ...storms, ...flood],
 } as const satisfies Record<string, readonly ScaleScenario[]>;
 
 export interface ScaleArguments {

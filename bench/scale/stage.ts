@@ -48,6 +48,7 @@ export class Stage {
   readonly mqttload: string;
   #folder = '';
   #port = 0;
+  #httpPort = 0;
   #command: readonly [string, ...string[]] = [''];
   #child: Child | null = null;
 
@@ -67,16 +68,27 @@ export class Stage {
     return this.#port;
   }
 
+  /** Where Portico serves its metrics and its health. */
+  get httpPort(): number {
+    return this.#httpPort;
+  }
+
   get pid(): number {
     return this.#child?.pid ?? 0;
   }
 
-  /** Starts the broker with an empty folder. @param limits lines of `limits` for Portico */
-  async open(limits: Readonly<Record<string, number>>): Promise<void> {
+  /**
+   * Starts the broker with an empty folder.
+   * @param limits lines of `limits` for Portico
+   * @param sysInterval seconds between two publications of the `$SYS` topics; Portico then serves HTTP as well
+   */
+  async open(limits: Readonly<Record<string, number>>, sysInterval?: number): Promise<void> {
     this.#folder = temporaryFolder(this.#parent);
     const ports = await freePorts();
     this.#port = ports.mqtt;
-    const setup = { core: this.#core, folder: this.#folder, ports, persistent: true, limits };
+    this.#httpPort = sysInterval === undefined ? 0 : (await freePorts()).mqtt;
+    const told = sysInterval === undefined ? {} : { sysInterval, httpPort: this.#httpPort };
+    const setup = { core: this.#core, folder: this.#folder, ports, persistent: true, limits, ...told };
     this.#command = this.peer.command(setup);
     await this.start();
   }

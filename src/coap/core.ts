@@ -81,7 +81,7 @@ export class Core {
     const { limits, counters, clock } = this;
     const lifetime = this.transmissionParameters.exchangeLifetime;
     this.wheel = new TimerWheel(clock);
-    this.remotes = new RemoteTable(limits.remotes, counters);
+    this.remotes = new RemoteTable(limits.remotes, counters, clock, lifetime);
     this.deduplication = new Deduplication(limits.deduplicationBytes, counters);
     this.deduplication.onEviction = () => this.event('limit', undefined, 'deduplicationBytes');
     this.transmission = new Transmission(this);

@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { CoapCounters } from './counters.js';
 import type { NotificationWindow, Observer } from './observe.js';
+import type { Clock } from './timers.js';
 import type { Outgoing } from './transmission.js';
 import type { DatagramAddress } from './transport.js';
 
@@ -32,6 +33,8 @@ export class Remote implements CoapRemote {
   notifications: NotificationWindow | null = null;
   /** Used again since the table's hand last passed: a flood of remotes that come once does not push out those that return. */
   recent = false;
+  /** The table's age when it was last used. */
+  age = 0;
 
   constructor(source: DatagramAddress, key: string, id: number) {
     this.address = source.address;
@@ -56,18 +59,30 @@ export class Remote implements CoapRemote {
 /** How many remotes the hand looks at before it gives up on finding an idle one. */
 const STEPS = 256;
 
-/** Remotes by key. When full, the second-chance rule takes an idle one that was not used lately. */
+/**
+ * Remotes by key. Those that have been idle for EXCHANGE_LIFETIME are forgotten when new ones come. When full, the
+ * second-chance rule takes an idle one that was not used lately.
+ */
 export class RemoteTable {
   readonly #byKey = new Map<string, Remote>();
   readonly #ring: Remote[] = [];
   readonly #capacity: number;
   readonly #counters: CoapCounters;
+  readonly #clock: Clock;
+  readonly #lifetime: number;
   #hand = 0;
   #id = 0;
+  /** Spans of at least one lifetime since the start. */
+  #age = 0;
+  #agedAt: number;
 
-  constructor(capacity: number, counters: CoapCounters) {
+  /** @param lifetime EXCHANGE_LIFETIME in milliseconds */
+  constructor(capacity: number, counters: CoapCounters, clock: Clock, lifetime: number) {
     this.#capacity = Math.max(1, capacity);
     this.#counters = counters;
+    this.#clock = clock;
+    this.#lifetime = lifetime;
+    this.#agedAt = clock.now();
   }
 
   get size(): number {
@@ -90,6 +105,7 @@ export class RemoteTable {
     const known = this.#byKey.get(key);
     if (known === undefined) return this.#add(source, key);
     known.recent = true;
+    known.age = this.#age;
     if (source.key !== undefined) {
       // A security association may move to another address.
       known.address = source.address;
@@ -100,13 +116,30 @@ export class RemoteTable {
   }
 
   #add(source: DatagramAddress, key: string): Remote | undefined {
+    this.#forget();
     const slot = this.#ring.length < this.#capacity ? this.#ring.length : this.#free();
     if (slot < 0) return undefined;
     this.#id = (this.#id + 1) | 0 || 1;
     const remote = new Remote(source, key, this.#id);
+    remote.age = this.#age;
     this.#ring[slot] = remote;
     this.#byKey.set(key, remote);
     return remote;
+  }
+
+  /** Forgets, once in a lifetime, whoever has not been used since before the last time: nothing of it is valid any more. */
+  #forget(): void {
+    const now = this.#clock.now();
+    if (now - this.#agedAt < this.#lifetime) return;
+    this.#agedAt = now;
+    this.#age++;
+    let kept = 0;
+    for (const remote of this.#ring) {
+      if (remote.busy || remote.age >= this.#age - 1) this.#ring[kept++] = remote;
+      else this.#byKey.delete(remote.key);
+    }
+    this.#ring.length = kept;
+    this.#hand = 0;
   }
 
   #free(): number {

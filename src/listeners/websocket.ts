@@ -143,6 +143,7 @@ class WebSocketTransport implements Transport {
   readonly #socket: Socket;
   handler: TransportHandler | null = null;
   #closed = false;
+  #ending: NodeJS.Timeout | null = null;
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
@@ -192,6 +193,7 @@ class WebSocketTransport implements Transport {
   #close(error: Error | null): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#ending !== null) clearTimeout(this.#ending);
     this.handler?.onClose(error);
     this.#webSocket.terminate();
   }
@@ -220,9 +222,10 @@ class WebSocketTransport implements Transport {
   }
 
   end(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#ending !== null) return;
     this.#webSocket.close(1000);
-    setTimeout(() => this.#webSocket.terminate(), CLOSE_GRACE).unref();
+    this.#ending = setTimeout(() => this.#webSocket.terminate(), CLOSE_GRACE);
+    this.#ending.unref();
   }
 
   destroy(): void {

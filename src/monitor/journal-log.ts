@@ -13,7 +13,8 @@ interface Throttled {
 
 export class JournalLog implements Journal {
   readonly #logger: Logger;
-  readonly #throttled = new Map<string, Throttled>();
+  /** By what happens, and to whom: two looks take less than one for a text put together from both. */
+  readonly #throttled = new Map<string, Map<string, Throttled>>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -33,7 +34,7 @@ export class JournalLog implements Journal {
   }
 
   denied(party: Party, action: string, topic: string, reason: string): void {
-    const again = this.#throttle(`${action} ${party.id}`);
+    const again = this.#throttle(action, party.id);
     if (again === null) return;
     this.#logger.warn(
       { ...fields(party), action, topic, reason },
@@ -52,22 +53,27 @@ export class JournalLog implements Journal {
   }
 
   limit(party: Party | null, option: string, detail: string): void {
-    const again = this.#throttle(`${option} ${party?.id ?? ''}`);
+    const again = this.#throttle(option, party?.id ?? '');
     if (again === null) return;
     const who = party === null ? {} : fields(party);
     this.#logger.warn({ ...who, option, detail }, `limit ${option}: ${detail}${again}`);
   }
 
   /** How many lines of this kind were left out before this one, in words; null if this one is left out too. */
-  #throttle(key: string): string | null {
+  #throttle(what: string, whom: string): string | null {
     const now = Date.now();
-    const known = this.#throttled.get(key);
+    let throttled = this.#throttled.get(what);
+    if (throttled === undefined) {
+      throttled = new Map();
+      this.#throttled.set(what, throttled);
+    }
+    const known = throttled.get(whom);
     if (known !== undefined && now - known.since < INTERVAL) {
       known.suppressed++;
       return null;
     }
-    if (this.#throttled.size > 1000) this.#throttled.clear();
-    this.#throttled.set(key, { since: now, suppressed: 0 });
+    if (throttled.size > 1000) throttled.clear();
+    throttled.set(whom, { since: now, suppressed: 0 });
     if (known === undefined || known.suppressed === 0) return '';
     return ` (and ${known.suppressed} times since the last line)`;
   }

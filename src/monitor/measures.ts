@@ -5,6 +5,7 @@
 import type { Counters } from '../bus/counters.js';
 import { COAP_METRICS } from './coap-measures.js';
 import type { Reading } from './reading.js';
+import { RESOURCE_TYPES, type ResourceType } from './resources.js';
 
 /** The fields of Counters, without its sums. */
 export type CounterField = Exclude<keyof Counters, 'droppedQueueFull' | 'droppedRetained' | 'refusedConnections'>;
@@ -345,6 +346,7 @@ const LOOP_DELAY = 'How late the event loop was in the last `sys.interval` (10 s
 const PROCESS: readonly Metric[] = [
   gauge('portico_uptime_seconds', 'Time since the start.', [], (r) => r.uptime),
   counter('process_cpu_seconds_total', 'Processor time, in user and in system mode.', [], (r) => r.cpu),
+  gauge('process_open_fds', 'Open file descriptors.', [], (r) => r.resources.openFiles()),
   gauge('process_resident_memory_bytes', 'Resident memory.', 'memory/resident', (r) => r.memory.rss),
   gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use.', 'heap/current', (r) => r.memory.heapUsed),
   gauge(null, 'Most of it so far.', 'heap/maximum', (r) => r.memory.mostHeap),
@@ -363,6 +365,14 @@ const PROCESS: readonly Metric[] = [
     (r) => r.loop.p99,
   ),
   gauge('nodejs_eventloop_lag_max_seconds', `${LOOP_DELAY}: at most.`, 'loop/delay/max', (r) => r.loop.max),
+  {
+    name: 'nodejs_active_resources',
+    kind: 'gauge',
+    help: 'What keeps the event loop alive, by type: connections, listeners, timers.',
+    measures: ([...RESOURCE_TYPES, 'other'] satisfies ResourceType[]).map((type) =>
+      measure([], (r) => r.resources.active(type), { type }),
+    ),
+  },
 ];
 
 /** Everything, in the order in which it is told. */

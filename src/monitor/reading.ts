@@ -5,6 +5,7 @@ import { CoapCounters } from '../coap/counters.js';
 import type { SessionRegistry } from '../session/sessions.js';
 import { EventLoop, type LoopDelay } from './event-loop.js';
 import { Queues, type QueueTotals } from './queues.js';
+import { Resources } from './resources.js';
 
 /** What a plugin counts, by name. */
 export type PluginCounters = Readonly<Record<string, number>>;
@@ -41,6 +42,7 @@ export interface Reading {
   readonly memory: NodeJS.MemoryUsage & { readonly mostHeap: number };
   /** Seconds of processor time. */
   readonly cpu: number;
+  readonly resources: Resources;
   /** Sums over all CoAP listeners. */
   readonly coap: Readonly<CoapCounters>;
   /** Sums by name, of plugins other than CoAP. */
@@ -90,6 +92,7 @@ export class Instruments {
       loop: this.#loop.delay,
       memory: { ...memory, mostHeap: this.#mostHeap },
       cpu: (user + system) / 1e6,
+      resources: new Resources(),
       ...this.#pluginSums(),
     };
   }

@@ -7,7 +7,7 @@ import { Rates, type Throttled } from './throttle.js';
 
 /**
  * Work of the bus that one connection may cause before others have their turn: 10 to 50 ms. More packets wait, however
- * many of them are in the chunk.
+ * many of them are in the chunk, or in the chunks of one turn.
  */
 const MOST_WORK = 50_000;
 
@@ -18,6 +18,8 @@ export class Intake implements Throttled {
   #holds = 0;
   /** Reading of the bus's work when this connection had its turn. */
   #workBefore = 0;
+  /** The turn in which that was. */
+  #turn = -1;
   #pausedAt = 0;
   /** Null if the client may send as fast as it can, and before CONNACK. */
   #rates: Rates | null = null;
@@ -39,7 +41,12 @@ export class Intake implements Throttled {
   /** Bytes have come. */
   take(chunk: Buffer): void {
     const { environment, parser, lastPacketAt } = this.#connection;
-    this.#workBefore = environment.router.work.done;
+    const { turn } = environment.pacer;
+    // A busy connection gets many chunks in one turn.
+    if (turn !== this.#turn) {
+      this.#turn = turn;
+      this.#workBefore = environment.router.work.done;
+    }
     const rates = this.#rates;
     if (rates !== null) {
       rates.refill(lastPacketAt);

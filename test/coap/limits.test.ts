@@ -36,6 +36,25 @@ test('remotes are bounded: idle ones leave, those used lately and busy ones stay
   assert.deepEqual(events, []);
 });
 
+test('remotes that came once are forgotten after EXCHANGE_LIFETIME, when others come; observers and regular ones stay', () => {
+  const bench = new Bench((request, exchange) => {
+    if (request.observe === 0) exchange.observe(() => {});
+    exchange.respond({ code: 0x45 });
+  });
+  bench.client(1).ask({ type: NON, code: '0.01', path: ['x'], options: [[OPT.observe, 0]] });
+  const regular = bench.client(2);
+  for (let round = 0; round < 5; round++) {
+    for (let port = 0; port < 50; port++) bench.client(10_000 + round * 100 + port).ask({ code: '0.03', path: ['x'] });
+    regular.ask({ code: '0.03', path: ['x'] });
+    bench.clock.advance(247_000);
+  }
+  bench.client(3).ask({ code: '0.03', path: ['x'] });
+  // The observer, the regular one, the new one, and those of the last round.
+  assert.equal(bench.endpoint.tables.remotes, 53);
+  assert.equal(bench.endpoint.tables.observers, 1);
+  assert.equal(bench.endpoint.counters.remoteEvictions, 0);
+});
+
 test('when every remote is busy a new one is dropped, and counted', () => {
   const events: string[] = [];
   const bench = new Bench(

@@ -48,6 +48,26 @@ test('messages in one chunk that each reach thousands of shared subscriptions', 
   });
 });
 
+test('messages in many chunks of one turn', async () => {
+  await withClients(async (engine, client, bystander) => {
+    client.send(subscribe(...Array.from({ length: 500 }, (_, i) => `$share/${i}/t`)));
+    await client.expect('suback');
+    client.stall();
+    const publisher = await engine.connect({ clientId: 'publisher', protocolVersion: 5 });
+    const { counters } = engine.broker;
+    const before = counters.publishReceived;
+    const transport = [...engine.broker.connections].find(({ id }) => id === 'publisher')?.transportLayer;
+    // As the system hands them over when a client has sent more than one reading takes.
+    for (let i = 0; i < 32; i++) transport?.handler?.onData(repeated(8, publish('t')));
+    const served = counters.publishReceived - before;
+    assert.ok(served < 128, `${served} of 256 came first`);
+    bystander.send({ cmd: 'pingreq' });
+    await bystander.expect('pingresp');
+    await publisher.drain();
+    assert.equal(counters.publishReceived - before, 256, 'none is forgotten');
+  });
+});
+
 test('messages in one chunk for a group of many members, with each strategy', async () => {
   for (const sharedStrategy of ['round_robin', 'least_in_flight', 'sticky', 'topic_hash'] as const) {
     const engine = await Engine.create({ session: { sharedStrategy } });
