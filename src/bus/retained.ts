@@ -11,7 +11,7 @@ import type { Publication } from './publication.js';
 import { RetainedRecords } from './retained-records.js';
 import { TopicTree } from './topic-tree.js';
 import { TopicWalk } from './topic-walk.js';
-import { hasWildcard } from './topics.js';
+import { hasWildcard, isReserved } from './topics.js';
 
 /** Learns what changed, to make it durable. */
 export interface RetainedJournal {
@@ -60,6 +60,9 @@ export class RetainedMessages {
   readonly #now: () => number;
   /** Nodes; one may stand for another topic by then. */
   readonly #expiries = new DueList<number>();
+  /** What is the broker's own: it has no part in the limits. */
+  #ownCount = 0;
+  #ownBytes = 0;
   /** Bytes that the budget knows of. */
   #accounted = 0;
   /** Nodes that are due. */
@@ -122,11 +125,12 @@ export class RetainedMessages {
 
   /** @param bytes what all would have with this message */
   #limitReached(message: Message, isNew: boolean, bytes: number): keyof typeof REFUSED_BY | null {
+    if (isReserved(message.topic)) return null;
     const { messages, bytes: mostBytes, payload = Number.POSITIVE_INFINITY, budget } = this.#limits;
     if (message.payload.length > payload) return 'limits.retained_payload';
     const tooDeep = this.#topics.size > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
-    if (isNew && (this.count >= messages || tooDeep)) return 'limits.retained_messages';
-    if (bytes > mostBytes) return 'limits.retained_bytes';
+    if (isNew && (this.count - this.#ownCount >= messages || tooDeep)) return 'limits.retained_messages';
+    if (bytes - this.#ownBytes > mostBytes) return 'limits.retained_bytes';
     return bytes > this.bytes && budget?.hasRoom(bytes - this.bytes) === false ? 'limits.memory' : null;
   }
 
@@ -157,6 +161,10 @@ export class RetainedMessages {
       since = this.#records.since(former);
       due = this.#records.due(former);
       this.#recent.delete(message.topic);
+    }
+    if (isReserved(message.topic)) {
+      if (former === 0) this.#ownCount++;
+      this.#ownBytes += bytes - this.bytes;
     }
     this.bytes = bytes;
     const record = this.#records.put(message, since, due, former);
@@ -236,8 +244,13 @@ export class RetainedMessages {
       return false;
     }
     this.#recent.delete(topic);
+    const size = this.#sizeAt(bytes, record);
     this.count--;
-    this.bytes -= this.#sizeAt(bytes, record);
+    this.bytes -= size;
+    if (isReserved(topic)) {
+      this.#ownCount--;
+      this.#ownBytes -= size;
+    }
     this.#records.free(record);
     this.#topics.setValue(node, 0);
     this.#topics.prune(node);

@@ -7,7 +7,7 @@ import type { Counters } from './counters.js';
 import type { Publication } from './publication.js';
 import type { RetainedMessages } from './retained.js';
 import { type SharedStrategy, SharedSubscriptions } from './shared.js';
-import { hasWildcard, isShared, levelCount } from './topics.js';
+import { hasWildcard, isReserved, isShared, levelCount } from './topics.js';
 import { type Receiver, type Subscriber, type Subscription, SubscriptionTree } from './tree.js';
 import { Work } from './work.js';
 
@@ -22,11 +22,6 @@ const NOBODY: Receiver[] = [];
 
 /** How a group of a shared subscription stands in the tree; its members have their own options. */
 const GROUP = { qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, identifier: 0 } as const;
-
-/** Whether only the broker itself publishes on a topic. */
-export function isReserved(topic: string): boolean {
-  return topic.startsWith('$SYS/') || topic === '$SYS';
-}
 
 /** A topic and whom it reaches. */
 export class Route {

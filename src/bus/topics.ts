@@ -78,3 +78,8 @@ export function matches(filter: string, topic: string): boolean {
   }
   return filterLevels.length === topicLevels.length;
 }
+
+/** Whether only the broker itself publishes on a topic. */
+export function isReserved(topic: string): boolean {
+  return topic.startsWith('$SYS/') || topic === '$SYS';
+}

@@ -150,7 +150,7 @@ const store = z
       .register(documentation, {
         doc:
           'When an acknowledgement may leave. `always`: once the disk has it, so a power cut loses nothing acknowledged. ' +
-          '`interval`: once the operating system has it; a power cut loses at most the last `store.sync_interval`. ' +
+          '`interval`: once the operating system has it; a power cut loses what was acknowledged since the last flush began, about `store.sync_interval`. ' +
           '`never`: the same, and the operating system chooses when to write. A crash of the broker alone loses nothing ' +
           'acknowledged with any of them.',
         since: '0.1.0',

@@ -81,7 +81,7 @@ export class JournalLog implements Journal {
   storeFailed(error: unknown): void {
     const reason =
       error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error);
-    this.limit(null, 'store', `the store failed, acknowledgements wait: ${reason}`);
+    this.#storeError(`the store failed, acknowledgements wait: ${reason}`);
   }
 
   storeDamaged(sentence: string): void {
@@ -93,7 +93,12 @@ export class JournalLog implements Journal {
   }
 
   storeSilent(seconds: number): void {
-    this.limit(null, 'store', `the store has not answered for ${seconds} s, acknowledgements wait`);
+    this.#storeError(`the store has not answered for ${seconds} s, acknowledgements wait`);
+  }
+
+  #storeError(sentence: string): void {
+    const again = this.#throttle('store', '');
+    if (again !== null) this.#logger.error({ option: 'store' }, `${sentence}${again}`);
   }
 
   storeRecovered({ milliseconds, refused }: Outage): void {

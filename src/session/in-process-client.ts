@@ -6,8 +6,8 @@
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
-import { isReserved, type Route } from '../bus/router.js';
-import { isShared, isValidFilter, isValidName } from '../bus/topics.js';
+import type { Route } from '../bus/router.js';
+import { isReserved, isShared, isValidFilter, isValidName } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
@@ -88,7 +88,8 @@ export class InProcessClient implements Party {
   /**
    * Publishes a message.
    * @param payload valid until this returns; the broker copies what it keeps
-   * @param outcome told once everything that the message changed is durable, possibly before this returns
+   * @param outcome told once everything that the message changed is durable, possibly before this returns. Reason codes
+   * 0x95 and 0x97 say that the message was delivered, and not retained because of a limit.
    */
   publish(topic: string, payload: Buffer, options: PublishOptions, outcome: PublishOutcome | null): void {
     const { router, counters, hooks, commit, clock, journal } = this.#environment;
@@ -126,13 +127,23 @@ export class InProcessClient implements Party {
     }
     if (commit.load.strained && this.#isUnwritable(route, publication, outcome)) return;
     const before = commit.revision;
-    router.publish(publication);
+    const reasonCode = this.#route(publication);
     if (hooks.published !== null || hooks.wants('publish')) {
       announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
     }
     if (outcome === null) return;
-    if (commit.revision === before) outcome.acknowledge(0, 0, ReasonCode.Success, 0);
-    else commit.acknowledge(outcome, 0, 0, ReasonCode.Success);
+    if (commit.revision === before) outcome.acknowledge(0, 0, reasonCode, 0);
+    else commit.acknowledge(outcome, 0, 0, reasonCode);
+  }
+
+  /** Delivers a publication; returns the reason code that says that it was not retained although it should be. */
+  #route(publication: Publication): number {
+    const { router, counters } = this.#environment;
+    const { droppedRetained, droppedRetainedPayload } = counters;
+    router.publish(publication);
+    if (counters.droppedRetained === droppedRetained) return ReasonCode.Success;
+    const tooLarge = counters.droppedRetainedPayload > droppedRetainedPayload;
+    return tooLarge ? ReasonCode.PacketTooLarge : ReasonCode.QuotaExceeded;
   }
 
   /**
@@ -180,9 +191,9 @@ export class InProcessClient implements Party {
       };
       const route = router.routeOf(changed.topic);
       if (commit.load.strained && this.#isUnwritable(route, changed, outcome)) return;
-      router.publish(new Publication().of(changed, route));
+      const reasonCode = this.#route(new Publication().of(changed, route));
       announce(this.#environment, packet);
-      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, ReasonCode.Success, 0));
+      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, reasonCode, 0));
     });
   }
 

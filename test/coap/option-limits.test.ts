@@ -15,7 +15,7 @@ let limits: string[];
 let mid = 1;
 
 before(async () => {
-  engine = await Engine.create();
+  engine = await Engine.create({ retained: { messages: 2, bytes: 1e6, payload: 50 } });
   limits = [];
   plugin = new CoapTopics({
     host: '127.0.0.1',
@@ -96,6 +96,18 @@ test('coap.max_payload: a larger payload is answered with 4.13, whole or in bloc
   const block = { ...put, options: [[OPT.block1, (7 << 4) | 8]] as [number, number][], payload: Buffer.alloc(16) };
   assert.equal((await ask(socket, block)).code, '4.13');
   reached('coap.max_payload', 'block1TooLarge', 2);
+  socket.close();
+});
+
+test('a value that a limit keeps from being retained is told: 4.13 if it is too large, 4.29 if there are too many', async () => {
+  const socket = await device();
+  const put = { code: '0.03', payload: Buffer.from('x') };
+  assert.equal((await ask(socket, { ...put, path: ['ps', 'large'], payload: Buffer.alloc(51) })).code, '4.13');
+  for (const topic of ['one', 'two']) assert.equal((await ask(socket, { ...put, path: ['ps', topic] })).code, '2.01');
+  assert.equal((await ask(socket, { ...put, path: ['ps', 'three'] })).code, '4.29');
+  assert.equal((await ask(socket, { ...put, code: '0.02', path: ['ps', 'three'] })).code, '2.04', 'POST keeps nothing');
+  for (const topic of ['one', 'two'])
+    assert.equal((await ask(socket, { code: '0.04', path: ['ps', topic] })).code, '2.02');
   socket.close();
 });
 

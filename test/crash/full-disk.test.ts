@@ -219,7 +219,7 @@ describe('the disk is full', () => {
       silenced.map(() => IN_FLIGHT + 50),
     );
     assert.ok(publishers.every(({ acknowledged }) => acknowledged.length > 0));
-    assert.match(portico.log, /limit store: the store failed, acknowledgements wait: .*no space left on device/i);
+    assert.match(portico.log, /the store failed, acknowledgements wait: .*no space left on device/i);
     assert.match(portico.log, /limit store failing: a publication of client/);
   });
 

@@ -177,6 +177,21 @@ test('limits.retained_payload: a further message is delivered, but not kept', as
   await scene.engine.stop();
 });
 
+test('the broker’s own topics have no part in the limits of retained messages', async () => {
+  const scene = await Scene.create({ retained: { messages: 1, bytes: 10, payload: 5 } });
+  const { broker } = scene.engine;
+  for (let i = 0; i < 20; i++) {
+    broker.publish({ topic: `$SYS/broker/x/${i}`, payload: 'longer than five bytes', retain: true, qos: 0 });
+  }
+  await retain(scene, ['a', 1], ['b', 1]);
+  scene.reached('limits.retained_messages', 'droppedRetainedMessages', 1);
+  assert.equal(broker.router.retained.count, 21);
+  for (let i = 0; i < 20; i++) broker.publish({ topic: `$SYS/broker/x/${i}`, payload: '', retain: true, qos: 0 });
+  broker.publish({ topic: 'a', payload: '', retain: true, qos: 0 });
+  await retain(scene, ['c', 1], ['d', 1]);
+  await scene.engine.stop();
+});
+
 test('limits.memory: a further retained message is delivered, but not kept', async () => {
   const scene = await Scene.create({ session: { memory: 4 * 1024 * 1024 } });
   const { router } = scene.engine.broker;

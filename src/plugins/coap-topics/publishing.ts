@@ -54,6 +54,8 @@ function failureOf(reasonCode: number): CoapResponse {
       return { code: Code.BadRequest };
     case 0x88:
       return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
+    case 0x95:
+      return { code: Code.RequestEntityTooLarge };
     case 0x97:
       return { code: Code.TooManyRequests };
     default:

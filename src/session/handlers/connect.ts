@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
-import { isReserved } from '../../bus/router.js';
+import { isReserved } from '../../bus/topics.js';
 import type { WillRecord } from '../../store/records.js';
 import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.js';
 import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
