@@ -56,6 +56,8 @@ export class Outbound {
   /** Over `[base, sent)`. */
   readonly #states = new DeliveryStates();
   #inFlight = 0;
+  /** Messages in `[next, sent)` that are not done. */
+  #again = 0;
   #waitingBytes = 0;
   /** Sent before a restart, perhaps: DUP is set below it. */
   #dupBelow = 0;
@@ -98,10 +100,14 @@ export class Outbound {
     );
   }
 
-  /** Messages that have not been sent yet. */
+  /** Messages that have not been sent yet, or not on this connection. */
   get waiting(): number {
-    const absent = this.#gap.countFrom(this.#next) + this.#dropped.countFrom(this.#next);
-    return this.#tail - this.#next - absent - this.#gone;
+    return this.#again + this.#unsent;
+  }
+
+  /** Messages that have not been sent yet, on no connection: those that the limits count. */
+  get #unsent(): number {
+    return this.#tail - this.#sent - this.#gap.countFrom(this.#sent) - this.#gone;
   }
 
   /** Messages that are sent or being sent and not acknowledged. */
@@ -145,6 +151,7 @@ export class Outbound {
     }
     this.#advance();
     this.#next = this.#base;
+    for (let sequence = this.#base; sequence < this.#sent; sequence++) if (!this.#isDone(sequence)) this.#again++;
     this.#sentBefore = flow?.sent ?? 1;
     this.#dupBelow = online ? this.#gap.start : this.#sentBefore;
     for (const packetId of flow?.inbound ?? []) this.inbound.add(packetId);
@@ -253,7 +260,7 @@ export class Outbound {
   /** The option that says that no further message may wait, if there is one. */
   #limitReached(): string | null {
     const { limits, store } = this.#host;
-    if (this.waiting >= limits.messages) return 'limits.queued_messages';
+    if (this.#unsent >= limits.messages) return 'limits.queued_messages';
     if (this.#waitingBytes >= limits.bytes) return 'limits.queued_bytes';
     // What a durable session cannot have in memory waits in the store.
     return store === null && this.#holding.isOver ? 'limits.memory' : null;
@@ -279,7 +286,7 @@ export class Outbound {
   #dropOldest(): boolean {
     while (this.#sent < this.#tail) {
       const sequence = this.#sent;
-      const { waiting } = this;
+      const unsent = this.#unsent;
       if (this.#gap.holds(sequence)) {
         this.#passOver(this.#gap.end);
         continue;
@@ -293,7 +300,7 @@ export class Outbound {
         this.#assumedGone++;
         continue;
       }
-      this.#waitingBytes -= this.#waitingBytes / Math.max(1, waiting);
+      this.#waitingBytes -= this.#waitingBytes / Math.max(1, unsent);
       return true;
     }
     return false;
@@ -304,11 +311,17 @@ export class Outbound {
     this.link = link;
     this.#next = this.#base;
     this.#inFlight = 0;
+    this.#again = 0;
     this.#cursor = null;
     // PUBREL waits neither for Receive Maximum nor for the store [MQTT-3.3.4-10].
     for (let sequence = this.#base; sequence < this.#sent; sequence++) {
-      if (this.#dropped.holds(sequence)) sequence = this.#dropped.end - 1;
-      else if (this.#state(sequence) === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(sequence));
+      if (this.#dropped.holds(sequence)) {
+        sequence = this.#dropped.end - 1;
+        continue;
+      }
+      const state = this.#state(sequence);
+      if (state !== Delivery.Done) this.#again++;
+      if (state === Delivery.AwaitsPubcomp) link.sendPubrel(packetIdOf(sequence));
     }
     this.pump();
   }
@@ -348,7 +361,10 @@ export class Outbound {
     }
     const state = this.#state(this.#next);
     if (state === Delivery.AwaitsPuback || state === Delivery.AwaitsPubrec) return false;
-    if (state !== Delivery.Done) this.#inFlight++;
+    if (state !== Delivery.Done) {
+      this.#inFlight++;
+      this.#again--;
+    }
     this.#next++;
     return true;
   }
@@ -381,8 +397,11 @@ export class Outbound {
       this.#waitingBytes = Math.max(0, this.#waitingBytes - size);
       this.#setState(sequence, record.qos === 2 ? Delivery.AwaitsPubrec : Delivery.AwaitsPuback);
       this.#sent = this.#next;
-    } else if (record.qos === 2 && this.#state(sequence) === Delivery.AwaitsPuback) {
-      this.#setState(sequence, Delivery.AwaitsPubrec);
+    } else {
+      this.#again--;
+      if (record.qos === 2 && this.#state(sequence) === Delivery.AwaitsPuback) {
+        this.#setState(sequence, Delivery.AwaitsPubrec);
+      }
     }
     this.#inFlight++;
     if (!begun && record.mayExpire && this.#isOver(record)) {
@@ -431,6 +450,7 @@ export class Outbound {
     while (this.#next < end && this.#next < this.#sent) {
       if (this.#skip()) continue;
       this.#setState(this.#next++, Delivery.Done);
+      this.#again--;
       this.#advance();
     }
     if (this.#next >= end) return;
@@ -580,6 +600,7 @@ export class Outbound {
     this.#setState(sequence, Delivery.Done);
     this.#shared?.delete(sequence);
     if (sequence < this.#next) this.#inFlight--;
+    else this.#again--;
     if (this.#host.store !== null) {
       this.#queue.finish(sequence);
       this.#flowChanged = true;

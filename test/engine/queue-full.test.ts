@@ -140,12 +140,7 @@ test('drop_oldest: what was dropped stays dropped after a restart, and the queue
   assert.equal(session?.outbound.waiting, 13, 'three that were in flight, ten that wait');
   await publish(restarted, 101, 102);
   const taken = await takeAll(restarted, await restarted.connect(KEPT));
-  assert.deepEqual(taken.slice(-2), ['101', '102']);
-  assert.deepEqual(
-    taken,
-    [...numbers(1, 3), ...numbers(94, 102)].filter((n) => taken.includes(n)),
-  );
-  assert.ok(taken.length >= 10 && taken.length <= 13, taken.join(' '));
+  assert.deepEqual(taken, [...numbers(1, 3), ...numbers(93, 102)]);
   await restarted.stop();
 });
 

@@ -6,13 +6,13 @@ import { MemoryStore } from '../../src/store/memory-store.js';
 import type { KeyRange } from '../../src/store/store.js';
 import { Engine, type RawClient } from '../support/engine.js';
 
-/** A memory store that outlives its broker, and whose keys of queues come only when a test lets them. */
-class SlowKeys extends MemoryStore {
+/** A memory store that outlives its broker, and that gives of queues only what a test lets it. */
+class SlowQueues extends MemoryStore {
   #gate: Promise<void> | null = null;
   #open = (): void => {};
   #asked = (): void => {};
 
-  /** Holds back the keys of queues; resolves when somebody has asked for them. */
+  /** Holds back what is read of queues; resolves when somebody has asked for it. */
   hold(): Promise<void> {
     this.#gate = new Promise((resolve) => {
       this.#open = resolve;
@@ -30,11 +30,19 @@ class SlowKeys extends MemoryStore {
   override async *keys(range: KeyRange): AsyncIterable<Buffer> {
     const found: Buffer[] = [];
     for await (const key of super.keys(range)) found.push(key);
-    if (this.#gate !== null && range.gte[0] === Family.Queue) {
-      this.#asked();
-      await this.#gate;
-    }
+    await this.#pass(range.gte);
     yield* found;
+  }
+
+  override async get(key: Buffer): Promise<Buffer | undefined> {
+    await this.#pass(key);
+    return super.get(key);
+  }
+
+  async #pass(key: Buffer): Promise<void> {
+    if (this.#gate === null || key[0] !== Family.Queue) return;
+    this.#asked();
+    await this.#gate;
   }
 
   override async close(): Promise<void> {}
@@ -55,7 +63,7 @@ async function received(client: RawClient): Promise<string[]> {
 }
 
 test('drop_oldest: what is in flight stays in the store while messages behind it are dropped and taken out', async () => {
-  const store = new SlowKeys();
+  const store = new SlowQueues();
   const session = { queuedMessages: 10, queueFull: 'drop_oldest', queueMemory: 1, maxInflight: 3 } as const;
   const engine = await Engine.create({ store, session });
   const first = await engine.connect(KEPT);
@@ -80,4 +88,62 @@ test('drop_oldest: what is in flight stays in the store while messages behind it
   const back = await again.connect(KEPT);
   assert.deepEqual((await received(back)).slice(0, 3), ['1091', '1092', '1093']);
   await again.stop();
+});
+
+test('a message that is never acknowledged makes no queue look full after a restart', async () => {
+  const store = new SlowQueues();
+  const session = { queuedMessages: 10 } as const;
+  const engine = await Engine.create({ store, session });
+  const client = await engine.connect(KEPT);
+  await client.subscribe('t', 1);
+  await publish(engine, 1, 100, 1);
+  // All but the first.
+  for (const packet of await client.drain()) {
+    if (packet.cmd === 'publish' && String(packet.payload) !== '1') {
+      client.send({ cmd: 'puback', messageId: packet.messageId as number });
+    }
+  }
+  await client.drain();
+  await engine.cut(client);
+  await engine.stop();
+
+  const again = await Engine.create({ store, session });
+  const { outbound } = again.broker.sessions.get('s') ?? assert.fail('no session');
+  assert.equal(outbound.waiting, 1);
+  await publish(again, 101, 110, 1);
+  assert.equal(again.broker.counters.publishDropped, 0);
+  const expected = ['1', ...Array.from({ length: 10 }, (_, i) => String(101 + i))];
+  const back = await again.connect(KEPT);
+  const taken: string[] = [];
+  while (taken.length < expected.length) taken.push(String((await back.expect('publish')).payload));
+  assert.deepEqual(taken, expected);
+  await again.stop();
+});
+
+test('drop_oldest: a queue is not dropped because its client comes back', async () => {
+  const store = new SlowQueues();
+  const session = { queuedMessages: 10, queueFull: 'drop_oldest', queueMemory: 1 } as const;
+  const engine = await Engine.create({ store, session });
+  const client = await engine.connect(KEPT);
+  await client.subscribe('t', 1);
+  await publish(engine, 1, 50, 1);
+  for (const packet of await client.drain()) {
+    if (packet.cmd === 'publish' && String(packet.payload) !== '1') {
+      client.send({ cmd: 'puback', messageId: packet.messageId as number });
+    }
+  }
+  await client.drain();
+  await engine.cut(client);
+  await publish(engine, 51, 60, 1);
+  const asked = store.hold();
+  const back = await engine.connect(KEPT);
+  await asked;
+  // What it has not acknowledged is still being read from the store.
+  engine.broker.publish({ topic: 't', payload: '61', qos: 1 });
+  store.letGo();
+  const taken: string[] = [];
+  while (taken.at(-1) !== '61') taken.push(String((await back.expect('publish')).payload));
+  assert.deepEqual(taken, ['1', ...Array.from({ length: 10 }, (_, i) => String(52 + i))]);
+  assert.equal(engine.broker.counters.publishDropped, 1);
+  await engine.stop();
 });
