@@ -352,7 +352,8 @@ export class SegmentQueue {
 
   async #loadSegment(segment: Segment, key: Buffer): Promise<void> {
     const value = await this.#store?.get(key);
-    if (segment.output !== null) return;
+    // All of it may have been done with meanwhile.
+    if (segment.output !== null || !this.#front.includes(segment)) return;
     try {
       if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
       this.#fill(segment, value);
