@@ -185,15 +185,18 @@ export class SegmentQueue {
     this.#writing = null;
     if (segment === null) return false;
     segment.stored = true;
+    if (this.#back[0] === segment) {
+      // Also if all of it is done: whoever reads what is unloaded finds it there, and counts it.
+      this.#back.shift();
+      this.#unload(segment);
+      return false;
+    }
     if (segment.done === segment.count) {
       this.#remove(segment);
       return true;
     }
     if (segment.end <= next) this.#dropRecords(segment);
-    else if (this.#back[0] === segment) {
-      this.#back.shift();
-      this.#unload(segment);
-    } else if (segment.first >= sent && !this.#hasMiddle) {
+    else if (segment.first >= sent && !this.#hasMiddle) {
       if (!online || this.#waitingBytes() > this.#mostBytes) this.#unloadFrom(this.#front.indexOf(segment));
     }
     return false;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Family } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
-import type { KeyRange } from '../../src/store/store.js';
+import type { KeyRange, Operation } from '../../src/store/store.js';
 import { Engine, type RawClient } from '../support/engine.js';
 
 /** A memory store that outlives its broker, and that gives of queues only what a test lets it. */
@@ -11,6 +11,7 @@ class SlowQueues extends MemoryStore {
   #gate: Promise<void> | null = null;
   #open = (): void => {};
   #asked = (): void => {};
+  #writes: Promise<void> | null = null;
 
   /** Holds back what is read of queues; resolves when somebody has asked for it. */
   hold(): Promise<void> {
@@ -32,6 +33,20 @@ class SlowQueues extends MemoryStore {
     for await (const key of super.keys(range)) found.push(key);
     await this.#pass(range.gte);
     yield* found;
+  }
+
+  /** Holds back writes until the function that this returns is called. */
+  holdWrites(): () => void {
+    let release = (): void => {};
+    this.#writes = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
+  }
+
+  override async write(operations: Operation[], sync: boolean): Promise<void> {
+    await this.#writes;
+    await super.write(operations, sync);
   }
 
   override async get(key: Buffer): Promise<Buffer | undefined> {
@@ -178,5 +193,45 @@ test('a segment that is dropped while it is being read from the store is neither
   await engine.broker.commit.settled();
   assert.deepEqual(failures, []);
   assert.deepEqual([budget.used, budget.holders], [0, 0]);
+  await engine.stop();
+});
+
+test('drop_oldest: what is dropped while it is being written counts as what the store has until it is taken out', async () => {
+  const store = new SlowQueues();
+  const session = { queuedMessages: 1100, queueFull: 'drop_oldest', queueMemory: 1 } as const;
+  const engine = await Engine.create({ store, session });
+  const { commit, sessions } = engine.broker;
+  const first = await engine.connect(KEPT);
+  await first.subscribe('t', 1);
+  await engine.cut(first);
+  await publish(engine, 1, 1100, 1100);
+  const { outbound } = sessions.get('s') ?? assert.fail('no session');
+  const flood = (from: number): void => {
+    for (let i = 0; i < 1100; i++) engine.broker.publish({ topic: 't', payload: String(from + i), qos: 1 });
+  };
+  const release = store.holdWrites();
+  flood(1101);
+  const asked = store.hold();
+  // It waits for the group that the second thousand is in.
+  const sweep = outbound.sweep(engine.clock.now());
+  while (commit.group.participants.length > 0) await new Promise((resolve) => setImmediate(resolve));
+  // These drop all of it while it is being written.
+  flood(2201);
+  release();
+  await asked;
+  await commit.settled();
+  store.letGo();
+  await sweep;
+  const client = await engine.connect(KEPT);
+  const taken: string[] = [];
+  while (outbound.waiting + outbound.inFlight > 0) {
+    for (const packet of await client.drain()) {
+      if (packet.cmd !== 'publish') continue;
+      taken.push(String(packet.payload));
+      client.send({ cmd: 'puback', messageId: packet.messageId as number });
+    }
+    await commit.settled();
+  }
+  assert.equal(taken.length, 1100);
   await engine.stop();
 });
