@@ -197,9 +197,7 @@ export class Recovery {
     for await (const key of this.#environment.store.keys(familyRange(Family.Queue), true)) {
       const segment = segmentOf(key);
       if (segment === null) {
-        // A key alone is not enough to keep: whoever reads what is set aside wants its value.
-        const value = (await this.#environment.store.get(key)) ?? key;
-        this.#reader.read(key, value, () => numberOf(key) && parseQueueKey(key));
+        await this.#readWhole(key, () => numberOf(key) && parseQueueKey(key));
         continue;
       }
       this.#used(segment.session);
@@ -212,6 +210,13 @@ export class Recovery {
       const flow = flows.get(segment.session);
       if (flow !== undefined && isOver(flow, first, first + count)) {
         this.#environment.commit.add({ type: 'del', key });
+        continue;
+      }
+      if (extent !== undefined && first < extent.end) {
+        // A sweep has put others in its place, and the record of that was lost.
+        await this.#readWhole(key, () => {
+          throw new PorticoError(ErrorKinds.StoreValue, 'some of its messages stand in another segment too');
+        });
         continue;
       }
       const sent = flow?.sent ?? 1;
@@ -228,6 +233,12 @@ export class Recovery {
     }
     await this.#reader.finish();
     return { extents, orphans };
+  }
+
+  /** Reads a record of which only the key is known: whoever reads what is set aside wants its value. */
+  async #readWhole(key: Buffer, decode: () => unknown): Promise<void> {
+    const value = await this.#environment.store.get(key);
+    if (value !== undefined) this.#reader.read(key, value, decode);
   }
 
   /**

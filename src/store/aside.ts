@@ -2,7 +2,7 @@
  * The folders beside the store that take what is damaged: `damaged-YYYY-MM-DDTHH-MM-SSZ`, and with `-2`, `-3`... behind
  * it if there is one already. Nothing in them is ever read or deleted by the broker.
  */
-import { mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeKey } from './describe.js';
 import { codeOf } from './leveldb/files.js';
@@ -43,8 +43,7 @@ export class Aside {
   async keep(
     records: readonly { readonly key: Buffer; readonly value: Buffer; readonly why: string }[],
   ): Promise<string> {
-    const folder = this.#folder ?? (await this.newFolder());
-    const file = await open(join(folder, VALUES_FILE), 'a', 0o600);
+    const { folder, file } = await this.#valuesFile();
     try {
       let text = '';
       for (const { key, value, why } of records) {
@@ -58,6 +57,20 @@ export class Aside {
     }
     await flushDirectory(folder);
     return folder;
+  }
+
+  async #valuesFile(): Promise<{ folder: string; file: FileHandle }> {
+    if (this.#folder !== null) {
+      const folder = this.#folder;
+      try {
+        return { folder, file: await open(join(folder, VALUES_FILE), 'a', 0o600) };
+      } catch (error) {
+        // Somebody had no more need of it.
+        if (codeOf(error) !== 'ENOENT') throw error;
+      }
+    }
+    const folder = await this.newFolder();
+    return { folder, file: await open(join(folder, VALUES_FILE), 'a', 0o600) };
   }
 }
 

@@ -1,5 +1,5 @@
 /** The store on LevelDB. */
-import { readdir, stat, statfs } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { Aside } from './aside.js';
@@ -8,6 +8,7 @@ import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
 import { everything, versionKey } from './keys.js';
 import { isDamage, isInterruption, reason } from './level-errors.js';
+import { sizeOf } from './leveldb/files.js';
 import { isMarked, type Maintenance, maintain, mark, unmark, verify } from './maintenance.js';
 import { STORE_VERSION } from './records.js';
 import { isSealed, Sealer, unsealed } from './seal.js';
@@ -124,7 +125,7 @@ export class LevelStore implements Store {
   async #change(changes: Operation[], sync: boolean): Promise<void> {
     if (this.#failed && !this.#closed) {
       // What is open can be read, so it is not closed for an attempt that is bound to fail.
-      if (this.#db.status === 'open') await this.#checkRoom();
+      if (this.#db.status === 'open') await this.#checkRoom(this.#corrupt);
       await this.#reopen();
       this.#failed = false;
       this.#corrupt = false;
@@ -181,11 +182,15 @@ export class LevelStore implements Store {
     await this.write([{ type: 'put', key, value: Buffer.from([STORE_VERSION]) }], true);
   }
 
-  /** Rejects if there is no room for the table that LevelDB makes of its logs when it opens. */
-  async #checkRoom(): Promise<void> {
-    const names = (await readdir(this.#directory)).filter((name) => name.endsWith('.log'));
-    const logs = await Promise.all(names.map((name) => stat(join(this.#directory, name))));
-    const needed = logs.reduce((sum, { size }) => sum + size, ROOM_TO_OPEN);
+  /**
+   * Rejects if there is no room for the table that LevelDB makes of its logs when it opens.
+   * @param whole the store is to be made anew, which takes as much room as it has
+   */
+  async #checkRoom(whole: boolean): Promise<void> {
+    const names = (await readdir(this.#directory)).filter((name) => whole || name.endsWith('.log'));
+    // LevelDB may delete one at any time.
+    let needed = ROOM_TO_OPEN;
+    for (const name of names) needed += await sizeOf(join(this.#directory, name));
     const { blocks, bavail, bsize } = await statfs(this.#directory);
     // Some file systems do not tell.
     if (blocks === 0 || bavail * bsize >= needed) return;
@@ -200,6 +205,8 @@ export class LevelStore implements Store {
   #mend(): Promise<boolean> {
     this.#mending ??= this.#alone(async () => {
       if (this.#closed) return false;
+      // What is open can be read, but for what is damaged.
+      await this.#checkRoom(true);
       await this.#db.close();
       try {
         return (await maintain(this.#maintenance, true)).mended;

@@ -9,6 +9,7 @@ import {
   Family,
   familyRange,
   flowKey,
+  parseQueueKey,
   queueKey,
   retainedKey,
   sessionKey,
@@ -285,4 +286,53 @@ test('a store of a newer format is refused in words and stays as it is', async (
   await put(directory, { type: 'put', key: versionKey(), value: Buffer.from([99]) });
   await assert.rejects(start(directory), { code: 'PORTICO_STORE_OPEN', message: /newer portico/ });
   assert.deepEqual(foldersOf(directory), []);
+});
+
+test('queue segments that come back because their deletion was lost are not counted and not sent, nor kept for ever', async () => {
+  let number = 0;
+  const stored: [Buffer, Buffer][] = [];
+  const directory = await storeWith(async (engine) => {
+    await kept(engine, 'c');
+    number = numberOf(engine.broker, 'c');
+    for (let i = 0; i < 6; i++) {
+      engine.broker.publish({ topic: 'for/c', payload: `message ${i}`, qos: 1 });
+      if (i % 3 === 2) await engine.broker.commit.settled();
+    }
+    for await (const entry of engine.broker.store.entries(sessionRange(Family.Queue, number))) stored.push(entry);
+    assert.deepEqual(
+      stored.map(([key]) => [parseQueueKey(key).first, parseQueueKey(key).count]),
+      [
+        [1, 3],
+        [4, 3],
+      ],
+    );
+    const client = await engine.connect({ clientId: 'c', clean: false });
+    for (let i = 0; i < 6; i++) {
+      const { messageId } = await client.expect('publish');
+      client.send({ cmd: 'puback', messageId: messageId as number });
+    }
+    await engine.cut(client);
+  });
+  const [[key, value], [laterKey]] = stored;
+  // What a sweep would leave of the second one, were its first message expired; and the second one itself.
+  const left = queueKey(number, 8, 2, 1, 0);
+  const whole = queueKey(number, 7, 3, 1, 0);
+  await put(directory, ...[key, laterKey, whole, left].map((key): Operation => ({ type: 'put', key, value })));
+  const started = await start(directory);
+  const { engine } = started;
+  await engine.broker.commit.settled();
+  const keys: Buffer[] = [];
+  for await (const key of started.store.keys(sessionRange(Family.Queue, number))) keys.push(key);
+  assert.deepEqual(keys, [whole]);
+  assert.equal(started.lines.length, 1);
+  assert.match(started.lines[0], /messages 8 to 9 in the queue of session "c" .*stand in another segment too/);
+  assert.deepEqual(
+    valuesAside(directory).map((aside) => aside.key),
+    [left.toString('base64')],
+  );
+  const client = await engine.connect({ clientId: 'c', clean: false });
+  for (let i = 0; i < 3; i++) assert.equal(String((await client.expect('publish')).payload), `message ${i}`);
+  engine.broker.publish({ topic: 'for/c', payload: 'last', qos: 1 });
+  assert.equal(String((await client.expect('publish')).payload), 'last');
+  await engine.stop();
 });

@@ -1,6 +1,16 @@
 /** Mending a store where there is no room for it, or somebody else is at it; and what is no damage. */
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Level } from 'level';
@@ -83,6 +93,44 @@ test('a full disk is no damage, for which a whole store would be read', async (c
   await store.close();
 });
 
+test('without room to mend it, a store in which damage turns up stays open and serves the rest', async (context) => {
+  const disk = smallDisk(context, 8);
+  const path = join(disk.path, 'store');
+  const value = Buffer.from('abcd'.repeat(2000));
+  const writer = new LevelStore(path);
+  await writer.open();
+  for (let i = 0; i < RECORDS; i++) await writer.write([{ type: 'put', key: keyOf(i), value }], false);
+  await writer.close();
+  // The log becomes a table.
+  const store = new LevelStore(path);
+  await store.open();
+  const name = readdirSync(path).find((name) => name.endsWith('.ldb'));
+  assert.ok(name !== undefined);
+  const bytes = readFileSync(join(path, name));
+  // A copy of four bytes before in a compressed block now reaches behind the beginning: it does not unpack any more.
+  const at = bytes.indexOf(Buffer.from([0xfe, 4, 0]), bytes.length >> 1) + 2;
+  const file = openSync(join(path, name), 'r+');
+  writeSync(file, Buffer.from([0x80]), 0, 1, at);
+  closeSync(file);
+  disk.fill();
+  const read = async (): Promise<number> => {
+    let failed = 0;
+    for (let i = 0; i < RECORDS; i++) {
+      const found = await store.get(keyOf(i)).catch((error) => assert.match(String(error), /no space left/));
+      if (found === undefined) failed++;
+      else assert.ok(found.equals(value));
+    }
+    return failed;
+  };
+  const failed = await read();
+  assert.ok(failed > 0 && failed < 20, `${failed}`);
+  assert.deepEqual(foldersOf(disk.path), []);
+  disk.empty();
+  assert.equal(await read(), failed, 'what was in the block is gone, and the rest is there');
+  assert.equal(foldersOf(disk.path).length, 1);
+  await store.close();
+});
+
 test('only the record that was meant is set aside, not what was written under its key meanwhile', async () => {
   const directory = newDirectory();
   const store = new LevelStore(join(directory, 'store'));
@@ -91,7 +139,10 @@ test('only the record that was meant is set aside, not what was written under it
   await store.write([{ type: 'put', key, value: Buffer.from('old and new') }], true);
   await store.setAside([{ key, value: Buffer.from('old'), why: 'it does not decode' }]);
   assert.equal(String(await store.get(key)), 'old and new');
+  // Folders may be deleted at any time.
+  for (const folder of foldersOf(directory)) rmSync(join(directory, folder), { recursive: true });
   await store.setAside([{ key, value: Buffer.from('old and new'), why: 'it does not decode' }]);
   assert.equal(await store.get(key), undefined);
+  assert.equal(foldersOf(directory).length, 1);
   await store.close();
 });

@@ -15,7 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Aside } from '../../src/store/aside.js';
 import { LevelStore } from '../../src/store/level-store.js';
+import { type Maintenance, verify } from '../../src/store/maintenance.js';
 import { mulberry32 } from '../support/disk.js';
 import type { Engine, RawClient } from '../support/engine.js';
 import { foldersOf, killedStore, newDirectory, originalsOf, segmentsIn, served, start } from './damage-scene.js';
@@ -134,6 +136,25 @@ test('a store whose table turns out damaged while the broker runs is mended, and
   assert.deepEqual([...(again.engine.broker.sessions.get('c')?.subscriptions.keys() ?? [])], ['t']);
   assert.equal(String(again.engine.broker.router.retained.get('r')?.payload), 'written after it');
   await again.engine.stop();
+});
+
+test('tables that a start did not wait for are looked at behind it, also if one has been merged away meanwhile', async () => {
+  const directory = await queueInTable(textOf['does not compress']);
+  const store = join(directory, 'store');
+  let looks = 0;
+  const scene = (most: number): Maintenance => ({
+    directory: store,
+    aside: new Aside(directory),
+    tell: () => assert.fail('it only looks'),
+    ended: () => looks++ === most,
+  });
+  const number = Number(/(\d+)\.ldb$/.exec(tableOf(directory))?.[1]);
+  const gone = 999;
+  assert.equal(await verify(scene(-1), [gone, number]), true);
+  change(tableOf(directory), 1000);
+  assert.equal(await verify(scene(-1), [gone, number]), false);
+  looks = 0;
+  assert.equal(await verify(scene(1), [gone, number]), true, 'the store is being closed');
 });
 
 test('a second damage makes a second folder, also in the same second', async () => {

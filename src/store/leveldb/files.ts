@@ -1,5 +1,5 @@
 /** The files of a LevelDB directory, by their names (db/filename.cc). */
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Bytes that are read at a time from a file that does not read whole. */
@@ -66,6 +66,16 @@ export async function readWhatIsReadable(directory: string, name: string): Promi
     return bytes;
   } finally {
     await file.close();
+  }
+}
+
+/** Bytes of a file, 0 if it is not there. */
+export async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return 0;
+    throw error;
   }
 }
 
