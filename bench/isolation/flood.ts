@@ -124,7 +124,7 @@ const floods: readonly Flood[] = [
   {
     name: 'qos1',
     title: 'QoS 1 to ten subscribers, three of them slow',
-    run: (stage, seconds) => publishing(stage, seconds, 1, ['-W', '5000', '-w', '1000']),
+    run: (stage, seconds) => publishing(stage, seconds, 1, ['-W', '500', '-w', '200']),
   },
   {
     name: 'large',

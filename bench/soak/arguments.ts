@@ -22,7 +22,7 @@ export const usage = `npm run soak -- [options]
   --patience S  seconds after which an acknowledgement is missing, 1 to 600 (default 10)
   --expiry S    seconds that sessions outlive their clients at most, 1 to 60 (default 10)
   --settle S    seconds of quiet before what is left behind is looked at, 0 to 600 (default 40)
-  --json FILE   write all samples and findings there
+  --json FILE   write findings and samples there, too
   --help`;
 
 function number(name: string, text: string | undefined, otherwise: number, low: number, high: number): number {

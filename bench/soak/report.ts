@@ -21,6 +21,8 @@ export interface Report {
 
 const TROUBLES_TOLD = 10;
 const CLASSES_TOLD = 15;
+/** Samples of the JSON, evenly spaced. */
+const SAMPLES_TOLD = 180;
 
 function formatted(value: number): string {
   if (Number.isInteger(value)) return value.toLocaleString('en-US');
@@ -84,7 +86,9 @@ export function soakJson({ head, rows, findings, done, troubles }: Report): stri
     troubles,
     before: rest(before),
     after: rest(after),
-    samples,
+    samples: samples.filter((_, i) => i % Math.ceil(samples.length / SAMPLES_TOLD) === 0),
   };
-  return `${JSON.stringify(all, null, 1)}\n`;
+  const round = (_: string, value: unknown): unknown =>
+    typeof value === 'number' ? Math.round(value * 1000) / 1000 : value;
+  return `${JSON.stringify(all, round, 2)}\n`;
 }

@@ -26,7 +26,7 @@ import { Visitors } from './visitors.js';
 import { type Sample, Watch } from './watch.js';
 
 const SEED = 1;
-const TROUBLES_KEPT = 50;
+const TROUBLES_TOLD = 50;
 const SETTLE_MS = 120_000;
 /** Actors have so long to end what they do. */
 const PATIENCE_MS = 180_000;
@@ -51,7 +51,7 @@ interface Soak {
   /** `/metrics` before the first client came. */
   readonly idle: Rest['metrics'];
   readonly acknowledgements: Acknowledgements;
-  readonly troubles: string[];
+  readonly trouble: (sentence: string) => void;
   readonly random: Random;
   /** Milliseconds that the broker is left alone at least once all clients have left. */
   readonly settle: number;
@@ -61,13 +61,9 @@ interface Soak {
 }
 
 async function runRound(soak: Soak, minutes: number, before: Rest | null): Promise<Round & { done: Tally }> {
-  const { target, acknowledgements, random, troubles } = soak;
+  const { target, acknowledgements, random, trouble } = soak;
   const done = new Tally();
   const ledger = new Ledger();
-  const trouble = (sentence: string): void => {
-    if (troubles.length < TROUBLES_KEPT) console.error(`trouble: ${sentence}`);
-    troubles.push(sentence);
-  };
   const stage: Stage = { target, ledger, acknowledgements, random, done, trouble };
   const programs = new Programs(stage, soak.core, soak.mqttload, soak.root);
   const tracked = new Tracked(stage);
@@ -81,14 +77,9 @@ async function runRound(soak: Soak, minutes: number, before: Rest | null): Promi
   const watch = new Watch(stage);
   await stay(target, length - unsampled);
   await watch.stop();
-  for (const one of actors) {
-    await within(one.stop(), `${one.constructor.name} to stop`);
-    console.error(`${new Date().toISOString()} ${one.constructor.name} stopped; owed ${ledger.owed}`);
-  }
-  for (const one of actors) {
-    await within(one.leave(), `${one.constructor.name} to leave`);
-    console.error(`${new Date().toISOString()} ${one.constructor.name} left`);
-  }
+  console.error('the clients leave');
+  for (const one of actors) await within(one.stop(), `${one.constructor.name} to stop`);
+  for (const one of actors) await within(one.leave(), `${one.constructor.name} to leave`);
   const rest = await atRest(target, { most: SETTLE_MS, least: soak.settle }, soak.idle, before);
   clearInterval(checks);
   return { samples: watch.samples, deliveries: ledger.deliveries(), rest, programs: programs.names, done };
@@ -124,10 +115,11 @@ async function main(args: SoakArguments): Promise<number> {
   const cores = twoCores();
   spawnSync('taskset', ['-apc', String(cores.load), String(process.pid)]);
   const troubles: string[] = [];
-  const report = (sentence: string): void => {
-    if (troubles.length < TROUBLES_KEPT) console.error(`trouble: ${sentence}`);
+  const trouble = (sentence: string): void => {
+    if (troubles.length < TROUBLES_TOLD) console.error(`trouble: ${sentence}`);
+    troubles.push(sentence);
   };
-  const acknowledgements = new Acknowledgements(args.patience * 1000, report);
+  const acknowledgements = new Acknowledgements(args.patience * 1000, trouble);
   const target = await Target.start(temporaryFolder(folder), cores.broker, args.expiry);
   const random = new Random(SEED);
   const idle = await target.metrics();
@@ -135,7 +127,7 @@ async function main(args: SoakArguments): Promise<number> {
     target,
     idle,
     acknowledgements,
-    troubles,
+    trouble,
     random,
     settle: args.settle * 1000,
     core: cores.load,

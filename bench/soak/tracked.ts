@@ -218,12 +218,13 @@ export class Tracked implements Actors {
   }
 
   async #disturb(): Promise<void> {
-    const { random } = this.#stage;
+    const { random, target } = this.#stage;
     const one = random.of([...this.#publishers, ...this.#subscribers.slice(1), ...this.#workers]);
     if (one.away) return;
     const kind = random.below(3);
     if (kind === 0) one.cut();
-    else if (kind === 1) await one.travel(random.below(LONGEST_AWAY_MS));
+    // The broker says how long a session of MQTT 3.1.1 outlives its connection.
+    else if (kind === 1) await one.travel(random.below(Math.min(LONGEST_AWAY_MS, 250 * target.expiry)));
     else await one.takeOver();
   }
 

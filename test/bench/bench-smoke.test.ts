@@ -215,31 +215,45 @@ test('the median of an even number of rounds is the mean of the two in the middl
   assert.equal(median([9, 1, 2]), 2);
 });
 
-test('a scenario of scale runs at a thousandth of its size, and the figures are in the table and the JSON', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
-  try {
-    const json = join(folder, 'result.json');
-    const size = ['--factor', '0.001', '--seconds', '1'];
-    const args = ['--group', 'scale', '--peers', 'portico', ...size, '--json', json];
-    const { code, stdout, stderr } = await bench(...args, 'retained-1m');
-    assert.equal(code, 0, `${stdout}\n${stderr}`);
-    const { results } = JSON.parse(readFileSync(json, 'utf8')) as {
-      results: { scenario: string; peer: string; figures: { name: string; value: number }[] }[];
-    };
-    assert.deepEqual(
-      results.map(({ scenario, peer }) => [scenario, peer]),
-      [['retained-1m', 'portico']],
-    );
-    for (const { figures } of results) {
-      for (const { name, value } of figures) {
-        assert.ok(Number.isFinite(value), `${name} is ${value}`);
-        assert.ok(stdout.includes(name), name);
+for (const [group, name] of [
+  ['scale', 'retained-1m'],
+  ['isolation', 'flood-large'],
+]) {
+  test(`a small scenario of ${group} runs, and the figures are in the table and the JSON`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
+    try {
+      const json = join(folder, 'result.json');
+      const size = ['--factor', '0.001', '--seconds', '1'];
+      const { code, stdout, stderr } = await bench(
+        '--group',
+        group!,
+        '--peers',
+        'portico',
+        ...size,
+        '--json',
+        json,
+        name!,
+      );
+      assert.equal(code, 0, `${stdout}\n${stderr}`);
+      const { results } = JSON.parse(readFileSync(json, 'utf8')) as {
+        results: { scenario: string; peer: string; figures: { name: string; value: number }[] }[];
+      };
+      assert.deepEqual(
+        results.map(({ scenario, peer }) => [scenario, peer]),
+        [[name, 'portico']],
+      );
+      for (const { figures } of results) {
+        assert.ok(figures.length > 0);
+        for (const { name, value } of figures) {
+          assert.ok(Number.isFinite(value), `${name} is ${value}`);
+          assert.ok(stdout.includes(name), name);
+        }
       }
+    } finally {
+      rmSync(folder, { recursive: true });
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  });
+}
 
 test('a limit of scale is judged for Portico alone, and a time that others disturbed is no figure', () => {
   const [scenario] = groups.scale;

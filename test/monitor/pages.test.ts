@@ -1,6 +1,10 @@
 /** What `/metrics` and `/health` say of a broker in memory. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Page } from '../../src/listeners/http.js';
 import { METRICS } from '../../src/monitor/measures.js';
 import { pagesOf } from '../../src/monitor/pages.js';
@@ -95,6 +99,25 @@ test('what waits in the queues of all sessions is added up, however many session
   assert.equal(value(families, 'portico_queued_messages'), 3);
   assert.ok((value(families, 'portico_queued_bytes') ?? 0) >= 300);
   assert.equal(value(families, 'portico_inflight_messages'), 0);
+});
+
+test('an open file and a listener are told, and no longer when they are closed', async () => {
+  const servers = 'type="TCPServerWrap"';
+  const look = async (): Promise<(number | undefined)[]> => {
+    const families = await scrape();
+    return [value(families, 'process_open_fds'), value(families, 'nodejs_active_resources', servers)];
+  };
+  const [files = Number.NaN, listeners = Number.NaN] = await look();
+  const file = openSync(process.execPath, 'r');
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  assert.deepEqual(await look(), [files + 2, listeners + 1]);
+  closeSync(file);
+  server.close();
+  await once(server, 'close');
+  // Node forgets it a turn later.
+  await nextTurn();
+  assert.deepEqual(await look(), [files, listeners]);
 });
 
 test('who asks while the queues are being added up gets the same answer, with the counters of now', async () => {
