@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { AuthenticationMethod } from './access/authentication-method.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
@@ -18,6 +19,7 @@ import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
 import { Arrivals } from './session/arrivals.js';
+import { Arriving } from './session/arriving.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { Connection } from './session/connection.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
@@ -31,6 +33,7 @@ import { RateTimer } from './session/rate-timer.js';
 import { UNWRITABLE } from './session/reasons.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
+import { Shares } from './session/shares.js';
 import { Throttle } from './session/throttle.js';
 import { checkTimeouts } from './session/timeouts.js';
 import { StreamTransport, type Transport } from './session/transport.js';
@@ -184,10 +187,13 @@ export class Broker extends Aedes {
       store,
       counters,
       budget,
+      heap: new MemoryBudget(Math.min(session.memory, getHeapStatistics().heap_size_limit / 2)),
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),
+      arriving: new Arriving(session.memory),
       pacer: new Pacer(),
+      shares: new Shares(router.work),
       sessions: this.sessions,
       wills: this.wills,
       hooks: this.#hooks,

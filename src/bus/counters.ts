@@ -49,6 +49,8 @@ export class Counters {
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
   oversizedPackets = 0;
+  /** Subscriptions refused, and clients disconnected, for want of memory (`limits.memory`). */
+  overMemory = 0;
   /** Connections refused for a client identifier longer than `mqtt.max_client_id_length`. */
   longClientIds = 0;
   /** Topic names and filters with more levels than `mqtt.max_topic_levels`; protocol errors or denied too. */

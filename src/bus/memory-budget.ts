@@ -48,6 +48,12 @@ export class Holding {
     this.held = bytes;
   }
 
+  /** Whether it may not grow by so many bytes: a single message may be larger than a part. */
+  lacksRoomFor(bytes: number): boolean {
+    const { used, limit, holders } = this.#budget;
+    return used + bytes > limit && (this.held + bytes) * 2 * (this.held === 0 ? holders + 1 : holders) > limit;
+  }
+
   /** Whether it may not grow. */
   get isOver(): boolean {
     const { used, limit, holders } = this.#budget;

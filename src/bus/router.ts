@@ -17,6 +17,12 @@ const MAX_ROUTES = 50_000;
 const MAX_ROUTE_BYTES = 16 * 1024 * 1024;
 /** Bytes of the longest topic whose route is kept: V8 hashes strings of more than 16,383 characters by their length alone. */
 const MAX_KEPT_TOPIC = 4096;
+/** Subscription Identifiers that count as much as a delivery, as a power of two. */
+const IDENTIFIED = 4;
+/** Bytes whose copy counts as much as a delivery, as a power of two. */
+const COPIED = 12;
+/** What a message counts for that is to be retained. */
+const RETAINING = 4;
 const TOPIC_NAME_INVALID = 0x90;
 const NOBODY: Receiver[] = [];
 
@@ -28,6 +34,8 @@ export class Route {
   readonly topic: string;
   readonly topicBytes: Buffer;
   receivers: Receiver[] = NOBODY;
+  /** What the Subscription Identifiers of the receivers count for, which go with each message. */
+  identifying = 0;
   /** Generation of the tree that `receivers` was computed for, -1 for never. */
   generation = -1;
   /** Topics that only the broker publishes to: `$SYS/...`. */
@@ -184,6 +192,8 @@ export class Router {
   #receiversOf(route: Route): Receiver[] {
     if (route.generation !== this.#generation) {
       route.receivers = this.tree.receivers(route.topic);
+      route.identifying = 0;
+      for (const { identifiers } of route.receivers) route.identifying += (identifiers?.length ?? 0) >> IDENTIFIED;
       route.generation = this.#generation;
     }
     return route.receivers;
@@ -210,10 +220,13 @@ export class Router {
   publish(publication: Publication): void {
     const route = publication.route;
     if (route === null) return;
-    if (publication.retain) this.retained.publish(publication);
+    if (publication.retain) {
+      this.retained.publish(publication);
+      this.work.done += RETAINING;
+    }
     const receivers = this.#receiversOf(route);
-    // Each delivery is copied and written: 2 KiB of it take as long as a short one.
-    this.work.done += receivers.length * (1 + ((publication.payloadEnd - publication.payloadStart) >>> 11));
+    const bytes = publication.payloadEnd - publication.payloadStart;
+    this.work.done += receivers.length * (1 + (bytes >> COPIED)) + route.identifying;
     for (let i = 0; i < receivers.length; i++) {
       const receiver = receivers[i];
       if (!receiver.noLocal || receiver.subscriber !== publication.publisher) {

@@ -3,6 +3,7 @@
  * subscriber and hands each message to one of its members.
  */
 import type { Publication } from './publication.js';
+import { TextMap } from './text-map.js';
 import { sharedPartsOf } from './topics.js';
 import type { Receiver, Subscriber, Subscription } from './tree.js';
 import type { Work } from './work.js';
@@ -201,7 +202,7 @@ function mix(hash: number): number {
 
 /** All groups, by their whole filter. */
 export class SharedSubscriptions {
-  readonly #groups = new Map<string, SharedGroup>();
+  readonly #groups = new TextMap<SharedGroup>();
   readonly #strategy: SharedStrategy;
   readonly #work: Work;
   /** Members of all groups. */

@@ -4,6 +4,7 @@
  * nothing.
  */
 import type { Publication } from './publication.js';
+import { TextMap } from './text-map.js';
 import { Work } from './work.js';
 
 /** Whoever takes messages from the bus. Called on the hot path: `deliver` must not throw and must not publish. */
@@ -56,7 +57,7 @@ interface Twig {
 }
 
 class Node {
-  children: Map<string, Node> | Twig | null = null;
+  children: TextMap<Node> | Twig | null = null;
   plus: Node | null = null;
   own: Subscriptions | null = null;
   hash: Subscriptions | null = null;
@@ -68,7 +69,7 @@ class Node {
   child(name: string): Node | undefined {
     const { children } = this;
     if (children === null) return undefined;
-    if (children instanceof Map) return children.get(name);
+    if (children instanceof TextMap) return children.get(name);
     return children.name === name ? children.node : undefined;
   }
 
@@ -76,18 +77,14 @@ class Node {
   addChild(name: string, node: Node): void {
     const { children } = this;
     if (children === null) this.children = { name, node };
-    else if (children instanceof Map) children.set(name, node);
-    else
-      this.children = new Map([
-        [children.name, children.node],
-        [name, node],
-      ]);
+    else if (children instanceof TextMap) children.set(name, node);
+    else this.children = new TextMap<Node>().set(children.name, children.node).set(name, node);
   }
 
   /** Removes a child that it has. */
   removeChild(name: string): void {
     const { children } = this;
-    if (children instanceof Map) {
+    if (children instanceof TextMap) {
       children.delete(name);
       if (children.size > 0) return;
     }

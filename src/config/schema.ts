@@ -195,8 +195,8 @@ const mqtt = z
       unit: 'seconds',
       since: '0.1.0',
     }),
-    max_client_id_length: whole(23, 65535).default(65535).register(documentation, {
-      doc: 'Longest client identifier, in UTF-8.',
+    max_client_id_length: whole(23, 65535).default(1024).register(documentation, {
+      doc: 'Longest client identifier, in UTF-8. Beyond 16,383 the time that a CONNECT takes grows with those there are.',
       unit: 'bytes',
       since: '0.1.0',
     }),
@@ -432,7 +432,9 @@ const limits = z
           'Memory for what waits for clients, for retained messages and for wills. Beyond it, a client that holds more ' +
           'than half of an even share gets no further message that would wait in memory, a new retained message is ' +
           'delivered but not kept, and a client with a new will is refused; all of it is counted. Messages of durable ' +
-          'sessions wait in the store instead. Unset: half of the memory of the machine or container.',
+          'sessions wait in the store instead. Sessions, subscriptions, Topic Aliases and unreleased QoS 2 publications ' +
+          'may take as much again, but no more than half of the JavaScript heap; so may packets that have not arrived ' +
+          'in full. Unset: half of the memory of the machine or container.',
         unit: 'bytes',
         example: 536_870_912,
         since: '0.1.0',

@@ -14,6 +14,10 @@ const PROTOCOLS = ['mqtt', 'mqttv3.1'];
 const UNSUPPORTED_DATA = 1003;
 /** What `ws` says of a frame beyond `maxPayload`. */
 const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
+/** Fragments of a message. Each takes up a hundred times its smallest size. */
+const MOST_FRAGMENTS = 1024;
+/** Answers to pings that a client may leave untaken. */
+const MOST_PONGS = 1000;
 const CLOSE_GRACE = 2000;
 const BINARY = { binary: true, compress: false, fin: true } as const;
 
@@ -56,13 +60,17 @@ export class WebSocketListener implements Listener {
     this.#host = host;
     this.#port = port;
     this.#http = createServer((_request, response) => {
-      response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
+      response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket', connection: 'close, upgrade' });
       response.end(`${STATUS_CODES[426]}: this port speaks MQTT over WebSocket.\n`);
     });
+    // One answer tells all that there is: nobody can ask for a thousand at once.
+    this.#http.maxRequestsPerSocket = 1;
     this.#server = new WebSocketServer({
       noServer: true,
       maxPayload: maxConnectSize,
       perMessageDeflate: false,
+      maxFragments: MOST_FRAGMENTS,
+      autoPong: false,
       handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
     });
     const upgrading = new Map<Duplex, Upgrading>();
@@ -90,7 +98,6 @@ export class WebSocketListener implements Listener {
       });
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-      clearTimeout(upgrading.get(socket)?.timer);
       socket.on('error', () => socket.destroy());
       if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
       if (!offersMqtt(request)) return refuse(socket, 400);
@@ -144,6 +151,8 @@ class WebSocketTransport implements Transport {
   handler: TransportHandler | null = null;
   #closed = false;
   #ending: NodeJS.Timeout | null = null;
+  /** Answers to pings that the system has not taken yet. */
+  #pongs = 0;
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
@@ -160,6 +169,17 @@ class WebSocketTransport implements Transport {
         broken('protocol', 'a text frame');
         webSocket.close(UNSUPPORTED_DATA, 'MQTT needs binary frames');
       } else if (Buffer.isBuffer(data)) this.handler?.onData(data);
+    });
+    webSocket.on('ping', (data: Buffer) => {
+      if (this.#refused || webSocket.readyState !== WebSocket.OPEN) return;
+      if (this.#pongs < MOST_PONGS) {
+        this.#pongs++;
+        webSocket.pong(data, false, () => this.#pongs--);
+        return;
+      }
+      this.#refused = true;
+      broken('protocol', 'pings whose answers are not taken');
+      webSocket.terminate();
     });
     webSocket.on('error', (error: Error) => {
       // One connection is refused once.

@@ -1,7 +1,11 @@
 /** The journal as log lines: one line per connection, disconnection, denial and limit. */
 import type { Logger } from 'pino';
+import { TextMap } from '../bus/text-map.js';
 import type { Journal, Party } from '../session/journal.js';
 import type { Outage } from '../store/commit.js';
+
+/** Characters of anything that a client has chosen; of longer texts the log has the beginning. */
+const MOST_CHARACTERS = 256;
 
 /** What happens to one client a thousand times a second is one line a second with a count. */
 const INTERVAL = 1000;
@@ -14,7 +18,7 @@ interface Throttled {
 export class JournalLog implements Journal {
   readonly #logger: Logger;
   /** By what happens, and to whom: two looks take less than one for a text put together from both. */
-  readonly #throttled = new Map<string, Map<string, Throttled>>();
+  readonly #throttled = new Map<string, TextMap<Throttled>>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -36,27 +40,34 @@ export class JournalLog implements Journal {
   denied(party: Party, action: string, topic: string, reason: string): void {
     const again = this.#throttle(action, party.id);
     if (again === null) return;
+    const shown = short(topic);
     this.#logger.warn(
-      { ...fields(party), action, topic, reason },
-      `${name(party)} may not ${action} ${topic}: ${reason}${again}`,
+      { ...fields(party), action, topic: shown, reason },
+      `${name(party)} may not ${action} ${shown}: ${reason}${again}`,
     );
   }
 
   subscribed(party: Party, filter: string, qos: number): void {
     if (!this.#logger.isLevelEnabled('debug')) return;
-    this.#logger.debug({ ...fields(party), filter, qos }, `${name(party)} subscribed to ${filter} with QoS ${qos}`);
+    const shown = short(filter);
+    this.#logger.debug(
+      { ...fields(party), filter: shown, qos },
+      `${name(party)} subscribed to ${shown} with QoS ${qos}`,
+    );
   }
 
   unsubscribed(party: Party, filter: string): void {
     if (!this.#logger.isLevelEnabled('debug')) return;
-    this.#logger.debug({ ...fields(party), filter }, `${name(party)} unsubscribed from ${filter}`);
+    const shown = short(filter);
+    this.#logger.debug({ ...fields(party), filter: shown }, `${name(party)} unsubscribed from ${shown}`);
   }
 
   limit(party: Party | null, option: string, detail: string): void {
     const again = this.#throttle(option, party?.id ?? '');
     if (again === null) return;
     const who = party === null ? {} : fields(party);
-    this.#logger.warn({ ...who, option, detail }, `limit ${option}: ${detail}${again}`);
+    const shown = short(detail);
+    this.#logger.warn({ ...who, option, detail: shown }, `limit ${option}: ${shown}${again}`);
   }
 
   /** How many lines of this kind were left out before this one, in words; null if this one is left out too. */
@@ -64,7 +75,7 @@ export class JournalLog implements Journal {
     const now = Date.now();
     let throttled = this.#throttled.get(what);
     if (throttled === undefined) {
-      throttled = new Map();
+      throttled = new TextMap();
       this.#throttled.set(what, throttled);
     }
     const known = throttled.get(whom);
@@ -108,17 +119,22 @@ export class JournalLog implements Journal {
   }
 }
 
+/** A text as it is, or its beginning. */
+function short(text: string): string {
+  return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}… (${text.length} characters)`;
+}
+
 function name(party: Party): string {
-  const user = party.username === null ? '' : ` (user ${JSON.stringify(party.username)})`;
-  return `client ${JSON.stringify(party.id)}${user}`;
+  const user = party.username === null ? '' : ` (user ${JSON.stringify(short(party.username))})`;
+  return `client ${JSON.stringify(short(party.id))}${user}`;
 }
 
 function fields(party: Party): object {
   return {
-    client: party.id,
+    client: short(party.id),
     remote: party.remote,
     transport: party.transport,
-    ...(party.username === null ? {} : { username: party.username }),
+    ...(party.username === null ? {} : { username: short(party.username) }),
     ...(party.version === 0 ? {} : { version: VERSIONS[party.version] ?? party.version }),
   };
 }

@@ -319,6 +319,7 @@ const REFUSED: readonly Metric[] = [
       'mqtt.max_packet_size': ['limits/max_packet_size', 'oversizedPackets'],
       'mqtt.max_client_id_length': ['limits/max_client_id_length', 'longClientIds'],
       'mqtt.max_topic_levels': ['limits/max_topic_levels', 'deepTopics'],
+      'limits.memory': ['limits/memory', 'overMemory'],
       'mqtt.max_topic_length': ['limits/max_topic_length', 'topicsTooLong'],
       'mqtt.max_connect_size': ['limits/max_connect_size', 'connectsTooLarge'],
       'limits.connects_per_second': ['limits/connects_per_second', 'delayedConnections'],

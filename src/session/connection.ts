@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { Holding } from '../bus/memory-budget.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import type { Waiting } from '../store/load.js';
@@ -38,6 +39,11 @@ import { sendPublication, sendPublish } from './sending.js';
 import type { OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
+/** Bytes of the heap that a remembered topic takes, about. */
+function routeBytes(route: Route | undefined): number {
+  return route === undefined ? 0 : 300 + 2 * route.topicBytes.length;
+}
+
 /** Bytes of a CONNACK without properties. A client that takes fewer is closed without one [MQTT-3.1.2-24]. */
 const SMALLEST_CONNACK = 5;
 /** What a filter to subscribe or unsubscribe counts for, besides its place in the tree. */
@@ -68,6 +74,8 @@ export class Connection extends Sender implements Link, Waiting {
   lastRoute: Route | null = null;
   /** By Topic Alias: what this client has told. */
   #topics: Map<number, Route> | null = null;
+  /** What they take of the heap. */
+  #aliased: Holding | null = null;
   /** Aliases towards this client; null if it takes none. */
   aliases: OutboundAliases | null = null;
   /** Retained messages that are being sent to new subscriptions. */
@@ -169,7 +177,20 @@ export class Connection extends Sender implements Link, Waiting {
   /** The client has given a topic an alias, for as long as this connection lasts [MQTT-3.3.2-7]. */
   learn(alias: number, route: Route): void {
     this.#topics ??= new Map();
+    this.#aliased ??= new Holding(this.environment.heap);
+    const { isOver, held } = this.#aliased;
+    this.#aliased.set(held - routeBytes(this.#topics.get(alias)) + routeBytes(route));
     this.#topics.set(alias, route);
+    if (isOver) this.endForMemory('Topic Aliases');
+  }
+
+  /** `limits.memory`: the client makes the broker keep more than its part. */
+  endForMemory(what: string): void {
+    if (this.state === 'closed') return;
+    this.environment.counters.overMemory++;
+    this.environment.journal.limit(this, 'limits.memory', `the client is disconnected: ${what} take too much memory`);
+    if (this.connected) this.terminate(ReasonCode.QuotaExceeded, 'limits.memory is reached');
+    else this.drop('limits.memory is reached');
   }
 
   topicOf(alias: number): Route | undefined {
@@ -316,10 +337,10 @@ export class Connection extends Sender implements Link, Waiting {
   /** A QoS 0 publication: sent, or dropped and counted if the client does not read. */
   sendQos0(publication: Publication, retain: boolean, identifiers: readonly number[] | null): void {
     if (this.state !== 'connected') return;
-    if (this.congested) {
+    const lacksMemory = this.holding.lacksRoomFor(publication.payloadEnd - publication.payloadStart);
+    if (lacksMemory || this.congested) {
       const { counters, journal } = this.environment;
       counters.publishDropped++;
-      const lacksMemory = this.holding.isOver;
       if (lacksMemory) counters.droppedMemory++;
       else counters.droppedOutputBuffer++;
       const option = lacksMemory ? 'limits.memory' : 'limits.output_buffer';
@@ -392,6 +413,7 @@ export class Connection extends Sender implements Link, Waiting {
     if (this.entry !== null) environment.gate.leave(this.entry);
     this.output.release();
     this.holding.set(0);
+    this.#aliased?.set(0);
     environment.commit.load.forget(this);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {

@@ -6,12 +6,14 @@ import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
+import type { Arriving } from './arriving.js';
 import type { Flusher } from './flusher.js';
 import type { Gate } from './gate.js';
 import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { SessionRegistry } from './sessions.js';
+import type { Shares } from './shares.js';
 import type { Throttle } from './throttle.js';
 import type { Wills } from './will.js';
 
@@ -109,10 +111,14 @@ export interface Environment {
   readonly store: Store;
   readonly counters: Counters;
   readonly budget: MemoryBudget;
+  /** What sessions, subscriptions and Topic Aliases take of the JavaScript heap. */
+  readonly heap: MemoryBudget;
   readonly options: SessionOptions;
   readonly clock: Clock;
   readonly flusher: Flusher;
+  readonly arriving: Arriving;
   readonly pacer: Pacer;
+  readonly shares: Shares;
   readonly sessions: SessionRegistry;
   readonly wills: Wills;
   readonly hooks: Hooks;

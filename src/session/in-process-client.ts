@@ -9,6 +9,7 @@ import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isShared, isValidFilter, isValidName } from '../bus/topics.js';
 import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
+import type { Work } from '../bus/work.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
@@ -44,18 +45,24 @@ export type PublishOutcome = Acknowledger;
 /** Takes messages of a subscription. `message` may be kept. */
 export type MessageHandler = (message: Message) => void;
 
+/** What a message for a handler counts for, beyond a delivery. */
+const HANDLING = 10;
+
 /** One subscription of an in-process client; each is a receiver of its own. */
 class InProcessSubscription implements Subscriber {
   readonly filter: string;
   readonly #handler: MessageHandler;
+  readonly #work: Work;
 
-  constructor(filter: string, handler: MessageHandler) {
+  constructor(filter: string, handler: MessageHandler, work: Work) {
     this.filter = filter;
+    this.#work = work;
     this.#handler = handler;
   }
 
   deliver(publication: Publication, _receiver: Receiver): void {
     const message = publication.message();
+    this.#work.done += HANDLING;
     // Handlers run after the routing of this message, so that they may publish.
     process.nextTick(this.#handler, message);
   }
@@ -217,7 +224,7 @@ export class InProcessClient implements Party {
       journal.denied(this, 'subscribe', filter, 'refused');
       return refusal;
     }
-    const subscriber = new InProcessSubscription(filter, handler);
+    const subscriber = new InProcessSubscription(filter, handler, router.work);
     const subscription: Subscription = {
       subscriber,
       filter,

@@ -2,25 +2,29 @@
  * Whether the broker reads what a client sends. It does not while an answer of its own is due first, while the client takes
  * no answers, while others have their turn, and while the client is ahead of its rates.
  */
+import type { Sending } from './arriving.js';
 import type { Connection } from './connection.js';
+import type { Sharing } from './shares.js';
 import { Rates, type Throttled } from './throttle.js';
 
-/**
- * Work of the bus that one connection may cause before others have their turn: 10 to 50 ms. More packets wait, however
- * many of them are in the chunk, or in the chunks of one turn.
- */
-const MOST_WORK = 50_000;
+/** Bytes that are a unit of work to read, as a power of two: the smallest packets are two bytes long. */
+const BYTES_OF_WORK = 5;
 
-export class Intake implements Throttled {
+export class Intake implements Throttled, Sharing, Sending {
   readonly #connection: Connection;
   #reading = true;
   /** Whoever wants nothing more to be taken for now: hooks, turns of others, rates. */
   #holds = 0;
-  /** Reading of the bus's work when this connection had its turn. */
-  #workBefore = 0;
-  /** The turn in which that was. */
+  /** The turn of the event loop in which this client last sent, and the work that it has caused in it. */
   #turn = -1;
+  #caused = 0;
+  /** Reading of the bus's work when what is parsed now began. */
+  #workBefore = 0;
+  /** It has had its share of a turn. */
+  #resting = false;
   #pausedAt = 0;
+  /** Bytes that wait for the rest of their packet, or for their turn. */
+  #unfinished = 0;
   /** Null if the client may send as fast as it can, and before CONNACK. */
   #rates: Rates | null = null;
   #throttled = false;
@@ -41,12 +45,9 @@ export class Intake implements Throttled {
   /** Bytes have come. */
   take(chunk: Buffer): void {
     const { environment, parser, lastPacketAt } = this.#connection;
-    const { turn } = environment.pacer;
-    // A busy connection gets many chunks in one turn.
-    if (turn !== this.#turn) {
-      this.#turn = turn;
-      this.#workBefore = environment.router.work.done;
-    }
+    const { work } = environment.router;
+    this.#begin();
+    work.done += chunk.length >> BYTES_OF_WORK;
     const rates = this.#rates;
     if (rates !== null) {
       rates.refill(lastPacketAt);
@@ -55,7 +56,34 @@ export class Intake implements Throttled {
       if (rates.exceeded) this.#throttle('limits.bytes_per_second');
     }
     parser.push(chunk);
+    this.#weigh();
+    this.rest();
+    this.#caused += work.done - this.#workBefore;
     this.regulate();
+  }
+
+  /** A packet that has not arrived in full takes memory. */
+  #weigh(): void {
+    const { parser, environment } = this.#connection;
+    const { buffered } = parser;
+    if (buffered === this.#unfinished) return;
+    this.#unfinished = buffered;
+    environment.arriving.set(this, buffered);
+  }
+
+  giveUp(): void {
+    this.#connection.endForMemory('packets that it does not finish');
+  }
+
+  /** What this client sends is about to be parsed. */
+  #begin(): void {
+    const { router, shares } = this.#connection.environment;
+    const turn = shares.begin();
+    if (turn !== this.#turn) {
+      this.#turn = turn;
+      this.#caused = 0;
+    }
+    this.#workBefore = router.work.done;
   }
 
   /** A PUBLISH has been carried out. */
@@ -120,9 +148,11 @@ export class Intake implements Throttled {
     // While the broker does not read, it cannot know whether the client is silent.
     connection.lastPacketAt = now;
     if (connection.authentication !== null) connection.authentication.begunAt += now - this.#pausedAt;
-    this.#workBefore = environment.router.work.done;
+    this.#begin();
     connection.transportLayer.resume();
     connection.parser.resume();
+    this.#weigh();
+    this.#caused += environment.router.work.done - this.#workBefore;
     if (this.#gone && this.#reading) connection.gone(null);
   }
 
@@ -174,9 +204,16 @@ export class Intake implements Throttled {
   /** Lets others have their turn if this client's packets have caused much work. */
   rest(): void {
     const { environment, closed } = this.#connection;
-    if (environment.router.work.done - this.#workBefore < MOST_WORK || closed) return;
+    const { shares, router } = environment;
+    if (this.#resting || !shares.isUsedUp(this.#caused + router.work.done - this.#workBefore) || closed) return;
+    this.#resting = true;
     this.hold();
-    setImmediate(() => this.unhold());
+    shares.wait(this);
+  }
+
+  goOn(): void {
+    this.#resting = false;
+    this.unhold();
   }
 
   /**
@@ -199,6 +236,7 @@ export class Intake implements Throttled {
 
   /** The connection has ended. */
   stop(): void {
+    this.#connection.environment.arriving.set(this, 0);
     if (this.#throttled) this.#connection.environment.throttle.remove(this);
   }
 }

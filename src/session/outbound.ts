@@ -135,7 +135,8 @@ export class Outbound {
   /** Takes back what the store holds of this session. */
   restore(flow: FlowRecord | null, extent: QueueExtent, online: boolean): void {
     const { first, count, end, bytes } = extent;
-    this.#gone = extent.gone;
+    this.#assumedGone = Math.min(flow?.assumedGone ?? 0, extent.gone);
+    this.#gone = extent.gone - this.#assumedGone;
     this.#expiry.expect(extent.expiresAt);
     this.#base = flow?.base ?? 1;
     this.#dropped.set(flow?.droppedStart ?? 0, flow?.droppedEnd ?? 0);
@@ -181,7 +182,7 @@ export class Outbound {
     const link = this.link;
     const live = link !== null && this.#mayGoLive(link);
     if (this.#host.store === null) {
-      if (link === null || !(live || this.#hasRoom())) return;
+      if (link === null || !this.#hasRoom(publication.payloadEnd - publication.payloadStart, live)) return;
       if (live) {
         const sequence = this.#tail++;
         if (share !== '' && qos === 1) this.#keepShared(sequence, share, { ...publication.message(), qos });
@@ -257,18 +258,21 @@ export class Outbound {
     return age === 0 ? 0 : this.#host.now() + age * 1000;
   }
 
-  /** The option that says that no further message may wait, if there is one. */
-  #limitReached(): string | null {
+  /** The option that says that no further message may wait, or be held at all, if there is one. */
+  #limitReached(bytes = 0, live = false): string | null {
     const { limits, store } = this.#host;
+    // What a durable session cannot have in memory waits in the store.
+    if (store === null && (this.#holding.lacksRoomFor(bytes) || (!live && this.#holding.isOver)))
+      return 'limits.memory';
+    if (live) return null;
     if (this.#unsent >= limits.messages) return 'limits.queued_messages';
     if (this.#waitingBytes >= limits.bytes) return 'limits.queued_bytes';
-    // What a durable session cannot have in memory waits in the store.
-    return store === null && this.#holding.isOver ? 'limits.memory' : null;
+    return null;
   }
 
   /** Whether one more message may wait, once the oldest have made room for it if they are to. */
-  #hasRoom(): boolean {
-    for (let option = this.#limitReached(); option !== null; option = this.#limitReached()) {
+  #hasRoom(bytes = 0, live = false): boolean {
+    for (let option = this.#limitReached(bytes, live); option !== null; option = this.#limitReached(bytes, live)) {
       const { limits, counters } = this.#host;
       const lacksMemory = option === 'limits.memory';
       const goesOn = limits.whenFull === 'drop_oldest' && !lacksMemory && this.#dropOldest();
@@ -669,6 +673,7 @@ export class Outbound {
       reserved: this.#reserving,
       droppedStart: this.#dropped.start,
       droppedEnd: this.#dropped.end,
+      assumedGone: this.#assumedGone,
       exceptions,
       inbound: [...this.inbound],
     };

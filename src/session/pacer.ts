@@ -17,17 +17,6 @@ export class Pacer {
   readonly #waiting = new Set<Paced>();
   #left = STEPS_PER_TURN;
   #scheduled = false;
-  #number = 0;
-  #counted = false;
-
-  /** A number that stands for the present turn of the event loop. */
-  get turn(): number {
-    if (!this.#counted) {
-      this.#counted = true;
-      setImmediate(this.#count);
-    }
-    return this.#number;
-  }
 
   /** Whether there is a step left in this turn. */
   get mayGoOn(): boolean {
@@ -55,11 +44,6 @@ export class Pacer {
     this.#scheduled = true;
     setImmediate(this.#turn);
   }
-
-  readonly #count = (): void => {
-    this.#counted = false;
-    this.#number++;
-  };
 
   readonly #turn = (): void => {
     this.#scheduled = false;

@@ -291,7 +291,7 @@ function isOver(flow: FlowRecord, first: number, end: number): boolean {
 /** What is left of a queue whose flow state is gone: all of it is to be sent, perhaps again. */
 function unknownFlow({ first, end }: QueueExtent): FlowRecord | null {
   if (end === 0) return null;
-  const dropped = { droppedStart: 0, droppedEnd: 0 };
+  const dropped = { droppedStart: 0, droppedEnd: 0, assumedGone: 0 };
   return { base: first, sent: first, tail: end, reserved: end, ...dropped, exceptions: [], inbound: [] };
 }
 

@@ -4,6 +4,7 @@
  */
 import { Publication } from '../bus/publication.js';
 import type { RetainedWalk } from '../bus/retained.js';
+import { TextMap } from '../bus/text-map.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Connection } from './connection.js';
 import type { Paced } from './pacer.js';
@@ -25,7 +26,7 @@ const SENDING = 10;
 export class RetainedDelivery implements Paced {
   readonly #connection: Connection;
   /** By filter. */
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new TextMap<Pending>();
   readonly #publication = new Publication();
   /** The session whose queue gets the rest, once the connection is gone. */
   #heir: Session | null = null;

@@ -8,6 +8,9 @@ import { frameKind, frameOf } from './frame.js';
 /** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
 export const EAGER_FLUSH: number = 64 * 1024;
 
+/** Bytes of the longest topic that gets an alias: each connection remembers its own. */
+const MOST_ALIASED = 256;
+
 /** Sends a message as `Link.sendPublication` says. */
 export function sendPublication(
   connection: Connection,
@@ -89,7 +92,10 @@ export function sendPublish(
   if (aliases === null) {
     writePublish(connection.output, out, version5, flags, packetId, expiry, version5 ? identifiers : null);
   } else {
-    const alias = !limited || room >= MOST_ALIAS_BYTES ? aliases.assign(out.topicBytes.latin1Slice()) : 0;
+    const alias =
+      out.topicBytes.length <= MOST_ALIASED && (!limited || room >= MOST_ALIAS_BYTES)
+        ? aliases.assign(out.topicBytes.latin1Slice())
+        : 0;
     // MQTT.js 5 forgets the topic of a QoS 2 message that comes with its alias alone.
     const known = alias > 0 && !aliases.isNew && qos < 2;
     writePublish(connection.output, out, true, flags, packetId, expiry, identifiers, alias, known);

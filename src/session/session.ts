@@ -2,9 +2,10 @@
  * A session: what outlives a network connection. A durable one (Session Expiry Interval above 0, or Clean Session 0
  * before MQTT 5.0) lives in the store; another ends with its connection.
  */
-import type { MemoryBudget } from '../bus/memory-budget.js';
+import { Holding, type MemoryBudget } from '../bus/memory-budget.js';
 import type { Publication } from '../bus/publication.js';
 import type { Member } from '../bus/shared.js';
+import { TextMap } from '../bus/text-map.js';
 import { isShared, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Group, Participant } from '../store/commit.js';
@@ -19,15 +20,29 @@ import { Outbound } from './outbound.js';
 /** Session Expiry Interval that means never [MQTT 3.1.2.11.2]. */
 export const NEVER = 0xffffffff;
 
+/** What a session, a subscription, a level of its filter and an unreleased publication take of the heap, about. */
+const SESSION_BYTES = 1500;
+const SUBSCRIPTION_BYTES = 300;
+const LEVEL_BYTES = 250;
+const INBOUND_BYTES = 40;
+
+/** Bytes of the heap that a session takes from its beginning. */
+export function heapBytesOf(clientId: string): number {
+  return SESSION_BYTES + 2 * clientId.length;
+}
+
 export class Session implements Member, Participant, OutboundHost {
   readonly #environment: Environment;
   readonly id: string;
   /** Number of the session in the store; never used twice. */
   readonly number: number;
-  readonly subscriptions = new Map<string, Subscription>();
+  readonly subscriptions = new TextMap<Subscription>();
   /** Levels of all their filters: what they cost in the tree. */
   levels = 0;
   readonly outbound: Outbound;
+  /** What the session takes of the heap, with its subscriptions and the publications that it has not released. */
+  readonly heap: Holding;
+  #subscriptionBytes = 0;
   readonly limits: OutboundLimits;
   readonly durable: boolean;
   /** Seconds; `NEVER` for no end. */
@@ -60,6 +75,8 @@ export class Session implements Member, Participant, OutboundHost {
       whenFull: options.queueFull,
     };
     this.outbound = new Outbound(this);
+    this.heap = new Holding(environment.heap);
+    this.weigh();
   }
 
   get online(): boolean {
@@ -102,6 +119,21 @@ export class Session implements Member, Participant, OutboundHost {
     else this.outbound.deliver(publication, qos, retain, receiver.identifiers, receiver.share);
   }
 
+  /** Measures what the session takes of the heap; returns whether that is more than it may. */
+  weigh(): boolean {
+    const { isOver } = this.heap;
+    const inbound = INBOUND_BYTES * this.outbound.inbound.size;
+    this.heap.set(heapBytesOf(this.id) + this.#subscriptionBytes + inbound);
+    return isOver;
+  }
+
+  #count(filter: string, sign: 1 | -1): void {
+    const levels = levelCount(filter);
+    this.levels += sign * levels;
+    this.#subscriptionBytes += sign * (SUBSCRIPTION_BYTES + 2 * filter.length + LEVEL_BYTES * levels);
+    this.weigh();
+  }
+
   /** Adds or replaces a subscription; returns the one it replaced. */
   subscribe(subscription: Subscription): Subscription | undefined {
     if (!this.sharing && isShared(subscription.filter)) {
@@ -109,7 +141,7 @@ export class Session implements Member, Participant, OutboundHost {
       this.changed();
     }
     const former = this.subscriptions.get(subscription.filter);
-    if (former === undefined) this.levels += levelCount(subscription.filter);
+    if (former === undefined) this.#count(subscription.filter, 1);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
     if (this.durable) {
@@ -121,7 +153,7 @@ export class Session implements Member, Participant, OutboundHost {
 
   /** Puts back a subscription that the store holds. */
   restoreSubscription(subscription: Subscription): void {
-    this.levels += levelCount(subscription.filter);
+    this.#count(subscription.filter, 1);
     this.subscriptions.set(subscription.filter, subscription);
     this.#environment.router.subscribe(subscription);
   }
@@ -129,7 +161,7 @@ export class Session implements Member, Participant, OutboundHost {
   /** Removes a subscription; returns whether there was one. */
   unsubscribe(filter: string): boolean {
     if (!this.subscriptions.delete(filter)) return false;
-    this.levels -= levelCount(filter);
+    this.#count(filter, -1);
     this.#environment.router.unsubscribe(filter, this);
     if (this.durable) this.#environment.commit.add({ type: 'del', key: subscriptionKey(this.number, filter) });
     return true;
@@ -236,5 +268,6 @@ export class Session implements Member, Participant, OutboundHost {
     this.leaveBus();
     this.#ended = true;
     this.outbound.dispose();
+    this.heap.set(0);
   }
 }

@@ -1,4 +1,5 @@
 /** All sessions of this broker: opening, expiry and end. */
+import { TextMap } from '../bus/text-map.js';
 import type { Damage } from '../store/damage.js';
 import { Family, flowKey, sessionKey, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
 import { RecordReader } from '../store/record-reader.js';
@@ -13,7 +14,7 @@ const RETRY_DELAY = 1000;
 
 export class SessionRegistry {
   #environment!: Environment;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new TextMap<Session>();
   /** Numbers below have been used. */
   #nextNumber = 1;
   /** Sessions whose queue has messages to be taken out of the store. */

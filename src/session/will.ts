@@ -4,6 +4,7 @@
  */
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
+import { TextMap } from '../bus/text-map.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
 import { encodeWill, type WillRecord } from '../store/records.js';
@@ -30,9 +31,9 @@ export class Wills {
   readonly #commit: GroupCommit;
   readonly #clock: Clock;
   /** Wills of connected clients. */
-  readonly #armed = new Map<string, WillRecord>();
+  readonly #armed = new TextMap<WillRecord>();
   /** Wills of gone clients whose delay runs. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new TextMap<Waiting>();
 
   readonly #deliver: Deliver;
   readonly #budget: MemoryBudget;

@@ -155,13 +155,15 @@ export interface FlowRecord {
   /** Messages in `[droppedStart, droppedEnd)` have been dropped. */
   readonly droppedStart: number;
   readonly droppedEnd: number;
+  /** Of those that were dropped: how many were taken for messages that had expired. */
+  readonly assumedGone: number;
   /** Messages from `base` on that are done or released: sequence number and state. */
   readonly exceptions: readonly { readonly sequence: number; readonly state: number }[];
   /** Packet identifiers of QoS 2 publications that await PUBREL. */
   readonly inbound: readonly number[];
 }
 
-const FLOW_HEAD = 1 + 6 * 6 + 2 + 2;
+const FLOW_HEAD = 1 + 7 * 6 + 2 + 2;
 
 export function encodeFlow(flow: FlowRecord): Buffer {
   const value = Buffer.allocUnsafe(FLOW_HEAD + flow.exceptions.length * 3 + flow.inbound.length * 2);
@@ -172,8 +174,9 @@ export function encodeFlow(flow: FlowRecord): Buffer {
   value.writeUIntBE(flow.reserved, 19, 6);
   value.writeUIntBE(flow.droppedStart, 25, 6);
   value.writeUIntBE(flow.droppedEnd, 31, 6);
-  value.writeUInt16BE(flow.exceptions.length, 37);
-  value.writeUInt16BE(flow.inbound.length, 39);
+  value.writeUIntBE(flow.assumedGone, 37, 6);
+  value.writeUInt16BE(flow.exceptions.length, 43);
+  value.writeUInt16BE(flow.inbound.length, 45);
   let at = FLOW_HEAD;
   for (const { sequence, state } of flow.exceptions) {
     at = value.writeUInt16BE(sequence - flow.base, at);
@@ -190,10 +193,10 @@ export function decodeFlow(value: Buffer): FlowRecord {
     const exceptions: { sequence: number; state: number }[] = [];
     const inbound: number[] = [];
     let at = FLOW_HEAD;
-    for (let left = value.readUInt16BE(37); left > 0; left--, at += 3) {
+    for (let left = value.readUInt16BE(43); left > 0; left--, at += 3) {
       exceptions.push({ sequence: base + value.readUInt16BE(at), state: value.readUInt8(at + 2) });
     }
-    for (let left = value.readUInt16BE(39); left > 0; left--, at += 2) inbound.push(value.readUInt16BE(at));
+    for (let left = value.readUInt16BE(45); left > 0; left--, at += 2) inbound.push(value.readUInt16BE(at));
     return {
       base,
       sent: value.readUIntBE(7, 6),
@@ -201,6 +204,7 @@ export function decodeFlow(value: Buffer): FlowRecord {
       reserved: value.readUIntBE(19, 6),
       droppedStart: value.readUIntBE(25, 6),
       droppedEnd: value.readUIntBE(31, 6),
+      assumedGone: value.readUIntBE(37, 6),
       exceptions,
       inbound,
     };

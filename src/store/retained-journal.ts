@@ -1,6 +1,7 @@
 /** Makes retained messages durable: the last state of each changed topic joins the open commit group. */
 import type { Message } from '../bus/message.js';
 import type { RetainedJournal } from '../bus/retained.js';
+import { TextMap } from '../bus/text-map.js';
 import type { Group, GroupCommit, Participant } from './commit.js';
 import { retainedKey } from './keys.js';
 import { encodeMessage } from './records.js';
@@ -15,7 +16,7 @@ function sizeOf(message: Message | null): number {
 
 export class StoredRetained implements RetainedJournal, Participant {
   readonly #commit: GroupCommit;
-  readonly #changed = new Map<string, Message | null>();
+  readonly #changed = new TextMap<Message | null>();
   group: Group | null = null;
 
   constructor(commit: GroupCommit) {

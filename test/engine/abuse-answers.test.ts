@@ -52,6 +52,22 @@ test('a topic of as many levels as a topic has room for overflows no stack, not 
   await engine.stop();
 });
 
+test('what a client has chosen is in the log with its beginning only, however long it is', () => {
+  const lines: string[] = [];
+  const journal = new JournalLog(pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
+  const long = '\u0001'.repeat(65_535);
+  const party = { id: long, remote: 'local', username: long, transport: 'mqtt', version: 5 };
+  journal.connected(party, true, false, 0);
+  journal.disconnected(party, 'gone');
+  journal.refused(party, 'not allowed');
+  journal.denied(party, 'publish', long, 'not allowed');
+  journal.subscribed(party, long, 0);
+  journal.unsubscribed(party, long);
+  journal.limit(party, 'mqtt.max_topic_length', long);
+  assert.equal(lines.length, 7);
+  for (const line of lines) assert.ok(line.length < 20_000 && line.includes('(65535 characters)'), `${line.length}`);
+});
+
 test('what a client is denied a thousand times is one line in the log', () => {
   const lines: string[] = [];
   const journal = new JournalLog(pino({}, { write: (line: string) => lines.push(line) }));

@@ -216,3 +216,56 @@ test('a SUBSCRIBE of 1000 filters is answered filter by filter, however few the 
   assert.deepEqual(granted, [...Array<number>(10).fill(0), ...Array<number>(990).fill(0x97)]);
   await engine.stop();
 });
+
+test('messages that many Subscription Identifiers of one client go with', async () => {
+  await withClients(async (engine, client, bystander) => {
+    for (let i = 0; i < 4096; i++) {
+      const filter = Array.from({ length: 12 }, (_, level) => ((i >> level) & 1 ? '+' : 'a')).join('/');
+      const properties = { subscriptionIdentifier: 1 + i };
+      client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos: 0 }], properties });
+    }
+    await client.drain();
+    const publisher = await engine.connect({ clientId: 'publisher', protocolVersion: 5 });
+    const { counters } = engine.broker;
+    client.stall();
+    const chunk = repeated(3000, publish(new Array<string>(12).fill('a').join('/')));
+    const before = counters.publishReceived;
+    const served = await whenServed(publisher, chunk, bystander, () => counters.publishReceived - before);
+    assert.ok(served > 0 && served < 1000, `${served} of 3000 came first`);
+    await publisher.drain();
+    assert.equal(counters.publishReceived - before, 3000, 'none is forgotten');
+  });
+});
+
+for (const [name, packet] of [
+  ['PUBREC', [0x50, 2, 0, 9]],
+  ['PUBREL', [0x62, 2, 0, 9]],
+] as const) {
+  test(`${name} of messages that nobody knows`, async () => {
+    await withClients(async (engine, client, bystander) => {
+      const { counters } = engine.broker;
+      const before = counters.unknownPacketIds;
+      const chunk = Buffer.concat(new Array<Buffer>(100_000).fill(Buffer.from(packet)));
+      const served = await whenServed(client, chunk, bystander, () => counters.unknownPacketIds - before);
+      assert.ok(served > 0 && served < 50_000, `${served} of 100000 came first`);
+      await client.drain();
+      assert.equal(counters.unknownPacketIds - before, 100_000, 'none is forgotten');
+    });
+  });
+}
+
+test('many clients together cause no more work in a turn than one; whoever sends little does not wait for them', async () => {
+  await withClients(async (engine, _client, bystander) => {
+    const { counters } = engine.broker;
+    const chunk = Buffer.concat(new Array<Buffer>(10_000).fill(Buffer.from([0x50, 2, 0, 9])));
+    const clients: RawClient[] = [];
+    for (let i = 0; i < 20; i++) clients.push(await engine.connect({ clientId: `c${i}`, protocolVersion: 5 }));
+    for (const client of clients) client.sendBytes(chunk);
+    bystander.send({ cmd: 'pingreq' });
+    await bystander.expect('pingresp');
+    const served = counters.unknownPacketIds;
+    assert.ok(served > 0 && served < 60_000, `${served} of 200000 came first`);
+    for (const client of clients) await client.drain();
+    assert.equal(counters.unknownPacketIds, 200_000, 'none is forgotten');
+  });
+});

@@ -94,3 +94,21 @@ test('a client that reads again gives back what it held', async () => {
   assert.deepEqual([budget.used, budget.holders], [0, 0]);
   await engine.stop();
 });
+
+for (const qos of [0, 1] as const) {
+  test(`QoS ${qos}: many clients with nothing waiting do not get more than limits.memory by one large message`, async () => {
+    const engine = await Engine.create({ session: { memory: 4 * MIB } });
+    const { budget } = engine.broker.environment;
+    const { counters } = engine.broker;
+    for (let i = 0; i < 40; i++) {
+      const client = await engine.connect({ clientId: `c${i}` });
+      await client.subscribe('t', qos);
+      client.stall();
+    }
+    engine.broker.publish({ topic: 't', payload: Buffer.alloc(MIB / 2), qos });
+    assert.ok(budget.used <= 6.5 * MIB, `${budget.used}`);
+    assert.ok(counters.droppedMemory >= 28, `${counters.droppedMemory}`);
+    assert.equal(counters.publishDropped, counters.droppedMemory);
+    await engine.stop();
+  });
+}

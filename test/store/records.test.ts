@@ -56,6 +56,7 @@ const FLOW: FlowRecord = {
   reserved: 2 ** 40 + 70000,
   droppedStart: 2 ** 40 + 3,
   droppedEnd: 2 ** 41,
+  assumedGone: 7,
   exceptions: [
     { sequence: 2 ** 40, state: 1 },
     { sequence: 2 ** 40 + 65535, state: 255 },

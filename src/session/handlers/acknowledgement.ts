@@ -3,6 +3,9 @@ import { PacketType } from '../../wire/protocol.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import type { Connection } from '../connection.js';
 
+/** Work that an acknowledgement of what nobody knows counts for: many of them are answered, with a reason. */
+const UNKNOWN_WORK = 4;
+
 export function handleAcknowledgement(connection: Connection, type: number, packetId: number, reason: number): void {
   const { session, environment } = connection;
   environment.counters.packetsReceived++;
@@ -17,7 +20,7 @@ export function handleAcknowledgement(connection: Connection, type: number, pack
         if (reason >= 0x80) settled(connection, true, packetId);
         break;
       }
-      environment.counters.unknownPacketIds++;
+      unknown(connection);
       // PUBREL lets the client forget a delivery that the broker does not know [MQTT-4.3.3-4].
       if (reason < 0x80) connection.sendAcknowledgement(PacketType.PUBREL, packetId, notFound(connection));
       break;
@@ -30,11 +33,18 @@ export function handleAcknowledgement(connection: Connection, type: number, pack
   }
 }
 
+/** Nobody waits for this acknowledgement. */
+function unknown({ environment, intake }: Connection): void {
+  environment.counters.unknownPacketIds++;
+  environment.router.work.done += UNKNOWN_WORK;
+  intake.rest();
+}
+
 /** A delivery is done: there is room for the next ones. */
 function settled(connection: Connection, known: boolean, packetId: number): void {
   const { environment, session } = connection;
   if (!known) {
-    environment.counters.unknownPacketIds++;
+    unknown(connection);
     return;
   }
   if (environment.hooks.wants('ack')) environment.hooks.emit('ack', { cmd: 'puback', messageId: packetId }, connection);
@@ -47,7 +57,7 @@ function release(connection: Connection, packetId: number): void {
   const { session, environment } = connection;
   if (session === null) return;
   const known = session.outbound.inbound.delete(packetId);
-  if (!known) environment.counters.unknownPacketIds++;
+  if (!known) unknown(connection);
   const reason = known ? ReasonCode.Success : notFound(connection);
   if (known && session.durable) {
     // Were PUBCOMP to leave before, a crash would make a new message under this identifier look like the old one.

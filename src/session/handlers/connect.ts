@@ -12,6 +12,7 @@ import type { Connection } from '../connection.js';
 import type { Environment, SessionOptions } from '../environment.js';
 import type { AuthenticateError } from '../hooks.js';
 import { UNWRITABLE } from '../reasons.js';
+import { heapBytesOf } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
 import { exceedsLimits } from '../topic-limits.js';
 import { authenticateByMethod } from './auth.js';
@@ -30,6 +31,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
   if (!hasRoomForConnack(connection, properties)) return;
 
+  if (expiry > 0 && !hasRoomForSession(connection)) return;
   const will = packet.will === undefined ? null : willOf(packet.will, connection.id, expiry, environment);
   if (will !== null && !hasRoomForWill(connection, will)) return;
 
@@ -88,6 +90,16 @@ function hasRoom(connection: Connection): boolean {
   else counters.refusedAtSessions++;
   journal.limit(connection, option, 'a connection was refused');
   connection.reject(crowded ? ReasonCode.ServerBusy : ReasonCode.QuotaExceeded, `${option} is reached`);
+  return false;
+}
+
+/** `limits.memory`: a session that is kept stays in memory, too, with all that belongs to it. */
+function hasRoomForSession(connection: Connection): boolean {
+  const { heap, sessions, counters, journal } = connection.environment;
+  if (sessions.get(connection.id) !== undefined || heap.hasRoom(heapBytesOf(connection.id))) return true;
+  counters.refusedAtMemory++;
+  journal.limit(connection, 'limits.memory', 'a connection whose session is to be kept was refused');
+  connection.reject(ReasonCode.QuotaExceeded, 'limits.memory is reached: no further session can be kept');
   return false;
 }
 

@@ -11,6 +11,8 @@ import { isTooDeep } from '../depth.js';
 import { UNWRITABLE } from '../reasons.js';
 import { topicTooLong } from '../topic-limits.js';
 
+/** Publications of QoS 2 that a client has not released, between two looks at the memory that they take. */
+const WEIGHED = 1024;
 const NO_PROPERTIES = Buffer.alloc(0);
 
 export function handlePublish(connection: Connection, view: PublishView): void {
@@ -203,7 +205,10 @@ function publish(connection: Connection, qos: number, packetId: number, publicat
   const before = commit.revision;
   const caused = load.caused;
   if (qos === 2 && session !== null) {
-    session.outbound.inbound.add(packetId);
+    const { inbound } = session.outbound;
+    inbound.add(packetId);
+    if (inbound.size % WEIGHED === 0 && session.weigh())
+      connection.endForMemory('publications that it has not released');
     if (session.durable) {
       session.outbound.touchFlow();
       session.enlist();

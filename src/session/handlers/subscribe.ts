@@ -184,11 +184,18 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);
     return ReasonCode.QuotaExceeded;
   }
+  if (session.heap.isOver) {
+    connection.environment.counters.overMemory++;
+    connection.environment.journal.limit(connection, 'limits.memory', 'a subscription was refused');
+    return ReasonCode.QuotaExceeded;
+  }
   return 0;
 }
 
 function refusalWords(code: number): string {
-  return code === ReasonCode.QuotaExceeded ? 'limits.subscriptions_per_client is reached' : reasonText(code);
+  return code === ReasonCode.QuotaExceeded
+    ? 'limits.subscriptions_per_client or limits.memory is reached'
+    : reasonText(code);
 }
 
 /** Asks Aedes' `authorizeSubscribe` for each; an answer may change the subscription, null refuses it. */

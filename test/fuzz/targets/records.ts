@@ -76,6 +76,7 @@ const FLOW = {
   reserved: 100,
   droppedStart: 7,
   droppedEnd: 8,
+  assumedGone: 1,
   exceptions: [{ sequence: 7, state: 2 }],
   inbound: [1, 65535],
 };

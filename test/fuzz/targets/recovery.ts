@@ -129,6 +129,7 @@ const flow = records.encodeFlow({
   reserved: 9,
   droppedStart: 2,
   droppedEnd: 3,
+  assumedGone: 1,
   exceptions: [{ sequence: 1, state: 1 }],
   inbound: [7],
 });
