@@ -150,6 +150,7 @@ export class Outbound {
       // What was about to be released was recorded as released: PUBREL is what it awaits.
       this.#setState(sequence, state === Delivery.Releasing ? Delivery.AwaitsPubcomp : state);
     }
+    this.#sendingBegunBelow(Math.min(flow?.sent ?? 1, gapStart));
     this.#advance();
     this.#next = this.#base;
     for (let sequence = this.#base; sequence < this.#sent; sequence++) if (!this.#isDone(sequence)) this.#again++;

@@ -235,3 +235,26 @@ test('drop_oldest: what is dropped while it is being written counts as what the 
   assert.equal(taken.length, 1100);
   await engine.stop();
 });
+
+for (const qos of [1, 2] as const) {
+  test(`drop_oldest: what is in flight is not dropped after a restart either, QoS ${qos} [MQTT-4.4.0-1]`, async () => {
+    const store = new SlowQueues();
+    const session = { queuedMessages: 5, queueFull: 'drop_oldest', maxInflight: 3 } as const;
+    const engine = await Engine.create({ store, session });
+    const client = await engine.connect(KEPT);
+    await client.subscribe('t', 2);
+    const send = async (broker: Engine['broker'], from: number, to: number): Promise<void> => {
+      for (let i = from; i <= to; i++) broker.publish({ topic: 't', payload: String(i), qos });
+      await broker.commit.settled();
+    };
+    await send(engine.broker, 1, 3);
+    assert.deepEqual(await received(client), ['1', '2', '3']);
+    await engine.cut(client);
+    await engine.stop();
+    const again = await Engine.create({ store, session });
+    await send(again.broker, 4, 20);
+    assert.deepEqual(await received(await again.connect(KEPT)), ['1', '2', '3']);
+    assert.equal(again.broker.counters.publishDropped, 12);
+    await again.stop();
+  });
+}
