@@ -71,7 +71,11 @@ const CODECS: Codec[] = [
         return { sequence: base + random.below(65536), state: random.below(256) };
       });
       const inbound = Array.from({ length: random.below(5) }, () => random.below(65536));
-      const dropped = { droppedStart: random.below(2 ** 31), droppedEnd: random.below(2 ** 31), assumedGone: random.below(100) };
+      const dropped = {
+        droppedStart: random.below(2 ** 31),
+        droppedEnd: random.below(2 ** 31),
+        assumedGone: random.below(100),
+      };
       return records.encodeFlow({ base, sent: base + 1, tail: 7, reserved: base + 2, ...dropped, exceptions, inbound });
     },
     decode: records.decodeFlow,
