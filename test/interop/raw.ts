@@ -151,10 +151,19 @@ export const typeOf = (datagram: Buffer): number => (datagram[0] >> 4) & 3;
 export const messageIdOf = (datagram: Buffer): number => datagram.readUInt16BE(2);
 export const tokenOf = (datagram: Buffer): string => datagram.subarray(4, 4 + (datagram[0] & 15)).toString('hex');
 
-/** What follows the first 0xFF after the token. No option of the tests has such a byte. */
+/** The payload: what follows the marker behind the options (RFC 7252 3). */
 export function payloadOf(datagram: Buffer): Buffer {
-  const marker = datagram.indexOf(0xff, 4 + (datagram[0] & 15));
-  return marker < 0 ? Buffer.alloc(0) : datagram.subarray(marker + 1);
+  // An ETag may have any byte, also the marker's.
+  const extended = (nibble: number): number => (nibble === 13 ? 1 : nibble === 14 ? 2 : 0);
+  let at = 4 + (datagram[0] & 15);
+  while (at < datagram.length && datagram[at] !== 0xff) {
+    const [delta, short] = [datagram[at] >> 4, datagram[at] & 15];
+    const lengthAt = at + 1 + extended(delta);
+    const valueAt = lengthAt + extended(short);
+    const more = short === 13 ? 13 + datagram[lengthAt] : short === 14 ? 269 + datagram.readUInt16BE(lengthAt) : short;
+    at = valueAt + more;
+  }
+  return datagram.subarray(at + 1);
 }
 
 /** A CoAP message, byte by byte. Options are in ascending order. */
