@@ -6,7 +6,8 @@ import { PorticoError } from './errors.js';
 import { version } from './version.js';
 
 /** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
-async function execute({ command, file, argv, name = '', force = false, check = false }: Arguments): Promise<number> {
+async function execute(words: Arguments): Promise<number> {
+  const { command, file, argv, name = '', force = false, damaged = false, check = false } = words;
   const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
   switch (command) {
     case 'run':
@@ -21,7 +22,7 @@ async function execute({ command, file, argv, name = '', force = false, check = 
       console.log(await (await import('./cli/scram.js')).scram(name));
       return 0;
     case 'backup':
-      await (await import('./cli/backup.js')).backup(request, name, force);
+      await (await import('./cli/backup.js')).backup(request, { file: name, force, damaged });
       return 0;
     case 'restore': {
       const { checkBackup, restore } = await import('./cli/restore.js');

@@ -16,6 +16,8 @@ export interface Arguments {
   readonly name?: string;
   /** `backup --force`. */
   readonly force?: boolean;
+  /** `backup --damaged`. */
+  readonly damaged?: boolean;
   /** `restore --check`. */
   readonly check?: boolean;
 }
@@ -24,7 +26,7 @@ export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
 portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
 portico health [-c FILE]    asks the first MQTT listener whether it answers
 portico scram NAME          asks for a password and prints a line for access.scram_file
-portico backup FILE [-c FILE] [--data DIR] [--force]
+portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
 portico restore FILE [-c FILE] [--data DIR]
                             puts a backup into a data folder without a store; - is standard input
@@ -36,6 +38,7 @@ portico restore --check FILE
       --data DIR      folder of the store (default ./data)
   -v, --verbose       log everything
       --force         replace FILE, if it is there
+      --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
   -h, --help
       --version
@@ -48,6 +51,7 @@ const OPTIONS = {
   data: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
   force: { type: 'boolean' },
+  damaged: { type: 'boolean' },
   check: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
@@ -82,11 +86,13 @@ export function parseArguments(args: readonly string[]): Arguments {
   }
   const { command, name } = commandOf(positionals);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
+  if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
   return {
     command,
     ...(name === undefined ? {} : { name }),
     ...(values.force === undefined ? {} : { force: values.force }),
+    ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
     ...(values.check === undefined ? {} : { check: values.check }),
     ...(values.config === undefined ? {} : { file: values.config }),
     argv: {

@@ -12,9 +12,9 @@ import type { Config } from '../config/schema.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { backupOf } from '../store/backup.js';
 import { BackupReader } from '../store/backup-reader.js';
-import { wordsOf } from '../store/damage.js';
-import { LevelStore } from '../store/level-store.js';
-import { readVersion } from '../store/upgrade.js';
+import { listed, lost } from '../store/damage.js';
+import { describeKey } from '../store/describe.js';
+import { type Look, lookAt } from '../store/look.js';
 import { version } from '../version.js';
 import { flushNames, interruption, reason, refuseRoot } from './files.js';
 import { amount, Progress, size } from './progress.js';
@@ -26,6 +26,8 @@ interface Source {
   readonly name: string;
   /** Records that are not in it, because they are damaged; known at its end. */
   leftOut(): number;
+  /** What was damaged and is not in it, in words; null if nothing was, or the broker says it. Known at its end. */
+  damage(): string | null;
   close(): Promise<void>;
 }
 
@@ -38,17 +40,24 @@ interface Target {
   discard(): Promise<void>;
 }
 
+export interface BackupRequest {
+  /** A path, or `-` for standard output. */
+  readonly file: string;
+  /** Whether a file of that name is replaced. */
+  readonly force: boolean;
+  /** Whether of a damaged store without a broker is saved what can be read. */
+  readonly damaged: boolean;
+}
+
 /**
  * Writes a backup, and what it holds in one line on standard error.
- * @param file a path, or `-` for standard output
- * @param force whether a file of that name is replaced
  * @throws PorticoError `PORTICO_BACKUP`, `PORTICO_CONTROL`, `PORTICO_STORE_OPEN`
  */
-export async function backup(request: LoadRequest, file: string, force: boolean): Promise<void> {
+export async function backup(request: LoadRequest, { file, force, damaged }: BackupRequest): Promise<void> {
   const { config } = loadConfig(request);
   refuseFile(file, force);
   const signal = interruption('backup');
-  const source = await openSource(config, signal);
+  const source = await openSource(config, damaged, signal);
   // A broker that says nothing more would hold up the end of this process.
   const stop = (): void => void source.close();
   if (signal.aborted) stop();
@@ -58,6 +67,8 @@ export async function backup(request: LoadRequest, file: string, force: boolean)
     try {
       const line = await copy(source, target, signal);
       await target.finish();
+      const damage = source.damage();
+      if (damage !== null) process.stderr.write(`${damage}\n`);
       process.stderr.write(`backup of ${source.name}${file === '-' ? '' : ` in ${file}`}: ${line}\n`);
     } catch (error) {
       await target.discard();
@@ -81,12 +92,13 @@ function refuseFile(file: string, force: boolean): void {
   }
 }
 
-async function openSource(config: Config, signal: AbortSignal): Promise<Source> {
+async function openSource(config: Config, damaged: boolean, signal: AbortSignal): Promise<Source> {
   const answer = await askBroker(config.data_dir, 'GET', '/backup', signal);
   if (answer !== null) {
     return {
       bytes: answer,
       name: 'the running broker',
+      damage: () => null,
       leftOut: () => Number(answer.trailers[LEFT_OUT] ?? 0),
       async close() {
         answer.destroy();
@@ -97,30 +109,48 @@ async function openSource(config: Config, signal: AbortSignal): Promise<Source> 
     throw failed(`no broker runs in ${config.data_dir}, and store.type is memory: there is nothing to save`);
   }
   const folder = join(config.data_dir, 'store');
-  // LevelDB would make one.
-  if (!existsSync(join(folder, 'CURRENT'))) throw failed(`there is no store in ${folder}, and no broker runs there`);
-  refuseRoot(folder);
-  const store = new LevelStore(folder);
-  store.onDamage = (damage) => {
-    if (damage.kind !== 'torn') process.stderr.write(`${wordsOf(damage)}\n`);
-  };
-  await store.open();
-  let leftOut = 0;
+  if (existsSync(folder)) refuseRoot(folder);
+  const look = existsSync(folder) ? await lookAt(folder) : null;
+  if (look === null) throw failed(`there is no store in ${folder}, and no broker runs there`);
+  if (!damaged && isDamaged(look)) throw refusal(folder, look);
   return {
-    bytes: bytesOf(store, () => leftOut++),
+    bytes: bytesOf(look, damaged ? look.entries : sound(folder, look)),
     name: `the store in ${folder}`,
-    leftOut: () => leftOut,
-    close: () => store.close(),
+    leftOut: () => look.losses.values.length,
+    damage: () => (isDamaged(look) ? `${damageOf(folder, look)}. Not in the backup: ${lost(look.losses)}` : null),
+    async close() {},
   };
 }
 
-async function* bytesOf(store: LevelStore, leftOut: () => void): AsyncGenerator<Buffer> {
-  const known = await readVersion(store);
-  const date = new Date().toISOString();
-  yield* backupOf(
-    { portico: version, store: known?.version ?? 0, writer: known?.writer ?? '', date },
-    store.snapshot(leftOut),
+function isDamaged({ faults, losses }: Look): boolean {
+  return faults.length > 0 || losses.values.length > 0;
+}
+
+function damageOf(folder: string, { faults, losses }: Look): string {
+  const names =
+    faults.length > 0
+      ? faults.map(({ file, what }) => `${file} ${what}`)
+      : losses.values.map((key) => describeKey(key));
+  return `the store in ${folder} is damaged (${listed(names)})`;
+}
+
+function refusal(folder: string, look: Look): PorticoError {
+  return new PorticoError(
+    ErrorKinds.StoreOpen,
+    `backup: ${damageOf(folder, look)}; nothing was written and the store is as it was. ` +
+      'Start the broker, which mends it, or save what can be read with --damaged',
   );
+}
+
+/** The entries of a store; rejects at their end if one could not be read. */
+async function* sound(folder: string, look: Look): AsyncGenerator<[Buffer, Buffer]> {
+  yield* look.entries;
+  if (isDamaged(look)) throw refusal(folder, look);
+}
+
+function bytesOf(look: Look, entries: AsyncIterable<[Buffer, Buffer]>): AsyncGenerator<Buffer> {
+  const { version: store, writer } = look.version ?? { version: 0, writer: '' };
+  return backupOf({ portico: version, store, writer, date: new Date().toISOString() }, entries);
 }
 
 /** Copies a backup while checking it; returns what it holds. */

@@ -63,19 +63,21 @@ function kept(counts: ReadonlyMap<number, number>): string {
   return words.length === 0 ? 'nothing' : words.join(', ');
 }
 
-function lost({ changes, bytes, gaps, values }: Losses): string {
+/** What is lost, as far as it is known. */
+export function lost({ changes, bytes, gaps, values }: Losses): string {
   const words: string[] = [];
   if (changes > 0) words.push(`${changes} changes in the log`);
   if (bytes > 0) words.push(`what stood in ${bytes} bytes`);
   const ranges = gaps.map(({ after, upTo }) =>
     after === null ? `up to ${describeKey(upTo)}` : `behind ${describeKey(after)} up to ${describeKey(upTo)}`,
   );
-  if (ranges.length > 0) words.push(`some records between these: ${list(ranges)}`);
-  if (values.length > 0) words.push(list(values.map((key) => describeKey(key))));
+  if (ranges.length > 0) words.push(`some records between these: ${listed(ranges)}`);
+  if (values.length > 0) words.push(listed(values.map((key) => describeKey(key))));
   return words.length === 0 ? 'nothing that is known' : words.join('; ');
 }
 
-function list(names: readonly string[]): string {
+/** Names in a sentence; not all, if there are many. */
+export function listed(names: readonly string[]): string {
   const more = names.length - NAMED;
   return names.slice(0, NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }

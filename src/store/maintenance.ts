@@ -14,7 +14,7 @@ import { codeOf, listFiles, readWhatIsReadable } from './leveldb/files.js';
 import { type Inspection, inspect } from './leveldb/inspection.js';
 import { faultOf } from './leveldb/table-file.js';
 import { STORE_VERSION } from './records.js';
-import { isOfFamily, type Losses, type Salvaged, salvage } from './salvage.js';
+import { isOfFamily, type Losses, noLosses, type Salvaged, salvage } from './salvage.js';
 import { Sealer } from './seal.js';
 
 /** What is maintained, and for whom. */
@@ -64,7 +64,7 @@ export async function maintain(maintenance: Maintenance, thorough: boolean): Pro
   }
   // Files that another process is writing look damaged.
   await assertUnlocked(directory);
-  const losses: Losses = { changes: 0, bytes: 0, gaps: [], values: [] };
+  const losses = noLosses();
   const kept = await rebuild(rebuilt, inspection, losses);
   const folder = await aside.newFolder();
   await rename(directory, join(folder, 'store'));
@@ -95,7 +95,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** Rejects if another process has the store open. LevelDB takes its lock before it looks at anything else. */
-async function assertUnlocked(directory: string): Promise<void> {
+export async function assertUnlocked(directory: string): Promise<void> {
   const probe = new Level(directory);
   try {
     await probe.open({ createIfMissing: false, errorIfExists: true });

@@ -22,6 +22,10 @@ export interface Losses {
   readonly values: Buffer[];
 }
 
+export function noLosses(): Losses {
+  return { changes: 0, bytes: 0, gaps: [], values: [] };
+}
+
 export interface Salvaged {
   readonly key: Buffer;
   /** In its stored form. */

@@ -53,13 +53,23 @@ export function decodeVersion(value: Buffer): StoreVersion {
 export async function readVersion(store: Store): Promise<StoreVersion | null> {
   const value = await store.get(versionKey());
   if (value !== undefined) return decodeVersion(value);
-  for await (const _ of store.keys(everything())) {
+  for await (const _ of store.keys(everything())) return versionOf(undefined);
+  return null;
+}
+
+/**
+ * The version of a store that has records.
+ * @param value of `versionKey()`
+ * @throws PorticoError `PORTICO_STORE_OPEN` if there is none
+ */
+export function versionOf(value: Buffer | undefined): StoreVersion {
+  if (value === undefined) {
     throw refused(
       'the store has records but says no version: it is not one of Portico, or it is damaged. Nothing in it was ' +
         'changed; restore a backup, or move it away to begin with an empty one',
     );
   }
-  return null;
+  return decodeVersion(value);
 }
 
 /**

@@ -38,10 +38,11 @@ test('arguments as Mosquitto knows them', () => {
   assert.deepEqual(parseArguments(['check', '--config', 'f']), { command: 'check', file: 'f', argv: {} });
   assert.deepEqual(parseArguments(['-p1884']).argv, { port: 1884 });
   assert.deepEqual(parseArguments(['scram', 'alice']), { command: 'scram', name: 'alice', argv: {} });
-  assert.deepEqual(parseArguments(['backup', '-', '--force', '--data', 'd']), {
+  assert.deepEqual(parseArguments(['backup', '-', '--force', '--damaged', '--data', 'd']), {
     command: 'backup',
     name: '-',
     force: true,
+    damaged: true,
     argv: { data: 'd' },
   });
   assert.deepEqual(parseArguments(['restore', '--check', 'f']), {
@@ -64,6 +65,7 @@ test('arguments that are wrong are refused in words', () => {
     [['backup'], /backup takes one word, the file to write/],
     [['restore', 'a', 'b'], /restore takes one word, the file to read/],
     [['restore', 'a', '--force'], /--force belongs to backup/],
+    [['restore', 'a', '--damaged'], /--damaged belongs to backup/],
     [['backup', 'a', '--check'], /--check belongs to restore/],
     [['-p', 'http'], /-p http: a port is a whole number/],
     [['-c'], /argument missing/],

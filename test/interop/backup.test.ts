@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -78,6 +89,12 @@ async function storeWith(data: string, ...records: [Buffer, Buffer][]): Promise<
   await store.close();
 }
 
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 2] ^= 4;
+  writeFileSync(path, bytes);
+}
+
 describe('backup', { timeout: 300_000 }, () => {
   let broker: Portico;
   before(async () => {
@@ -143,17 +160,96 @@ describe('backup', { timeout: 300_000 }, () => {
     assert.match((await good('backup', fresh(), '-c', broker.configFile)).stderr, /^backup of the running broker/);
   });
 
-  test('of a store with a damaged record: the last line says that it is not in it', async () => {
+  /** A data directory with tables of retained messages and a log, and the files of its store. */
+  async function storeOfTables(): Promise<{ data: string; store: string; tables: string[] }> {
+    const data = fresh();
+    await storeWith(data, [versionKey(), encodeVersion({ version: STORE_VERSION, writer: '0.1.0' })]);
+    const store = join(data, 'store');
+    for (const life of [0, 1]) {
+      const level = new LevelStore(store);
+      await level.open();
+      for (let i = 0; i < 50; i++) {
+        const message = `message ${i} of life ${life}`.repeat(20);
+        await level.write([{ type: 'put', key: retainedKey(`t/${i}`), value: Buffer.from(message) }], false);
+      }
+      await level.close();
+    }
+    return { data, store, tables: readdirSync(store).filter((name) => name.endsWith('.ldb')) };
+  }
+
+  /** Everything that makes up a data directory; LevelDB writes a LOG of its own whenever it looks at the lock. */
+  function contentsOf(data: string): Map<string, string> {
+    const names = readdirSync(data, { recursive: true, withFileTypes: true }).filter(
+      (entry) => entry.isFile() && !entry.name.startsWith('LO'),
+    );
+    return new Map(
+      names.map(({ parentPath, name }) => [
+        join(parentPath, name),
+        readFileSync(join(parentPath, name)).toString('base64'),
+      ]),
+    );
+  }
+
+  const DAMAGES: readonly [what: string, damage: (path: string) => void, words: RegExp][] = [
+    ['a table that is gone', (path) => rmSync(path), /is missing/],
+    ['a table that is cut', (path) => truncateSync(path, 100), /\d+\.ldb /],
+    ['a table with a flipped bit', (path) => flip(path), /\d+\.ldb /],
+    ['a CURRENT that is gone', (path) => rmSync(join(path, '../CURRENT')), /CURRENT is missing/],
+  ];
+  for (const [what, damage, words] of DAMAGES) {
+    test(`of a stopped store with ${what}: refused, without a file and without a change; saved with --damaged`, async () => {
+      const { data, store, tables } = await storeOfTables();
+      damage(join(store, tables[0]));
+      const before = contentsOf(data);
+      const out = fresh();
+      mkdirSync(out);
+      const file = join(out, 'file');
+      await bad(
+        /the store in \S+ is damaged \([^)]+\); nothing was written and the store is as it was\. Start the broker/,
+        'backup',
+        file,
+        '--data',
+        data,
+      );
+      assert.deepEqual(readdirSync(out), []);
+      const { stderr } = await good('backup', file, '--damaged', '--data', data);
+      const [said, last] = stderr.trimEnd().split('\n');
+      assert.match(said, /^the store in \S+ is damaged \(.*\)\. Not in the backup: /);
+      assert.match(said, words);
+      assert.match(last, /^backup of the store in .* \d+ records/);
+      assert.deepEqual(contentsOf(data), before);
+      await good('restore', file, '--data', fresh());
+    });
+  }
+
+  test('of a stopped store with a damaged record: refused; with --damaged the last line says that it is not in it', async () => {
     const data = fresh();
     const stopped = await start({ data_dir: data });
     await stopped.stop();
     const store = new Level<string, string>(join(data, 'store'));
     await store.put('\x10damaged', 'without a checksum');
     await store.close();
-    const { stderr } = await good('backup', fresh(), '-c', stopped.configFile);
+    const before = contentsOf(data);
+    const file = fresh();
+    const words = /is damaged \(the retained message on "damaged"\); nothing was written/;
+    await bad(words, 'backup', file, '-c', stopped.configFile);
+    assert.ok(!existsSync(file) && !existsSync(`${file}.partial`));
+    const { stderr } = await good('backup', file, '--damaged', '-c', stopped.configFile);
     const [damage, last] = stderr.trimEnd().split('\n');
-    assert.match(damage, /^the retained message on "damaged" cannot be read \(its checksum is wrong\); it is in /);
+    assert.match(damage, /\. Not in the backup: the retained message on "damaged"$/);
     assert.match(last, /^backup of the store in .*; damaged records that are not in it: 1$/);
+    assert.deepEqual(contentsOf(data), before);
+    const copy = fresh();
+    await good('restore', file, '--data', copy);
+    await assertRestored(copy);
+  });
+
+  test('of a store that another process has open: refused in words', async () => {
+    const { data, store } = await storeOfTables();
+    const other = new Level(store);
+    await other.open();
+    await bad(/cannot read the store in \S+: another process uses it/, 'backup', fresh(), '--data', data);
+    await other.close();
   });
 
   test('a broker in a directory with a very long path is asked too', async () => {
