@@ -3,12 +3,15 @@
  * it if there is one already. Nothing in them is ever read or deleted by the broker.
  */
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describeKey } from './describe.js';
 import { codeOf } from './leveldb/files.js';
 
 /** Name of the file of values in such a folder. */
 export const VALUES_FILE = 'values.jsonl';
+
+/** Of folders that hold messages. */
+const FOLDER_MODE = 0o700;
 
 export class Aside {
   readonly #parent: string;
@@ -25,7 +28,7 @@ export class Aside {
     for (let n = 1; ; n++) {
       const folder = join(this.#parent, `damaged-${date}${n === 1 ? '' : `-${n}`}`);
       try {
-        await mkdir(folder);
+        await mkdir(folder, { mode: FOLDER_MODE });
       } catch (error) {
         if (codeOf(error) !== 'EEXIST') throw error;
         continue;
@@ -71,6 +74,17 @@ export class Aside {
     }
     const folder = await this.newFolder();
     return { folder, file: await open(join(folder, VALUES_FILE), 'a', 0o600) };
+  }
+}
+
+/** Makes a folder for messages, which other users cannot look into; one that is there stays as it is. */
+export async function makeFolder(path: string): Promise<void> {
+  // The mode would be that of the folders above it, too.
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
   }
 }
 

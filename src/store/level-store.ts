@@ -2,7 +2,7 @@
 import { readdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { Aside } from './aside.js';
+import { Aside, makeFolder } from './aside.js';
 import type { Damage } from './damage.js';
 import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
@@ -73,6 +73,7 @@ export class LevelStore implements Store {
   async open(): Promise<void> {
     try {
       const { unread } = await maintain(this.#maintenance, await isMarked(this.#directory));
+      await makeFolder(this.#directory);
       this.#db = new Database(this.#directory);
       await this.#db.open();
       await this.#settleNames();

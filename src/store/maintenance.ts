@@ -6,7 +6,7 @@ import { rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Level } from 'level';
-import { type Aside, flushDirectory } from './aside.js';
+import { type Aside, flushDirectory, makeFolder } from './aside.js';
 import type { Damage } from './damage.js';
 import { Directory } from './directory.js';
 import { Family, versionKey } from './keys.js';
@@ -108,6 +108,7 @@ export async function assertUnlocked(directory: string): Promise<void> {
 
 /** Writes what can be read into a new store; returns how many records of each family. */
 async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Map<number, number>> {
+  await makeFolder(path);
   const db = new Level<Buffer, Buffer>(path, ENCODING);
   // Rejects if another process is at it.
   await db.open();

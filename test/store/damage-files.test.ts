@@ -1,6 +1,6 @@
 /** A store whose files were cut, changed or deleted: the broker starts, serves what can be read, and nothing wrong. */
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { mulberry32, type Random } from '../support/disk.js';
@@ -12,6 +12,7 @@ import {
   filesOf,
   foldersOf,
   killedStore,
+  newDirectory,
   originalsOf,
   type Scene,
   type Served,
@@ -219,4 +220,24 @@ test('files that are none of LevelDB are left alone', async () => {
   await started.engine.stop();
   assert.deepEqual(started.lines, []);
   assert.equal(readFileSync(join(directory, 'store', 'notes.txt'), 'utf8'), 'mine');
+});
+
+test('folders that are made for messages are closed to other users; a store that is there keeps its mode', async () => {
+  const directory = newDirectory();
+  const modeOf = (name: string): number => statSync(join(directory, name)).mode & 0o777;
+  const umask = process.umask(0o022);
+  try {
+    await (await start(directory)).engine.stop();
+    assert.equal(modeOf('store'), 0o700);
+    chmodSync(join(directory, 'store'), 0o750);
+    await (await start(directory)).engine.stop();
+    assert.equal(modeOf('store'), 0o750);
+    rmSync(join(directory, 'store', 'CURRENT'));
+    await (await start(directory)).engine.stop();
+    assert.equal(modeOf('store'), 0o700);
+    assert.equal(modeOf(foldersOf(directory)[0]), 0o700);
+    assert.equal(modeOf(join(foldersOf(directory)[0], 'store')), 0o750);
+  } finally {
+    process.umask(umask);
+  }
 });
