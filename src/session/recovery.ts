@@ -1,6 +1,7 @@
 /** What a start makes of the sessions in the store, also of what is left of a damaged one. */
 import { isShared } from '../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { messagesOf } from '../store/describe.js';
 import {
   Family,
   familyRange,
@@ -31,13 +32,16 @@ const NO_QUEUE: QueueExtent = { first: 0, end: 0, count: 0, bytes: 0, gone: 0, e
 /** Bytes of orphaned records that are set aside at a time. */
 const ASIDE_BYTES = 1024 * 1024;
 
+/** Families of records under the number of a session. */
+const OWNED = [Family.Subscription, Family.Flow, Family.Queue];
+
 /** Numbers up to here are believed: nobody opens so many sessions, and the next ones must have room. */
 const FARTHEST = MAX_NUMBER / 2;
 
 /** What the store has told of its damage, as far as sessions are concerned. */
 export interface SessionDamage {
-  /** Files were damaged: what they held is in the dated folder, and anything may be older than it was. */
-  files: boolean;
+  /** Where damaged files are, if there were any: anything may be older than it was. */
+  folder: string | null;
   /** Client identifiers of sessions whose record could not be read. */
   readonly clients: Set<string>;
 }
@@ -97,7 +101,7 @@ export class Recovery {
       const extent = extents.get(number) ?? NO_QUEUE;
       const flow = flows.get(number) ?? null;
       // Without a flow state, and with one that may be older than it was, whatever is queued may have been sent.
-      const doubtful = record.connected || this.#damage.files || flow === null;
+      const doubtful = record.connected || this.#damage.folder !== null || flow === null;
       session.outbound.restore(flow ?? unknownFlow(extent), extent, doubtful);
       if (doubtful) session.changed();
     }
@@ -157,8 +161,8 @@ export class Recovery {
    * most lasting.
    */
   #rebuildSession(): void {
-    const { clients, files } = this.#damage;
-    if (files || clients.size !== 1 || this.#ownerless.size !== 1) return;
+    const { clients, folder } = this.#damage;
+    if (folder !== null || clients.size !== 1 || this.#ownerless.size !== 1) return;
     const [clientId] = clients;
     const [[number, subscriptions]] = this.#ownerless;
     this.#own(clientId, {
@@ -250,8 +254,10 @@ export class Recovery {
     const leaving: number[] = [];
     // What belongs to a session that could not be read is nobody's to delete.
     if (this.#unread) return leaving;
+    const { folder } = this.#damage;
+    if (folder !== null && orphans.size > 0) await this.#tellOrphans(orphans, folder);
     for (const number of orphans) {
-      if (this.#ownerless.has(number)) await this.#setAside(number);
+      if (this.#ownerless.has(number)) await (folder === null ? this.#setAside(number) : this.#clear(number));
       // A session that leaves something to others leaves its flow state too.
       else if (flows.has(number)) leaving.push(number);
       else await store.clear(sessionRange(Family.Queue, number));
@@ -259,10 +265,30 @@ export class Recovery {
     return leaving;
   }
 
+  /** Says what is left of sessions that nobody knows; the damaged files that were moved away have it all. */
+  async #tellOrphans(orphans: ReadonlySet<number>, folder: string): Promise<void> {
+    const { store } = this.#environment;
+    const left = new Map<number, number>();
+    let messages = 0;
+    for (const number of orphans) {
+      for (const family of OWNED) {
+        for await (const key of store.keys(sessionRange(family, number))) {
+          left.set(family, (left.get(family) ?? 0) + 1);
+          if (family === Family.Queue) messages += messagesOf(key);
+        }
+      }
+    }
+    store.onDamage?.({ kind: 'orphans', sessions: [...orphans], left, messages, folder });
+  }
+
+  async #clear(number: number): Promise<void> {
+    for (const family of OWNED) await this.#environment.store.clear(sessionRange(family, number));
+  }
+
   async #setAside(number: number): Promise<void> {
     const { store } = this.#environment;
     const why = 'the record of its session could not be read';
-    for (const family of [Family.Subscription, Family.Flow, Family.Queue]) {
+    for (const family of OWNED) {
       let records: Unreadable[] = [];
       let bytes = 0;
       for await (const [key, value] of store.entries(sessionRange(family, number))) {

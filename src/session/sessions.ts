@@ -22,7 +22,7 @@ export class SessionRegistry {
   #sweeping = false;
   /** What ended sessions leave in the store. */
   readonly #leftovers = new OneByOne();
-  readonly #damage: SessionDamage = { files: false, clients: new Set() };
+  readonly #damage: SessionDamage = { folder: null, clients: new Set() };
   /** Records that could not be read and are still in a store that sets nothing aside. */
   damaged = 0;
 
@@ -160,7 +160,7 @@ export class SessionRegistry {
 
   /** The store has met damage, which the next `recover` takes into account. */
   damagedBy(damage: Damage): void {
-    if (damage.kind === 'files') this.#damage.files = true;
+    if (damage.kind === 'files') this.#damage.folder = damage.folder;
     else if (damage.kind === 'record' && damage.key[0] === Family.Session) this.#damage.clients.add(textOf(damage.key));
   }
 

@@ -1,5 +1,6 @@
 /** What a store tells of its damage, and that in words. */
 import { describeKey, KINDS } from './describe.js';
+import { Family } from './keys.js';
 import type { Fault } from './leveldb/inspection.js';
 import type { Losses } from './salvage.js';
 
@@ -23,16 +24,30 @@ export type Damage =
       readonly folder: string | null;
     }
   | {
+      /** Files were damaged, and no session is known for what these have left: it was taken out of the store. */
+      readonly kind: 'orphans';
+      readonly sessions: readonly number[];
+      /** Records, by family. */
+      readonly left: ReadonlyMap<number, number>;
+      /** In the queue segments among them. */
+      readonly messages: number;
+      /** Where the files are from which they came. */
+      readonly folder: string;
+    }
+  | {
       /** A log ends in a write that did not come to its end: nothing that was acknowledged. */
       readonly kind: 'torn';
       readonly fault: Fault;
     };
 
+/** Families of which a broker may have something, apart from those of programs. */
+const FAMILIES = [Family.Retained, Family.Session, Family.Subscription, Family.Flow, Family.Queue, Family.Will];
 /** Names of damaged records, or of ranges of them, that a sentence lists. */
 const NAMED = 20;
 
 /** How many records and parts of files a damage stands for, as far as it is known; at least one. */
 export function partsOf(damage: Damage): number {
+  if (damage.kind === 'orphans') return [...damage.left.values()].reduce((sum, count) => sum + count, 0);
   if (damage.kind !== 'files') return 1;
   const { changes, gaps, values } = damage.losses;
   return Math.max(damage.faults.length, changes + gaps.length + values.length);
@@ -48,19 +63,43 @@ export function wordsOf(damage: Damage, clientOf?: (session: number) => string |
       const where = folder === null ? 'it could not be set aside and stays where it is' : `it is in ${folder} now`;
       return `${describeKey(key, clientOf)} cannot be read (${why}); ${where}`;
     }
+    case 'orphans': {
+      const { sessions, left, messages, folder } = damage;
+      const whose = `${sessions.length} ${sessions.length === 1 ? 'session' : 'sessions'} (number ${listed(sessions)})`;
+      const records = counted(left).join(', ');
+      const passed = left.has(Family.Flow) ? 'Shared messages of an ended session go to other members. ' : '';
+      return (
+        `nobody gets what is left of ${whose}, whose records are lost or which had ended: ` +
+        `${records} with ${messages} messages. ${passed}All of it is in ${folder}/store`
+      );
+    }
     case 'files': {
       const faults = damage.faults.map(({ file, what }) => `${file} ${what}`).join(', ');
       return (
-        `the store was damaged: ${faults}. Everything that could be read is served: ${kept(damage.kept)}. ` +
+        `the store was damaged: ${faults}. What could be read is kept: ${kept(damage)}. ` +
         `Lost: ${lost(damage.losses)}. The files as they were are in ${damage.folder}`
       );
     }
   }
 }
 
-function kept(counts: ReadonlyMap<number, number>): string {
-  const words = [...counts].map(([family, count]) => `${count} ${KINDS[family] ?? 'unknown records'}`);
+function kept({ kept, faults }: Extract<Damage, { kind: 'files' }>): string {
+  const counts = new Map(kept);
+  counts.delete(Family.Version);
+  // That nothing is left of a kind may be news.
+  if (faults.some(isTable)) for (const family of FAMILIES) counts.set(family, counts.get(family) ?? 0);
+  const words = counted(counts);
   return words.length === 0 ? 'nothing' : words.join(', ');
+}
+
+function isTable({ file }: Fault): boolean {
+  return /\.(ldb|sst)$/.test(file);
+}
+
+/** Numbers of records of each kind, in the order of their families. */
+function counted(counts: ReadonlyMap<number, number>): string[] {
+  const sorted = [...counts].sort(([one], [other]) => one - other);
+  return sorted.map(([family, count]) => `${count} ${KINDS[family] ?? 'unknown records'}`);
 }
 
 /** What is lost, as far as it is known. */
@@ -77,7 +116,7 @@ export function lost({ changes, bytes, gaps, values }: Losses): string {
 }
 
 /** Names in a sentence; not all, if there are many. */
-export function listed(names: readonly string[]): string {
+export function listed(names: readonly (string | number)[]): string {
   const more = names.length - NAMED;
   return names.slice(0, NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
