@@ -117,7 +117,10 @@ async function openSource(config: Config, damaged: boolean, signal: AbortSignal)
     bytes: bytesOf(look, damaged ? look.entries : sound(folder, look)),
     name: `the store in ${folder}`,
     leftOut: () => look.losses.values.length,
-    damage: () => (isDamaged(look) ? `${damageOf(folder, look)}. Not in the backup: ${lost(look.losses)}` : null),
+    damage: () =>
+      isDamaged(look)
+        ? `${damageOf(folder, look)}. Not in the backup: ${lost(look, (session) => look.clients.get(session))}`
+        : null,
     async close() {},
   };
 }

@@ -1,5 +1,5 @@
 /** What a store tells of its damage, and that in words. */
-import { describeKey, KINDS } from './describe.js';
+import { type ClientOf, describeGap, describeKey, KINDS } from './describe.js';
 import { Family } from './keys.js';
 import type { Fault } from './leveldb/inspection.js';
 import type { Losses } from './salvage.js';
@@ -14,6 +14,8 @@ export type Damage =
       /** Records that were kept, by family. */
       readonly kept: ReadonlyMap<number, number>;
       readonly losses: Losses;
+      /** Client identifiers of the sessions that were kept and that `losses` names, by their numbers. */
+      readonly clients: ReadonlyMap<number, string>;
     }
   | {
       /** A record could not be read; it was set aside, and is not in the store any more. */
@@ -53,8 +55,7 @@ export function partsOf(damage: Damage): number {
   return Math.max(damage.faults.length, changes + gaps.length + values.length);
 }
 
-/** @param clientOf the client identifier of a session number, if it is known */
-export function wordsOf(damage: Damage, clientOf?: (session: number) => string | undefined): string {
+export function wordsOf(damage: Damage, clientOf?: ClientOf): string {
   switch (damage.kind) {
     case 'torn':
       return `${damage.fault.file} ${damage.fault.what}; nothing of it had been acknowledged`;
@@ -77,7 +78,7 @@ export function wordsOf(damage: Damage, clientOf?: (session: number) => string |
       const faults = damage.faults.map(({ file, what }) => `${file} ${what}`).join(', ');
       return (
         `the store was damaged: ${faults}. What could be read is kept: ${kept(damage)}. ` +
-        `Lost: ${lost(damage.losses)}. The files as they were are in ${damage.folder}`
+        `Lost: ${lost(damage, (session) => damage.clients.get(session))}. The files as they were are in ${damage.folder}`
       );
     }
   }
@@ -103,15 +104,24 @@ function counted(counts: ReadonlyMap<number, number>): string[] {
 }
 
 /** What is lost, as far as it is known. */
-export function lost({ changes, bytes, gaps, values }: Losses): string {
+export function lost(
+  { faults, losses }: { readonly faults: readonly Fault[]; readonly losses: Losses },
+  clientOf: ClientOf,
+): string {
+  const { changes, bytes, gaps, values } = losses;
   const words: string[] = [];
   if (changes > 0) words.push(`${changes} changes in the log`);
   if (bytes > 0) words.push(`what stood in ${bytes} bytes`);
-  const ranges = gaps.map(({ after, upTo }) =>
-    after === null ? `up to ${describeKey(upTo)}` : `behind ${describeKey(after)} up to ${describeKey(upTo)}`,
+  if (gaps.length > 0) words.push(`some of these: ${listed(gaps.map((gap) => describeGap(gap, clientOf)))}`);
+  if (values.length > 0) words.push(listed(values.map((key) => describeKey(key, clientOf))));
+  const gone = faults.filter(
+    ({ file, what }) => /\.(ldb|sst|log)$/.test(file) && /^(is missing|has 0 bytes)/.test(what),
   );
-  if (ranges.length > 0) words.push(`some records between these: ${listed(ranges)}`);
-  if (values.length > 0) words.push(listed(values.map((key) => describeKey(key))));
+  if (gone.length > 0) words.push(`whatever stood in ${listed(gone.map(({ file }) => file))}, which nobody can know`);
+  const cut = faults.filter(
+    (fault) => isTable(fault) && !gone.includes(fault) && /bytes of|no footer/.test(fault.what),
+  );
+  if (cut.length > 0) words.push(`whatever stood at the end of ${listed(cut.map(({ file }) => file))}`);
   return words.length === 0 ? 'nothing that is known' : words.join('; ');
 }
 

@@ -1,12 +1,12 @@
 /** Reads a store that no broker has open, and changes nothing in it, damaged or not. */
 
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { Family, versionKey } from './keys.js';
+import { Family, textOf, versionKey } from './keys.js';
 import { reason } from './level-errors.js';
 import { type Fault, inspect } from './leveldb/inspection.js';
 import { assertUnlocked } from './maintenance.js';
-import { STORE_VERSION } from './records.js';
-import { type Losses, noLosses, salvage } from './salvage.js';
+import { STORE_VERSION, sessionNumberIn } from './records.js';
+import { type Losses, noLosses, type Salvaged, salvage } from './salvage.js';
 import { unsealed } from './seal.js';
 import { type StoreVersion, versionOf } from './upgrade.js';
 
@@ -16,6 +16,8 @@ export interface Look {
   readonly faults: readonly Fault[];
   /** What cannot be read; known when the entries have been read to their end. */
   readonly losses: Losses;
+  /** Client identifiers by the numbers of their sessions, if files are damaged; known with the losses. */
+  readonly clients: ReadonlyMap<number, string>;
   /** Null if there is nothing in it. */
   readonly version: StoreVersion | null;
   /** Everything that can be read, in the order of keys; to be read once. */
@@ -33,7 +35,8 @@ export async function lookAt(directory: string): Promise<Look | null> {
     if (!current && tables.size === 0 && logs.size === 0) return null;
     await assertUnlocked(directory);
     const losses = noLosses();
-    const entries = genuine(salvage(inspection, losses));
+    const clients = new Map<number, string>();
+    const entries = genuine(salvage(inspection, losses), inspection.faults.length > 0 ? clients : null);
     const first = await entries.next();
     const stated = !first.done && first.value[0][0] === Family.Version ? first.value : null;
     const lost = inspection.faults.length > 0 || losses.values.some((key) => key.equals(versionKey()));
@@ -42,6 +45,7 @@ export async function lookAt(directory: string): Promise<Look | null> {
     return {
       faults: inspection.faults,
       losses,
+      clients,
       version: first.done ? null : versionOf(version?.[1]),
       entries: chain(first.done || stated !== null ? null : version, first, entries),
     };
@@ -57,8 +61,16 @@ function versionRecord(): [Buffer, Buffer] {
   return [versionKey(), Buffer.from([STORE_VERSION])];
 }
 
-async function* genuine(found: AsyncIterable<{ key: Buffer; value: Buffer }>): AsyncGenerator<[Buffer, Buffer], void> {
-  for await (const { key, value } of found) yield [key, unsealed(key, value) as Buffer];
+async function* genuine(
+  found: AsyncIterable<Salvaged>,
+  clients: Map<number, string> | null,
+): AsyncGenerator<[Buffer, Buffer], void> {
+  for await (const { key, value: stored } of found) {
+    const value = unsealed(key, stored) as Buffer;
+    const number = clients !== null && key[0] === Family.Session ? sessionNumberIn(value) : null;
+    if (number !== null) clients?.set(number, textOf(key));
+    yield [key, value];
+  }
 }
 
 async function* chain(

@@ -8,12 +8,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Level } from 'level';
 import { type Aside, flushDirectory, makeFolder } from './aside.js';
 import type { Damage } from './damage.js';
+import { sessionsIn } from './describe.js';
 import { Directory } from './directory.js';
-import { Family, versionKey } from './keys.js';
+import { Family, familyRange, textOf, versionKey } from './keys.js';
 import { codeOf, listFiles, readWhatIsReadable } from './leveldb/files.js';
 import { type Inspection, inspect } from './leveldb/inspection.js';
 import { faultOf } from './leveldb/table-file.js';
-import { STORE_VERSION } from './records.js';
+import { STORE_VERSION, sessionNumberIn } from './records.js';
 import { isOfFamily, type Losses, noLosses, type Salvaged, salvage } from './salvage.js';
 import { Sealer } from './seal.js';
 
@@ -65,13 +66,13 @@ export async function maintain(maintenance: Maintenance, thorough: boolean): Pro
   // Files that another process is writing look damaged.
   await assertUnlocked(directory);
   const losses = noLosses();
-  const kept = await rebuild(rebuilt, inspection, losses);
+  const { kept, clients } = await rebuild(rebuilt, inspection, losses);
   const folder = await aside.newFolder();
   await rename(directory, join(folder, 'store'));
   await rename(rebuilt, directory);
   await flushDirectory(folder);
   await flushDirectory(dirname(directory));
-  tell({ kind: 'files', faults: inspection.faults, folder, kept, losses });
+  tell({ kind: 'files', faults: inspection.faults, folder, kept, losses, clients });
   return { mended: true, unread: [] };
 }
 
@@ -106,17 +107,24 @@ export async function assertUnlocked(directory: string): Promise<void> {
   }
 }
 
-/** Writes what can be read into a new store; returns how many records of each family. */
-async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Map<number, number>> {
+interface Rebuilt {
+  /** Records, by family. */
+  readonly kept: ReadonlyMap<number, number>;
+  /** Client identifiers, by the numbers of sessions that have lost something. */
+  readonly clients: ReadonlyMap<number, string>;
+}
+
+/** Writes what can be read into a new store. */
+async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Rebuilt> {
   await makeFolder(path);
   const db = new Level<Buffer, Buffer>(path, ENCODING);
   // Rejects if another process is at it.
   await db.open();
   try {
-    const kept = await fill(db, inspection, losses).finally(() => db.close());
+    const rebuilt = await fill(db, inspection, losses).finally(() => db.close());
     await settleLogs(path);
     await flushDirectory(path);
-    return kept;
+    return rebuilt;
   } catch (error) {
     // The disk may be full, and what cannot be finished must not take its last room.
     await rm(path, { recursive: true, force: true });
@@ -124,7 +132,7 @@ async function rebuild(path: string, inspection: Inspection, losses: Losses): Pr
   }
 }
 
-async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: Losses): Promise<Map<number, number>> {
+async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: Losses): Promise<Rebuilt> {
   const kept = new Map<number, number>();
   let batch: (Salvaged & { type: 'put' })[] = [];
   let bytes = 0;
@@ -146,7 +154,18 @@ async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: L
     await db.batch(new Sealer().seal([version]));
   }
   await db.batch([NOTHING], { sync: true });
-  return kept;
+  return { kept, clients: await clientsOf(db, losses) };
+}
+
+async function clientsOf(db: Level<Buffer, Buffer>, losses: Losses): Promise<Map<number, string>> {
+  const clients = new Map<number, string>();
+  const wanted = sessionsIn(losses);
+  if (wanted.size === 0) return clients;
+  for await (const [key, value] of db.iterator(familyRange(Family.Session))) {
+    const number = sessionNumberIn(value);
+    if (number !== null && wanted.has(number)) clients.set(number, textOf(key));
+  }
+  return clients;
 }
 
 /** LevelDB has synced only the log that it wrote last; one before may still hold what is in no table. */

@@ -111,6 +111,15 @@ export function decodeSession(value: Buffer): SessionRecord {
   };
 }
 
+/** The number of a stored session, null if it does not decode. */
+export function sessionNumberIn(value: Buffer): number | null {
+  try {
+    return decodeSession(value).number;
+  } catch {
+    return null;
+  }
+}
+
 export interface SubscriptionRecord {
   readonly qos: 0 | 1 | 2;
   readonly noLocal: boolean;

@@ -3,6 +3,7 @@
  * key the newest value. LevelDB's own repair does not check the blocks that it reads, and after it a table with a higher
  * number hides newer values in one with a lower number.
  */
+import type { Gap } from './describe.js';
 import { familyRange } from './keys.js';
 import { readWhatIsReadable } from './leveldb/files.js';
 import { type Inspection, isLiveLog } from './leveldb/inspection.js';
@@ -17,7 +18,7 @@ export interface Losses {
   /** Bytes of tables and logs. */
   bytes: number;
   /** Ranges of keys that a damaged part of a table held something of. */
-  readonly gaps: { readonly after: Buffer | null; readonly upTo: Buffer }[];
+  readonly gaps: Gap[];
   /** Keys whose value is not what was written. */
   readonly values: Buffer[];
 }

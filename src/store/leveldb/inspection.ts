@@ -60,6 +60,14 @@ export async function inspect(directory: string, mayWait: (table: LiveTable) => 
     faults.push({ file: 'MANIFEST', what: 'names none of the tables that are there' });
     manifest = null;
   }
+  // Then all that are there are read.
+  if (manifest === null) {
+    for (const name of files.tables.values()) {
+      const bytes = await readWhatIsReadable(directory, name);
+      const fault = bytes.length === 0 ? 'has 0 bytes' : faultOf(bytes, bytes.length, true);
+      if (fault !== null) faults.push({ file: name, what: fault });
+    }
+  }
   // A file that is missing may mean that the MANIFEST is older than the store.
   if (faults.some(({ what }) => what === 'is missing')) manifest = null;
   for (const [number, name] of files.logs) {
