@@ -28,6 +28,7 @@ import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
 import type { Party } from './session/journal.js';
 import { StreamTransport } from './session/transport.js';
+import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
@@ -93,8 +94,11 @@ export class Server {
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
     const server = new Server(loaded, logger, broker);
+    // Before the store is opened, which may add one and say so.
+    const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
     await broker.listen();
+    for (const sentence of aside) logger.warn({ option: 'store' }, sentence);
     if (broker.prepared !== null) logger.info(describeVersion(broker.prepared));
     try {
       await server.#openControl();

@@ -5,7 +5,7 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describeKey } from './describe.js';
-import { codeOf } from './leveldb/files.js';
+import { codeOf, namesIn } from './leveldb/files.js';
 
 /** Name of the file of values in such a folder. */
 export const VALUES_FILE = 'values.jsonl';
@@ -75,6 +75,24 @@ export class Aside {
     const folder = await this.newFolder();
     return { folder, file: await open(join(folder, VALUES_FILE), 'a', 0o600) };
   }
+}
+
+/** What stands in such folders of former runs, in words; a sentence for each, oldest first. */
+export async function keptAside(parent: string): Promise<string[]> {
+  const sentences: string[] = [];
+  // Who opens the store says better what is wrong with the directory.
+  const names = await namesIn(parent).catch(() => []);
+  for (const name of names.sort()) {
+    const time = /^damaged-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)Z(-\d+)?$/.exec(name);
+    if (time === null) continue;
+    const [, date, hours, minutes, seconds] = time;
+    const folder = join(parent, name);
+    sentences.push(
+      `what was set aside on ${date} at ${hours}:${minutes}:${seconds} UTC is still in ${folder}; ` +
+        'delete it when you need it no more',
+    );
+  }
+  return sentences;
 }
 
 /** Makes a folder for messages, which other users cannot look into; one that is there stays as it is. */

@@ -1,6 +1,6 @@
 /** The broker as a process starts on a damaged store, says what was lost, and serves real clients what is left. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import mqtt, { type MqttClient } from 'mqtt';
@@ -104,4 +104,20 @@ test('a killed broker whose CURRENT is empty and whose log has a flipped bit ser
   const folder = readdirSync(portico.dataDir).find((name) => name.startsWith('damaged-'));
   assert.ok(folder !== undefined && line.msg.includes(folder));
   assert.ok(readFileSync(join(portico.dataDir, folder, 'store', log)).equals(bytes));
+  const stillThere = (): string[] =>
+    portico.logLines
+      .filter(({ msg, level }) => msg.includes('is still in') && String(level) === 'warn')
+      .map(({ msg }) => msg);
+  assert.deepEqual(stillThere(), [], 'the start that made the folder has said so');
+
+  await portico.stop();
+  await portico.restart();
+  const [words, ...more] = stillThere();
+  assert.match(words, /^what was set aside on 20\d\d-\d\d-\d\d at \d\d:\d\d:\d\d UTC is still in \S+; delete it when/);
+  assert.ok(words.includes(join(portico.dataDir, folder)) && more.length === 0);
+  const said = stillThere().length;
+  rmSync(join(portico.dataDir, folder), { recursive: true });
+  await portico.stop();
+  await portico.restart();
+  assert.equal(stillThere().length, said, 'a folder that was deleted is not spoken of');
 });

@@ -32,7 +32,8 @@ export async function listFiles(directory: string): Promise<StoreFiles> {
   return { directory, tables, logs, manifests, current };
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+/** The names in a directory that need not exist. */
+export async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
