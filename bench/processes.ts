@@ -156,9 +156,16 @@ export class Child {
   }
 }
 
-/** Resident memory of a process in MiB: now, and its highest so far (proc(5), VmRSS and VmHWM). */
-export function residentMemory(pid: number): { readonly now: number; readonly peak: number } {
+/**
+ * Resident memory of a process in MiB: now, and its highest so far; of what it has now, what is not backed by a file
+ * (proc(5), VmRSS, VmHWM and RssAnon).
+ */
+export function residentMemory(pid: number): {
+  readonly now: number;
+  readonly peak: number;
+  readonly anonymous: number;
+} {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
-  return { now: field('VmRSS'), peak: field('VmHWM') };
+  return { now: field('VmRSS'), peak: field('VmHWM'), anonymous: field('RssAnon') };
 }

@@ -5,7 +5,7 @@ import { BenchError } from '../processes.js';
 export interface SoakArguments {
   /** Minutes of load that is judged. */
   readonly minutes: number;
-  /** Minutes of load before that. */
+  /** Minutes of load before that, once with all clients leaving afterwards and once without. */
   readonly warmup: number;
   /** Seconds after which an acknowledgement is missing. */
   readonly patience: number;
@@ -18,7 +18,7 @@ export interface SoakArguments {
 
 export const usage = `npm run soak -- [options]
   --minutes N   load that is judged, 0.05 to 1440 (default 30); memory is judged from 10 on
-  --warmup N    the same load before that, 0.02 to 60 (default 3)
+  --warmup N    the same load before that, 0.02 to 60 (default 10), and once more before all clients leave for a first time
   --patience S  seconds after which an acknowledgement is missing, 1 to 600 (default 10)
   --expiry S    seconds that sessions outlive their clients at most, 1 to 60 (default 10)
   --settle S    seconds of quiet before what is left behind is looked at, 0 to 600 (default 40)
@@ -42,7 +42,7 @@ export function parseArguments(argv: readonly string[]): SoakArguments | undefin
   if (values.help) return undefined;
   return {
     minutes: number('minutes', values.minutes, 30, 0.05, 1440),
-    warmup: number('warmup', values.warmup, 3, 0.02, 60),
+    warmup: number('warmup', values.warmup, 10, 0.02, 60),
     patience: number('patience', values.patience, 10, 1, 600),
     expiry: Math.round(number('expiry', values.expiry, 10, 1, 60)),
     settle: number('settle', values.settle, 40, 0, 600),

@@ -66,7 +66,7 @@ async function look(target: Target): Promise<Rest> {
   const metrics = await target.metrics();
   await sleep(POLL_MS);
   const descriptors = target.descriptors();
-  return { descriptors, metrics, heap, resident: target.resident(), stored: target.stored() };
+  return { descriptors, metrics, heap, resident: target.memory().now, stored: target.stored() };
 }
 
 function holdsMore(before: Rest, now: Rest): boolean {

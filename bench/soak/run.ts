@@ -34,10 +34,6 @@ const PATIENCE_MS = 180_000;
 const POLL_MS = 500;
 /** Minutes of load from which on memory can be said to be flat. */
 const LONG = 10;
-/** Part of the load that is not sampled: the collection before it has emptied the heap. */
-const UNSAMPLED = 0.1;
-const MOST_UNSAMPLED_MS = 60_000;
-
 /** One round: clients come, stay for so many minutes, and leave. */
 interface Round {
   readonly samples: readonly Sample[];
@@ -55,6 +51,8 @@ interface Soak {
   readonly random: Random;
   /** Milliseconds that the broker is left alone at least once all clients have left. */
   readonly settle: number;
+  /** Minutes of load before each round is sampled. */
+  readonly warmup: number;
   readonly core: number;
   readonly mqttload: string;
   readonly root: string;
@@ -71,11 +69,10 @@ async function runRound(soak: Soak, minutes: number, before: Rest | null): Promi
   const actors: Actors[] = [new Visitors(stage), new Devices(stage), new Strangers(stage), programs, tracked];
   const checks = setInterval(() => acknowledgements.check(), POLL_MS);
   for (const one of actors) await one.start();
-  const length = minutes * 60_000;
-  const unsampled = Math.min(length * UNSAMPLED, MOST_UNSAMPLED_MS);
-  await stay(target, unsampled);
+  // The look at the heap before has emptied it: caches and heap fill up again before anything is sampled.
+  await stay(target, soak.warmup * 60_000);
   const watch = new Watch(stage);
-  await stay(target, length - unsampled);
+  await stay(target, minutes * 60_000);
   await watch.stop();
   console.error('the clients leave');
   for (const one of actors) await within(one.stop(), `${one.constructor.name} to stop`);
@@ -130,13 +127,14 @@ async function main(args: SoakArguments): Promise<number> {
     trouble,
     random,
     settle: args.settle * 1000,
+    warmup: args.warmup,
     core: cores.load,
     mqttload,
     root,
   };
   try {
     console.error(`warm-up: ${args.warmup} minutes`);
-    const first = await runRound(soak, args.warmup, null);
+    const first = await runRound(soak, 0, null);
     console.error(`load: ${args.minutes} minutes`);
     const { samples, deliveries, rest: after, done, programs } = await runRound(soak, args.minutes, first.rest);
     const findings = {

@@ -109,8 +109,8 @@ export class Target {
   }
 
   /** MiB. */
-  resident(): number {
-    return residentMemory(this.pid).now;
+  memory(): ReturnType<typeof residentMemory> {
+    return residentMemory(this.pid);
   }
 
   descriptors(): Descriptors {

@@ -80,6 +80,7 @@ function traffic({ acknowledgements, deliveries, troubles }: Findings): Row[] {
 
 function load({ samples, long }: Findings): Row[] {
   const [first, last] = fifths(samples, (sample) => sample.resident);
+  const [ownFirst, ownLast] = fifths(samples, (sample) => sample.anonymous);
   const [storedFirst, storedLast] = fifths(samples, (sample) => sample.stored);
   const most = (of: (sample: Sample) => number): number => samples.reduce((a, sample) => Math.max(a, of(sample)), 0);
   const loops = samples.map(({ loopP99 }) => loopP99 * 1000);
@@ -87,6 +88,8 @@ function load({ samples, long }: Findings): Row[] {
     { name: 'resident memory, first fifth', value: first, unit: 'MiB' },
     { name: 'resident memory, last fifth', value: last, unit: 'MiB' },
     { name: 'resident memory, growth', value: last / first, unit: '', ...(long ? { most: MOST_GROWTH } : {}) },
+    { name: 'of it not of files, first fifth', value: ownFirst, unit: 'MiB' },
+    { name: 'of it not of files, last fifth', value: ownLast, unit: 'MiB' },
     { name: 'resident memory, most', value: most((sample) => sample.resident), unit: 'MiB' },
     { name: 'sessions, most', value: most((sample) => sample.sessions), unit: '' },
     { name: 'connections, most', value: most((sample) => sample.connections), unit: '' },

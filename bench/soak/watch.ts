@@ -7,6 +7,8 @@ export interface Sample {
   readonly at: number;
   /** MiB. */
   readonly resident: number;
+  /** MiB of it that no file stands behind: without the program, and the tables that LevelDB has mapped. */
+  readonly anonymous: number;
   readonly sockets: number;
   readonly files: number;
   /** MiB of the data folder. */
@@ -56,10 +58,12 @@ export class Watch {
       this.#stored = target.stored();
     }
     const { sockets, files } = target.descriptors();
+    const { now: resident, anonymous } = target.memory();
     const metric = (name: string): number => this.#metrics.get(name) ?? Number.NaN;
     this.samples.push({
       at: Math.round((performance.now() - this.#began) / 1000),
-      resident: target.resident(),
+      resident,
+      anonymous,
       sockets,
       files,
       stored: this.#stored,

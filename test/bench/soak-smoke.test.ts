@@ -153,7 +153,7 @@ function findings(residents: readonly number[], after: Rest): Findings {
   return {
     acknowledgements: { answered: 1, unanswered: 0, slowest: 2 },
     deliveries: { arrived: 1, lost: 0, disordered: 0, repeated: 0, doubled: 0 },
-    samples: residents.map((resident, at) => ({ ...sample, at, resident, loopP99: 0.01 })),
+    samples: residents.map((resident, at) => ({ ...sample, at, resident, anonymous: resident, loopP99: 0.01 })),
     troubles: 0,
     idle: before.metrics,
     before,
