@@ -1,6 +1,7 @@
 /** MQTT over TCP. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { addressText } from '../session/transport.js';
 import type { Listener } from './listener.js';
 
 /** Connections that the kernel keeps until we accept them: a reconnect storm should find room. */
@@ -61,9 +62,7 @@ export function addressOf(server: Server): string {
 
 /** `address:port` of the other end. */
 export function remoteOf(socket: Socket): string {
-  const { remoteAddress = 'unknown', remotePort } = socket;
-  const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress;
-  return address.includes(':') ? `[${address}]:${remotePort}` : `${address}:${remotePort}`;
+  return addressText(socket.remoteAddress ?? 'unknown', socket.remotePort);
 }
 
 function words(error: NodeJS.ErrnoException): string {

@@ -127,6 +127,11 @@ export function writingOf(stream: Duplex): number {
 
 function remoteOf(stream: Duplex): string {
   if (!(stream instanceof Socket) || stream.remoteAddress === undefined) return 'local';
-  const address = stream.remoteAddress.startsWith('::ffff:') ? stream.remoteAddress.slice(7) : stream.remoteAddress;
-  return address.includes(':') ? `[${address}]:${stream.remotePort}` : `${address}:${stream.remotePort}`;
+  return addressText(stream.remoteAddress, stream.remotePort);
+}
+
+/** An address and port in one; an IPv4 address that is mapped to IPv6 as what it is. */
+export function addressText(address: string, port: number | undefined): string {
+  const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
+  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
 }

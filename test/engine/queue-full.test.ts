@@ -3,20 +3,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BrokerOptions } from '../../src/broker.js';
 import { Family, familyRange } from '../../src/store/keys.js';
-import { MemoryStore } from '../../src/store/memory-store.js';
+import type { MemoryStore } from '../../src/store/memory-store.js';
 import { Engine, type RawClient } from '../support/engine.js';
+import { LastingStore } from '../support/lasting-store.js';
+import { Random } from '../support/random.js';
 import { seeds } from '../support/seeds.js';
-
-/** A memory store that outlives its broker. */
-class KeptStore extends MemoryStore {
-  override async close(): Promise<void> {}
-}
 
 type Limits = NonNullable<BrokerOptions['session']>;
 
 const KEPT = { clientId: 's', clean: false } as const;
 
-async function absent(session: Limits, store = new KeptStore()): Promise<Engine> {
+async function absent(session: Limits, store = new LastingStore()): Promise<Engine> {
   const engine = await Engine.create({ store, session });
   const client = await engine.connect(KEPT);
   await client.subscribe('t', 2);
@@ -111,7 +108,7 @@ test('drop_oldest: queued_bytes makes room for a large message by as many as it 
 });
 
 test('drop_oldest: what was dropped leaves the store while the client is away', async () => {
-  const store = new KeptStore();
+  const store = new LastingStore();
   const engine = await absent({ queuedMessages: 10, queueFull: 'drop_oldest', queueMemory: 1 }, store);
   await publish(engine, 1, 1500);
   assert.equal(await storedSegments(store), 1500);
@@ -126,7 +123,7 @@ test('drop_oldest: what was dropped leaves the store while the client is away', 
 });
 
 test('drop_oldest: what was dropped stays dropped after a restart, and the queue takes as many as before', async () => {
-  const store = new KeptStore();
+  const store = new LastingStore();
   const limits = { queuedMessages: 10, queueFull: 'drop_oldest', maxInflight: 3 } as const;
   const engine = await absent(limits, store);
   const client = await engine.connect(KEPT);
@@ -158,7 +155,7 @@ test('drop_oldest: a client that does not acknowledge does not stop it from drop
 
 test('queue_age: a message that has waited too long is dropped, counted and leaves the store', async () => {
   for (const queueMemory of [1, 1_000_000]) {
-    const store = new KeptStore();
+    const store = new LastingStore();
     const engine = await absent({ queueAge: 60, queueMemory }, store);
     await publish(engine, 1, 5);
     engine.clock.advance(59);
@@ -234,12 +231,9 @@ test('session_expiry_default: how long MQTT 3.1.1 sessions are kept', async () =
 
 for (const seed of seeds(60)) {
   test(`drop_oldest in random traffic: the newest are delivered, in order, and the rest is counted, seed ${seed}`, async () => {
-    let state = seed;
-    const random = (below: number): number => {
-      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-      return (state >>> 8) % below;
-    };
-    const store = new KeptStore();
+    const chance = new Random(seed);
+    const random = (below: number): number => chance.below(below);
+    const store = new LastingStore();
     const limits: Limits = {
       queuedMessages: 1 + random(20),
       queueFull: 'drop_oldest',

@@ -5,11 +5,7 @@ import { Family, familyRange, parseQueueKey, queueKey } from '../../src/store/ke
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { KeyRange, Operation } from '../../src/store/store.js';
 import { Engine } from '../support/engine.js';
-
-/** A memory store that outlives its broker. */
-class LastingStore extends MemoryStore {
-  override async close(): Promise<void> {}
-}
+import { LastingStore } from '../support/lasting-store.js';
 
 /** A store that pauses after each entry of a range, and before it writes, until the test lets it go on. */
 class SlowStore extends MemoryStore {

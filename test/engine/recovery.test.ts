@@ -2,12 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Family, familyRange, sessionKey } from '../../src/store/keys.js';
-import { MemoryStore } from '../../src/store/memory-store.js';
 import { Engine } from '../support/engine.js';
-
-class LastingStore extends MemoryStore {
-  override async close(): Promise<void> {}
-}
+import { LastingStore } from '../support/lasting-store.js';
 
 test('a session that cannot be read is reported, its queue is kept, and nobody inherits what is left of it', async () => {
   const store = new LastingStore();

@@ -2,14 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { IPublishPacket } from 'mqtt-packet';
-import { MemoryStore } from '../../src/store/memory-store.js';
 import { GatedStore } from '../store/gated-store.js';
 import { Engine } from '../support/engine.js';
-
-/** A memory store that survives its broker, as a disk would. */
-class LastingStore extends MemoryStore {
-  override async close(): Promise<void> {}
-}
+import { LastingStore } from '../support/lasting-store.js';
 
 describe('sessions', () => {
   test('a kept session holds its subscriptions and QoS 1 and 2 messages, not QoS 0 [MQTT-3.1.2-5]', async () => {
