@@ -54,7 +54,7 @@ async function slowSubscriber(port: number, index: number, qos: number): Promise
 async function publishing(stage: Stage, seconds: number, qos: number, load: readonly string[]): Promise<Figure[]> {
   const witness = await Witness.open(stage);
   const slow = await Promise.all(Array.from({ length: SLOW }, (_, i) => slowSubscriber(stage.port, i, qos)));
-  witness.begin();
+  await witness.begin();
   const shape = ['-m', 'fanout', '-P', '1', '-S', String(SUBSCRIBERS - SLOW), '-q', String(qos)];
   const args = ['-p', String(stage.port), ...shape, '-d', String(seconds), '-T', String(seconds + 60), ...load];
   let figures: Figure[] = [];
@@ -78,7 +78,7 @@ async function packets(
   const witness = await Witness.open(stage);
   const client = await ScaleClient.connect(stage.port, 'flood');
   const answered = (): number => answers.reduce((sum, type) => sum + client.received[type]!, 0);
-  witness.begin();
+  await witness.begin();
   const began = performance.now();
   let sent = 0;
   while (performance.now() < began + seconds * 1000) {

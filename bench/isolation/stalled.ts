@@ -34,14 +34,14 @@ async function run(stage: Stage, { seconds }: ScaleOptions): Promise<Figure[]> {
     const others: ScaleClient[] = [];
     for (let i = 0; i < OTHERS; i++) others.push(await subscriber(stage.port, i));
     await sleep(1000);
-    flow.take();
+    await flow.take();
     await sleep(seconds * 1000);
-    reading.push(flow.take().p99);
+    reading.push((await flow.take()).p99);
     for (const other of others) other.pause();
     await sleep(FILL_SECONDS * 1000);
-    flow.take();
+    await flow.take();
     await sleep(seconds * 1000);
-    const { p99, worst: longest } = flow.take();
+    const { p99, worst: longest } = await flow.take();
     stalled.push(p99);
     worst.push(longest);
     for (const other of others) other.end();

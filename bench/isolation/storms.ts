@@ -27,11 +27,11 @@ async function burst(stage: Stage, { factor }: ScaleOptions): Promise<Figure[]> 
   const flow = await Flow.open(stage.port);
   flow.start();
   await sleep(1000);
-  flow.take();
+  await flow.take();
   const begin = performance.now();
   const clients = await connectAll(stage.port, count, 'burst', true);
   const seconds = (performance.now() - begin) / 1000;
-  const { p99, worst } = flow.take();
+  const { p99, worst } = await flow.take();
   flow.end();
   for (const client of clients) client.end();
   return [

@@ -47,8 +47,8 @@ export class Witness {
   }
 
   /** From now on it looks. */
-  begin(): void {
-    this.#flow.take();
+  async begin(): Promise<void> {
+    await this.#flow.take();
     this.#lastSys = performance.now();
     this.#watching = true;
     if (this.#stage.httpPort !== 0 && this.#stage.peer.name === 'portico') {
@@ -59,7 +59,7 @@ export class Witness {
   async end(): Promise<Figure[]> {
     this.#watching = false;
     this.#longestSys = Math.max(this.#longestSys, performance.now() - this.#lastSys);
-    const { p50, p99, worst } = this.#flow.take();
+    const { p50, p99, worst } = await this.#flow.take();
     await Promise.all(this.#looks);
     this.#flow.end();
     this.#sys.end();

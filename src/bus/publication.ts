@@ -25,17 +25,35 @@ export class Publication implements LiveSource {
   retain = false;
   /** Milliseconds since the epoch, 0 for never. */
   expiresAt = 0;
+  /** Milliseconds since the epoch at which the broker received it; -1 for a message that comes in this moment. */
+  receivedAt = -1;
   /** Who published, for No Local; null for the broker itself. */
   publisher: Subscriber | null = null;
-  publisherId = '';
 
+  #topic: string | null = null;
+  #publisherId: string | null = '';
+  /** Where the client identifier of the publisher stands in `buffer`, if nobody has asked for it. */
+  #publisherStart = 0;
+  #publisherEnd = 0;
   #properties: Buffer | null = NO_PROPERTIES;
   #message: Message | null = null;
   #frames: (Frame | null)[] = [null, null, null, null, null, null, null, null];
   #framed = false;
 
   get topic(): string {
-    return this.route === null ? '' : this.route.topic;
+    if (this.route !== null) return this.route.topic;
+    this.#topic ??= this.topicBytes.utf8Slice();
+    return this.#topic;
+  }
+
+  /** Client identifier of the publisher, empty for the broker itself. */
+  get publisherId(): string {
+    this.#publisherId ??= this.buffer.utf8Slice(this.#publisherStart, this.#publisherEnd);
+    return this.#publisherId;
+  }
+
+  set publisherId(id: string) {
+    this.#publisherId = id;
   }
 
   /** Cut out of the packet when somebody asks: who only passes a message on takes them as they came. */
@@ -52,6 +70,7 @@ export class Publication implements LiveSource {
   /** Forgets what was derived from the former content. Call after the fields are set. */
   renew(): void {
     this.#message = null;
+    this.#topic = null;
     if (this.#framed) {
       this.#frames.fill(null);
       this.#framed = false;
@@ -71,10 +90,37 @@ export class Publication implements LiveSource {
     this.qos = message.qos;
     this.retain = message.retain;
     this.expiresAt = message.expiresAt;
+    this.receivedAt = message.receivedAt;
     this.publisherId = message.publisherId;
     this.renew();
     this.#message = message;
     return this;
+  }
+
+  /**
+   * Points this publication at the record of a message, which is a run of publisher, properties and payload in `bytes`
+   * from `start` on; the caller sets the numbers. It is good for as long as `bytes` and `topic` stay as they are.
+   */
+  ofRecord(
+    topic: Buffer,
+    bytes: Buffer,
+    start: number,
+    publisherEnd: number,
+    propertiesEnd: number,
+    end: number,
+  ): void {
+    this.route = null;
+    this.topicBytes = topic;
+    this.buffer = bytes;
+    this.#publisherId = null;
+    this.#publisherStart = start;
+    this.#publisherEnd = publisherEnd;
+    this.#properties = propertiesEnd === publisherEnd ? NO_PROPERTIES : bytes.subarray(publisherEnd, propertiesEnd);
+    this.propertiesStart = -1;
+    this.payloadStart = propertiesEnd;
+    this.payloadEnd = end;
+    this.bodyStart = -1;
+    this.renew();
   }
 
   /** A copy that may be kept. */
@@ -87,7 +133,7 @@ export class Publication implements LiveSource {
       properties: this.properties.length === 0 ? NO_PROPERTIES : Buffer.from(this.properties),
       expiresAt: this.expiresAt,
       publisherId: this.publisherId,
-      receivedAt: Date.now(),
+      receivedAt: this.receivedAt < 0 ? Date.now() : this.receivedAt,
     };
     return this.#message;
   }

@@ -1,5 +1,6 @@
 /** Retained messages as records outside the JavaScript heap. A record does not say its topic: its node in the tree does. */
 import { type Message, NO_PROPERTIES } from './message.js';
+import type { Publication } from './publication.js';
 import { Slabs } from './slabs.js';
 
 /** Offsets of a record. */
@@ -78,6 +79,21 @@ export class RetainedRecords {
       publisherId: bytes.utf8Slice(start + HEAD, publisherEnd),
       receivedAt: words.getFloat64(start + RECEIVED),
     };
+  }
+
+  /** Points a publication at a record, without a copy. */
+  show(record: number, topic: Buffer, publication: Publication): void {
+    const { bytes, words } = this.#slabs.slab(record);
+    const start = this.#slabs.offset(record);
+    const publisherEnd = start + HEAD + words.getUint16(start + PUBLISHER_LENGTH);
+    const propertiesEnd = publisherEnd + words.getUint32(start + PROPERTIES_LENGTH);
+    const end = propertiesEnd + words.getUint32(start + PAYLOAD_LENGTH);
+    const flags = words.getUint8(start + FLAGS);
+    publication.qos = (flags & 3) as 0 | 1 | 2;
+    publication.retain = (flags & 4) !== 0;
+    publication.expiresAt = words.getFloat64(start + EXPIRES);
+    publication.receivedAt = words.getFloat64(start + RECEIVED);
+    publication.ofRecord(topic, bytes, start + HEAD, publisherEnd, propertiesEnd, end);
   }
 
   /** Bytes of payload and properties. */

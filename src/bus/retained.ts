@@ -7,7 +7,7 @@ import type { Counters } from './counters.js';
 import { DueList } from './due-list.js';
 import type { MemoryBudget } from './memory-budget.js';
 import type { Message } from './message.js';
-import type { Publication } from './publication.js';
+import { Publication } from './publication.js';
 import { RetainedRecords } from './retained-records.js';
 import { TopicTree } from './topic-tree.js';
 import { TopicWalk } from './topic-walk.js';
@@ -261,13 +261,9 @@ export class RetainedMessages {
 
   /** The retained message of a topic, if it has one that has not expired. */
   get(topic: string): Message | null {
-    return this.#find(topic, Number.POSITIVE_INFINITY);
-  }
-
-  #find(topic: string, until: number): Message | null {
     const node = this.#topics.find(Buffer.from(topic));
     const record = this.#topics.value(node);
-    if (!this.#isGiven(record, until)) return null;
+    if (!this.#isGiven(record, Number.POSITIVE_INFINITY)) return null;
     let message = this.#recent.get(topic);
     if (message === undefined) {
       message = this.#records.message(record, topic);
@@ -295,10 +291,8 @@ export class RetainedMessages {
   /** Retained messages that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
   match(filter: string): Message[] {
     const found: Message[] = [];
-    for (const walk = this.walk(filter); !walk.done; ) {
-      const message = walk.next();
-      if (message !== null) found.push(message);
-    }
+    const publication = new Publication();
+    for (const walk = this.walk(filter); !walk.done; ) if (walk.next(publication)) found.push(publication.message());
     return found;
   }
 
@@ -308,16 +302,26 @@ export class RetainedMessages {
    * @param until topics that had no message at this revision are left out
    */
   walk(filter: string, until: number = Number.POSITIVE_INFINITY): RetainedWalk {
-    if (!hasWildcard(filter)) return new OneTopic(() => this.#find(filter, until));
+    if (!hasWildcard(filter)) {
+      const topic = Buffer.from(filter);
+      return new OneTopic((publication) => {
+        const record = this.#topics.value(this.#topics.find(topic));
+        if (!this.#isGiven(record, until)) return false;
+        this.#records.show(record, topic, publication);
+        return true;
+      });
+    }
     const walk = new TopicWalk(this.#topics, filter);
     return {
       get done() {
         return walk.done;
       },
-      next: () => {
+      next: (publication) => {
         const node = walk.next();
         const record = this.#topics.value(node);
-        return this.#isGiven(record, until) ? this.#records.message(record, this.#topics.topic(node)) : null;
+        if (!this.#isGiven(record, until)) return false;
+        this.#records.show(record, this.#topics.topicView(node), publication);
+        return true;
       },
       close: () => walk.close(),
     };
@@ -333,24 +337,27 @@ export class RetainedMessages {
 /** Retained messages one after the other. */
 export interface RetainedWalk {
   readonly done: boolean;
-  /** The next one; null for a step that found none. */
-  next(): Message | null;
+  /**
+   * Goes on by a step. If it finds a message, it points `publication` at it, without a copy: until retained messages
+   * change, or the next step of any walk.
+   */
+  next(publication: Publication): boolean;
   /** Ends the walk. Whoever does not walk to the end has to say so. */
   close(): void;
 }
 
 /** Most of what is asked for is one exact topic. */
 class OneTopic implements RetainedWalk {
-  readonly #find: () => Message | null;
+  readonly #find: (publication: Publication) => boolean;
   done = false;
 
-  constructor(find: () => Message | null) {
+  constructor(find: (publication: Publication) => boolean) {
     this.#find = find;
   }
 
-  next(): Message | null {
+  next(publication: Publication): boolean {
     this.done = true;
-    return this.#find();
+    return this.#find(publication);
   }
 
   close(): void {

@@ -115,11 +115,6 @@ export class Router {
     return this.#routes.get(bytes.latin1Slice()) ?? this.#remember(topic, bytes);
   }
 
-  /** The route of a valid topic name for one message to one receiver: it is not worth a place among those kept. */
-  passing(topic: string): Route {
-    return this.#byName.get(topic) ?? new Route(topic, Buffer.from(topic));
-  }
-
   #remember(topic: string, bytes: Buffer): Route {
     if (bytes.length > MAX_KEPT_TOPIC) {
       const route = new Route(topic, bytes);

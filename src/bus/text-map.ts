@@ -41,6 +41,12 @@ export class TextMap<V> {
     return this.#long?.delete(digestOf(key)) === true;
   }
 
+  /** The first value. */
+  first(): V | undefined {
+    for (const value of this.values()) return value;
+    return undefined;
+  }
+
   clear(): void {
     this.#short.clear();
     this.#long = null;

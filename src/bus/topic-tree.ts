@@ -36,6 +36,9 @@ const BUCKET_MASK = (1 << BUCKET_BITS) - 1;
 const NO_TOPIC = new Uint8Array(0);
 /** Where a topic is put together; the tree is never used by two at a time. */
 const scratch = Buffer.allocUnsafeSlow(MAX_TOPIC_BYTES);
+/** Views of the end of `scratch` by their length, up to some length. */
+const views: Buffer[] = [];
+const MOST_VIEWED = 256;
 
 export class TopicTree {
   readonly #blocks: Uint32Array[] = [];
@@ -52,8 +55,9 @@ export class TopicTree {
   /** The topic that was grown last, and the nodes of its levels: in the store neighbours have most levels in common. */
   #lastTopic: Uint8Array = NO_TOPIC;
   readonly #lastPath: number[] = [];
-  /** How many stand on a node, which keeps it from going. */
-  readonly #pins = new Map<number, number>();
+  /** How many stand on each node of a block, which keeps it from going; for the blocks on which anybody has stood. */
+  readonly #pins: (Uint32Array | undefined)[] = [];
+  #pinnedBlocks = 0;
   /** Number of nodes, without the root. */
   size = 0;
 
@@ -64,7 +68,8 @@ export class TopicTree {
 
   /** Bytes that it takes. */
   get memory(): number {
-    return this.#blocks.length * BLOCK_BYTES + this.#buckets.length * (4 << BUCKET_BITS) + this.#names.memory;
+    const pins = this.#pinnedBlocks * (4 << BLOCK_BITS);
+    return this.#blocks.length * BLOCK_BYTES + this.#buckets.length * (4 << BUCKET_BITS) + this.#names.memory + pins;
   }
 
   /** No node is as high. Those below that are free have no value. */
@@ -157,7 +162,7 @@ export class TopicTree {
   /** Removes a node, and those above it, that have neither value nor child and on which nobody stands. */
   prune(node: number): void {
     for (let at = node; at !== ROOT; ) {
-      if (this.#get(at, VALUE) !== 0 || this.#get(at, FIRST) !== 0 || this.#pins.has(at)) return;
+      if (this.#get(at, VALUE) !== 0 || this.#get(at, FIRST) !== 0 || this.#isPinned(at)) return;
       const parent = this.#get(at, PARENT);
       this.#remove(at, parent);
       at = parent;
@@ -166,22 +171,32 @@ export class TopicTree {
 
   /** Keeps a node where it is until it is unpinned as often. */
   pin(node: number): void {
-    this.#pins.set(node, (this.#pins.get(node) ?? 0) + 1);
+    const block = node >>> BLOCK_BITS;
+    let pins = this.#pins[block];
+    if (pins === undefined) {
+      pins = new Uint32Array(1 << BLOCK_BITS);
+      this.#pins[block] = pins;
+      this.#pinnedBlocks++;
+    }
+    pins[node & BLOCK_MASK]++;
   }
 
   unpin(node: number): void {
-    const pins = this.#pins.get(node) ?? 0;
-    if (pins > 1) {
-      this.#pins.set(node, pins - 1);
-      return;
-    }
-    this.#pins.delete(node);
-    this.prune(node);
+    const pins = this.#pins[node >>> BLOCK_BITS] as Uint32Array;
+    if (--pins[node & BLOCK_MASK] === 0) this.prune(node);
   }
 
-  /** The topic name of a node in UTF-8. */
-  topicBytes(node: number): Buffer {
-    return Buffer.from(scratch.subarray(this.#write(node)));
+  #isPinned(node: number): boolean {
+    const pins = this.#pins[node >>> BLOCK_BITS];
+    return pins !== undefined && pins[node & BLOCK_MASK] > 0;
+  }
+
+  /** The topic name of a node in UTF-8, until the next call. */
+  topicView(node: number): Buffer {
+    const length = scratch.length - this.#write(node);
+    if (length > MOST_VIEWED) return scratch.subarray(scratch.length - length);
+    views[length] ??= scratch.subarray(scratch.length - length);
+    return views[length];
   }
 
   /** The topic name of a node. */

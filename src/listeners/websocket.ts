@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Entry } from '../session/gate.js';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
+import type { Output } from '../wire/output.js';
 import type { Listener } from './listener.js';
 import { addressOf, listen, remoteOf } from './tcp.js';
 
@@ -226,11 +227,13 @@ class WebSocketTransport implements Transport {
     return writingOf(this.#socket);
   }
 
-  write(bytes: Buffer): boolean {
-    if (this.#webSocket.readyState !== WebSocket.OPEN) return false;
-    this.#webSocket.send(bytes, BINARY, this.#written);
-    if (this.#webSocket.bufferedAmount > 0) this.#pending = true;
-    return false;
+  write(output: Output): void {
+    if (this.#webSocket.readyState === WebSocket.OPEN) {
+      this.#webSocket.send(output.bytes(), BINARY, this.#written);
+      if (this.#webSocket.bufferedAmount > 0) this.#pending = true;
+    }
+    // Nobody tells when `ws` is done with the buffer.
+    output.release();
   }
 
   pause(): void {

@@ -8,6 +8,8 @@ export interface Flushable {
 
 export class Flusher {
   #dirty: Flushable[] = [];
+  /** Emptied by the last flush: most turns have as many as the one before. */
+  #spare: Flushable[] | null = null;
   #scheduled = false;
 
   /** Flushes `target` at the end of this turn. */
@@ -24,11 +26,14 @@ export class Flusher {
   flush(): void {
     const dirty = this.#dirty;
     if (dirty.length === 0) return;
-    this.#dirty = [];
+    this.#dirty = this.#spare ?? [];
+    this.#spare = null;
     for (const target of dirty) {
       target.dirty = false;
       target.flush();
     }
+    while (dirty.length > 0) dirty.pop();
+    this.#spare = dirty;
   }
 
   readonly #run = (): void => {

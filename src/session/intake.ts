@@ -12,6 +12,7 @@ const BYTES_OF_WORK = 5;
 
 export class Intake implements Throttled, Sharing, Sending {
   readonly #connection: Connection;
+  inLine = false;
   #reading = true;
   /** Whoever wants nothing more to be taken for now: hooks, turns of others, rates. */
   #holds = 0;

@@ -2,19 +2,20 @@
  * Keeps work that may be long out of everybody's way: what all connections together do of it in one turn of the event
  * loop is bounded, and they take turns.
  */
+import { type InLine, WaitingLine } from './waiting-line.js';
 
 /** Work that has been interrupted. */
-export interface Paced {
+export interface Paced extends InLine {
   /** Goes on with it, for as long as the pacer has steps left. */
   pump(): void;
 }
 
 /** Steps of one turn, of well below a microsecond each. */
-const STEPS_PER_TURN = 250;
+const STEPS_PER_TURN = 500;
 
 export class Pacer {
   /** In the order in which they go on. */
-  readonly #waiting = new Set<Paced>();
+  readonly #waiting = new WaitingLine<Paced>();
   #left = STEPS_PER_TURN;
   #scheduled = false;
 
@@ -30,13 +31,13 @@ export class Pacer {
 
   /** Pumps `work` in one of the next turns. */
   wait(work: Paced): void {
-    this.#waiting.add(work);
+    this.#waiting.join(work);
     this.#schedule();
   }
 
   /** It has no more work. */
   leave(work: Paced): void {
-    this.#waiting.delete(work);
+    this.#waiting.leave(work);
   }
 
   #schedule(): void {
@@ -49,11 +50,7 @@ export class Pacer {
     this.#scheduled = false;
     this.#left = STEPS_PER_TURN;
     // Whoever is interrupted again goes to the end.
-    for (const work of this.#waiting) {
-      if (this.#left <= 0) break;
-      this.#waiting.delete(work);
-      work.pump();
-    }
+    while (this.#left > 0 && this.#waiting.size > 0) this.#waiting.next()?.pump();
     if (this.#waiting.size > 0) this.#schedule();
   };
 }

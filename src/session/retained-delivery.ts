@@ -11,6 +11,7 @@ import type { Paced } from './pacer.js';
 import type { Session } from './session.js';
 
 interface Pending {
+  readonly filter: string;
   readonly receiver: Receiver;
   /** No Local: what the client itself has published is not for it [MQTT-3.8.3-3]. */
   readonly noLocal: boolean;
@@ -28,6 +29,9 @@ export class RetainedDelivery implements Paced {
   /** By filter. */
   readonly #pending = new TextMap<Pending>();
   readonly #publication = new Publication();
+  /** The one that is being sent. */
+  #current: Pending | null = null;
+  inLine = false;
   /** The session whose queue gets the rest, once the connection is gone. */
   #heir: Session | null = null;
 
@@ -54,13 +58,16 @@ export class RetainedDelivery implements Paced {
     this.remove(filter);
     // A topic whose first message comes from here on is no news from before the subscription.
     const { revision } = this.#connection.environment.router.retained;
-    this.#pending.set(filter, { receiver, noLocal, revision, walk: null });
+    this.#pending.set(filter, { filter, receiver, noLocal, revision, walk: null });
   }
 
   /** The filter has been unsubscribed, or subscribed again: what it was owed is not sent [MQTT-3.10.4-2]. */
   remove(filter: string): void {
-    this.#pending.get(filter)?.walk?.close();
+    const pending = this.#pending.get(filter);
+    if (pending === undefined) return;
+    pending.walk?.close();
     this.#pending.delete(filter);
+    if (pending === this.#current) this.#current = null;
   }
 
   /** The connection is gone and the session is kept: what is still owed waits in its queue [MQTT-3.3.1-9]. */
@@ -89,17 +96,21 @@ export class RetainedDelivery implements Paced {
       this.#forget();
       return;
     }
-    for (const [filter, pending] of this.#pending) {
-      while (this.#pending.get(filter) === pending) {
-        if (this.#heir === null && !this.#hasPlace(session)) return;
-        if (!pacer.mayGoOn) {
-          pacer.wait(this);
-          return;
-        }
-        pacer.spend(this.#step(session, filter, pending));
+    for (let pending = this.#next(); pending !== null; pending = this.#next()) {
+      if (this.#heir === null && !this.#hasPlace(session)) return;
+      if (!pacer.mayGoOn) {
+        pacer.wait(this);
+        return;
       }
+      pacer.spend(this.#step(session, pending));
     }
     if (connection.retainedDelivery === this) connection.retainedDelivery = null;
+  }
+
+  /** The one that is being sent, or the first that waits. */
+  #next(): Pending | null {
+    this.#current ??= this.#pending.first() ?? null;
+    return this.#current;
   }
 
   /** Whether the client takes another message now. If not, it is an event that tells when it does. */
@@ -111,14 +122,15 @@ export class RetainedDelivery implements Paced {
   }
 
   /** Looks at the next message; returns what that counts for. */
-  #step(session: Session, filter: string, pending: Pending): number {
+  #step(session: Session, pending: Pending): number {
     const { router } = this.#connection.environment;
-    pending.walk ??= router.retained.walk(filter, pending.revision);
-    const message = pending.walk.next();
+    pending.walk ??= router.retained.walk(pending.filter, pending.revision);
+    const publication = this.#publication;
+    const found = pending.walk.next(publication);
     router.work.done++;
-    if (pending.walk.done) this.remove(filter);
-    if (message === null || (pending.noLocal && message.publisherId === session.id)) return 1;
-    session.deliver(this.#publication.of(message, router.passing(message.topic)), pending.receiver);
+    if (pending.walk.done) this.remove(pending.filter);
+    if (!found || (pending.noLocal && publication.publisherId === session.id)) return 1;
+    session.deliver(publication, pending.receiver);
     return SENDING;
   }
 }

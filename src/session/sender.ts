@@ -72,11 +72,9 @@ export abstract class Sender extends AedesClient {
     this.environment.counters.bytesSent += output.length;
     this.#progress.handedOver += output.length;
     const { congested } = this;
-    if (this.transportLayer.write(output.bytes())) output.recycle();
-    else {
-      output.release();
-      this.holding.set(this.transportLayer.pending);
-    }
+    this.transportLayer.write(output);
+    const { pending } = this.transportLayer;
+    if (pending > 0) this.holding.set(pending);
     // What the transport took at once was never pending there, so it will not tell that there is room again.
     if (congested && !this.congested) setImmediate(this.#roomAgain);
   }

@@ -3,6 +3,7 @@
  * once it is reached, whoever has had his part waits for one of the next turns, in the order of all who wait.
  */
 import type { Work } from '../bus/work.js';
+import { type InLine, WaitingLine } from './waiting-line.js';
 
 /** Work of one turn, of all connections: 10 to 50 ms. */
 const MOST_WORK = 50_000;
@@ -10,7 +11,7 @@ const MOST_WORK = 50_000;
 const LEAST_WORK = 2000;
 
 /** Whoever waits for its next share. */
-export interface Sharing {
+export interface Sharing extends InLine {
   /** Goes on, for as long as its share lasts. */
   goOn(): void;
 }
@@ -18,7 +19,7 @@ export interface Sharing {
 export class Shares {
   readonly #work: Work;
   /** In the order in which they go on. */
-  readonly #waiting = new Set<Sharing>();
+  readonly #waiting = new WaitingLine<Sharing>();
   /** Reading of the work when this turn began. */
   #before = 0;
   #scheduled = false;
@@ -42,7 +43,7 @@ export class Shares {
 
   /** Goes on in one of the next turns. */
   wait(sharing: Sharing): void {
-    this.#waiting.add(sharing);
+    this.#waiting.join(sharing);
     this.#schedule();
   }
 
@@ -56,11 +57,7 @@ export class Shares {
     this.#scheduled = false;
     this.turn++;
     this.#before = this.#work.done;
-    for (const sharing of this.#waiting) {
-      if (this.#work.done - this.#before >= MOST_WORK) break;
-      this.#waiting.delete(sharing);
-      sharing.goOn();
-    }
+    while (this.#waiting.size > 0 && this.#work.done - this.#before < MOST_WORK) this.#waiting.next()?.goOn();
     if (this.#waiting.size > 0) this.#schedule();
   };
 }

@@ -2,6 +2,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
+import { giveBack, type Lent, type Output } from '../wire/output.js';
 
 export interface TransportHandler {
   onData(chunk: Buffer): void;
@@ -25,8 +26,8 @@ export interface Transport {
   readonly stream: Duplex | null;
   /** The client has been accepted. @param maximumPacketSize bytes of the largest packet that it may send */
   accept(maximumPacketSize: number): void;
-  /** Hands bytes over. Returns whether they have been taken already, so that their buffer may be reused. */
-  write(bytes: Buffer): boolean;
+  /** Hands over all that an output has, with the buffer that it is in. */
+  write(output: Output): void;
   pause(): void;
   resume(): void;
   /** Sends what is pending, then closes. */
@@ -42,8 +43,14 @@ export class StreamTransport implements Transport {
   readonly name: string;
   readonly remote: string;
   readonly stream: Duplex;
-  /** A plain socket's write has reached the kernel when nothing is pending; another stream may still hold the bytes. */
+  /** What a plain socket has written is in the kernel; another stream may still hold the bytes. */
   readonly #copies: boolean;
+  /** Number of writes, and of those that are done. */
+  #writes = 0;
+  #done = 0;
+  /** Buffers that the socket has not taken, of successive writes; the number of the first one. */
+  readonly #lent: Lent[] = [];
+  #firstLent = 0;
   handler: TransportHandler | null = null;
   #closed = false;
   #ending: NodeJS.Timeout | null = null;
@@ -72,7 +79,14 @@ export class StreamTransport implements Transport {
   /** Bytes were pending. The stream's own `drain` event comes only above its high-water mark, which is not our limit. */
   #pending = false;
 
-  readonly #written = (): void => {
+  readonly #written = (error?: Error | null): void => {
+    this.#done++;
+    // A broken socket may still hold what it was given last, whatever it says.
+    if (error) this.#lent.length = 0;
+    else if (this.#lent.length > 0 && this.#done >= this.#firstLent) {
+      giveBack(this.#lent.shift() as Lent);
+      this.#firstLent++;
+    }
     if (!this.#pending || this.stream.writableLength > 0) return;
     this.#pending = false;
     this.handler?.onDrain();
@@ -88,13 +102,22 @@ export class StreamTransport implements Transport {
 
   accept(): void {}
 
-  write(bytes: Buffer): boolean {
+  write(output: Output): void {
     // What is left of the connection is what the client has sent.
-    if (this.#ending !== null || this.#closed) return false;
-    this.stream.write(bytes, this.#written);
-    if (this.stream.writableLength === 0) return this.#copies;
-    this.#pending = true;
-    return false;
+    if (this.#ending !== null || this.#closed) {
+      output.recycle();
+      return;
+    }
+    this.#writes++;
+    this.stream.write(output.bytes(), this.#written);
+    const taken = this.stream.writableLength === 0;
+    if (!taken) this.#pending = true;
+    if (!this.#copies || this.stream.destroyed) output.release();
+    else if (taken) output.recycle();
+    else {
+      if (this.#lent.length === 0) this.#firstLent = this.#writes;
+      this.#lent.push(output.lend());
+    }
   }
 
   pause(): void {

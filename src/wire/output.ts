@@ -42,6 +42,14 @@ function give(block: Block): void {
   if (pools[index].length * length < POOLED_BYTES_PER_CLASS) pools[index].push(block);
 }
 
+/** A buffer whose output has parted with it, for as long as somebody else reads from it. */
+export type Lent = Block;
+
+/** Nobody reads from the buffer any more. */
+export function giveBack(lent: Lent): void {
+  give(lent);
+}
+
 /** A block that does not go to the pool: a piece of one of Node's slabs, which costs little. */
 function loose(bytes: number): Block {
   return { bytes: Buffer.allocUnsafe(bytes), words: null };
@@ -75,6 +83,13 @@ export class Output {
   /** The bytes written so far, without copying. */
   bytes(): Buffer {
     return this.buffer.subarray(0, this.length);
+  }
+
+  /** Forgets the bytes; their buffer goes back to the pool when the caller gives it back. */
+  lend(): Lent {
+    const block = this.#block;
+    this.release();
+    return block;
   }
 
   /** Forgets the bytes and returns the buffer to the pool. Only when nobody else holds a view of it. */

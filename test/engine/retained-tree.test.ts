@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Counters } from '../../src/bus/counters.js';
 import { type Message, NO_PROPERTIES } from '../../src/bus/message.js';
+import { Publication } from '../../src/bus/publication.js';
 import { RetainedMessages } from '../../src/bus/retained.js';
 import { Slabs } from '../../src/bus/slabs.js';
 import { TopicTree } from '../../src/bus/topic-tree.js';
@@ -113,9 +114,9 @@ test('a walk that others interrupt gives each message that stays once, and none 
     const stays = new Set(retained.topics(filter));
     const began = new Set(stays);
     const given = new Map<string, number>();
+    const found = new Publication();
     for (const walk = retained.walk(filter, retained.revision); !walk.done; ) {
-      const found = walk.next();
-      if (found !== null) given.set(found.topic, (given.get(found.topic) ?? 0) + 1);
+      if (walk.next(found)) given.set(found.topic, (given.get(found.topic) ?? 0) + 1);
       for (let changes = random.below(4); changes > 0; changes--) {
         const topic = topicOf(random);
         if (random.below(2) === 0) retained.set(message(topic, 'meanwhile'));

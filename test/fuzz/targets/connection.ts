@@ -36,9 +36,9 @@ class MemoryTransport implements Transport {
 
   accept(): void {}
 
-  write(bytes: Buffer): boolean {
-    this.written.push(Buffer.from(bytes));
-    return true;
+  write(output: Output): void {
+    this.written.push(Buffer.from(output.bytes()));
+    output.recycle();
   }
 
   pause(): void {
