@@ -25,7 +25,7 @@ COPY --from=build /portico/package.json ./
 COPY --from=build /portico/node_modules ./node_modules
 COPY --from=build /portico/dist ./dist
 COPY LICENSE ./
-# So that `docker exec NAME portico backup -` finds it.
+# `docker exec NAME portico backup -` finds it, too.
 RUN chmod 755 dist/src/main.js && ln -s /portico/dist/src/main.js /usr/local/bin/portico
 # Any user may write to /data, as nobody knows yet which one it will be. A mounted folder brings its own rights.
 RUN mkdir -p /etc/portico && mkdir -m 1777 /data && printf '%s\n' \
@@ -40,5 +40,5 @@ USER node
 VOLUME /data
 EXPOSE 1883/tcp 9001/tcp 5683/udp
 # Without a shell in between, so that signals reach the broker: docker stop ends it cleanly.
-ENTRYPOINT ["node", "/portico/dist/src/main.js"]
-HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["node", "/portico/dist/src/main.js", "health"]
+ENTRYPOINT ["portico"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["portico", "health"]

@@ -2,6 +2,7 @@
  * The programs that are measured, and how each one is started: on loopback, on a free port, alone on its core, with
  * its state in a folder of its own.
  */
+
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -10,6 +11,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { NODE_FLAGS } from '../src/node-flags.js';
 import { BenchError, Child, environment } from './processes.js';
 
 export type PeerName = 'portico' | 'mosquitto' | 'libcoap';
@@ -82,7 +84,7 @@ const portico: Peer = {
       ...(limits === undefined ? [] : [`limits: ${JSON.stringify(limits)}`]),
       ...(sysInterval === undefined ? [] : [`sys: { interval: ${sysInterval} }`]),
     ]);
-    return [process.execPath, porticoMain, '-c', config];
+    return [process.execPath, ...NODE_FLAGS, porticoMain, '-c', config];
   },
 };
 

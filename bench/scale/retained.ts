@@ -145,6 +145,7 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   client.end();
   await stage.idle();
   const peak = stage.peak();
+  const first = await lookups(stage.port, count);
   const took = await lookups(stage.port, count);
   const disturbed = await disturbance(stage, count, seconds);
   await stage.stop();
@@ -160,6 +161,7 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
     { name: 'updates of 10,000 among all', value: late, unit: 'per second' },
     { name: 'among all over without others', value: late / early, unit: 'ratio', limit: { least: LEAST_UPDATE_RATE } },
     { name: 'updates of all', value: wide, unit: 'per second' },
+    { name: 'the first 2,000 to one topic, p99', value: percentile(first, 0.99), unit: 'ms' },
     {
       name: 'subscription to one topic, p50',
       value: percentile(took, 0.5),

@@ -1,8 +1,10 @@
 /** The broker under test: a process with every listener, and what the operating system and the broker say of it. */
+
 import { readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { NODE_FLAGS } from '../../src/node-flags.js';
 import { freePorts } from '../brokers.js';
 import { BenchError, Child, residentMemory } from '../processes.js';
 import { type Heap, inspectHeap } from './inspector.js';
@@ -70,7 +72,13 @@ export class Target {
       }),
     );
     // Its inspector tells what lives on its heap; while nobody is connected to that, it does nothing.
-    target.#child = await Child.start(core, process.execPath, ['--inspect=127.0.0.1:0', MAIN, '-c', config]);
+    target.#child = await Child.start(core, process.execPath, [
+      ...NODE_FLAGS,
+      '--inspect=127.0.0.1:0',
+      MAIN,
+      '-c',
+      config,
+    ]);
     await target.#ready();
     return target;
   }

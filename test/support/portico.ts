@@ -1,4 +1,5 @@
 /** The broker as a process of its own: started on free ports of 127.0.0.1 with a folder of its own, always cleaned up. */
+
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -10,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { NODE_FLAGS } from '../../src/node-flags.js';
 
 /** The program that was built beside this file. */
 export const porticoMain = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -175,7 +177,7 @@ export class Portico {
   /** Starts the broker, which does not run, with the same ports and the same folder. */
   async restart(): Promise<void> {
     assert.equal(this.#process, null, 'the broker runs already');
-    const [command, ...args] = [...this.#under, process.execPath, porticoMain, '-c', this.configFile];
+    const [command, ...args] = [...this.#under, process.execPath, ...NODE_FLAGS, porticoMain, '-c', this.configFile];
     const child = spawnChild(command, args, this.folder);
     this.#process = child;
     const collect = (text: string): void => {
