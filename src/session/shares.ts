@@ -5,8 +5,8 @@
 import type { Work } from '../bus/work.js';
 import { type InLine, WaitingLine } from './waiting-line.js';
 
-/** Work of one turn, of all connections: 10 to 50 ms. */
-const MOST_WORK = 50_000;
+/** Work of one turn, of all connections: 4 to 20 ms. */
+const MOST_WORK = 20_000;
 /** Work that a connection may cause in any turn, so that whoever sends little never waits for whoever sends much. */
 const LEAST_WORK = 2000;
 
