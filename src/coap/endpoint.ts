@@ -70,6 +70,16 @@ export class CoapEndpoint {
         this.#core.event('internal-error', undefined, describe(error));
       }
     };
+    transport.onGone = (source) => this.#forget(source);
+  }
+
+  /** Whatever is under way for a remote that is gone ends. */
+  #forget(source: DatagramAddress): void {
+    const core = this.#core;
+    const remote = core.remotes.peek(source);
+    if (remote === undefined || core.closed) return;
+    core.transmission.clear(remote);
+    for (const observer of [...remote.observers]) observer.terminate('closed');
   }
 
   get counters(): Readonly<CoapCounters> {
@@ -99,6 +109,7 @@ export class CoapEndpoint {
     if (core.closed) return;
     core.closed = true;
     core.transport.onDatagram = undefined;
+    core.transport.onGone = undefined;
     for (const remote of core.remotes.all()) {
       core.transmission.clear(remote);
       for (const observer of [...remote.observers]) observer.terminate('closed');
@@ -158,6 +169,11 @@ export class CoapEndpoint {
     if (remote === undefined) {
       core.counters.droppedRemotes++;
       core.event('limit', undefined, 'remotes');
+      return;
+    }
+    if (source.reliable) {
+      const request = new Request(message, remote);
+      this.#dispatch(request, new Exchange(core, request, NOT_SEEN));
       return;
     }
     const second = core.second();

@@ -11,7 +11,7 @@ import { Outgoing } from './transmission.js';
 
 /**
  * Why an observation is over: the client deregistered, sent a Reset, did not acknowledge, or registered anew with the
- * same token; a final response was sent, or the owner ended it; the endpoint was closed.
+ * same token; a final response was sent, or the owner ended it; the endpoint was closed, or the remote is gone.
  */
 export type ObservationEnd = 'cancelled' | 'reset' | 'timeout' | 'replaced' | 'error' | 'ended' | 'closed';
 
