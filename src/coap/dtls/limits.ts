@@ -27,6 +27,6 @@ export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
 /** Milliseconds before a flight is repeated for the first time; each time doubles it (RFC 6347 4.2.4.1). */
 export const RETRANSMISSION_TIME = 1_000;
 /** Repetitions of one flight, whoever causes them. */
-export const RETRANSMISSIONS = 8;
+export const RETRANSMISSIONS = 16;
 /** Bytes of the longest PSK identity: RFC 4279 5.3 asks for 128. */
 export const IDENTITY_BYTES = 128;

@@ -1,14 +1,14 @@
 /** DTLS 1.2 with pre-shared keys between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3.1). */
-import { type Clock, SYSTEM_CLOCK, Timer, TimerWheel } from '../timers.js';
+import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
-import { Association, type Keys, type LastFlight } from './association.js';
+import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
-import { parseHelloStart } from './client-hello.js';
-import { Cookies } from './cookie.js';
 import { DtlsCounters } from './counters.js';
 import { writeRecord } from './flight.js';
-import { readFragment, wholeMessage } from './fragments.js';
+import { readFragment } from './fragments.js';
 import { Handshake, type HandshakeEnd, type HandshakeHost } from './handshake.js';
+import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
+import { IdleTimer } from './idle.js';
 import { DEFAULT_DTLS_LIMITS, type DtlsLimits, IDENTITY_BYTES } from './limits.js';
 import {
   Alert,
@@ -18,11 +18,9 @@ import {
   HandshakeType,
   LARGEST_PLAINTEXT,
   SEQUENCE_NUMBERS,
-  VERSION_1_0,
 } from './protocol.js';
 import { type PskFunction, PskLookup } from './psk.js';
-import { LARGEST_RECORD, type OpenedRecord, RecordReader, writePlainRecord } from './record.js';
-import { helloVerifyRequest } from './server-hello.js';
+import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
 
 /**
  * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
@@ -44,20 +42,6 @@ const HANDSHAKE_RECORDS = 4096;
 /** One alert's worth of records stays in reserve below the limit. */
 const RESERVE = 1;
 
-/** Wakes up when the oldest association may have been idle for too long. */
-class IdleTimer extends Timer {
-  readonly #run: () => void;
-
-  constructor(run: () => void) {
-    super();
-    this.#run = run;
-  }
-
-  expire(): void {
-    this.#run();
-  }
-}
-
 export class DtlsTransport implements DatagramTransport {
   /** The endpoint's. Its `source` has `key` and `session`, a `DtlsSession`. */
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
@@ -67,7 +51,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #clock: Clock;
   readonly #onEvent: DtlsOptions['onEvent'];
   readonly #wheel: TimerWheel;
-  readonly #cookies: Cookies;
+  readonly #gate: HelloGate;
   readonly #host: HandshakeHost;
   readonly #associations = new Associations();
   /** Handshakes in progress by address, the oldest first. */
@@ -88,8 +72,12 @@ export class DtlsTransport implements DatagramTransport {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#onEvent = options.onEvent;
     this.#wheel = new TimerWheel(this.#clock);
-    this.#cookies = new Cookies(this.#clock);
-    this.#idle = new IdleTimer(() => this.#expireIdle());
+    const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
+    this.#gate = new HelloGate(this.#clock, this.counters, transmit);
+    this.#idle = new IdleTimer(this.#associations, limits.idleTime, this.#clock, this.#wheel, (association) => {
+      this.counters.associationsExpired++;
+      this.#end(association, Alert.CloseNotify);
+    });
     this.#host = {
       limits: this.#limits,
       counters: this.counters,
@@ -97,7 +85,7 @@ export class DtlsTransport implements DatagramTransport {
       psk: new PskLookup(options.psk, this.counters),
       identityHint: hint,
       now: () => this.#clock.now(),
-      transmit: (bytes, length, to) => this.#below.send(bytes, 0, length, to),
+      transmit,
       finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
       ended: (handshake, end, detail) => this.#ended(handshake, end, detail),
     };
@@ -138,6 +126,13 @@ export class DtlsTransport implements DatagramTransport {
     this.#write(association, ContentType.ApplicationData, bytes.subarray(offset, offset + length));
   }
 
+  /** Ends the associations that `which` names, as when a key is withdrawn. Returns how many. */
+  endAssociations(which: (session: DtlsSession) => boolean): number {
+    const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
+    for (const association of found) this.#end(association, Alert.CloseNotify);
+    return found.length;
+  }
+
   /** Says close_notify to every association, forgets all keys, and closes the transport below. */
   close(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing;
@@ -160,60 +155,28 @@ export class DtlsTransport implements DatagramTransport {
     const record = this.#record;
     record.begin(datagram);
     const tuple = tupleOf(source);
-    // No amplification: one datagram is worth one HelloVerifyRequest.
-    let mayVerify = true;
+    this.#gate.begin();
     let found = false;
     while (this.#closing === undefined && record.next()) {
       found = true;
       if (record.epoch === 1) this.#receiveProtected(source, tuple);
-      else if (record.epoch === 0) mayVerify = this.#receivePlain(source, tuple, mayVerify) && mayVerify;
+      else if (record.epoch === 0) this.#receivePlain(source, tuple);
       else counters.droppedRecords++;
     }
     if (!found) counters.droppedRecords++;
   }
 
-  /** False if it has sent a HelloVerifyRequest. */
-  #receivePlain(source: DatagramAddress, tuple: string, mayVerify: boolean): boolean {
-    const record = this.#record;
+  #receivePlain(source: DatagramAddress, tuple: string): void {
     const handshake = this.#handshakes.get(tuple);
-    if (record.type === ContentType.Handshake) {
-      const fragment = readFragment(record.fragment(), 0);
-      if (fragment?.type === HandshakeType.ClientHello && fragment.offset === 0) {
-        const hello = parseHelloStart(fragment.body);
-        if (hello === undefined) {
-          this.counters.droppedRecords++;
-          return true;
-        }
-        // Another random is another handshake, of a client that has begun anew (RFC 6347 4.2.8).
-        const isNew = handshake === undefined || !handshake.clientRandom.equals(hello.random);
-        const isVerified = isNew && this.#cookies.verify(hello.cookie, source, hello.random, hello.sessionId);
-        if (isNew && !isVerified) {
-          if (mayVerify) this.#verify(source, hello.random, hello.sessionId);
-          return false;
-        }
-        if (isVerified) {
-          this.#begin(source, tuple, hello.random, fragment.messageSequence);
-          return true;
-        }
-      }
-    }
-    if (handshake === undefined) this.counters.droppedRecords++;
-    else handshake.receivePlain(record);
-    return true;
+    const admission = this.#gate.admit(this.#record, source, handshake?.clientRandom);
+    if (typeof admission === 'object') this.#begin(source, tuple, admission);
+    else if (admission === Admission.Taken) return;
+    else if (handshake !== undefined) handshake.receivePlain(this.#record);
+    else this.counters.droppedRecords++;
   }
 
-  /** The stateless half of the cookie exchange: record and message take the numbers of the ClientHello. */
-  #verify(source: DatagramAddress, random: Buffer, sessionId: Buffer): void {
-    const body = helloVerifyRequest(this.#cookies.make(source, random, sessionId));
-    const message = wholeMessage(HandshakeType.HelloVerifyRequest, 0, body);
-    const { sequence } = this.#record;
-    const end = writePlainRecord(this.#scratch, 0, ContentType.Handshake, sequence, message, VERSION_1_0);
-    this.counters.cookiesSent++;
-    this.#below.send(this.#scratch, 0, end, source);
-  }
-
-  /** A ClientHello with a good cookie: from here on there is state. */
-  #begin(source: DatagramAddress, tuple: string, random: Buffer, messageSequence: number): void {
+  /** From here on there is state. */
+  #begin(source: DatagramAddress, tuple: string, { random, messageSequence }: VerifiedHello): void {
     const record = this.#record;
     const { counters } = this;
     // A copy of the ClientHello of an association that stands, or numbers that a handshake would use up.
@@ -337,7 +300,7 @@ export class DtlsTransport implements DatagramTransport {
     const association = new Association(keys, at, clientRandom, this.#clock.now());
     association.lastFlight = lastFlight;
     associations.add(association);
-    if (associations.size === 1) this.#wheel.arm(this.#idle, this.#limits.idleTime);
+    this.#idle.update();
     this.#event('established', at, session.identity);
   }
 
@@ -367,19 +330,7 @@ export class DtlsTransport implements DatagramTransport {
   #forget(association: Association): void {
     this.#associations.remove(association);
     association.keys.destroy();
-    if (this.#associations.size === 0) this.#wheel.disarm(this.#idle);
-  }
-
-  #expireIdle(): void {
-    const { idleTime } = this.#limits;
-    const now = this.#clock.now();
-    let { oldest } = this.#associations;
-    while (oldest !== undefined && now - oldest.lastUse >= idleTime) {
-      this.counters.associationsExpired++;
-      this.#forget(oldest);
-      oldest = this.#associations.oldest;
-    }
-    if (oldest !== undefined) this.#wheel.arm(this.#idle, idleTime - (now - oldest.lastUse));
+    this.#idle.update();
   }
 
   #event(name: DtlsEvent, remote: DatagramAddress | undefined, detail: string): void {
