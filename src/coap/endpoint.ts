@@ -1,6 +1,7 @@
 /** A CoAP server endpoint: takes datagrams, gives requests to a handler, and never throws at whoever delivers them. */
 
 import { block2Key } from './block.js';
+import { isResponse } from './client/line.js';
 import { Code, codeClass, EMPTY, Method, Type } from './codes.js';
 import { Core, type CoreOptions, describe } from './core.js';
 import type { CoapCounters } from './counters.js';
@@ -11,6 +12,7 @@ import { PathReader } from './paths.js';
 import type { Remote } from './remotes.js';
 import { type CoapRequest, Request, readOptions } from './request.js';
 import type { CoapResponse } from './response.js';
+import { SharedLine } from './shared-line.js';
 import type { DatagramAddress, DatagramTransport } from './transport.js';
 
 /**
@@ -48,6 +50,8 @@ const SERVER_ERROR: CoapResponse = { code: Code.InternalServerError };
 const PROXYING_NOT_SUPPORTED: CoapResponse = { code: Code.ProxyingNotSupported };
 
 export class CoapEndpoint {
+  /** For a client that asks from this endpoint's own address and port, and gets the responses that arrive here. */
+  readonly line: SharedLine;
   readonly #core: Core;
   readonly #handler: RequestHandler;
   readonly #hosts: ReadonlySet<string> | undefined;
@@ -58,6 +62,7 @@ export class CoapEndpoint {
   /** Takes over the transport's datagrams from now on. */
   constructor(transport: DatagramTransport, options: CoapServerOptions) {
     this.#core = new Core(transport, options);
+    this.line = new SharedLine(this.#core);
     this.#handler = options.handler;
     this.#hosts = options.hosts && new Set(options.hosts.map((host) => host.toLowerCase()));
     this.#tooLarge = { code: Code.RequestEntityTooLarge, size1: this.#core.limits.bodyBytes };
@@ -131,7 +136,9 @@ export class CoapEndpoint {
     if (error !== FormatError.None) this.#malformed(error, source);
     else if (message.code === EMPTY) this.#receiveEmpty(source);
     else if (codeClass(message.code) === 0 && message.type <= Type.NonConfirmable) this.#receiveRequest(source);
-    else {
+    else if (this.line.requester !== undefined && isResponse(message)) {
+      this.line.requester.receiveResponse(message, source);
+    } else {
       // A response, a reserved class, or a type that carries no request (RFC 7252 4.2, 4.3): this endpoint asked nothing.
       counters.unexpectedMessages++;
       if (message.type === Type.Confirmable) this.#reject(source);
@@ -154,6 +161,7 @@ export class CoapEndpoint {
   #receiveEmpty(source: DatagramAddress): void {
     const core = this.#core;
     const { type, messageId } = this.#message;
+    if (type >= Type.Acknowledgement && this.line.requester?.receiveEmpty(type, messageId, source)) return;
     if (type === Type.Acknowledgement) core.transmission.acknowledge(core.remotes.peek(source), messageId);
     else if (type === Type.Reset) core.transmission.reset(core.remotes.peek(source), messageId);
     else if (type === Type.Confirmable) {

@@ -22,6 +22,7 @@ export const OptionNumber = {
   ProxyUri: 35,
   ProxyScheme: 39,
   Size1: 60,
+  Echo: 252,
   NoResponse: 258,
   RequestTag: 292,
 } as const;
