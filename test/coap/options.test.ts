@@ -1,0 +1,48 @@
+/** What single options do to a request and to its answer (RFC 7252 5.10, RFC 7967, RFC 8768). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CoapExchange } from '../../src/coap/exchange.js';
+import { Bench, CON, number, OPT } from './harness.js';
+import { Resources } from './resources.js';
+
+test('IoT-Testware: 2.01, 2.02, 2.04, 2.05, 4.04 and 4.05 in separate responses', () => {
+  let waiting: CoapExchange | undefined;
+  const bench = new Bench((_request, exchange) => {
+    waiting = exchange;
+  });
+  const client = bench.client();
+  for (const [code, expected] of [
+    [0x41, '2.01'],
+    [0x42, '2.02'],
+    [0x44, '2.04'],
+    [0x45, '2.05'],
+    [0x84, '4.04'],
+    [0x85, '4.05'],
+  ] as const) {
+    client.send({ code: '0.02', token: 'ab', path: ['x'] });
+    bench.clock.advance(60);
+    assert.deepEqual([client.one().code, waiting?.closed], ['0.00', false]);
+    waiting?.respond({ code });
+    const response = client.one();
+    assert.deepEqual([response.type, response.code, response.token], [CON, expected, 'ab']);
+    client.acknowledge(response);
+  }
+});
+
+test('IoT-Testware: Content-Format: a known one is taken, an unknown one is 4.15', () => {
+  const client = new Bench(new Resources(() => {}).handler).client();
+  const put = (format: number) =>
+    client.ask({ code: '0.03', path: ['multi-format'], options: [[OPT.contentFormat, format]], payload: 'x' }).code;
+  assert.deepEqual([put(0), put(41), put(50), put(65_000)], ['2.04', '2.04', '4.15', '4.15']);
+});
+
+test('IoT-Testware: Max-Age is told with what is fresh for a time, and left out otherwise', () => {
+  const ages = [undefined, 0, 30, 0xffffffff];
+  let asked = 0;
+  const bench = new Bench((_request, exchange) => {
+    const maxAge = ages[asked++];
+    exchange.respond({ code: 0x45, ...(maxAge === undefined ? null : { maxAge }) });
+  });
+  const client = bench.client();
+  for (const age of ages) assert.equal(number(client.ask({ code: '0.01', path: ['x'] }), OPT.maxAge), age);
+});
