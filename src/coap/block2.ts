@@ -58,7 +58,13 @@ export class Block2Bodies extends Timer {
     return body;
   }
 
-  keep(key: string, response: CoapResponse, etag: Buffer | null): void {
+  /** Keeps a body under its key, and under a second one unless that is null. */
+  keep(key: string, second: string | null, response: CoapResponse, etag: Buffer | null): void {
+    if (second !== null) this.#keep(second, response, etag);
+    this.#keep(key, response, etag);
+  }
+
+  #keep(key: string, response: CoapResponse, etag: Buffer | null): void {
     this.#drop(key);
     const payload = response.payload as Buffer;
     const uses = this.#uses.get(payload) ?? 0;

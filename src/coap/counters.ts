@@ -34,6 +34,11 @@ export class CoapCounters {
   deduplicationEvictions = 0;
   remoteEvictions = 0;
 
+  /** Requests answered 4.01 with Echo; remotes that have shown where they are; duplicates not answered till they have. */
+  echoDemanded = 0;
+  echoVerified = 0;
+  echoWithheld = 0;
+
   /** Datagrams that met a fault of the endpoint itself. */
   internalErrors = 0;
   /** Handlers and callbacks that threw, and handlers that never answered (`transmission.handlerTimeout`). */
@@ -58,6 +63,8 @@ export class CoapCounters {
   notificationsConfirmable = 0;
   /** Notifications never sent since a newer state came first (RFC 7641 4.5.2). */
   notificationsReplaced = 0;
+  /** Notifications sent as Confirmable since Non-confirmable ones would come too fast, or to nobody known (RFC 7641 4.5.1). */
+  notificationsPaced = 0;
   observersRegistered = 0;
   /** Registrations refused, by `limits.observers` and by `limits.observersPerRemote`. */
   observersRefused = 0;
