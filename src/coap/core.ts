@@ -95,6 +95,8 @@ export class Core {
     this.transmission = new Transmission(this);
     this.block1 = new Block1Bodies(limits, lifetime, counters, this.wheel, clock);
     this.block2 = new Block2Bodies(limits, lifetime, counters, this.wheel, clock);
+    this.block1.onEviction = (limit) => this.event('limit', undefined, limit);
+    this.block2.onEviction = (limit) => this.event('limit', undefined, limit);
     this.observers = new Observers(this);
   }
 

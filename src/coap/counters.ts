@@ -44,12 +44,14 @@ export class CoapCounters {
   /** Handlers and callbacks that threw, and handlers that never answered (`transmission.handlerTimeout`). */
   handlerErrors = 0;
   handlerTimeouts = 0;
-  /** Requests refused with 5.03 (`limits.pendingExchanges`, `limits.pendingExchangesPerRemote`). */
+  /** Requests refused with 5.03, by `limits.pendingExchanges` and by `limits.pendingExchangesPerRemote`. */
   refusedExchanges = 0;
+  refusedExchangesPerRemote = 0;
   /** Empty Acknowledgements sent ahead of a separate response. */
   separateAcknowledgements = 0;
-  /** Separate responses dropped (`limits.separateResponses`, `limits.separateResponsesPerRemote`). */
+  /** Separate responses dropped, by `limits.separateResponses` and by `limits.separateResponsesPerRemote`. */
   droppedSeparateResponses = 0;
+  droppedSeparateResponsesPerRemote = 0;
   /** Answers that could not be encoded and became 5.00. */
   unsendableResponses = 0;
   retransmissions = 0;
@@ -71,13 +73,15 @@ export class CoapCounters {
   observersRefusedPerRemote = 0;
   observersEnded = 0;
 
-  /** Bodies assembled; 4.08 answers; 4.13 answers; bodies given up for newer ones, or for their age. */
+  /** Bodies assembled; 4.08 answers; 4.13 answers; bodies given up for newer ones, by number or by bytes, or for their age. */
   block1Completed = 0;
   block1Incomplete = 0;
   block1TooLarge = 0;
   block1Evictions = 0;
+  block1EvictionsBytes = 0;
   block1Expired = 0;
-  /** Response bodies dropped for newer ones, or for their age. */
+  /** Response bodies dropped for newer ones, by number or by bytes, or for their age. */
   block2Evictions = 0;
+  block2EvictionsBytes = 0;
   block2Expired = 0;
 }

@@ -265,12 +265,11 @@ export class CoapEndpoint {
   #handle(request: Request, exchange: Exchange): void {
     const core = this.#core;
     const { limits } = core;
-    if (
-      core.pendingExchanges >= limits.pendingExchanges ||
-      request.remote.pendingExchanges >= limits.pendingExchangesPerRemote
-    ) {
-      core.counters.refusedExchanges++;
-      core.event('limit', request.remote, 'pendingExchanges');
+    const all = core.pendingExchanges >= limits.pendingExchanges;
+    if (all || request.remote.pendingExchanges >= limits.pendingExchangesPerRemote) {
+      if (all) core.counters.refusedExchanges++;
+      else core.counters.refusedExchangesPerRemote++;
+      core.event('limit', request.remote, all ? 'pendingExchanges' : 'pendingExchangesPerRemote');
       exchange.respond(UNAVAILABLE);
       return;
     }

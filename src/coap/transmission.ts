@@ -85,9 +85,11 @@ export class Transmission {
     const remote = outgoing.remote;
     if (outgoing.separate) {
       const { limits } = this.#core;
-      if (this.#separate >= limits.separateResponses || remote.separateResponses >= limits.separateResponsesPerRemote) {
-        this.#core.counters.droppedSeparateResponses++;
-        this.#core.event('limit', remote, 'separateResponses');
+      const all = this.#separate >= limits.separateResponses;
+      if (all || remote.separateResponses >= limits.separateResponsesPerRemote) {
+        if (all) this.#core.counters.droppedSeparateResponses++;
+        else this.#core.counters.droppedSeparateResponsesPerRemote++;
+        this.#core.event('limit', remote, all ? 'separateResponses' : 'separateResponsesPerRemote');
         return false;
       }
       this.#separate++;
