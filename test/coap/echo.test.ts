@@ -137,6 +137,48 @@ test('RFC 9175 2.4: an acknowledged CON shows where a remote is; NON notificatio
   assert.deepEqual(ended, ['timeout']);
 });
 
+test('a registration whose first answer is not earned registers nobody; with Echo it does', () => {
+  const { bench, resources, client } = server();
+  const register = (...echo: Buffer[]): Decoded =>
+    client.ask({
+      type: NON,
+      code: '0.01',
+      token: '0b',
+      path: ['obs-large'],
+      options: [[OPT.observe, 0], ...echo.map((value): [number, Buffer] => [OPT.echo, value])],
+    });
+  const refused = register();
+  const echo = demanded(refused);
+  assert.equal(number(refused, OPT.observe), undefined);
+  assert.deepEqual(resources.resource('/obs-large').ended, ['error']);
+  assert.equal(bench.endpoint.tables.observers, 0);
+  assert.notEqual(number(register(echo), OPT.observe), undefined);
+  resources.change('/obs-large', 'small now');
+  assert.equal(client.one().payload.toString(), 'small now');
+});
+
+test('a separate response that is not earned is 4.01 with Echo too, and its acknowledgement shows where the remote is', () => {
+  const answers: (() => void)[] = [];
+  const bench = new Bench(
+    (_request, exchange) => answers.push(() => exchange.respond({ code: 0x45, payload: Buffer.alloc(900, 1) })),
+    { echo: true },
+  );
+  const client = bench.client();
+  const separate = (): Decoded => {
+    client.send({ code: '0.01', token: '01', path: ['x'] });
+    bench.clock.advance(60);
+    assert.equal(client.one().code, '0.00');
+    answers.pop()?.();
+    return client.one();
+  };
+  const first = separate();
+  assert.equal(first.type, CON);
+  demanded(first);
+  client.acknowledge(first);
+  const second = separate();
+  assert.deepEqual([second.type, second.code, second.payload.length], [CON, '2.05', 900]);
+});
+
 test('a security association and this machine itself have nothing to show', () => {
   const { bench } = server();
   const request = (mid: number): Buffer => encode({ code: '0.01', mid, path: ['large'] });
