@@ -1,11 +1,12 @@
 /** A CoAP server endpoint: takes datagrams, gives requests to a handler, and never throws at whoever delivers them. */
 
-import { block2Key } from './block.js';
+import { block2Key, fetchKey } from './block.js';
 import { isResponse } from './client/line.js';
 import { Code, codeClass, EMPTY, Method, Type } from './codes.js';
 import { Core, type CoreOptions, describe } from './core.js';
 import type { CoapCounters } from './counters.js';
 import { NOT_SEEN, Seen } from './deduplication.js';
+import { affords, received, sent } from './echo.js';
 import { type CoapExchange, Exchange } from './exchange.js';
 import { FormatError, Message, parseMessage } from './message.js';
 import { PathReader } from './paths.js';
@@ -184,6 +185,7 @@ export class CoapEndpoint {
       this.#dispatch(request, new Exchange(core, request, NOT_SEEN));
       return;
     }
+    received(remote, message.bytes.length);
     const second = core.second();
     const seen = core.deduplication.find(remote.id, message.messageId, second);
     if (seen !== NOT_SEEN) {
@@ -208,6 +210,11 @@ export class CoapEndpoint {
     if (state === Seen.Acknowledged) core.sendEmpty(Type.Acknowledgement, this.#message.messageId, remote);
     else if (state === Seen.Answered) {
       const length = deduplication.answerLength(record);
+      if (!affords(remote, length)) {
+        core.counters.echoWithheld++;
+        return;
+      }
+      sent(remote, length);
       core.send(deduplication.bytes, deduplication.answerStart(record), length, remote);
     } else return;
     core.counters.replays++;
@@ -215,6 +222,9 @@ export class CoapEndpoint {
 
   #dispatch(request: Request, exchange: Exchange): void {
     const refusal = readOptions(this.#message, request, this.#paths);
+    if (request.echo !== null && !request.remote.verified && this.#core.echo.isFresh(request.remote, request.echo)) {
+      this.#core.verify(request.remote);
+    }
     if (refusal !== 0) {
       this.#core.counters.badOptions++;
       // RFC 7252 5.4.1: a Non-confirmable request with an unrecognized critical option is ignored.
@@ -248,13 +258,14 @@ export class CoapEndpoint {
       return false;
     }
     if (request.block2 < 16) return true;
-    const kept = core.block2.find(block2Key(request));
+    const key = block2Key(request);
+    const kept = core.block2.find(fetchKey(request, key) ?? key);
     if (kept !== undefined) {
       exchange.respondKept(kept.response, kept.etag);
       return false;
     }
     // A safe request makes the same body again; any other must not be carried out twice.
-    if (request.method === Method.Get || request.method === Method.Fetch) return true;
+    if (request.method === Method.Get || (request.method === Method.Fetch && request.payload.length > 0)) return true;
     exchange.respond(INCOMPLETE);
     return false;
   }
@@ -262,12 +273,11 @@ export class CoapEndpoint {
   #handle(request: Request, exchange: Exchange): void {
     const core = this.#core;
     const { limits } = core;
-    if (
-      core.pendingExchanges >= limits.pendingExchanges ||
-      request.remote.pendingExchanges >= limits.pendingExchangesPerRemote
-    ) {
-      core.counters.refusedExchanges++;
-      core.event('limit', request.remote, 'pendingExchanges');
+    const all = core.pendingExchanges >= limits.pendingExchanges;
+    if (all || request.remote.pendingExchanges >= limits.pendingExchangesPerRemote) {
+      if (all) core.counters.refusedExchanges++;
+      else core.counters.refusedExchangesPerRemote++;
+      core.event('limit', request.remote, all ? 'pendingExchanges' : 'pendingExchangesPerRemote');
       exchange.respond(UNAVAILABLE);
       return;
     }

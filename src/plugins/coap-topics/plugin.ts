@@ -12,28 +12,19 @@ import type { CoapResponse } from '../../coap/response.js';
 import { UdpTransport } from '../../coap/transport.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { propertiesOf } from './content-format.js';
+import { type EndpointOptions, endpointOptions, optionOf } from './endpoint-options.js';
 import { PublishReply, readPublishQuery } from './publishing.js';
 import { contentOf } from './representation.js';
 import { type Target, TopicPaths } from './topic-paths.js';
 
 /** Options of one CoAP listener; those with a name in `coap.` are documented there. */
-export interface CoapTopicsOptions {
+export interface CoapTopicsOptions extends EndpointOptions {
   readonly host: string;
   /** UDP port; 0 for any free one. */
   readonly port: number;
   /** Whether devices without credentials are served. */
   readonly anonymous: boolean;
   readonly path: string;
-  /** Seconds. */
-  readonly ack_timeout: number;
-  readonly ack_random_factor: number;
-  readonly max_retransmit: number;
-  /** Bytes. */
-  readonly max_payload: number;
-  readonly block_size: number;
-  readonly observers: number;
-  readonly observers_per_client: number;
-  readonly deduplication_bytes: number;
   readonly notification: 'auto' | 'con' | 'non';
 }
 
@@ -50,19 +41,6 @@ const NOT_ACCEPTABLE: CoapResponse = { code: Code.NotAcceptable };
 const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
 const NO_PAYLOAD = Buffer.alloc(0);
 const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
-
-/** The option that sets a limit of the endpoint. */
-const LIMIT_OPTIONS: Readonly<Record<string, string>> = {
-  observers: 'coap.observers',
-  observersPerRemote: 'coap.observers_per_client',
-  bodyBytes: 'coap.max_payload',
-  deduplicationBytes: 'coap.deduplication_bytes',
-};
-
-/** The name of a limit for the log; some have no option. */
-function optionOf(limit: string): string {
-  return LIMIT_OPTIONS[limit] ?? `coap ${limit}`;
-}
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
@@ -95,18 +73,7 @@ export class CoapTopics implements Plugin {
     this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
     this.#endpoint = new CoapEndpoint(this.#transport, {
       handler: (request, exchange) => this.#handle(request, exchange),
-      limits: {
-        bodyBytes: options.max_payload,
-        blockSize: options.block_size,
-        observers: options.observers,
-        observersPerRemote: options.observers_per_client,
-        deduplicationBytes: options.deduplication_bytes,
-      },
-      transmission: {
-        ackTimeout: options.ack_timeout * 1000,
-        ackRandomFactor: options.ack_random_factor,
-        maxRetransmit: options.max_retransmit,
-      },
+      ...endpointOptions(options),
       onEvent: (name, remote, detail) => {
         if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${remote?.key ?? 'all devices'}`);
         else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
