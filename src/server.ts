@@ -23,6 +23,7 @@ import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
@@ -136,8 +137,18 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
+    await this.#commandDevices();
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
+  }
+
+  async #commandDevices(): Promise<void> {
+    const { coap } = this.#loaded.config;
+    if (coap.commands.length === 0) return;
+    const plugin = new CoapDevices(coap);
+    await plugin.start(this.#context());
+    this.#plugins.push(plugin);
+    for (const command of plugin.describe()) this.#logger.info({ command }, `commands devices: ${command}`);
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();

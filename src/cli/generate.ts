@@ -46,6 +46,7 @@ function cell(text: string): string {
 function row(name: string, schema: z.core.$ZodType, value: unknown, variable: string | null): string {
   const { doc, unit, since } = docOf(schema);
   const size = humane(value, unit);
+  if (Array.isArray(value) && value.length === 0) return row(name, schema, 'none', variable);
   const usual = value === undefined ? 'unset' : `\`${String(value)}\`${size === '' ? '' : ` (${size})`}`;
   const columns = [`\`${name}\``, cell(rightValue(schema)), usual, cell(doc)];
   if (variable !== null) columns.push(`\`${variable}\``);
@@ -133,7 +134,7 @@ function exampleOption({ path, schema, doc, defaultValue }: Option, indent: stri
   // What is a word or a path needs no second explanation.
   const right = rightValue(schema);
   const hint = /^(one of|a whole number|a number)/.test(right) ? ` Value: ${right}.` : '';
-  const line = `${indent}#${path.at(-1)}: ${String(value)}${size === '' ? '' : ` # ${size}`}`;
+  const line = `${indent}#${path.at(-1)}: ${Array.isArray(value) ? JSON.stringify(value) : String(value)}${size === '' ? '' : ` # ${size}`}`;
   return [...comment(doc.doc + hint, indent), line, ''];
 }
 

@@ -482,6 +482,55 @@ const limits = z
   .prefault({})
   .register(documentation, { doc: 'How much the broker takes on.', since: '0.1.0' });
 
+const field = (doc: string, type?: string) => ({ doc, since: '0.1.0', ...(type === undefined ? null : { type }) });
+
+/** One entry of `coap.commands`. */
+const command = z.strictObject({
+  filter: text().register(documentation, field('Topic filter of the messages that are sent.')),
+  uri: z
+    .string()
+    .regex(/^coap:\/\/./i)
+    .register(documentation, field('The resource that the request goes to.', 'coap://host:port/path?query')),
+  method: z
+    .enum(['GET', 'POST', 'PUT', 'DELETE', 'FETCH', 'PATCH', 'iPATCH'])
+    .default('PUT')
+    .register(documentation, field('GET and DELETE are sent without payload.')),
+  content_format: z
+    .enum(['text', 'link', 'octets', 'json', 'cbor'])
+    .or(whole(0, 65_535))
+    .optional()
+    .register(
+      documentation,
+      field(
+        'Content-Format of the payload. Unset: the Content Type of the message, if it has one.',
+        'text, link, octets, json, cbor or a whole number from 0 to 65535',
+      ),
+    ),
+  confirmable: z.boolean().default(true).register(documentation, field('Whether the request is Confirmable.')),
+  timeout: z
+    .number()
+    .min(0.1)
+    .max(3600)
+    .default(5)
+    .register(documentation, { ...field('From the message to the failure `timeout`.'), unit: 'seconds' }),
+  retries: whole(0, 20)
+    .default(4)
+    .register(documentation, field('MAX_RETRANSMIT of a confirmable request (RFC 7252 4.8).')),
+  response_topic: text()
+    .optional()
+    .register(
+      documentation,
+      field('Where the outcome is published if the message has no Response Topic. Unset: nowhere.'),
+    ),
+  response: z
+    .enum(['raw', 'json'])
+    .default('raw')
+    .register(
+      documentation,
+      field('`raw`: the body, with code and failure as User Properties; `json`: all in one JSON object.'),
+    ),
+});
+
 const coap = z
   .strictObject({
     path: z
@@ -651,6 +700,25 @@ const coap = z
           'messages and non-confirmable for QoS 0 ones.',
         since: '0.1.0',
       }),
+    commands: z.array(command).default([]).register(documentation, {
+      doc: 'Messages that become requests to CoAP devices; docs/coap.md has the fields and an example.',
+      type: 'a list of commands',
+      since: '0.1.0',
+    }),
+    commands_in_flight: whole(1, 1_000_000)
+      .default(1_000)
+      .register(documentation, {
+        doc:
+          'Requests to all devices together that are under way or wait for their turn. A message beyond it is not sent: ' +
+          'the failure `limit` is published in place of its response.',
+        unit: 'messages',
+        since: '0.1.0',
+      }),
+    commands_per_device: whole(1, 1_000_000).default(16).register(documentation, {
+      doc: 'The same for the requests to one device, of which one is in flight at a time (NSTART, RFC 7252 4.7).',
+      unit: 'messages',
+      since: '0.1.0',
+    }),
   })
   .prefault({})
   .register(documentation, { doc: 'The CoAP front door.', since: '0.1.0' });

@@ -172,7 +172,7 @@ test('the rest of a large notification is fetched without Observe, under other t
   const bench = new ClientBench();
   const device = bench.device();
   const { watched, request } = register(device);
-  const body = 'a'.repeat(16) + 'b'.repeat(16) + 'c';
+  const body = `${'a'.repeat(16)}${'b'.repeat(16)}c`;
   const give = (
     type: number,
     message: Decoded,

@@ -1,0 +1,228 @@
+/** Messages that command CoAP devices: a broker in memory, the plugin, and devices on loopback. */
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Code } from '../../../src/coap/codes.js';
+import { CoapEndpoint } from '../../../src/coap/endpoint.js';
+import type { CoapExchange } from '../../../src/coap/exchange.js';
+import type { CoapRequest } from '../../../src/coap/request.js';
+import { UdpTransport } from '../../../src/coap/transport.js';
+import { loadConfig } from '../../../src/config/load.js';
+import { PorticoError } from '../../../src/errors.js';
+import { CoapDevices, type CoapDevicesOptions } from '../../../src/plugins/coap-devices/plugin.js';
+import { Engine, type RawClient } from '../../support/engine.js';
+
+/** What the device has heard, as one line each; `answer` decides what it says. */
+const heard: string[] = [];
+let answer: (request: CoapRequest, exchange: CoapExchange) => void;
+let engine: Engine;
+let device: CoapEndpoint;
+let uri: string;
+let plugin: CoapDevices | undefined;
+const limits: string[] = [];
+
+beforeEach(async () => {
+  engine = await Engine.create();
+  heard.length = 0;
+  limits.length = 0;
+  plugin = undefined;
+  answer = (_request, exchange) => exchange.respond({ code: Code.Changed });
+  const transport = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  uri = `coap://127.0.0.1:${transport.port}`;
+  device = new CoapEndpoint(transport, {
+    handler: (request, exchange) => {
+      const type = request.confirmable ? 'CON' : 'NON';
+      const format = request.contentFormat ?? '-';
+      heard.push(`${type} ${request.method} ${request.pathKey}?${request.query} ${format} ${request.payload}`);
+      answer(request, exchange);
+    },
+  });
+});
+
+afterEach(async () => {
+  await plugin?.stop();
+  await device.close();
+  await engine.stop();
+});
+
+/** Starts the plugin with commands as an admin would write them, and defaults for the rest. */
+async function command(commands: readonly object[], others: object = {}): Promise<void> {
+  const variables = { PORTICO_COAP_COMMANDS: JSON.stringify(commands) };
+  const options: CoapDevicesOptions = { ...loadConfig({ env: variables }).config.coap, ...others };
+  plugin = new CoapDevices(options);
+  await plugin.start({
+    logger: { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} },
+    openClient: (identity) => engine.broker.openClient(identity),
+    addAuthenticationMethod: () => {},
+    denied: () => {},
+    limit: (_party, option, detail) => limits.push(`${option} ${detail}`),
+  });
+}
+
+async function listener(...filters: string[]): Promise<RawClient> {
+  const client = await engine.connect({ protocolVersion: 5, clientId: 'listener' });
+  for (const filter of filters) await client.subscribe(filter, 1);
+  return client;
+}
+
+/** The next message that is not the client's own command. */
+async function next(client: RawClient) {
+  const { topic, payload, properties } = await client.expect('publish');
+  return { topic, payload: payload.toString(), properties };
+}
+
+test('a message becomes a request, and the response is published on the response topic', async () => {
+  await command([
+    {
+      filter: 'heater/+/set',
+      uri: `${uri}/heater?room=1`,
+      content_format: 'json',
+      response_topic: 'heater/answers',
+    },
+  ]);
+  answer = (_request, exchange) =>
+    exchange.respond({ code: Code.Content, contentFormat: 50, payload: Buffer.from('{"on":true}') });
+  const client = await listener('heater/answers');
+  client.publish('heater/1/set', '{"on":1}');
+  const reply = await next(client);
+  assert.deepEqual(heard, ['CON 3 /heater?room=1 50 {"on":1}']);
+  assert.equal(reply.topic, 'heater/answers');
+  assert.equal(reply.payload, '{"on":true}');
+  assert.equal(reply.properties?.contentType, 'application/json');
+  assert.deepEqual({ ...reply.properties?.userProperties }, { 'coap-code': '2.05' });
+});
+
+test('the Response Topic and Correlation Data of MQTT 5.0 come first', async () => {
+  await command([{ filter: 'x', uri: `${uri}/x`, method: 'POST', response_topic: 'not/here' }]);
+  const client = await listener('mine', 'not/here');
+  client.send({
+    cmd: 'publish',
+    topic: 'x',
+    payload: 'go',
+    qos: 0,
+    retain: false,
+    dup: false,
+    properties: { responseTopic: 'mine', correlationData: Buffer.from('7'), contentType: 'application/cbor' },
+  });
+  const reply = await next(client);
+  assert.deepEqual(heard, ['CON 2 /x? 60 go']);
+  assert.equal(reply.topic, 'mine');
+  assert.equal(reply.properties?.correlationData?.toString(), '7');
+  assert.deepEqual({ ...reply.properties?.userProperties }, { 'coap-code': '2.04' });
+});
+
+test('GET is sent without payload, NON if wanted, and an error of the device is a response', async () => {
+  await command([
+    { filter: 'ask', uri: `${uri}/a`, method: 'GET', confirmable: false, response_topic: 'told', response: 'json' },
+  ]);
+  answer = (_request, exchange) => exchange.respond({ code: Code.NotFound, payload: Buffer.from('no "a"') });
+  const client = await listener('told');
+  client.publish('ask', 'whatever');
+  const reply = await next(client);
+  assert.deepEqual(heard, ['NON 1 /a? - ']);
+  assert.deepEqual(JSON.parse(reply.payload), { code: '4.04', payload: 'no "a"' });
+  answer = (_request, exchange) =>
+    exchange.respond({ code: Code.Content, contentFormat: 60, payload: Buffer.of(0xa0, 0xff) });
+  client.publish('ask', '');
+  assert.deepEqual(JSON.parse((await next(client)).payload), {
+    code: '2.05',
+    content_format: 60,
+    payload_base64: 'oP8=',
+  });
+});
+
+test('failures are published: no response in time, no acknowledgement, a Reset', async () => {
+  const silent = createSocket('udp4');
+  silent.bind(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const resetting = createSocket('udp4');
+  resetting.on('message', (bytes, { port, address }) =>
+    resetting.send(Buffer.from([0x70, 0, bytes[2], bytes[3]]), port, address),
+  );
+  resetting.bind(0, '127.0.0.1');
+  await once(resetting, 'listening');
+  const nowhere = `coap://127.0.0.1:${silent.address().port}/x`;
+  const times = { timeout: 0.1, response_topic: 'failures', response: 'json' };
+  try {
+    await command(
+      [
+        { filter: 'slow', uri: nowhere, ...times },
+        { filter: 'dead', uri: nowhere, ...times, timeout: 60, retries: 0 },
+        { filter: 'reset', uri: `coap://127.0.0.1:${resetting.address().port}/x`, ...times, timeout: 60 },
+      ],
+      { ack_timeout: 0.1, ack_random_factor: 1 },
+    );
+    const client = await listener('failures');
+    for (const [topic, failure] of [
+      ['slow', 'timeout'],
+      ['dead', 'unacknowledged'],
+      ['reset', 'reset'],
+    ]) {
+      client.publish(topic, 'x');
+      const reply = await next(client);
+      assert.equal(JSON.parse(reply.payload).failure, failure);
+      assert.deepEqual({ ...reply.properties?.userProperties }, { 'coap-failure': failure });
+    }
+    const { timeouts, unacknowledged, resets, inFlight } = plugin?.counters() ?? {};
+    assert.deepEqual([timeouts, unacknowledged, resets, inFlight], [1, 1, 1, 0]);
+  } finally {
+    silent.close();
+    resetting.close();
+  }
+});
+
+test('limits: requests to one device and in all; what is beyond is counted, logged and answered', async () => {
+  const waiting: CoapExchange[] = [];
+  answer = (_request, exchange) => waiting.push(exchange);
+  const other = uri.replace('127.0.0.1', '127.0.0.2');
+  await command(
+    [
+      { filter: 'one', uri, response_topic: 'failures' },
+      { filter: 'two', uri: other },
+    ],
+    { commands_per_device: 2, commands_in_flight: 3 },
+  );
+  const client = await listener('failures');
+  for (let count = 0; count < 3; count++) client.publish('one', '');
+  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-failure': 'limit' });
+  client.publish('two', '');
+  client.publish('one', '');
+  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-failure': 'limit' });
+  const { refusedInFlight, refusedPerDevice, inFlight } = plugin?.counters() ?? {};
+  assert.deepEqual([refusedInFlight, refusedPerDevice, inFlight], [1, 1, 3]);
+  assert.equal(limits.length, 2);
+  assert.match(limits[0], /^coap\.commands_per_device a message on one for 127\.0\.0\.1:\d+ was not sent$/);
+  assert.match(limits[1], /^coap\.commands_in_flight /);
+});
+
+test('what the plugin publishes is no command itself', async () => {
+  await command([{ filter: 'loop/#', uri: `${uri}/x`, response_topic: 'loop/answer' }]);
+  const client = await listener('loop/answer', 'loop/end');
+  client.publish('loop/start', '');
+  assert.equal((await next(client)).topic, 'loop/answer');
+  client.publish('loop/end', '');
+  assert.equal((await next(client)).topic, 'loop/end');
+  assert.equal((await next(client)).topic, 'loop/answer');
+  assert.equal(heard.length, 2);
+});
+
+test('a device is found by its name, which the request then says in Uri-Host', async () => {
+  let host: string | undefined;
+  answer = (request, exchange) => {
+    host = request.uriHost;
+    exchange.respond({ code: Code.Changed });
+  };
+  await command([{ filter: 'x', uri: uri.replace('127.0.0.1', 'localhost'), response_topic: 'y' }]);
+  const client = await listener('y');
+  client.publish('x', '');
+  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-code': '2.04' });
+  assert.equal(host, 'localhost');
+});
+
+test('a URI or filter that cannot be used stops the start, in words', async () => {
+  const configuration = (pattern: RegExp) => (error: unknown) =>
+    error instanceof PorticoError && error.code === 'PORTICO_CONFIGURATION' && pattern.test(error.message);
+  await assert.rejects(command([{ filter: 'x', uri: 'coap://h/#f' }]), configuration(/coap:\/\/h\/#f: a fragment/));
+  await assert.rejects(command([{ filter: 'x/#/y', uri }]), configuration(/x\/#\/y cannot be subscribed to/));
+});
