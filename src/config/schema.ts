@@ -514,8 +514,11 @@ const command = z.strictObject({
     .default(5)
     .register(documentation, { ...field('From the message to the failure `timeout`.'), unit: 'seconds' }),
   retries: whole(0, 20)
-    .default(4)
-    .register(documentation, field('MAX_RETRANSMIT of a confirmable request (RFC 7252 4.8).')),
+    .optional()
+    .register(
+      documentation,
+      field('MAX_RETRANSMIT of a confirmable request (RFC 7252 4.8). Unset: that of the section.'),
+    ),
   response_topic: text()
     .optional()
     .register(

@@ -3,6 +3,7 @@
  * are derived from this table. The topics that Mosquitto has too bear its names.
  */
 import type { Counters } from '../bus/counters.js';
+import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
 import type { Reading } from './reading.js';
 import { RESOURCE_TYPES, type ResourceType } from './resources.js';
@@ -385,4 +386,5 @@ export const METRICS: readonly Metric[] = [
   ...HTTP,
   ...PROCESS,
   ...COAP_METRICS,
+  ...COAP_DEVICES_METRICS,
 ];

@@ -2,6 +2,7 @@
 import type { Counters } from '../bus/counters.js';
 import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
+import { DeviceCounters } from '../plugins/coap-devices/counters.js';
 import type { SessionRegistry } from '../session/sessions.js';
 import { EventLoop, type LoopDelay } from './event-loop.js';
 import { Queues, type QueueTotals } from './queues.js';
@@ -45,6 +46,8 @@ export interface Reading {
   readonly resources: Resources;
   /** Sums over all CoAP listeners. */
   readonly coap: Readonly<CoapCounters>;
+  /** Of the commands to CoAP devices. */
+  readonly coapDevices: Readonly<DeviceCounters>;
   /** Sums by name, of plugins other than CoAP. */
   readonly plugins: ReadonlyMap<string, PluginCounters>;
 }
@@ -98,7 +101,7 @@ export class Instruments {
   }
 
   /** One plugin serves each address: what they count is one number to an admin. */
-  #pluginSums(): Pick<Reading, 'coap' | 'plugins'> {
+  #pluginSums(): Pick<Reading, 'coap' | 'coapDevices' | 'plugins'> {
     const sums = new Map<string, Record<string, number>>();
     for (const [plugin, counters] of this.#sources.plugins()) {
       const sum = sums.get(plugin) ?? {};
@@ -106,7 +109,9 @@ export class Instruments {
       sums.set(plugin, sum);
     }
     const coap = Object.assign(new CoapCounters(), sums.get('coap'));
+    const coapDevices = Object.assign(new DeviceCounters(), sums.get('coap-devices'));
     sums.delete('coap');
-    return { coap, plugins: sums };
+    sums.delete('coap-devices');
+    return { coap, coapDevices, plugins: sums };
   }
 }

@@ -93,9 +93,7 @@ export class Operation extends Timer implements ExchangeOwner {
   begin(): void {
     const length = this.#frame.request.payload?.length ?? 0;
     this.#start();
-    if (!this.#reserve(length)) return;
-    if (length > blockSize(this.#exponent)) this.#upload();
-    else this.#whole();
+    if (this.#reserve(length)) this.#first();
   }
 
   /** Takes up a response that came by itself, a notification, to fetch the rest of it. */
@@ -192,6 +190,14 @@ export class Operation extends Timer implements ExchangeOwner {
     this.#exchange = exchange;
     holder?.registering(exchange);
     exchange.begin();
+  }
+
+  /** The request from its beginning, in one message if that is enough. */
+  #first(): void {
+    const { request, tag } = this.#frame;
+    const length = request.payload?.length ?? 0;
+    if (length > blockSize(this.#exponent) || tag !== null) this.#upload();
+    else this.#whole();
   }
 
   /** The request in one message. */
@@ -323,9 +329,10 @@ export class Operation extends Timer implements ExchangeOwner {
     frame.size1 = -1;
     frame.block2 = (number << 4) | used;
     const { method, payload } = frame.request;
+    // A body that took blocks of its own is known by its Request-Tag, or by the observation that it belongs to.
     const repeats = method === Method.Fetch && payload !== undefined && frame.tag === null;
     frame.payloadStart = 0;
-    frame.payloadEnd = repeats ? payload.length : 0;
+    frame.payloadEnd = repeats && payload.length <= this.#transmission.blockSize ? payload.length : 0;
     this.#send();
   }
 
@@ -337,8 +344,7 @@ export class Operation extends Timer implements ExchangeOwner {
       return;
     }
     this.#restart();
-    if (this.#frame.tag !== null) this.#upload();
-    else this.#whole();
+    this.#first();
   }
 
   #restart(): void {

@@ -1,8 +1,10 @@
 /** One entry of `coap.commands`: which messages become which request. */
 import type { Message } from '../../bus/message.js';
+import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
+import { PROFILES, type ProfileName } from '../../coap/profiles.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
 import { AS_PUBLISHED, type PayloadTemplate } from './template.js';
@@ -34,16 +36,18 @@ export interface CommandOptions {
   readonly confirmable: boolean;
   /** Seconds. */
   readonly timeout: number;
-  readonly retries: number;
+  readonly retries?: number | undefined;
   readonly response_topic?: string | undefined;
   readonly response: 'raw' | 'json';
 }
 
-/** Times that all commands share, from the section `coap`. */
-export interface CommandTimes {
+/** What all commands share, from the section `coap`. */
+export interface SharedOptions {
+  readonly profile: ProfileName;
   /** Seconds. */
-  readonly ack_timeout: number;
-  readonly ack_random_factor: number;
+  readonly ack_timeout?: number | undefined;
+  readonly ack_random_factor?: number | undefined;
+  readonly max_retransmit?: number | undefined;
   /** Bytes. */
   readonly block_size: number;
 }
@@ -53,11 +57,11 @@ export class Command {
   readonly target: CoapUri;
   /** `host:port`: what `coap.commands_per_device` counts by. */
   readonly device: string;
-  readonly #times: CommandTimes;
+  readonly #transmission: RequestTransmission;
   readonly #template: PayloadTemplate = AS_PUBLISHED;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` if the URI is none */
-  constructor(options: CommandOptions, times: CommandTimes) {
+  constructor(options: CommandOptions, shared: SharedOptions) {
     const target = parseCoapUri(options.uri);
     if (typeof target === 'string') {
       throw new PorticoError(ErrorKinds.Configuration, `coap.commands: ${options.uri}: ${target}`);
@@ -65,7 +69,15 @@ export class Command {
     this.options = options;
     this.target = target;
     this.device = target.kind === 'IPv6' ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
-    this.#times = times;
+    const profile = PROFILES[shared.profile];
+    const { ack_timeout: wait, ack_random_factor: ackRandomFactor = profile.ackRandomFactor } = shared;
+    this.#transmission = {
+      ackTimeout: wait === undefined ? profile.ackTimeout : wait * 1000,
+      ackRandomFactor,
+      maxRetransmit: options.retries ?? shared.max_retransmit ?? profile.maxRetransmit,
+      timeout: options.timeout * 1000,
+      blockSize: shared.block_size,
+    };
   }
 
   request(message: Message): ClientRequest {
@@ -83,13 +95,7 @@ export class Command {
       ...(bodiless ? null : { payload: this.#template(message) }),
       ...(contentFormat === undefined ? null : { contentFormat }),
       confirmable: options.confirmable,
-      transmission: {
-        timeout: options.timeout * 1000,
-        maxRetransmit: options.retries,
-        ackTimeout: this.#times.ack_timeout * 1000,
-        ackRandomFactor: this.#times.ack_random_factor,
-        blockSize: this.#times.block_size,
-      },
+      transmission: this.#transmission,
     };
   }
 }

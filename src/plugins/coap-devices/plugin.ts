@@ -4,18 +4,19 @@
  */
 import type { Message } from '../../bus/message.js';
 import { CoapClient } from '../../coap/client/client.js';
-import { ClientCounters } from '../../coap/client/counters.js';
+import type { ClientCounters } from '../../coap/client/counters.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import { type DatagramAddress, UdpTransport } from '../../coap/transport.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { DeviceAddresses } from './addresses.js';
-import { Command, type CommandOptions, type CommandTimes } from './command.js';
+import { Command, type CommandOptions, type SharedOptions } from './command.js';
+import { DeviceCounters } from './counters.js';
 import { type Reply, replyOf } from './reply.js';
 
 /** Options of the plugin; those with a name in `coap.` are documented there. */
-export interface CoapDevicesOptions extends CommandTimes {
+export interface CoapDevicesOptions extends SharedOptions {
   readonly commands: readonly CommandOptions[];
   readonly commands_in_flight: number;
   readonly commands_per_device: number;
@@ -34,11 +35,7 @@ export class CoapDevices implements Plugin {
   /** One socket for each family of addresses that the machine has. */
   readonly #clients = new Map<Family, CoapClient>();
   readonly #byDevice = new Map<string, number>();
-  #inFlight = 0;
-  #refusedInFlight = 0;
-  #refusedPerDevice = 0;
-  #unresolved = 0;
-  #droppedReplies = 0;
+  readonly #counters = new DeviceCounters();
   #context: PluginContext | null = null;
   #bus: InProcessClient | null = null;
 
@@ -53,18 +50,11 @@ export class CoapDevices implements Plugin {
   }
 
   counters(): Readonly<Record<string, number>> {
-    const sum = new ClientCounters();
+    const sum = Object.assign(new DeviceCounters(), this.#counters);
     for (const { counters } of this.#clients.values()) {
-      for (const name of Object.keys(sum) as (keyof ClientCounters)[]) sum[name] += counters[name];
+      for (const name of Object.keys(counters) as (keyof ClientCounters)[]) sum[name] += counters[name];
     }
-    return {
-      ...sum,
-      inFlight: this.#inFlight,
-      refusedInFlight: this.#refusedInFlight,
-      refusedPerDevice: this.#refusedPerDevice,
-      unresolved: this.#unresolved,
-      droppedReplies: this.#droppedReplies,
-    };
+    return { ...sum };
   }
 
   async start(context: PluginContext): Promise<void> {
@@ -106,14 +96,14 @@ export class CoapDevices implements Plugin {
     if (message.publisherId === CLIENT_ID) return;
     const { device } = command;
     const ofDevice = this.#byDevice.get(device) ?? 0;
-    if (this.#inFlight >= this.#options.commands_in_flight) {
-      this.#refusedInFlight++;
+    if (this.#counters.inFlight >= this.#options.commands_in_flight) {
+      this.#counters.refusedInFlight++;
       this.#refuse(command, message, 'commands_in_flight');
     } else if (ofDevice >= this.#options.commands_per_device) {
-      this.#refusedPerDevice++;
+      this.#counters.refusedPerDevice++;
       this.#refuse(command, message, 'commands_per_device');
     } else {
-      this.#inFlight++;
+      this.#counters.inFlight++;
       this.#byDevice.set(device, ofDevice + 1);
       this.#addresses.find(command.target, (address) => this.#send(command, message, address));
     }
@@ -128,7 +118,7 @@ export class CoapDevices implements Plugin {
   #send(command: Command, message: Message, address: DatagramAddress | null): void {
     const client = address === null ? undefined : this.#clients.get(address.family);
     if (address === null || client === undefined) {
-      this.#unresolved++;
+      this.#counters.unresolved++;
       this.#over(command, message, failed('unsendable', `${command.target.host} has no address that can be reached`));
       return;
     }
@@ -138,7 +128,7 @@ export class CoapDevices implements Plugin {
   #over(command: Command, message: Message, outcome: Outcome): void {
     const { device } = command;
     const ofDevice = (this.#byDevice.get(device) ?? 1) - 1;
-    this.#inFlight--;
+    this.#counters.inFlight--;
     if (ofDevice === 0) this.#byDevice.delete(device);
     else this.#byDevice.set(device, ofDevice);
     const { failure } = outcome;
@@ -162,7 +152,7 @@ export class CoapDevices implements Plugin {
       reply = replyOf(outcome, command.options.response, correlationData);
     } catch (error) {
       // Not reached by any response known.
-      this.#droppedReplies++;
+      this.#counters.droppedReplies++;
       this.#context?.logger.error({ err: error }, `the response of ${command.device} could not be published`);
       return;
     }

@@ -239,6 +239,34 @@ test('a large notification that changes while it is fetched is asked for anew, a
   assert.deepEqual(watched.states, ['0', 'new', 'three']);
 });
 
+test('a FETCH with a large body is observed, and its large notification fetched (RFC 8132 2.4)', () => {
+  const bench = new ClientBench();
+  const device = bench.device();
+  const watched = device.watch({ method: Method.Fetch, path: ['x'], payload: Buffer.alloc(20_000), contentFormat: 42 });
+  let request = device.one();
+  for (let index = 0; index < 19; index++) {
+    assert.equal(number(request, OPT.observe), undefined);
+    device.answer(request, { code: '2.31', options: [[OPT.block1, blockValue(index, true, 1_024)]] });
+    request = device.one();
+  }
+  assert.equal(number(request, OPT.observe), 0);
+  device.answer(request, { code: '2.05', options: [[OPT.observe, 1]], payload: '0' });
+  const large: readonly (readonly [number, number])[] = [
+    [OPT.observe, 2],
+    [OPT.etag, 1],
+    [OPT.block2, blockValue(0, true, 16)],
+  ];
+  device.send({ type: NON, code: '2.05', token: request.token, options: large, payload: 'x'.repeat(16) });
+  const next = device.one();
+  assert.equal(next.payload.length, 0);
+  device.answer(next, { code: '4.08' });
+  // The server has lost it: the whole request is said again.
+  const again = device.one();
+  assert.deepEqual([number(again, OPT.size1), number(again, OPT.observe)], [20_000, undefined]);
+  device.answer(again, { code: '2.05', payload: 'now' });
+  assert.deepEqual([watched.states, watched.ends], [['0', 'now'], []]);
+});
+
 test('a first state that comes blockwise, with a notification in between', () => {
   const bench = new ClientBench();
   const device = bench.device();
