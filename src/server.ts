@@ -146,8 +146,9 @@ export class Server {
     const { coap } = this.#loaded.config;
     if (coap.commands.length === 0) return;
     const plugin = new CoapDevices(coap);
-    await plugin.start(this.#context());
+    // Before it starts, so that whatever it has bound is closed if the rest fails.
     this.#plugins.push(plugin);
+    await plugin.start(this.#context());
     for (const command of plugin.describe()) this.#logger.info({ command }, `commands devices: ${command}`);
   }
 

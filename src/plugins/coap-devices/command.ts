@@ -1,5 +1,6 @@
 /** One entry of `coap.commands`: which messages become which request. */
 import type { Message } from '../../bus/message.js';
+import { isShared, isValidFilter } from '../../bus/topics.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
@@ -60,11 +61,14 @@ export class Command {
   readonly #transmission: RequestTransmission;
   readonly #template: PayloadTemplate = AS_PUBLISHED;
 
-  /** @throws PorticoError `PORTICO_CONFIGURATION` if the URI is none */
+  /** @throws PorticoError `PORTICO_CONFIGURATION` if the URI or the filter is none */
   constructor(options: CommandOptions, shared: SharedOptions) {
     const target = parseCoapUri(options.uri);
     if (typeof target === 'string') {
       throw new PorticoError(ErrorKinds.Configuration, `coap.commands: ${options.uri}: ${target}`);
+    }
+    if (!isValidFilter(options.filter) || isShared(options.filter)) {
+      throw new PorticoError(ErrorKinds.Configuration, `coap.commands: ${options.filter} is no topic filter for it`);
     }
     this.options = options;
     this.target = target;

@@ -224,5 +224,6 @@ test('a URI or filter that cannot be used stops the start, in words', async () =
   const configuration = (pattern: RegExp) => (error: unknown) =>
     error instanceof PorticoError && error.code === 'PORTICO_CONFIGURATION' && pattern.test(error.message);
   await assert.rejects(command([{ filter: 'x', uri: 'coap://h/#f' }]), configuration(/coap:\/\/h\/#f: a fragment/));
-  await assert.rejects(command([{ filter: 'x/#/y', uri }]), configuration(/x\/#\/y cannot be subscribed to/));
+  await assert.rejects(command([{ filter: 'x/#/y', uri }]), configuration(/x\/#\/y is no topic filter/));
+  await assert.rejects(command([{ filter: '$share/g/x', uri }]), configuration(/\$share\/g\/x is no topic filter/));
 });
