@@ -145,6 +145,12 @@ export class CoapClient implements Requester {
       exchange?.failed('bad-response', `${codeName(message.code)} with an option that is critical and not understood`);
       return;
     }
+    // A notification that crosses a deregistration is not its response; a Reset says the same as the request does.
+    if (exchange?.frame.observe === 1 && response.observed && type !== Type.Acknowledgement) {
+      counters.unmatched++;
+      this.#reject(message, source);
+      return;
+    }
     if (type === Type.Confirmable) {
       core.remember(memory);
       core.sendEmpty(Type.Acknowledgement, messageId, source);

@@ -94,6 +94,25 @@ test('cancelling deregisters with Observe 1 and the same token; what comes later
   assert.equal(bench.client.tables.timers, 0);
 });
 
+test('a notification that crosses the deregistration is no answer to it', () => {
+  const bench = new ClientBench();
+  const device = bench.device();
+  const { watched, request } = register(device);
+  watched.observation?.cancel();
+  const lost = device.one();
+  for (const type of [NON, CON]) {
+    notify(device, request, 2, 'crossing', type);
+    assert.equal(device.one().type, RST);
+  }
+  bench.clock.advance(2_000);
+  const again = device.one();
+  assert.deepEqual(again.bytes, lost.bytes);
+  device.answer(again, { code: '2.05', payload: 'last' });
+  bench.clock.advance(60_000);
+  device.none();
+  assert.equal(bench.client.tables.requests, 0);
+});
+
 test('a forgotten observation ends with a Reset to the next notification (RFC 7641 3.6)', () => {
   const bench = new ClientBench();
   const device = bench.device();
