@@ -53,6 +53,7 @@ async function run(bytes: Buffer): Promise<string> {
         if (/(handler|internal)-error/.test(text)) failures.push(text);
       },
     },
+    storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
     addAuthenticationMethod() {},
     denied() {},
