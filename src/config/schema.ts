@@ -670,7 +670,7 @@ const coap = z
           'is not assigned yet.',
         since: '0.1.0',
       }),
-    pubsub_topics: whole(0, 1_000_000).default(1000).register(documentation, {
+    pubsub_topics: whole(0, 10_000).default(1000).register(documentation, {
       doc: 'Topics in the collection of draft-ietf-core-coap-pubsub. A further one is answered with 5.03, and counted.',
       since: '0.1.0',
     }),

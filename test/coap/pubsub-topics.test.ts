@@ -276,6 +276,10 @@ test('FETCH collection with a map, ct 606: 2.05 ct 40, topics in which every giv
   assert.equal(String((await ask({ 0: 'fetched/1', 2: 'core.ps.data', 7: 86_400 })).payload), link(one));
   assert.equal(String((await ask({ 4: 'humidity', 6: 1 })).payload), '');
   assert.equal(String((await ask({ 99: 1 })).payload), '');
+  assert.equal(String((await ask({ 0: 7 })).payload), '');
+  const initialized = await device.topic('fetched/3', { 3: 0, 8: Buffer.from('x') });
+  assert.equal(String((await ask({ 8: Buffer.from('x') })).payload), link(initialized));
+  assert.equal(String((await ask({ 8: Buffer.from('y') })).payload), '');
   const wrong = await device.ask('fetch', ROOT, { format: CBOR, payload: cbor({ 0: 'x' }) });
   assert.equal(wrong.code, '4.15');
   assert.equal((await device.ask('fetch', ROOT, { format: PUBSUB, payload: Buffer.from('80', 'hex') })).code, '4.00');

@@ -30,7 +30,7 @@ function itemOf(bytes: Buffer): unknown {
 }
 
 /** The entries of a map. @throws Malformed if the bytes are none */
-export function entriesOf(bytes: Buffer): ReadonlyMap<unknown, unknown> {
+function entriesOf(bytes: Buffer): ReadonlyMap<unknown, unknown> {
   const item = itemOf(bytes);
   if (!(item instanceof Map)) throw new Malformed('the payload is not a map');
   return item;
@@ -111,7 +111,7 @@ function date(value: unknown): number {
 }
 
 /** The properties by their keys, ready to be encoded. */
-export function entriesIn(configuration: Configuration): Map<number, unknown> {
+function entriesIn(configuration: Configuration): Map<number, unknown> {
   const { name, data, resourceType, contentFormat, topicType, expirationDate, maxSubscribers } = configuration;
   const entries = new Map<number, unknown>([
     [Property.TopicName, name],
@@ -134,14 +134,20 @@ export function encodeProperties(configuration: Configuration, keys?: readonly n
   return bytesOf(entries);
 }
 
-/** Whether a topic has each property of a filter with the value that it says. */
-export function matches(configuration: Configuration, filter: ReadonlyMap<unknown, unknown>): boolean {
-  const entries = entriesIn(configuration);
-  for (const [key, wanted] of filter) {
-    if (typeof key !== 'number' || !entries.has(key)) return false;
-    if (!bytesOf(entries.get(key)).equals(bytesOf(wanted))) return false;
+/**
+ * The properties of a filter; null if there is one that no topic has.
+ * @throws Malformed if the bytes are no map
+ */
+export function decodeFilter(bytes: Buffer): Properties | null {
+  const entries = entriesOf(bytes);
+  const filter: Properties = {};
+  try {
+    for (const [key, value] of entries) read(filter, key, value);
+    return filter;
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
   }
-  return true;
 }
 
 function bytesOf(value: unknown): Buffer {

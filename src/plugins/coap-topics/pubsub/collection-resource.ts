@@ -8,9 +8,9 @@ import type { InProcessClient, PluginContext } from '../../plugin.js';
 import { propertiesOf } from '../content-format.js';
 import { failureOf } from '../publishing.js';
 import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, readOr400, respondWhen, unfit } from './answers.js';
-import { decodeProperties, encodeProperties, entriesOf, Malformed, matches } from './cbor.js';
+import { decodeFilter, decodeProperties, encodeProperties, Malformed } from './cbor.js';
 import type { Collection } from './collection.js';
-import { incomplete, type Properties } from './configuration.js';
+import { incomplete, matches, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
 import { collectionLinks, topicLink } from './links.js';
 import type { Topic } from './topic.js';
@@ -56,9 +56,12 @@ export class CollectionResource {
     if (refusal !== null) exchange.respond(refusal);
     else if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
     else {
-      const filter = readOr400(exchange, () => entriesOf(request.payload));
-      if (filter === null) return;
-      const found = [...this.#collection.topics()].filter(({ configuration }) => matches(configuration, filter));
+      const found = readOr400(exchange, () => {
+        const filter = decodeFilter(request.payload);
+        if (filter === null) return [];
+        return [...this.#collection.topics()].filter(({ configuration }) => matches(configuration, filter));
+      });
+      if (found === null) return;
       exchange.respond(linkDocument(found.map((topic) => topicLink(this.#collection, topic, this.#contentFormat))));
     }
   }

@@ -72,3 +72,10 @@ export function incomplete(properties: Properties): string | null {
   if (properties.initialize.length === 0) return 'initialize is empty';
   return properties.contentFormat === undefined ? 'initialize needs topic-content-format' : null;
 }
+
+/** Whether a topic has each property of a filter with the value that it says. */
+export function matches(configuration: Configuration, filter: Properties): boolean {
+  const { initialize, ...others } = filter;
+  if (initialize !== undefined && configuration.initialize?.equals(initialize) !== true) return false;
+  return Object.entries(others).every(([name, wanted]) => configuration[name as keyof typeof others] === wanted);
+}
