@@ -68,10 +68,16 @@ test('initialize at the creation: FULLY CREATED with that data, the next PUT is 
 });
 
 test('initialize that cannot be kept: no topic, and the reason why', async () => {
-  const crowded = await Scene.create({ broker: { retained: { messages: 0, bytes: 1e6 } } });
-  const payload = cbor({ 0: 'no room', 2: 'core.ps.data', 3: 0, 8: Buffer.from('x') });
-  const answer = await crowded.device().ask('post', ['pubsub'], { format: PUBSUB, payload });
-  assert.equal(answer.code, '4.29');
+  const crowded = await Scene.create({ broker: { retained: { messages: 1, bytes: 1e6, payload: 5 } } });
+  crowded.engine.broker.publish({ topic: 'taken', payload: 'MQTT', qos: 1, retain: true });
+  for (const [name, initialize, code] of [
+    ['no room', 'x', '4.29'],
+    ['taken', 'too large', '4.13'],
+  ] as const) {
+    const payload = cbor({ 0: name, 2: 'core.ps.data', 3: 0, 8: Buffer.from(initialize) });
+    assert.equal((await crowded.device().ask('post', ['pubsub'], { format: PUBSUB, payload })).code, code);
+  }
+  assert.equal(String(crowded.engine.broker.router.retained.get('taken')?.payload), 'MQTT', 'what was there stays');
   const links = await crowded.device().ask('get', ['pubsub']);
   assert.equal(String(links.payload), '');
   await crowded.stop();

@@ -165,16 +165,16 @@ export class Collection {
 
   /**
    * Deletes a topic with its data, and tells its subscribers. Resolves once it is durable.
-   * @param client who clears the data
+   * @param client who clears the data; null if that stays
    */
-  remove(topic: Topic, client: InProcessClient): Promise<void> {
+  remove(topic: Topic, client: InProcessClient | null): Promise<void> {
     const stored = (this.#storage as PluginStorage).delete(topic.id);
     const { name } = topic.configuration;
     this.#byName.delete(name);
     this.#byKey.delete(this.#keyOf(topic.id));
     if (topic.dataKey !== null) {
       this.#byDataKey.delete(topic.dataKey);
-      if (client.retained(name) !== null) client.publish(name, NO_PAYLOAD, { qos: 1, retain: true }, null);
+      if (client?.retained(name)) client.publish(name, NO_PAYLOAD, { qos: 1, retain: true }, null);
     }
     for (const subscriber of [...topic.subscribers]) subscriber.end();
     return stored;
