@@ -3,8 +3,8 @@ import { decode, encode, Tagged } from 'cborg';
 import { type Configuration, type Properties, Property } from './configuration.js';
 
 /**
- * Any well-formed CBOR (RFC 8949 5.2), also with longer numbers than need be and of indefinite length, as small encoders
- * write it. Tags other than 1, repeated keys and bytes behind the end are refused.
+ * CBOR as small encoders write it, also with longer numbers than need be, and maps and arrays of indefinite length. Strings
+ * in pieces, tags other than 1, repeated keys and bytes behind the end are refused.
  */
 const DECODING = {
   useMaps: true,
