@@ -5,6 +5,7 @@
 import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
+import type { PluginStorage } from '../session/plugin-storage.js';
 
 export type {
   AuthenticationExchange,
@@ -20,6 +21,7 @@ export type {
   PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
+export type { PluginStorage } from '../session/plugin-storage.js';
 
 /** A logger with levels, as pino has. */
 export interface PluginLogger {
@@ -32,6 +34,8 @@ export interface PluginLogger {
 /** What the broker gives to a plugin. */
 export interface PluginContext {
   readonly logger: PluginLogger;
+  /** What the plugin keeps from one start to the next; plugins of one name share it. */
+  readonly storage: PluginStorage;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
   /**

@@ -35,6 +35,7 @@ before(async () => {
   const silent = (): void => {};
   const context: PluginContext = {
     logger: { info: silent, warn: silent, error: silent, debug: silent },
+    storage: engine.broker.storageOf('coap'),
     openClient: (identity) => engine.broker.openClient(identity),
     addAuthenticationMethod: silent,
     denied: silent,

@@ -14,6 +14,7 @@ import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { propertiesOf } from './content-format.js';
 import { type EndpointOptions, endpointOptions, optionOf } from './endpoint-options.js';
 import { PublishReply, readPublishQuery } from './publishing.js';
+import type { Pubsub } from './pubsub/pubsub.js';
 import { contentOf } from './representation.js';
 import { type Target, TopicPaths } from './topic-paths.js';
 
@@ -51,9 +52,12 @@ export class CoapTopics implements Plugin {
   /** Clients of the broker by remote endpoint; they go when the endpoint forgets the remote. */
   readonly #clients = new WeakMap<object, InProcessClient>();
   #context: PluginContext | null = null;
+  readonly #pubsub: Pubsub | null;
 
-  constructor(options: CoapTopicsOptions) {
+  /** @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none */
+  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null) {
     this.#options = options;
+    this.#pubsub = pubsub;
     this.#paths = new TopicPaths(options.path);
   }
 
@@ -90,6 +94,7 @@ export class CoapTopics implements Plugin {
       exchange.respond(UNAUTHORIZED);
       return;
     }
+    if (this.#pubsub?.handle(request, exchange, () => this.#client(request))) return;
     const target = this.#paths.target(request.path, request.pathKey);
     if (target.kind === 'topic') this.#topic(request, exchange, target.topic);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
@@ -213,6 +218,7 @@ export class CoapTopics implements Plugin {
 
   #links(request: CoapRequest, core: boolean): Link[] {
     const links: Link[] = core ? [{ href: this.#paths.link, attributes: { rt: 'core.ps', ct: 40 } }] : [];
+    if (core && this.#pubsub !== null) links.push(...this.#pubsub.links());
     for (const topic of this.#client(request).retainedTopics('#').slice(0, MAX_LINKS)) {
       links.push({ href: this.#paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
     }

@@ -54,6 +54,7 @@ async function command(commands: readonly object[], others: object = {}): Promis
   await plugin.start({
     logger: { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} },
     openClient: (identity) => engine.broker.openClient(identity),
+    storage: engine.broker.storageOf('coap-devices'),
     addAuthenticationMethod: () => {},
     denied: () => {},
     limit: (_party, option, detail) => limits.push(`${option} ${detail}`),
