@@ -268,11 +268,15 @@ export class DtlsClient {
       return undefined;
     }
     if (cid === undefined) return { type: record.type, body: inner };
-    assert.deepEqual(cid, this.options.cid);
     return { type: inner[inner.length - 1], body: inner.subarray(0, -1) };
   }
 
   receive(datagram: Buffer): void {
+    const { cid = Buffer.alloc(0) } = this.options;
+    if (datagram[0] === CID && (cid.length === 0 || !datagram.subarray(11, 11 + cid.length).equals(cid))) {
+      this.strange++;
+      return;
+    }
     for (const record of records(datagram, this.options.cid?.length)) {
       if (record.epoch === 0) this.#take(0, record.type, record.body);
       else if (this.#read !== undefined) {
