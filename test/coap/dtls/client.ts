@@ -253,6 +253,10 @@ export class DtlsClient {
     const tag = this.suite === CCM_8 ? 8 : 16;
     const { body } = record;
     const length = body.length - 8 - tag;
+    if (length < 0) {
+      this.strange++;
+      return undefined;
+    }
     const numbers = record.header.subarray(3, 11);
     assert.deepEqual(body.subarray(0, 8), numbers, 'the explicit nonce is the sequence number');
     const nonce = Buffer.concat([salt, body.subarray(0, 8)]);
