@@ -205,7 +205,7 @@ for (const theirs of [Buffer.alloc(0), Buffer.from('their connection')]) {
     const client = bench.client(1, { cid: theirs }).connect();
     assert.equal(client.serverCid?.length, 8);
     bench.check(client);
-    const last = records(bench.fromServer.at(-1)!, theirs.length)[0];
+    const last = records(bench.fromServer.at(-1)!, theirs)[0];
     assert.equal(last.type, theirs.length > 0 ? CID : DATA);
     const { key } = bench.received[0].source;
     const late = client.seal(DATA, Buffer.from('late'));

@@ -54,12 +54,13 @@ export interface RecordView {
   readonly header: Buffer;
 }
 
-/** The records of a datagram. @param cidLength of the receiver's Connection ID */
-export function records(datagram: Buffer, cidLength = 0): RecordView[] {
+/** The records of a datagram, up to one for another Connection ID. @param cid of the receiver */
+export function records(datagram: Buffer, cid: Buffer = Buffer.alloc(0)): RecordView[] {
   const list: RecordView[] = [];
   for (let at = 0; at < datagram.length; ) {
     const type = datagram.readUInt8(at);
-    const cidBytes = type === CID ? cidLength : 0;
+    const cidBytes = type === CID ? cid.length : 0;
+    if (type === CID && (cidBytes === 0 || !datagram.subarray(at + 11, at + 11 + cidBytes).equals(cid))) break;
     const start = at + 13 + cidBytes;
     const end = start + datagram.readUInt16BE(start - 2);
     assert.ok(end <= datagram.length, 'the record ends inside the datagram');
@@ -276,12 +277,7 @@ export class DtlsClient {
   }
 
   receive(datagram: Buffer): void {
-    const { cid = Buffer.alloc(0) } = this.options;
-    if (datagram[0] === CID && (cid.length === 0 || !datagram.subarray(11, 11 + cid.length).equals(cid))) {
-      this.strange++;
-      return;
-    }
-    for (const record of records(datagram, this.options.cid?.length)) {
+    for (const record of records(datagram, this.options.cid)) {
       if (record.epoch === 0) this.#take(0, record.type, record.body);
       else if (this.#read !== undefined) {
         const opened = this.#open(record);
