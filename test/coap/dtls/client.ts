@@ -118,8 +118,9 @@ export class DtlsClient {
   readonly random: Buffer;
   readonly options: ClientOptions;
   connected = false;
-  /** Application data received. */
+  /** Application data received, as text and as it came. */
   readonly data: string[] = [];
+  readonly datagrams: Buffer[] = [];
   /** Alerts received, as [epoch, level, description]. */
   readonly alerts: (readonly [number, number, number])[] = [];
   /** The types of the server's handshake messages, in the order in which they were taken. */
@@ -288,8 +289,10 @@ export class DtlsClient {
 
   #take(epoch: number, type: number, body: Buffer): void {
     if (type === ALERT) this.alerts.push([epoch, body[0], body[1]]);
-    else if (type === DATA) this.data.push(body.toString());
-    else if (type === HANDSHAKE) {
+    else if (type === DATA) {
+      this.data.push(body.toString());
+      this.datagrams.push(body);
+    } else if (type === HANDSHAKE) {
       for (let at = 0; at < body.length; at += 12 + body.readUIntBE(at + 9, 3)) this.#fragment(body.subarray(at));
     } else assert.equal(type, CCS);
   }
