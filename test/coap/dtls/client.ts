@@ -92,6 +92,10 @@ export interface ClientOptions {
   readonly extensions?: readonly (readonly [number, Buffer])[];
   /** Bytes of handshake fragments; each then has a datagram of its own. */
   readonly fragment?: number;
+  /** Puts another Finished in the place of the right one. */
+  readonly finished?: (verifyData: Buffer) => Buffer;
+  /** Finished is not protected. */
+  readonly plainFinished?: boolean;
 }
 
 interface Message {
@@ -359,7 +363,8 @@ export class DtlsClient {
     const block = expand(this.#master, 'key expansion', Buffer.concat([this.#serverRandom, this.random]), 40);
     this.#write = { key: block.subarray(0, 16), salt: block.subarray(32, 36) };
     this.#read = { key: block.subarray(16, 32), salt: block.subarray(36, 40) };
-    const finished = this.message(20, expand(this.#master, 'client finished', hash(), 12));
+    const verifyData = expand(this.#master, 'client finished', hash(), 12);
+    const finished = this.message(20, this.options.finished?.(verifyData) ?? verifyData);
     this.#flight = [exchange, finished];
     this.#send(this.#flight);
   }
@@ -376,7 +381,8 @@ export class DtlsClient {
         size = Math.min(message.type === 1 && at === 0 ? Math.max(usual, COOKIE_END) : usual, length - at);
         const fragment = fragmentOf(message, at, size);
         if (message.type === 20 && at === 0) pieces.push(this.plain(CCS, Buffer.from([1])));
-        pieces.push(message.type === 20 ? this.seal(HANDSHAKE, fragment) : this.plain(HANDSHAKE, fragment));
+        const isProtected = message.type === 20 && this.options.plainFinished !== true;
+        pieces.push(isProtected ? this.seal(HANDSHAKE, fragment) : this.plain(HANDSHAKE, fragment));
       }
     }
     if (this.options.fragment === undefined) this.raw(Buffer.concat(pieces));

@@ -2,10 +2,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
-import { LARGEST_MESSAGE } from '../../../src/coap/dtls/fragments.js';
+import { LARGEST_MESSAGE, Reassembly } from '../../../src/coap/dtls/fragments.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
-import { ALERT, CCM, CCM_8, type ClientOptions, DATA, DtlsBench, GCM, HANDSHAKE, KEY, records } from './client.js';
+import {
+  ALERT,
+  CCM,
+  CCM_8,
+  type ClientOptions,
+  DATA,
+  DtlsBench,
+  fragmentOf,
+  GCM,
+  HANDSHAKE,
+  KEY,
+  records,
+} from './client.js';
 
 const FATAL = 2;
 
@@ -353,6 +365,68 @@ test('a message that is too long, or out of place, ends the handshake', () => {
     assert.deepEqual(client.alerts, [[0, FATAL, alert]]);
     assert.equal(bench.dtls.tables.handshakes, 0);
   }
+});
+
+test('RFC 5246 7.4.9: a Finished that is wrong, or too short, is decrypt_error though its record is authentic', () => {
+  for (const finished of [(right: Buffer) => Buffer.alloc(right.length), (right: Buffer) => right.subarray(0, 11)]) {
+    const bench = new DtlsBench();
+    const client = bench.client(1, { finished });
+    client.start();
+    bench.deliver();
+    assert.deepEqual(client.alerts, [[0, FATAL, 51]]);
+    assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+    assert.deepEqual(bench.events, ['handshake-failed 1 bad Finished, identity "device"']);
+  }
+});
+
+test('a Finished that is right but not protected counts for nothing', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { plainFinished: true });
+  client.start();
+  bench.deliver();
+  assert.ok(!client.connected);
+  assert.deepEqual([bench.dtls.tables.associations, bench.dtls.tables.handshakes], [0, 1]);
+});
+
+test('a later fragment cannot put another random behind the cookie', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { fragment: 40 });
+  client.start();
+  let isChanged = false;
+  bench.copies = (flown) => {
+    // In front of the last fragment of the second ClientHello.
+    if (!isChanged && bench.dtls.tables.handshakes === 1 && flown > 0) {
+      isChanged = true;
+      const body = client.helloBody();
+      const other = Buffer.from(body);
+      other.fill(9, 2, 34);
+      bench.below.receive(client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 1, body: other }, 1, 40)), 1);
+    }
+    return 1;
+  };
+  const { receive } = bench.below;
+  bench.below.receive = (bytes, port, address) => {
+    receive.call(bench.below, bytes, port, address);
+    bench.copies(1);
+  };
+  bench.deliver();
+  assert.ok(isChanged);
+  assert.deepEqual(client.alerts, [[0, FATAL, 47]]);
+  assert.equal(bench.dtls.tables.handshakes, 0);
+});
+
+test('a message in pieces with too many gaps between them takes no more of them', () => {
+  const assembly = new Reassembly(1, 4_000);
+  const body = Buffer.alloc(1, 7);
+  const add = (offset: number, bytes = body): void =>
+    assembly.add({ type: 1, length: 4_000, messageSequence: 0, offset, body: bytes });
+  for (let offset = 0; offset < 4_000; offset += 2) add(offset);
+  assert.equal(assembly.body.filter((byte) => byte === 7).length, 32);
+  // What fills the gaps is still taken.
+  add(1, Buffer.alloc(2_000, 8));
+  assert.ok(!assembly.complete);
+  add(1_999, Buffer.alloc(2_001, 8));
+  assert.ok(assembly.complete);
 });
 
 test('an alert of the client ends its handshake', () => {
