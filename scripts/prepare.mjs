@@ -79,6 +79,7 @@ const SYSTEM_PACKAGES = new Map([
   ['mosquitto-clients', () => onPath('mosquitto_pub') && onPath('mosquitto_sub')],
   ['python3-paho-mqtt', () => run('/usr/bin/python3', ['-c', 'import paho.mqtt.client']).ok],
   ['libcoap3-bin', () => onPath('coap-client-notls')],
+  ['openssl', () => onPath('openssl')],
   ['gcc', () => onPath('cc')],
   ['libc6-dev', () => existsSync('/usr/include/stdio.h')],
   ['util-linux', () => onPath('taskset')],

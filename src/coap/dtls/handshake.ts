@@ -101,6 +101,8 @@ export class Handshake extends Timer {
 
   /** A record of epoch 1. */
   receiveProtected(record: RecordReader): void {
+    // Nothing but Finished is due; a late record of an association that is no more must not end this handshake.
+    if (record.type !== ContentType.Handshake && record.type !== ContentType.Cid) return;
     const keys = this.#keys;
     if (keys === undefined) {
       const whole = record.whole();
@@ -118,7 +120,6 @@ export class Handshake extends Timer {
     }
     keys.window.accept(record.sequence);
     if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
-    else if (opened.type === ContentType.Alert) this.#receiveAlert(opened.content);
   }
 
   /** The client does not answer: its flight or ours is lost. */
@@ -154,9 +155,11 @@ export class Handshake extends Timer {
     this.end('failed', detail);
   }
 
+  /** A wrong key or an unknown identity: nobody but the operator learns which identity it was. */
   #unauthentic(detail: string): void {
+    const identity = this.#keys?.agreement.session.identity ?? '';
     this.#writer.alert(AlertLevel.Fatal, Alert.DecryptError);
-    this.end('unauthentic', detail);
+    this.end('unauthentic', `${detail}, identity ${JSON.stringify(identity)}`);
   }
 
   #repeat(): void {

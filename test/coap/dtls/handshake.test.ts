@@ -2,10 +2,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
-import { LARGEST_MESSAGE } from '../../../src/coap/dtls/fragments.js';
+import { LARGEST_MESSAGE, Reassembly } from '../../../src/coap/dtls/fragments.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
-import { ALERT, CCM, CCM_8, type ClientOptions, DtlsBench, GCM, HANDSHAKE, KEY, records } from './client.js';
+import {
+  ALERT,
+  CCM,
+  CCM_8,
+  type ClientOptions,
+  DATA,
+  DtlsBench,
+  fragmentOf,
+  GCM,
+  HANDSHAKE,
+  KEY,
+  records,
+} from './client.js';
 
 const FATAL = 2;
 
@@ -86,7 +98,8 @@ test('a wrong key, an unknown identity and one that is no identity look the same
   const bench = new DtlsBench({
     psk: (identity) => {
       if (identity === 'throws') throw new Error('no such file');
-      return identity === 'device' ? KEY : identity === 'empty' ? Buffer.alloc(0) : null;
+      // U+FFFD is what bytes that are no UTF-8 would become.
+      return identity === 'device' || identity.includes('\ufffd') ? KEY : identity === 'empty' ? Buffer.alloc(0) : null;
     },
   });
   const seen = (options: ClientOptions): unknown => {
@@ -105,7 +118,12 @@ test('a wrong key, an unknown identity and one that is no identity look the same
   assert.deepEqual(seen({ identity: 'x'.repeat(500) }), expected);
   assert.equal(bench.dtls.counters.handshakesUnauthentic, 6);
   assert.equal(bench.dtls.counters.keyErrors, 1);
-  assert.equal(bench.events.filter((event) => event === 'handshake-failed 1 bad record').length, 6);
+  // The operator sees more.
+  assert.deepEqual(bench.events.slice(0, 2), [
+    'handshake-failed 1 bad record, identity "device"',
+    'handshake-failed 1 bad record, identity "nobody"',
+  ]);
+  assert.equal(bench.events.length, 6);
 });
 
 test('keys of 1 and of 64 bytes, an empty identity and one of 128 bytes', () => {
@@ -305,6 +323,24 @@ test('Finished ahead of ClientKeyExchange waits for it', () => {
   assert.equal(bench.dtls.counters.flightsRepeated, 0);
 });
 
+test('late data of an association that is no more does not end a handshake at its address', () => {
+  const bench = new DtlsBench();
+  const old = bench.client(1).connect();
+  bench.dtls.endAssociations(() => true);
+  bench.deliver();
+  const start = bench.flown;
+  // Between ClientKeyExchange and Finished, and before both.
+  const client = bench.client(1, { fragment: 200 });
+  client.start();
+  bench.copies = (flown) => {
+    if (flown >= start + 6) bench.below.receive(old.seal(DATA, Buffer.from('late')), 1);
+    return 1;
+  };
+  bench.deliver();
+  assert.ok(client.connected);
+  assert.equal(bench.received.length, 0);
+});
+
 test('a message that is too long, or out of place, ends the handshake', () => {
   for (const [type, length, alert] of [
     [16, LARGEST_MESSAGE + 1, 50],
@@ -330,6 +366,68 @@ test('a message that is too long, or out of place, ends the handshake', () => {
     assert.deepEqual(client.alerts, [[0, FATAL, alert]]);
     assert.equal(bench.dtls.tables.handshakes, 0);
   }
+});
+
+test('RFC 5246 7.4.9: a Finished that is wrong, or too short, is decrypt_error though its record is authentic', () => {
+  for (const finished of [(right: Buffer) => Buffer.alloc(right.length), (right: Buffer) => right.subarray(0, 11)]) {
+    const bench = new DtlsBench();
+    const client = bench.client(1, { finished });
+    client.start();
+    bench.deliver();
+    assert.deepEqual(client.alerts, [[0, FATAL, 51]]);
+    assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+    assert.deepEqual(bench.events, ['handshake-failed 1 bad Finished, identity "device"']);
+  }
+});
+
+test('a Finished that is right but not protected counts for nothing', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { plainFinished: true });
+  client.start();
+  bench.deliver();
+  assert.ok(!client.connected);
+  assert.deepEqual([bench.dtls.tables.associations, bench.dtls.tables.handshakes], [0, 1]);
+});
+
+test('a later fragment cannot put another random behind the cookie', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { fragment: 40 });
+  client.start();
+  let isChanged = false;
+  bench.copies = (flown) => {
+    // In front of the last fragment of the second ClientHello.
+    if (!isChanged && bench.dtls.tables.handshakes === 1 && flown > 0) {
+      isChanged = true;
+      const body = client.helloBody();
+      const other = Buffer.from(body);
+      other.fill(9, 2, 34);
+      bench.below.receive(client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 1, body: other }, 1, 40)), 1);
+    }
+    return 1;
+  };
+  const { receive } = bench.below;
+  bench.below.receive = (bytes, port, address) => {
+    receive.call(bench.below, bytes, port, address);
+    bench.copies(1);
+  };
+  bench.deliver();
+  assert.ok(isChanged);
+  assert.deepEqual(client.alerts, [[0, FATAL, 47]]);
+  assert.equal(bench.dtls.tables.handshakes, 0);
+});
+
+test('a message in pieces with too many gaps between them takes no more of them', () => {
+  const assembly = new Reassembly(1, 4_000);
+  const body = Buffer.alloc(1, 7);
+  const add = (offset: number, bytes = body): void =>
+    assembly.add({ type: 1, length: 4_000, messageSequence: 0, offset, body: bytes });
+  for (let offset = 0; offset < 4_000; offset += 2) add(offset);
+  assert.equal(assembly.body.filter((byte) => byte === 7).length, 32);
+  // What fills the gaps is still taken.
+  add(1, Buffer.alloc(2_000, 8));
+  assert.ok(!assembly.complete);
+  add(1_999, Buffer.alloc(2_001, 8));
+  assert.ok(assembly.complete);
 });
 
 test('an alert of the client ends its handshake', () => {
