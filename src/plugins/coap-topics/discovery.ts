@@ -1,0 +1,35 @@
+/** `/.well-known/core` (RFC 6690) and the collection of topics. */
+import { Code, ContentFormat, Method } from '../../coap/codes.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import { filterLinks, formatLinks, type Link } from '../../coap/link-format.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { InProcessClient } from '../plugin.js';
+import { METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from './answers.js';
+import type { TopicPaths } from './topic-paths.js';
+
+export const WELL_KNOWN_CORE = '/.well-known/core';
+/** Topics listed. */
+const MAX_LINKS = 1000;
+
+/** Answers a request for the list of resources. */
+export function discover(
+  client: InProcessClient,
+  request: CoapRequest,
+  exchange: CoapExchange,
+  paths: TopicPaths,
+): void {
+  if (request.method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
+  else if (request.accept !== undefined && request.accept !== ContentFormat.LinkFormat) {
+    exchange.respond(NOT_ACCEPTABLE);
+  } else {
+    const links: Link[] = [];
+    if (request.pathKey === WELL_KNOWN_CORE) {
+      links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
+    }
+    for (const topic of client.retainedTopics('#').slice(0, MAX_LINKS)) {
+      links.push({ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
+    }
+    const payload = Buffer.from(formatLinks(filterLinks(links, request.query)));
+    exchange.respond({ code: Code.Content, contentFormat: ContentFormat.LinkFormat, payload });
+  }
+}

@@ -1,0 +1,22 @@
+/** What one CoAP listener is told. */
+
+/** Options of one CoAP listener; those with a name in `coap.` are documented there. */
+export interface CoapTopicsOptions {
+  readonly host: string;
+  /** UDP port; 0 for any free one. */
+  readonly port: number;
+  /** Whether devices without credentials are served. */
+  readonly anonymous: boolean;
+  readonly path: string;
+  /** Seconds. */
+  readonly ack_timeout: number;
+  readonly ack_random_factor: number;
+  readonly max_retransmit: number;
+  /** Bytes. */
+  readonly max_payload: number;
+  readonly block_size: number;
+  readonly observers: number;
+  readonly observers_per_client: number;
+  readonly deduplication_bytes: number;
+  readonly notification: 'auto' | 'con' | 'non';
+}
