@@ -92,6 +92,9 @@ export class Counters {
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;
+  /** Connections of CoAP devices refused (`coap.connections`), and ended for their silence (`coap.heartbeat`). */
+  refusedCoapConnections = 0;
+  coapTimeouts = 0;
   /** Commit groups written and failed, and operations in them. */
   commits = 0;
   commitFailures = 0;

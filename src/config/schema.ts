@@ -542,6 +542,33 @@ const coap = z
           'messages and non-confirmable for QoS 0 ones.',
         since: '0.1.0',
       }),
+    connections: whole(0, 10_000_000)
+      .default(10_000)
+      .register(documentation, {
+        doc:
+          'Devices with a connection (`mqtt/connection`, or DTLS) at once, for each address that CoAP listens on. A ' +
+          'further one is refused with 5.03.',
+        unit: 'connections',
+        since: '0.1.0',
+      }),
+    heartbeat: whole(1, 86_400)
+      .default(30)
+      .register(documentation, {
+        doc:
+          'How often a device with a connection has to say something, at the least. After one and a half times as long a ' +
+          'connection of `mqtt/connection` ends; one of DTLS does so only while it observes nothing.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
+    insecure_password: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether a device may send its password in a query without DTLS, where anyone on its way can read it. If not, ' +
+          'such a request is refused with 4.01.',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'The CoAP front door.', since: '0.1.0' });

@@ -117,6 +117,12 @@ const CLIENTS: readonly Metric[] = [
     (r) => r.sessions.connected,
   ),
   gauge(
+    'portico_clients_in_process',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'clients/in_process',
+    (r) => r.inProcess,
+  ),
+  gauge(
     'portico_sessions_disconnected',
     'Sessions whose client is away.',
     ['clients/disconnected', 'clients/inactive'],
@@ -331,6 +337,21 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const COAP_CONNECTIONS: readonly Metric[] = [
+  counter(
+    'portico_coap_connections_refused_total',
+    'CoAP: Connections refused, as there are too many.',
+    'coap/connectionsRefused',
+    'refusedCoapConnections',
+  ),
+  counter(
+    'portico_coap_connections_timed_out_total',
+    'CoAP: Connections ended for their silence.',
+    'coap/connectionsTimedOut',
+    'coapTimeouts',
+  ),
+];
+
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -385,4 +406,5 @@ export const METRICS: readonly Metric[] = [
   ...HTTP,
   ...PROCESS,
   ...COAP_METRICS,
+  ...COAP_CONNECTIONS,
 ];

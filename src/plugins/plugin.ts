@@ -3,6 +3,9 @@
  * opens, so the rules, limits and counters of any client hold for what it does.
  */
 import type { AuthenticationMethod } from '../access/authentication-method.js';
+import type { Counters } from '../bus/counters.js';
+import type { Credentials } from '../session/admission.js';
+import type { Refusal } from '../session/authentication.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
 
@@ -12,6 +15,8 @@ export type {
   AuthenticationStep,
   Claimant,
 } from '../access/authentication-method.js';
+export type { Credentials } from '../session/admission.js';
+export type { Refusal } from '../session/authentication.js';
 export type {
   ClientIdentity,
   InProcessClient,
@@ -32,8 +37,15 @@ export interface PluginLogger {
 /** What the broker gives to a plugin. */
 export interface PluginContext {
   readonly logger: PluginLogger;
+  /** What the broker counts. A plugin counts its own limits there, and nothing else. */
+  readonly counters: Counters;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
+  /**
+   * Opens a client whose credentials are checked as those of MQTT clients are. It is on the list of those connected, and
+   * in the log, until it is closed. A client of the same transport and identifier is taken over.
+   */
+  connectClient(identity: ClientIdentity, credentials: Credentials): Promise<InProcessClient | Refusal>;
   /**
    * Offers a method of MQTT 5.0 enhanced authentication.
    * @throws PorticoError `PORTICO_CONFIGURATION` if there is one of that name

@@ -15,6 +15,7 @@ import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
+import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
@@ -51,11 +52,14 @@ const HANDLING = 10;
 /** One subscription of an in-process client; each is a receiver of its own. */
 class InProcessSubscription implements Subscriber {
   readonly filter: string;
+  /** Told that the client was closed with this subscription. */
+  readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
   readonly #work: Work;
 
-  constructor(filter: string, handler: MessageHandler, work: Work) {
+  constructor(filter: string, handler: MessageHandler, ended: (() => void) | null, work: Work) {
     this.filter = filter;
+    this.ended = ended;
     this.#work = work;
     this.#handler = handler;
   }
@@ -82,6 +86,9 @@ export class InProcessClient implements Party {
   readonly version = 0;
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
+  readonly #rates: Rates | null;
+  /** Told of the end; undefined if the client is not on the list of those connected. */
+  #onEnd: ((reason: string) => void) | null | undefined = undefined;
   #closed = false;
 
   constructor(environment: Environment, identity: ClientIdentity) {
@@ -90,6 +97,38 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
+    this.#rates = Rates.of(environment.options, environment.clock.now());
+  }
+
+  /** What tells it from all other clients inside the process. */
+  get key(): string {
+    return `${this.transport} ${this.id}`;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Puts the client on the list of those connected; a former one of its transport and identifier is taken over.
+   * @param keepalive seconds, for the log
+   * @param onEnd told, once, that the client is closed
+   */
+  connect(keepalive: number, onEnd: ((reason: string) => void) | null): void {
+    const { sessions, counters, journal } = this.#environment;
+    const former = sessions.inProcess.get(this.key);
+    if (former !== undefined) {
+      counters.takeovers++;
+      former.close(`another connection took over its client identifier: ${this.remote}`);
+    }
+    this.#onEnd = onEnd;
+    sessions.inProcess.set(this.key, this);
+    journal.connected(this, false, false, keepalive);
+  }
+
+  /** Seconds until the client may publish again: its rates are used up. At least 1. */
+  get retryAfter(): number {
+    return Math.max(1, Math.ceil(this.#rates?.delay ?? 0));
   }
 
   /**
@@ -113,6 +152,10 @@ export class InProcessClient implements Party {
         refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic',
       );
       outcome?.acknowledge(0, 0, refusal, 0);
+      return;
+    }
+    if (this.#rates !== null && this.#isTooFast(this.#rates, payload.length)) {
+      outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
       return;
     }
     const route = known ?? router.routeOf(topic);
@@ -171,6 +214,22 @@ export class InProcessClient implements Party {
     return true;
   }
 
+  /** `limits.messages_per_second` and `limits.bytes_per_second`. Nobody can be read more slowly here: it is refused. */
+  #isTooFast(rates: Rates, bytes: number): boolean {
+    const { counters, clock, journal } = this.#environment;
+    const now = clock.now();
+    rates.refill(now);
+    const option = rates.spent;
+    if (option === null) {
+      rates.take(bytes);
+      return false;
+    }
+    if (option === 'limits.bytes_per_second') counters.throttledBytes++;
+    else counters.throttledMessages++;
+    if (rates.isNews(now)) journal.limit(this, option, 'publications of the client are refused');
+    return true;
+  }
+
   /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
   #refusal(topic: string, route: Route | undefined): number {
     if (this.#closed) return ReasonCode.UnspecifiedError;
@@ -206,9 +265,15 @@ export class InProcessClient implements Party {
 
   /**
    * Subscribes. Retained messages are not sent; ask `retained` for them.
+   * @param ended told that the client was closed, and the subscription with it
    * @returns the subscription, or the MQTT 5.0 reason code why there is none
    */
-  subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
+  subscribe(
+    filter: string,
+    qos: 0 | 1 | 2,
+    handler: MessageHandler,
+    ended: (() => void) | null = null,
+  ): SubscriptionHandle | number {
     const { router, options, journal, counters } = this.#environment;
     let refusal: number = ReasonCode.Success;
     if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
@@ -224,7 +289,7 @@ export class InProcessClient implements Party {
       journal.denied(this, 'subscribe', filter, 'refused');
       return refusal;
     }
-    const subscriber = new InProcessSubscription(filter, handler, router.work);
+    const subscriber = new InProcessSubscription(filter, handler, ended, router.work);
     const subscription: Subscription = {
       subscriber,
       filter,
@@ -262,11 +327,23 @@ export class InProcessClient implements Party {
     return this.#subscriptions.size;
   }
 
-  /** Ends all subscriptions. */
-  close(): void {
+  /**
+   * Ends all subscriptions, and the connection if there is one.
+   * @param reason in words, for the log
+   */
+  close(reason = 'closed'): void {
+    if (this.#closed) return;
     this.#closed = true;
-    for (const subscriber of this.#subscriptions) this.#environment.router.unsubscribe(subscriber.filter, subscriber);
+    const { router, sessions, journal } = this.#environment;
+    const subscriptions = [...this.#subscriptions];
     this.#subscriptions.clear();
+    for (const subscriber of subscriptions) router.unsubscribe(subscriber.filter, subscriber);
+    if (this.#onEnd !== undefined) {
+      if (sessions.inProcess.get(this.key) === this) sessions.inProcess.delete(this.key);
+      journal.disconnected(this, reason);
+      this.#onEnd?.(reason);
+    }
+    for (const subscriber of subscriptions) subscriber.ended?.();
   }
 }
 

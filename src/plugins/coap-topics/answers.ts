@@ -13,3 +13,9 @@ export const NOT_FOUND: CoapResponse = { code: Code.NotFound };
 export const METHOD_NOT_ALLOWED: CoapResponse = { code: Code.MethodNotAllowed };
 export const NOT_ACCEPTABLE: CoapResponse = { code: Code.NotAcceptable };
 export const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
+export const SERVER_ERROR: CoapResponse = { code: Code.InternalServerError };
+
+/** An error with a diagnostic payload, a sentence for people (RFC 7252 5.5.2). */
+export function diagnostic(code: number, sentence: string): CoapResponse {
+  return { code, payload: Buffer.from(sentence) };
+}

@@ -4,7 +4,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { EMPTY_CONTENT, NOT_FOUND } from './answers.js';
+import { EMPTY_CONTENT, NOT_FOUND, UNAUTHORIZED } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 import { acceptable, represent } from './reading.js';
 
@@ -29,10 +29,15 @@ export function observe(
   const subscription =
     observation === undefined
       ? undefined
-      : client.subscribe(topic, 2, (state) => {
-          if (state.payload.length === 0 && state.retain) observation.end(NOT_FOUND);
-          else observation.notify(inFormat(acceptable(state, accept), first), isConfirmable(state, notification));
-        });
+      : client.subscribe(
+          topic,
+          2,
+          (state) => {
+            if (state.payload.length === 0 && state.retain) observation.end(NOT_FOUND);
+            else observation.notify(inFormat(acceptable(state, accept), first), isConfirmable(state, notification));
+          },
+          () => observation.end(UNAUTHORIZED),
+        );
   if (typeof subscription === 'number') observation?.end();
   exchange.respond(first);
 }

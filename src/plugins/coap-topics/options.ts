@@ -19,4 +19,8 @@ export interface CoapTopicsOptions {
   readonly observers_per_client: number;
   readonly deduplication_bytes: number;
   readonly notification: 'auto' | 'con' | 'non';
+  readonly connections: number;
+  /** Seconds. */
+  readonly heartbeat: number;
+  readonly insecure_password: boolean;
 }

@@ -5,6 +5,7 @@
 import { CoapEndpoint } from '../../coap/endpoint.js';
 import { UdpTransport } from '../../coap/transport.js';
 import type { Plugin, PluginContext } from '../plugin.js';
+import { Connections } from './connections.js';
 import { Devices } from './devices.js';
 import type { CoapTopicsOptions } from './options.js';
 import { Resources } from './resources.js';
@@ -27,6 +28,7 @@ export class CoapTopics implements Plugin {
   readonly #options: CoapTopicsOptions;
   #transport: UdpTransport | null = null;
   #endpoint: CoapEndpoint | null = null;
+  #connections: Connections | null = null;
 
   constructor(options: CoapTopicsOptions) {
     this.#options = options;
@@ -44,7 +46,10 @@ export class CoapTopics implements Plugin {
 
   async start(context: PluginContext): Promise<void> {
     const options = this.#options;
-    const resources = new Resources(options, new Devices(context, options.anonymous));
+    const connections = new Connections(context, options);
+    this.#connections = connections;
+    const devices = new Devices(context, connections, options.anonymous);
+    const resources = new Resources(options, devices, connections, context);
     this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
     this.#endpoint = new CoapEndpoint(this.#transport, {
       handler: (request, exchange) => resources.handle(request, exchange),
@@ -68,6 +73,7 @@ export class CoapTopics implements Plugin {
   }
 
   async stop(): Promise<void> {
+    this.#connections?.close();
     await this.#endpoint?.close();
   }
 }

@@ -1,48 +1,85 @@
-/** PUT, POST and DELETE: publishing over CoAP. */
-
-import { Method } from '../../coap/codes.js';
+/** PUT, POST and DELETE: publishing over CoAP, with the outcome as a response. */
+import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
-import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { Acknowledger } from '../../store/commit.js';
 import type { InProcessClient } from '../plugin.js';
-import { BAD_OPTION, PRECONDITION_FAILED } from './answers.js';
-import { propertiesOf } from './content-format.js';
-import { preconditionsHold } from './preconditions.js';
-import { readPublishQuery } from './publish-query.js';
-import { PublishReply } from './publish-reply.js';
+import { CHANGED, CREATED, DELETED } from './answers.js';
 
-const NO_PAYLOAD = Buffer.alloc(0);
-
-/** PUT publishes and keeps the value; POST publishes, and keeps it if asked. */
-export function publish(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
-  const put = request.method === Method.Put;
-  const query = readPublishQuery(request.query);
-  if (query === null) {
-    exchange.respond(BAD_OPTION);
-    return;
-  }
-  const former = put || request.ifNoneMatch || request.ifMatch.length > 0 ? client.retained(topic) : null;
-  if (!preconditionsHold(request, former)) {
-    exchange.respond(PRECONDITION_FAILED);
-    return;
-  }
-  const retain = query.retain ?? put;
-  // An empty value clears: it creates nothing.
-  const created = put && retain && former === null && request.payload.length > 0;
-  const options = {
-    qos: query.qos ?? (request.confirmable ? 1 : 0),
-    retain,
-    properties: propertiesOf(request.contentFormat),
-    ...(query.expiry === undefined ? null : { expiry: query.expiry }),
-  } as const;
-  client.publish(topic, request.payload, options, new PublishReply(exchange, created ? 'created' : 'changed'));
+/** Query parameters of a publication, with the short names of EMQX's gateway. */
+export interface PublishQuery {
+  readonly qos: 0 | 1 | 2 | undefined;
+  readonly retain: boolean | undefined;
+  /** Seconds. */
+  readonly expiry: number | undefined;
 }
 
-/** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
-export function clear(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
-  if (!preconditionsHold(request, client.retained(topic))) {
-    exchange.respond(PRECONDITION_FAILED);
-    return;
+const NO_QUERY: PublishQuery = { qos: undefined, retain: undefined, expiry: undefined };
+
+/** Reads the query; null if a parameter that we know has a value that we do not. Others are left to whom they concern. */
+export function readPublishQuery(query: readonly string[]): PublishQuery | null {
+  if (query.length === 0) return NO_QUERY;
+  let { qos, retain, expiry } = NO_QUERY;
+  for (const argument of query) {
+    const at = argument.indexOf('=');
+    const name = at < 0 ? argument : argument.slice(0, at);
+    const value = at < 0 ? '' : argument.slice(at + 1);
+    switch (name) {
+      case 'qos':
+      case 'q':
+        if (value !== '0' && value !== '1' && value !== '2') return null;
+        qos = Number(value) as 0 | 1 | 2;
+        break;
+      case 'retain':
+      case 'r':
+        if (!['true', 'false', '1', '0'].includes(value)) return null;
+        retain = value === 'true' || value === '1';
+        break;
+      case 'expiry':
+        if (!/^\d{1,10}$/.test(value) || Number(value) > 0xffffffff) return null;
+        expiry = Number(value);
+        break;
+    }
   }
-  const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
+  return { qos, retain, expiry };
+}
+
+/** Seconds after which a client may try again while the store cannot be written (RFC 7252 5.9.3.4). */
+const RETRY_AFTER = 10;
+
+/** The response code for an MQTT reason code. */
+function failureOf(reasonCode: number, client: InProcessClient): CoapResponse {
+  switch (reasonCode) {
+    case 0x87:
+      return { code: Code.Forbidden };
+    case 0x90:
+      return { code: Code.BadRequest };
+    case 0x88:
+      return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
+    case 0x95:
+      return { code: Code.RequestEntityTooLarge };
+    case 0x96:
+      return { code: Code.TooManyRequests, maxAge: client.retryAfter };
+    case 0x97:
+      return { code: Code.TooManyRequests };
+    default:
+      return { code: Code.ServiceUnavailable };
+  }
+}
+
+/** Answers a request when what it published is durable. */
+export class PublishReply implements Acknowledger {
+  readonly #exchange: CoapExchange;
+  readonly #client: InProcessClient;
+  readonly #success: CoapResponse;
+
+  constructor(exchange: CoapExchange, client: InProcessClient, success: 'changed' | 'created' | 'deleted') {
+    this.#exchange = exchange;
+    this.#client = client;
+    this.#success = success === 'changed' ? CHANGED : success === 'created' ? CREATED : DELETED;
+  }
+
+  acknowledge(_type: number, _packetId: number, reasonCode: number): void {
+    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode, this.#client));
+  }
 }

@@ -2,34 +2,62 @@
 import { Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
-import type { InProcessClient } from '../plugin.js';
-import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED } from './answers.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { InProcessClient, PluginContext } from '../plugin.js';
+import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND, SERVER_ERROR } from './answers.js';
+import { CONNECTION_PATH, ConnectionResource } from './connection-resource.js';
+import type { Connections } from './connections.js';
 import type { Devices } from './devices.js';
 import { discover, WELL_KNOWN_CORE } from './discovery.js';
 import { observe } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
-import { clear, publish } from './publishing.js';
 import { read } from './reading.js';
 import { TopicPaths } from './topic-paths.js';
+import { clear, publish } from './writing.js';
 
 export class Resources {
   readonly #options: CoapTopicsOptions;
   readonly #paths: TopicPaths;
   readonly #devices: Devices;
+  readonly #connection: ConnectionResource;
+  readonly #context: PluginContext;
 
-  constructor(options: CoapTopicsOptions, devices: Devices) {
+  constructor(options: CoapTopicsOptions, devices: Devices, connections: Connections, context: PluginContext) {
     this.#options = options;
     this.#paths = new TopicPaths(options.path);
     this.#devices = devices;
+    this.#connection = new ConnectionResource(connections, options.insecure_password);
+    this.#context = context;
   }
 
   handle(request: CoapRequest, exchange: CoapExchange): void {
+    if (request.pathKey === CONNECTION_PATH) {
+      this.#later(this.#connection.handle(request, exchange), exchange);
+      return;
+    }
     const client = this.#devices.clientOf(request);
-    if (client === null) exchange.respond(UNAUTHORIZED);
-    else this.#serve(client, request, exchange);
+    if (!(client instanceof Promise)) this.#serve(client, request, exchange);
+    else {
+      const payload = { value: Buffer.from(request.payload) };
+      const kept: CoapRequest = Object.create(request, { payload });
+      const served = client.then((found) => this.#serve(found, kept, exchange));
+      this.#later(served, exchange);
+    }
   }
 
-  #serve(client: InProcessClient, request: CoapRequest, exchange: CoapExchange): void {
+  /** What is thrown after the handler has returned is 5.00, too. */
+  #later(served: Promise<void>, exchange: CoapExchange): void {
+    served.catch((error: unknown) => {
+      this.#context.logger.error({ err: error }, 'coap: a request could not be served');
+      exchange.respond(SERVER_ERROR);
+    });
+  }
+
+  #serve(client: InProcessClient | CoapResponse, request: CoapRequest, exchange: CoapExchange): void {
+    if ('code' in client) {
+      exchange.respond(client);
+      return;
+    }
     const target = this.#paths.target(request.path, request.pathKey);
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);

@@ -6,22 +6,17 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Broker } from '../../../src/broker.js';
 import { CoapTopics } from '../../../src/plugins/coap-topics/plugin.js';
 import { blockValue, decode, encode, OPT } from '../../coap/harness.js';
+import { FACE_OPTIONS, faceContext } from '../../support/coap-face.js';
 import { Feed, input, type Target } from '../target.js';
 
 const OPTIONS = {
-  host: '127.0.0.1',
-  port: 0,
-  anonymous: true,
-  path: 'ps',
+  ...FACE_OPTIONS,
   ack_timeout: 60,
-  ack_random_factor: 1.5,
   max_retransmit: 1,
   max_payload: 2048,
   block_size: 64,
   observers: 8,
   observers_per_client: 4,
-  deduplication_bytes: 256 * 1024,
-  notification: 'auto',
 } as const;
 
 /** Turns in which a datagram on the loopback interface arrives, at the very most. */
@@ -44,20 +39,18 @@ async function run(bytes: Buffer): Promise<string> {
   const broker = await Broker.createBroker({ id: 'broker', retained: { messages: 8, bytes: 4096 } });
   const plugin = new CoapTopics(OPTIONS);
   const failures: string[] = [];
-  await plugin.start({
+  const silent = (): void => {};
+  const context = faceContext(broker, {
     logger: {
-      info() {},
-      warn() {},
-      error() {},
-      debug(_fields: object, text: string) {
+      info: silent,
+      warn: silent,
+      error: (_fields, text) => failures.push(text),
+      debug(_fields, text) {
         if (/(handler|internal)-error/.test(text)) failures.push(text);
       },
     },
-    openClient: (identity) => broker.openClient(identity),
-    addAuthenticationMethod() {},
-    denied() {},
-    limit() {},
   });
+  await plugin.start(context);
   const port = Number(plugin.describe()[0].split(':').at(-1));
   const feed = new Feed(bytes);
   const sent: Promise<void>[] = [];

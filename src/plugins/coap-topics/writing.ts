@@ -1,0 +1,47 @@
+/** PUT, POST and DELETE: publishing over CoAP. */
+
+import { Method } from '../../coap/codes.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { InProcessClient } from '../plugin.js';
+import { BAD_OPTION, PRECONDITION_FAILED } from './answers.js';
+import { propertiesOf } from './content-format.js';
+import { preconditionsHold } from './preconditions.js';
+import { PublishReply, readPublishQuery } from './publishing.js';
+
+const NO_PAYLOAD = Buffer.alloc(0);
+
+/** PUT publishes and keeps the value; POST publishes, and keeps it if asked. */
+export function publish(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+  const put = request.method === Method.Put;
+  const query = readPublishQuery(request.query);
+  if (query === null) {
+    exchange.respond(BAD_OPTION);
+    return;
+  }
+  const former = put || request.ifNoneMatch || request.ifMatch.length > 0 ? client.retained(topic) : null;
+  if (!preconditionsHold(request, former)) {
+    exchange.respond(PRECONDITION_FAILED);
+    return;
+  }
+  const retain = query.retain ?? put;
+  // An empty value clears: it creates nothing.
+  const created = put && retain && former === null && request.payload.length > 0;
+  const options = {
+    qos: query.qos ?? (request.confirmable ? 1 : 0),
+    retain,
+    properties: propertiesOf(request.contentFormat),
+    ...(query.expiry === undefined ? null : { expiry: query.expiry }),
+  } as const;
+  client.publish(topic, request.payload, options, new PublishReply(exchange, client, created ? 'created' : 'changed'));
+}
+
+/** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
+export function clear(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+  if (!preconditionsHold(request, client.retained(topic))) {
+    exchange.respond(PRECONDITION_FAILED);
+    return;
+  }
+  const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
+  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, client, 'deleted'));
+}
