@@ -92,6 +92,9 @@ export class Counters {
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;
+  /** What a wildcard observation of CoAP never told: dropped (`coap.waiting_notifications`), or no more a topic's state. */
+  droppedCoapNotifications = 0;
+  replacedCoapNotifications = 0;
   /** Connections of CoAP devices refused (`coap.connections`), and ended for their silence (`coap.heartbeat`). */
   refusedCoapConnections = 0;
   coapTimeouts = 0;

@@ -111,8 +111,12 @@ export class Transmission {
 
   /** An Acknowledgement arrived. */
   acknowledge(remote: Remote | undefined, messageId: number): void {
-    if (remote?.inFlight?.messageId !== messageId) this.#core.counters.unmatchedReplies++;
-    else this.#next(remote);
+    const inFlight = remote?.inFlight;
+    if (inFlight?.messageId !== messageId) this.#core.counters.unmatchedReplies++;
+    else {
+      this.#next(inFlight.remote);
+      inFlight.observer?.ready();
+    }
   }
 
   /** A Reset arrived: to the message in flight, or to a Non-confirmable notification (RFC 7641 3.6). */

@@ -542,6 +542,15 @@ const coap = z
           'messages and non-confirmable for QoS 0 ones.',
         since: '0.1.0',
       }),
+    waiting_notifications: whole(1, 1_000_000)
+      .default(100)
+      .register(documentation, {
+        doc:
+          'Topics of one wildcard observation whose newest message waits until the device has acknowledged the last ' +
+          'notification. Beyond it the topic that has waited longest is dropped.',
+        unit: 'messages',
+        since: '0.1.0',
+      }),
     connections: whole(0, 10_000_000)
       .default(10_000)
       .register(documentation, {

@@ -337,7 +337,7 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
-const COAP_CONNECTIONS: readonly Metric[] = [
+const COAP_TOPICS: readonly Metric[] = [
   counter(
     'portico_coap_connections_refused_total',
     'CoAP: Connections refused, as there are too many.',
@@ -349,6 +349,18 @@ const COAP_CONNECTIONS: readonly Metric[] = [
     'CoAP: Connections ended for their silence.',
     'coap/connectionsTimedOut',
     'coapTimeouts',
+  ),
+  counter(
+    'portico_coap_wildcard_notifications_dropped_total',
+    'CoAP: Messages for wildcard observations dropped, as too many topics wait.',
+    'coap/wildcardNotificationsDropped',
+    'droppedCoapNotifications',
+  ),
+  counter(
+    'portico_coap_wildcard_notifications_replaced_total',
+    'CoAP: Messages for wildcard observations never sent since a newer one of their topic came first.',
+    'coap/wildcardNotificationsReplaced',
+    'replacedCoapNotifications',
   ),
 ];
 
@@ -406,5 +418,5 @@ export const METRICS: readonly Metric[] = [
   ...HTTP,
   ...PROCESS,
   ...COAP_METRICS,
-  ...COAP_CONNECTIONS,
+  ...COAP_TOPICS,
 ];

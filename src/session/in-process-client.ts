@@ -3,6 +3,7 @@
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
@@ -48,6 +49,9 @@ export type MessageHandler = (message: Message) => void;
 
 /** What a message for a handler counts for, beyond a delivery. */
 const HANDLING = 10;
+
+/** Steps of a walk through retained messages before others have their turn. */
+const STEPS = 500;
 
 /** One subscription of an in-process client; each is a receiver of its own. */
 class InProcessSubscription implements Subscriber {
@@ -320,6 +324,19 @@ export class InProcessClient implements Party {
   /** Topics with a retained message that match a filter. */
   retainedTopics(filter: string): string[] {
     return this.#environment.router.retained.topics(filter);
+  }
+
+  /**
+   * Hands over retained messages that match a filter, as long as `take` wants more. Others have their turn in between:
+   * messages may come and go meanwhile.
+   */
+  async retainedMessages(filter: string, take: (message: Message) => boolean): Promise<void> {
+    const publication = new Publication();
+    const walk = this.#environment.router.retained.walk(filter);
+    for (let steps = 1; !walk.done; steps++) {
+      if (walk.next(publication) && !take(publication.message())) walk.close();
+      else if (steps % STEPS === 0) await turn();
+    }
   }
 
   /** Number of subscriptions. */

@@ -12,12 +12,12 @@ export const WELL_KNOWN_CORE = '/.well-known/core';
 const MAX_LINKS = 1000;
 
 /** Answers a request for the list of resources. */
-export function discover(
+export async function discover(
   client: InProcessClient,
   request: CoapRequest,
   exchange: CoapExchange,
   paths: TopicPaths,
-): void {
+): Promise<void> {
   if (request.method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
   else if (request.accept !== undefined && request.accept !== ContentFormat.LinkFormat) {
     exchange.respond(NOT_ACCEPTABLE);
@@ -26,9 +26,11 @@ export function discover(
     if (request.pathKey === WELL_KNOWN_CORE) {
       links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
     }
-    for (const topic of client.retainedTopics('#').slice(0, MAX_LINKS)) {
+    const most = links.length + MAX_LINKS;
+    await client.retainedMessages('#', ({ topic }) => {
       links.push({ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
-    }
+      return links.length < most;
+    });
     const payload = Buffer.from(formatLinks(filterLinks(links, request.query)));
     exchange.respond({ code: Code.Content, contentFormat: ContentFormat.LinkFormat, payload });
   }

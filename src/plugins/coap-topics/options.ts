@@ -19,6 +19,7 @@ export interface CoapTopicsOptions {
   readonly observers_per_client: number;
   readonly deduplication_bytes: number;
   readonly notification: 'auto' | 'con' | 'non';
+  readonly waiting_notifications: number;
   readonly connections: number;
   /** Seconds. */
   readonly heartbeat: number;

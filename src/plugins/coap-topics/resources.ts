@@ -4,11 +4,13 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND, SERVER_ERROR } from './answers.js';
+import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, SERVER_ERROR } from './answers.js';
 import { CONNECTION_PATH, ConnectionResource } from './connection-resource.js';
 import type { Connections } from './connections.js';
 import type { Devices } from './devices.js';
 import { discover, WELL_KNOWN_CORE } from './discovery.js';
+import { envelopeFormat } from './envelope.js';
+import { FilterReading } from './filters.js';
 import { observe } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
 import { read } from './reading.js';
@@ -62,8 +64,23 @@ export class Resources {
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      discover(client, request, exchange, this.#paths);
-    } else exchange.respond(NOT_FOUND);
+      this.#later(discover(client, request, exchange, this.#paths), exchange);
+    } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter);
+    else exchange.respond(NOT_FOUND);
+  }
+
+  /** A filter can only be read: nothing can be published on it. */
+  #filter(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, filter: string): void {
+    if (request.method !== Method.Get) {
+      exchange.respond(BAD_REQUEST);
+      return;
+    }
+    const format = envelopeFormat(request.accept);
+    if (format === null) exchange.respond(NOT_ACCEPTABLE);
+    else {
+      const reading = new FilterReading(client, filter, format, this.#options, this.#context);
+      this.#later(request.observe === 0 ? reading.observe(exchange) : reading.read(exchange), exchange);
+    }
   }
 
   #topic(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
