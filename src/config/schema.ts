@@ -482,6 +482,54 @@ const limits = z
   .prefault({})
   .register(documentation, { doc: 'How much the broker takes on.', since: '0.1.0' });
 
+/** Levels of a path or topic of `coap.mappings` that have a name: `{device}`. */
+export function namesOf(levels: string): string[] {
+  return levels.split('/').flatMap((level) => /^\{(.+)\}$/.exec(level)?.[1] ?? []);
+}
+
+/** A level is a name in braces, or plain text. */
+const MAPPED_LEVELS = /^(?:\{\w+\}|[^{}/?#+\s]+)(?:\/(?:\{\w+\}|[^{}/?#+\s]+))*$/;
+
+const mapping = z
+  .strictObject({
+    path: z
+      .string()
+      .startsWith('/')
+      .refine((path) => MAPPED_LEVELS.test(path.slice(1)) && new Set(namesOf(path)).size === namesOf(path).length)
+      .refine((path) => !/^\/(?:\.well-known|mqtt\/connection)(?:\/|$)/.test(path))
+      .register(documentation, {
+        doc: 'The path. A level in braces is any one, and has that name.',
+        type: 'a path such as /s/{device}/{metric}, with each name once, and not that of a resource of the broker',
+        since: '0.1.0',
+      }),
+    topic: z
+      .string()
+      .refine((topic) => MAPPED_LEVELS.test(topic))
+      .register(documentation, {
+        doc: 'The topic, with the same names.',
+        type: 'a topic such as devices/{device}/{metric}, with the names of the path and no others',
+        since: '0.1.0',
+      }),
+    methods: z
+      .array(z.enum(['GET', 'PUT', 'POST', 'DELETE']))
+      .min(1)
+      .default(['GET', 'PUT', 'POST', 'DELETE'])
+      .register(documentation, {
+        doc: 'What may be done; GET stands for observing, too.',
+        type: 'a list of GET, PUT, POST, DELETE',
+        since: '0.1.0',
+      }),
+    qos: whole(0, 2).optional(),
+    retain: z.boolean().optional(),
+    content_format: whole(0, 65535).optional(),
+    convert: z.enum(['none', 'json-to-cbor', 'cbor-to-json']).default('none'),
+  })
+  .refine(({ path, topic }) => namesOf(path).sort().join() === namesOf(topic).sort().join(), { path: ['topic'] })
+  .refine(({ path, topic }) => new Set(namesOf(topic)).size === namesOf(path).length, { path: ['topic'] })
+  .refine(({ convert, content_format: format }) => convert === 'none' || format === undefined, {
+    path: ['content_format'],
+  });
+
 const coap = z
   .strictObject({
     path: z
@@ -540,6 +588,17 @@ const coap = z
         doc:
           'Notifications to observers: `con` confirmable, `non` non-confirmable, `auto` confirmable for QoS 1 and 2 ' +
           'messages and non-confirmable for QoS 0 ones.',
+        since: '0.1.0',
+      }),
+    mappings: z
+      .array(mapping)
+      .default([])
+      .register(documentation, {
+        doc:
+          'Further resources for topics, a list: `{path: /s/{device}/{metric}, topic: devices/{device}/{metric}}` with ' +
+          '`methods`, `qos`, `retain`, `content_format` and `convert` if they are to differ; docs/coap.md has them all. ' +
+          'The first path that matches counts.',
+        type: 'a list of mappings with path and topic',
         since: '0.1.0',
       }),
     waiting_notifications: whole(1, 1_000_000)

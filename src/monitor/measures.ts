@@ -362,6 +362,12 @@ const COAP_TOPICS: readonly Metric[] = [
     'coap/wildcardNotificationsReplaced',
     'replacedCoapNotifications',
   ),
+  counter(
+    'portico_coap_conversion_failures_total',
+    'CoAP: Payloads that a mapping could not convert.',
+    'coap/conversionFailures',
+    'coapConversionFailures',
+  ),
 ];
 
 const HTTP: readonly Metric[] = [

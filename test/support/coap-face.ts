@@ -25,6 +25,7 @@ export const FACE_OPTIONS: CoapTopicsOptions = {
   observers_per_client: 100,
   deduplication_bytes: 256 * 1024,
   notification: 'auto',
+  mappings: [],
   waiting_notifications: 100,
   connections: 10_000,
   heartbeat: 30,

@@ -5,6 +5,7 @@ import { filterLinks, formatLinks, type Link } from '../../coap/link-format.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { InProcessClient } from '../plugin.js';
 import { METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from './answers.js';
+import type { Mapping } from './mappings.js';
 import type { TopicPaths } from './topic-paths.js';
 
 export const WELL_KNOWN_CORE = '/.well-known/core';
@@ -17,18 +18,26 @@ export async function discover(
   request: CoapRequest,
   exchange: CoapExchange,
   paths: TopicPaths,
+  mappings: readonly Mapping[],
 ): Promise<void> {
   if (request.method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
   else if (request.accept !== undefined && request.accept !== ContentFormat.LinkFormat) {
     exchange.respond(NOT_ACCEPTABLE);
   } else {
+    const core = request.pathKey === WELL_KNOWN_CORE;
     const links: Link[] = [];
-    if (request.pathKey === WELL_KNOWN_CORE) {
+    if (core) {
       links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
+      for (const { link } of mappings) if (link !== null) links.push(link);
     }
+    const named = core ? mappings.filter(({ link }) => link === null) : [];
     const most = links.length + MAX_LINKS;
     await client.retainedMessages('#', ({ topic }) => {
       links.push({ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
+      for (const mapping of named) {
+        const link = mapping.linkOf(topic);
+        if (link !== null) links.push(link);
+      }
       return links.length < most;
     });
     const payload = Buffer.from(formatLinks(filterLinks(links, request.query)));

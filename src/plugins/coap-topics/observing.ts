@@ -7,16 +7,18 @@ import type { InProcessClient } from '../plugin.js';
 import { EMPTY_CONTENT, NOT_FOUND, UNAUTHORIZED } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 import { acceptable, represent } from './reading.js';
+import type { TopicView } from './topic-view.js';
 
 export function observe(
   client: InProcessClient,
   request: CoapRequest,
   exchange: CoapExchange,
   topic: string,
+  view: TopicView,
   notification: CoapTopicsOptions['notification'],
 ): void {
   const message = client.retained(topic);
-  const first = message === null ? EMPTY_CONTENT : represent(message, request);
+  const first = message === null ? EMPTY_CONTENT : represent(message, request, view);
   const { accept } = request;
   if (first.code >>> 5 !== 2) {
     exchange.respond(first);
@@ -33,8 +35,14 @@ export function observe(
           topic,
           2,
           (state) => {
-            if (state.payload.length === 0 && state.retain) observation.end(NOT_FOUND);
-            else observation.notify(inFormat(acceptable(state, accept), first), isConfirmable(state, notification));
+            if (state.payload.length === 0 && state.retain) {
+              observation.end(NOT_FOUND);
+              return;
+            }
+            const content = view.outgoing(state, Date.now());
+            // A value that has no form for the device is no reason to end the observation.
+            if (content === null) return;
+            observation.notify(inFormat(acceptable(content, accept), first), isConfirmable(state, notification));
           },
           () => observation.end(UNAUTHORIZED),
         );

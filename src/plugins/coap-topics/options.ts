@@ -1,5 +1,19 @@
 /** What one CoAP listener is told. */
 
+/** One entry of `coap.mappings`. */
+export interface MappingOptions {
+  /** Begins with "/"; a level such as `{device}` is any one. */
+  readonly path: string;
+  /** Has the same names. */
+  readonly topic: string;
+  readonly methods: readonly ('GET' | 'PUT' | 'POST' | 'DELETE')[];
+  readonly qos?: number | undefined;
+  readonly retain?: boolean | undefined;
+  readonly content_format?: number | undefined;
+  /** What becomes of a payload from a device; on its way to a device the reverse. */
+  readonly convert: 'none' | 'json-to-cbor' | 'cbor-to-json';
+}
+
 /** Options of one CoAP listener; those with a name in `coap.` are documented there. */
 export interface CoapTopicsOptions {
   readonly host: string;
@@ -19,6 +33,7 @@ export interface CoapTopicsOptions {
   readonly observers_per_client: number;
   readonly deduplication_bytes: number;
   readonly notification: 'auto' | 'con' | 'non';
+  readonly mappings: readonly MappingOptions[];
   readonly waiting_notifications: number;
   readonly connections: number;
   /** Seconds. */

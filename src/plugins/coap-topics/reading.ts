@@ -6,16 +6,22 @@ import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
 import { NOT_ACCEPTABLE, NOT_FOUND } from './answers.js';
-import { contentOf } from './representation.js';
+import type { TopicView } from './topic-view.js';
 
-export function read(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+export function read(
+  client: InProcessClient,
+  request: CoapRequest,
+  exchange: CoapExchange,
+  topic: string,
+  view: TopicView,
+): void {
   const message = client.retained(topic);
-  exchange.respond(message === null ? NOT_FOUND : represent(message, request));
+  exchange.respond(message === null ? NOT_FOUND : represent(message, request, view));
 }
 
 /** A message for a request: 2.03 if the client has it already, 4.06 in a form that it does not accept. */
-export function represent(message: Message, request: CoapRequest): CoapResponse {
-  const content = acceptable(message, request.accept);
+export function represent(message: Message, request: CoapRequest, view: TopicView): CoapResponse {
+  const content = acceptable(view.outgoing(message, Date.now()), request.accept);
   const { etag } = content;
   if (etag === undefined || !request.etags.some((known) => known.equals(etag))) return content;
   const valid: CoapResponse = { code: Code.Valid, etag };
@@ -23,8 +29,8 @@ export function represent(message: Message, request: CoapRequest): CoapResponse 
 }
 
 /** A value without a Content-Format is whatever the client takes it for. */
-export function acceptable(message: Message, accept: number | undefined): CoapResponse {
-  const content = contentOf(message, Date.now());
+export function acceptable(content: CoapResponse | null, accept: number | undefined): CoapResponse {
+  if (content === null) return NOT_ACCEPTABLE;
   if (accept === undefined || content.contentFormat === undefined || content.contentFormat === accept) return content;
   return NOT_ACCEPTABLE;
 }

@@ -11,15 +11,18 @@ import type { Devices } from './devices.js';
 import { discover, WELL_KNOWN_CORE } from './discovery.js';
 import { envelopeFormat } from './envelope.js';
 import { FilterReading } from './filters.js';
+import { Mapping } from './mappings.js';
 import { observe } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
 import { read } from './reading.js';
 import { TopicPaths } from './topic-paths.js';
+import { PLAIN, type TopicView } from './topic-view.js';
 import { clear, publish } from './writing.js';
 
 export class Resources {
   readonly #options: CoapTopicsOptions;
   readonly #paths: TopicPaths;
+  readonly #mappings: readonly Mapping[];
   readonly #devices: Devices;
   readonly #connection: ConnectionResource;
   readonly #context: PluginContext;
@@ -27,6 +30,7 @@ export class Resources {
   constructor(options: CoapTopicsOptions, devices: Devices, connections: Connections, context: PluginContext) {
     this.#options = options;
     this.#paths = new TopicPaths(options.path);
+    this.#mappings = options.mappings.map((mapping) => new Mapping(mapping, context));
     this.#devices = devices;
     this.#connection = new ConnectionResource(connections, options.insecure_password);
     this.#context = context;
@@ -60,11 +64,19 @@ export class Resources {
       exchange.respond(client);
       return;
     }
+    for (const mapping of this.#mappings) {
+      const topic = mapping.topicOf(request.path);
+      if (topic === undefined) continue;
+      if (topic === null) exchange.respond(BAD_REQUEST);
+      else if (!mapping.allows(request.method)) exchange.respond(METHOD_NOT_ALLOWED);
+      else this.#topic(client, request, exchange, topic, mapping);
+      return;
+    }
     const target = this.#paths.target(request.path, request.pathKey);
-    if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic);
+    if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      this.#later(discover(client, request, exchange, this.#paths), exchange);
+      this.#later(discover(client, request, exchange, this.#paths, this.#mappings), exchange);
     } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter);
     else exchange.respond(NOT_FOUND);
   }
@@ -83,18 +95,18 @@ export class Resources {
     }
   }
 
-  #topic(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string): void {
+  #topic(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string, view: TopicView): void {
     switch (request.method) {
       case Method.Get:
-        if (request.observe === 0) observe(client, request, exchange, topic, this.#options.notification);
-        else read(client, request, exchange, topic);
+        if (request.observe === 0) observe(client, request, exchange, topic, view, this.#options.notification);
+        else read(client, request, exchange, topic, view);
         break;
       case Method.Put:
       case Method.Post:
-        publish(client, request, exchange, topic);
+        publish(client, request, exchange, topic, view);
         break;
       case Method.Delete:
-        clear(client, request, exchange, topic);
+        clear(client, request, exchange, topic, view);
         break;
       default:
         exchange.respond(METHOD_NOT_ALLOWED);
