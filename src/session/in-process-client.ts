@@ -339,6 +339,11 @@ export class InProcessClient implements Party {
     }
   }
 
+  /** Milliseconds since the epoch, by the clock that messages expire by. */
+  now(): number {
+    return this.#environment.clock.now();
+  }
+
   /** Number of subscriptions. */
   get subscriptions(): number {
     return this.#subscriptions.size;

@@ -65,7 +65,7 @@ export class FilterReading {
     const envelopes = new Envelopes(this.#format, this.#options.max_payload);
     let cut = false;
     await this.#client.retainedMessages(this.#filter, (message) => {
-      cut = envelopes.count === MOST_VALUES || !envelopes.add(message, Date.now());
+      cut = envelopes.count === MOST_VALUES || !envelopes.add(message, this.#client.now());
       return !cut;
     });
     if (cut && envelopes.count < MOST_VALUES) {
@@ -97,7 +97,7 @@ export class FilterReading {
       const envelopes = new Envelopes(this.#format, this.#options.block_size);
       let confirmable = false;
       for (const [topic, message] of this.#waiting) {
-        if (!envelopes.add(message, Date.now())) break;
+        if (!envelopes.add(message, this.#client.now())) break;
         this.#waiting.delete(topic);
         confirmable ||= isConfirmable(message, this.#options.notification);
       }

@@ -18,7 +18,7 @@ export function observe(
   notification: CoapTopicsOptions['notification'],
 ): void {
   const message = client.retained(topic);
-  const first = message === null ? EMPTY_CONTENT : represent(message, request, view);
+  const first = message === null ? EMPTY_CONTENT : represent(message, request, view, client.now());
   const { accept } = request;
   if (first.code >>> 5 !== 2) {
     exchange.respond(first);
@@ -39,7 +39,7 @@ export function observe(
               observation.end(NOT_FOUND);
               return;
             }
-            const content = view.outgoing(state, Date.now());
+            const content = view.outgoing(state, client.now());
             // A value that has no form for the device is no reason to end the observation.
             if (content === null) return;
             observation.notify(inFormat(acceptable(content, accept), first), isConfirmable(state, notification));

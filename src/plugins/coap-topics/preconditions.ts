@@ -8,6 +8,6 @@ export function preconditionsHold(request: CoapRequest, former: Message | null, 
   if (request.ifNoneMatch && former !== null) return false;
   if (request.ifMatch.length === 0) return true;
   if (former === null) return false;
-  const etag = view.outgoing(former, Date.now())?.etag;
+  const etag = view.outgoing(former, 0)?.etag;
   return request.ifMatch.some((wanted) => wanted.length === 0 || (etag !== undefined && wanted.equals(etag)));
 }

@@ -16,12 +16,12 @@ export function read(
   view: TopicView,
 ): void {
   const message = client.retained(topic);
-  exchange.respond(message === null ? NOT_FOUND : represent(message, request, view));
+  exchange.respond(message === null ? NOT_FOUND : represent(message, request, view, client.now()));
 }
 
 /** A message for a request: 2.03 if the client has it already, 4.06 in a form that it does not accept. */
-export function represent(message: Message, request: CoapRequest, view: TopicView): CoapResponse {
-  const content = acceptable(view.outgoing(message, Date.now()), request.accept);
+export function represent(message: Message, request: CoapRequest, view: TopicView, now: number): CoapResponse {
+  const content = acceptable(view.outgoing(message, now), request.accept);
   const { etag } = content;
   if (etag === undefined || !request.etags.some((known) => known.equals(etag))) return content;
   const valid: CoapResponse = { code: Code.Valid, etag };
