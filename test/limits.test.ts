@@ -61,7 +61,13 @@ test('every option of the section limits has its row', () => {
 });
 
 /** Numbers that are no bound of anything that a client does. */
-const NO_LIMITS = ['mqtt.max_qos', 'mqtt.session_expiry_default', 'coap.ack_timeout', 'coap.ack_random_factor'];
+const NO_LIMITS = [
+  'mqtt.max_qos',
+  'mqtt.session_expiry_default',
+  'coap.ack_timeout',
+  'coap.ack_random_factor',
+  'coap.session_expiry',
+];
 
 test('every number of the sections mqtt and coap has its row, but for those that bound nothing', () => {
   const told = new Set([...OPTIONS.map(({ limit }) => unquoted(limit)), ...NO_LIMITS]);

@@ -628,6 +628,15 @@ const coap = z
         unit: 'seconds',
         since: '0.1.0',
       }),
+    session_expiry: whole(1, 0xff_ff_ff_fe)
+      .default(86_400)
+      .register(documentation, {
+        doc:
+          'How long messages wait for a durable observation (`session=NAME`) whose device is gone; ' +
+          '`mqtt.session_expiry_max` bounds it.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
     insecure_password: z
       .boolean()
       .default(false)

@@ -20,11 +20,12 @@ export type { Refusal } from '../session/authentication.js';
 export type {
   ClientIdentity,
   InProcessClient,
-  MessageHandler,
   PublishOptions,
   PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
+export type { MessageHandler } from '../session/in-process-subscription.js';
+export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 
 /** A logger with levels, as pino has. */
 export interface PluginLogger {

@@ -9,13 +9,14 @@ import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isShared, isValidFilter, isValidName } from '../bus/topics.js';
-import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
-import type { Work } from '../bus/work.js';
+import type { Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
+import { InProcessSubscription, type MessageHandler } from './in-process-subscription.js';
 import type { Party } from './journal.js';
+import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
@@ -44,37 +45,8 @@ export interface PublishOptions {
  */
 export type PublishOutcome = Acknowledger;
 
-/** Takes messages of a subscription. `message` may be kept. */
-export type MessageHandler = (message: Message) => void;
-
-/** What a message for a handler counts for, beyond a delivery. */
-const HANDLING = 10;
-
 /** Steps of a walk through retained messages before others have their turn. */
 const STEPS = 500;
-
-/** One subscription of an in-process client; each is a receiver of its own. */
-class InProcessSubscription implements Subscriber {
-  readonly filter: string;
-  /** Told that the client was closed with this subscription. */
-  readonly ended: (() => void) | null;
-  readonly #handler: MessageHandler;
-  readonly #work: Work;
-
-  constructor(filter: string, handler: MessageHandler, ended: (() => void) | null, work: Work) {
-    this.filter = filter;
-    this.ended = ended;
-    this.#work = work;
-    this.#handler = handler;
-  }
-
-  deliver(publication: Publication, _receiver: Receiver): void {
-    const message = publication.message();
-    this.#work.done += HANDLING;
-    // Handlers run after the routing of this message, so that they may publish.
-    process.nextTick(this.#handler, message);
-  }
-}
 
 export interface SubscriptionHandle {
   readonly filter: string;
@@ -90,6 +62,7 @@ export class InProcessClient implements Party {
   readonly version = 0;
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
+  readonly #kept = new Set<KeptSubscription>();
   readonly #rates: Rates | null;
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
@@ -278,21 +251,9 @@ export class InProcessClient implements Party {
     handler: MessageHandler,
     ended: (() => void) | null = null,
   ): SubscriptionHandle | number {
-    const { router, options, journal, counters } = this.#environment;
-    let refusal: number = ReasonCode.Success;
-    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
-      refusal = ReasonCode.TopicFilterInvalid;
-    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
-    else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
-    if (refusal === ReasonCode.QuotaExceeded) {
-      counters.refusedSubscriptions++;
-      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
-    }
-    if (refusal !== ReasonCode.Success) {
-      counters.deniedSubscribe++;
-      journal.denied(this, 'subscribe', filter, 'refused');
-      return refusal;
-    }
+    const { router, journal } = this.#environment;
+    const refusal = this.#subscribeRefusal(filter);
+    if (refusal !== ReasonCode.Success) return refusal;
     const subscriber = new InProcessSubscription(filter, handler, ended, router.work);
     const subscription: Subscription = {
       subscriber,
@@ -314,6 +275,44 @@ export class InProcessClient implements Party {
         journal.unsubscribed(this, filter);
       },
     };
+  }
+
+  /**
+   * Subscribes so that QoS 1 and 2 messages wait in the store while nobody takes them, by a name of its own.
+   * @param expiry seconds that they wait
+   * @returns the subscription, which begins with its `resume`, or the MQTT 5.0 reason code why there is none
+   */
+  keepSubscription(id: string, filter: string, expiry: number, keeper: Keeper): KeptSubscription | number {
+    const refusal = this.#subscribeRefusal(filter);
+    if (refusal !== ReasonCode.Success) return refusal;
+    const kept = keepSubscription(this.#environment, this, id, filter, expiry, {
+      take: (message) => keeper.take(message),
+      lost: () => {
+        if (typeof kept === 'object') this.#kept.delete(kept);
+        keeper.lost();
+      },
+    });
+    if (typeof kept === 'object') this.#kept.add(kept);
+    return kept;
+  }
+
+  /** 0, or the reason code why this client may not subscribe to a filter, counted and logged. */
+  #subscribeRefusal(filter: string): number {
+    const { options, journal, counters } = this.#environment;
+    let refusal: number = ReasonCode.Success;
+    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
+      refusal = ReasonCode.TopicFilterInvalid;
+    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
+    else if (this.subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+    if (refusal === ReasonCode.QuotaExceeded) {
+      counters.refusedSubscriptions++;
+      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
+    }
+    if (refusal !== ReasonCode.Success) {
+      counters.deniedSubscribe++;
+      journal.denied(this, 'subscribe', filter, 'refused');
+    }
+    return refusal;
   }
 
   /** The retained message of a topic, if there is one. */
@@ -346,7 +345,7 @@ export class InProcessClient implements Party {
 
   /** Number of subscriptions. */
   get subscriptions(): number {
-    return this.#subscriptions.size;
+    return this.#subscriptions.size + this.#kept.size;
   }
 
   /**
@@ -366,6 +365,7 @@ export class InProcessClient implements Party {
       this.#onEnd?.(reason);
     }
     for (const subscriber of subscriptions) subscriber.ended?.();
+    for (const kept of [...this.#kept]) kept.suspend();
   }
 }
 

@@ -130,7 +130,7 @@ export class SessionRegistry {
   tick(now: number): void {
     for (const session of this.#sessions.values()) {
       if (session.outbound.needsSweep(now)) this.#sweepable.add(session);
-      if (session.connection !== null) continue;
+      if (session.connection !== null || session.keeper !== null) continue;
       if (session.expiryInterval === NEVER) continue;
       if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
       this.#environment.counters.sessionsExpired++;

@@ -29,6 +29,7 @@ export const FACE_OPTIONS: CoapTopicsOptions = {
   waiting_notifications: 100,
   connections: 10_000,
   heartbeat: 30,
+  session_expiry: 86_400,
   insecure_password: false,
 };
 

@@ -9,6 +9,8 @@ export interface DeviceQuery {
   readonly password?: string;
   /** `token` or `t`: what a connection was answered with. */
   readonly token?: string;
+  /** `session`: the name of a durable observation. */
+  readonly session?: string;
 }
 
 const NAMES: ReadonlyMap<string, keyof DeviceQuery> = new Map([
@@ -20,6 +22,7 @@ const NAMES: ReadonlyMap<string, keyof DeviceQuery> = new Map([
   ['p', 'password'],
   ['token', 'token'],
   ['t', 'token'],
+  ['session', 'session'],
 ]);
 
 const NOTHING: DeviceQuery = {};

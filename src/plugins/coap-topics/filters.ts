@@ -38,7 +38,7 @@ export class FilterReading {
 
   /** Answers with the retained values. */
   async read(exchange: CoapExchange): Promise<void> {
-    exchange.respond(await this.#retained());
+    exchange.respond(await this.retained());
   }
 
   /** The same, and what is published from now on follows. */
@@ -61,7 +61,8 @@ export class FilterReading {
     await this.read(exchange);
   }
 
-  async #retained(): Promise<CoapResponse> {
+  /** The retained values. */
+  async retained(): Promise<CoapResponse> {
     const envelopes = new Envelopes(this.#format, this.#options.max_payload);
     let cut = false;
     await this.#client.retainedMessages(this.#filter, (message) => {

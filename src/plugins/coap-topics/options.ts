@@ -38,5 +38,7 @@ export interface CoapTopicsOptions {
   readonly connections: number;
   /** Seconds. */
   readonly heartbeat: number;
+  /** Seconds. */
+  readonly session_expiry: number;
   readonly insecure_password: boolean;
 }

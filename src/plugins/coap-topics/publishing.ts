@@ -48,7 +48,7 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
 const RETRY_AFTER = 10;
 
 /** The response code for an MQTT reason code. */
-function failureOf(reasonCode: number, client: InProcessClient): CoapResponse {
+export function failureOf(reasonCode: number, client: InProcessClient): CoapResponse {
   switch (reasonCode) {
     case 0x87:
       return { code: Code.Forbidden };

@@ -7,8 +7,10 @@ import type { InProcessClient, PluginContext } from '../plugin.js';
 import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, SERVER_ERROR } from './answers.js';
 import { CONNECTION_PATH, ConnectionResource } from './connection-resource.js';
 import type { Connections } from './connections.js';
+import { readDeviceQuery } from './device-query.js';
 import type { Devices } from './devices.js';
 import { discover, WELL_KNOWN_CORE } from './discovery.js';
+import { observeDurably } from './durable-observation.js';
 import { envelopeFormat } from './envelope.js';
 import { FilterReading } from './filters.js';
 import { Mapping } from './mappings.js';
@@ -73,16 +75,27 @@ export class Resources {
       return;
     }
     const target = this.#paths.target(request.path, request.pathKey);
+    const session = request.observe === undefined ? undefined : readDeviceQuery(request.query).session;
+    if (session !== undefined && target.kind === 'topic') {
+      this.#filter(client, request, exchange, target.topic, session);
+      return;
+    }
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
       this.#later(discover(client, request, exchange, this.#paths, this.#mappings), exchange);
-    } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter);
+    } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
     else exchange.respond(NOT_FOUND);
   }
 
   /** A filter can only be read: nothing can be published on it. */
-  #filter(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, filter: string): void {
+  #filter(
+    client: InProcessClient,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    filter: string,
+    session: string | undefined,
+  ): void {
     if (request.method !== Method.Get) {
       exchange.respond(BAD_REQUEST);
       return;
@@ -91,7 +104,11 @@ export class Resources {
     if (format === null) exchange.respond(NOT_ACCEPTABLE);
     else {
       const reading = new FilterReading(client, filter, format, this.#options, this.#context);
-      this.#later(request.observe === 0 ? reading.observe(exchange) : reading.read(exchange), exchange);
+      let served: Promise<void>;
+      if (request.observe !== 0) served = reading.read(exchange);
+      else if (session === undefined) served = reading.observe(exchange);
+      else served = observeDurably(client, exchange, filter, session, format, reading, this.#options.session_expiry);
+      this.#later(served, exchange);
     }
   }
 

@@ -17,6 +17,7 @@ const OPTIONS = {
   block_size: 64,
   observers: 8,
   observers_per_client: 4,
+  mappings: [{ path: '/c/{name}', topic: 'a/{name}', methods: ['GET', 'PUT'], convert: 'cbor-to-json' }],
 } as const;
 
 /** Turns in which a datagram on the loopback interface arrives, at the very most. */
@@ -117,6 +118,21 @@ const REQUESTS: readonly Buffer[] = [
     payload: 'x',
   }),
   encode({ code: '0.04', path: ['ps', 'a', 'b'], mid: 7 }),
+  encode({ code: '0.02', path: ['mqtt', 'connection'], mid: 11, options: [[OPT.uriQuery, 'c=dev']] }),
+  encode({ code: '0.04', path: ['mqtt', 'connection'], mid: 12, options: [[OPT.uriQuery, 't=token']] }),
+  encode({
+    code: '0.01',
+    path: ['ps', '+', 'b'],
+    mid: 13,
+    token: '04',
+    options: [
+      [OPT.observe, 0],
+      [OPT.uriQuery, 'c=dev'],
+      [OPT.uriQuery, 'session=s'],
+    ],
+  }),
+  encode({ code: '0.03', path: ['c', 'd'], mid: 14, options: [[OPT.contentFormat, 60]], payload: Buffer.from([0xa0]) }),
+  encode({ code: '0.01', path: ['c', 'd'], mid: 15 }),
   encode({ code: '0.01', path: ['.well-known', 'core'], mid: 8, options: [[OPT.uriQuery, 'href=/ps*']] }),
   encode({
     code: '0.03',
