@@ -67,6 +67,8 @@ const NO_LIMITS = [
   'coap.ack_timeout',
   'coap.ack_random_factor',
   'coap.session_expiry',
+  'coap.max_latency',
+  'coap.acknowledge_after',
 ];
 
 test('every number of the sections mqtt and coap has its row, but for those that bound nothing', () => {

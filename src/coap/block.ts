@@ -1,5 +1,6 @@
 /** Block options and the key of a blockwise operation (RFC 7959 2.2, 2.4; RFC 9175 3). */
 import { createHash } from 'node:crypto';
+import { Method } from './codes.js';
 import { Message, parseMessage } from './message.js';
 import { isNoCacheKey, OptionNumber } from './options.js';
 import type { Request } from './request.js';
@@ -47,6 +48,16 @@ export function block1Key(request: Request): string {
 /** The same for the blocks of a response. */
 export function block2Key(request: Request): string {
   return operationKey(request, NOT_IN_BLOCK2_KEY);
+}
+
+/**
+ * The key of a FETCH with its body, which selects the response as its options do (RFC 8132 2). Null for other methods and
+ * without a body: a client may leave it out when it asks for later blocks. `key` is `block2Key`.
+ */
+export function fetchKey(request: Request, key: string): string | null {
+  if (request.method !== Method.Fetch || request.payload.length === 0) return null;
+  const hash = createHash('sha256').update(request.payload).digest('base64');
+  return `${key} ${request.contentFormat ?? ''} ${hash}`;
 }
 
 function operationKey(request: Request, left: ReadonlySet<number>): string {

@@ -28,6 +28,8 @@ export class Block1Bodies extends Timer {
   readonly #wheel: TimerWheel;
   readonly #clock: Clock;
   #bytes = 0;
+  /** Told of each body that is given up, with the name of the limit. */
+  onEviction: ((limit: 'block1Bodies' | 'block1Bytes') => void) | null = null;
 
   /** `lifetime` in milliseconds: how long a body waits for its next block. */
   constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
@@ -147,10 +149,13 @@ export class Block1Bodies extends Timer {
   /** Gives up the oldest bodies until both bounds hold; never the one just touched, unless it is alone. */
   #evict(touched: string): void {
     for (const key of this.#bodies.keys()) {
-      if (this.#bodies.size <= this.#limits.block1Bodies && this.#bytes <= this.#limits.block1Bytes) return;
+      const many = this.#bodies.size > this.#limits.block1Bodies;
+      if (!many && this.#bytes <= this.#limits.block1Bytes) return;
       if (key === touched && this.#bodies.size > 1) continue;
       this.#drop(key);
-      this.#counters.block1Evictions++;
+      if (many) this.#counters.block1Evictions++;
+      else this.#counters.block1EvictionsBytes++;
+      this.onEviction?.(many ? 'block1Bodies' : 'block1Bytes');
     }
   }
 }

@@ -29,6 +29,8 @@ export class Block2Bodies extends Timer {
   readonly #wheel: TimerWheel;
   readonly #clock: Clock;
   #bytes = 0;
+  /** Told of each body that is forgotten, with the name of the limit. */
+  onEviction: ((limit: 'block2Bodies' | 'block2Bytes') => void) | null = null;
 
   /** `lifetime` in milliseconds: how long a body waits for the request of its next block. */
   constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
@@ -58,7 +60,13 @@ export class Block2Bodies extends Timer {
     return body;
   }
 
-  keep(key: string, response: CoapResponse, etag: Buffer | null): void {
+  /** Keeps a body under its key, and under a second one unless that is null. */
+  keep(key: string, second: string | null, response: CoapResponse, etag: Buffer | null): void {
+    if (second !== null) this.#keep(second, response, etag);
+    this.#keep(key, response, etag);
+  }
+
+  #keep(key: string, response: CoapResponse, etag: Buffer | null): void {
     this.#drop(key);
     const payload = response.payload as Buffer;
     const uses = this.#uses.get(payload) ?? 0;
@@ -66,9 +74,12 @@ export class Block2Bodies extends Timer {
     this.#uses.set(payload, uses + 1);
     this.#bodies.set(key, { response, etag, expiry: this.#clock.now() + this.#lifetime });
     for (const oldest of this.#bodies.keys()) {
-      if (this.#bodies.size <= this.#limits.block2Bodies && this.#bytes <= this.#limits.block2Bytes) break;
+      const many = this.#bodies.size > this.#limits.block2Bodies;
+      if (!many && this.#bytes <= this.#limits.block2Bytes) break;
       this.#drop(oldest);
-      this.#counters.block2Evictions++;
+      if (many) this.#counters.block2Evictions++;
+      else this.#counters.block2EvictionsBytes++;
+      this.onEviction?.(many ? 'block2Bodies' : 'block2Bytes');
     }
     if (this.before === null && this.#bodies.size > 0) this.#wheel.arm(this, this.#lifetime);
   }

@@ -4,10 +4,11 @@ import { Block2Bodies } from './block2.js';
 import { Type } from './codes.js';
 import { CoapCounters } from './counters.js';
 import { Deduplication } from './deduplication.js';
+import { EchoValues, sent } from './echo.js';
 import { type CoapLimits, DEFAULT_LIMITS, DEFAULT_TRANSMISSION, type TransmissionParameters } from './limits.js';
 import { MessageWriter } from './message.js';
 import { Observers } from './observe.js';
-import { type CoapRemote, RemoteTable } from './remotes.js';
+import { type CoapRemote, type Remote, RemoteTable } from './remotes.js';
 import { type Frame, MESSAGE_BYTES, writeFrame } from './response.js';
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from './timers.js';
 import { Transmission } from './transmission.js';
@@ -24,6 +25,11 @@ export type CoapEvent = 'limit' | 'handler-error' | 'handler-timeout' | 'timeout
 export interface CoreOptions {
   readonly limits?: Partial<CoapLimits>;
   readonly transmission?: Partial<TransmissionParameters>;
+  /**
+   * A remote that has not shown where it is gets at most three times the bytes that it sent; beyond them its requests are
+   * answered 4.01 with Echo (RFC 9175 2.4). Default false.
+   */
+  readonly echo?: boolean;
   readonly clock?: Clock;
   /** From 0 to less than 1, for ACK_RANDOM_FACTOR. Default `Math.random`. */
   readonly random?: () => number;
@@ -44,6 +50,7 @@ export class Core {
   readonly block1: Block1Bodies;
   readonly block2: Block2Bodies;
   readonly observers: Observers;
+  readonly echo: EchoValues;
   /** The message being written; its bytes are gone with the next one. */
   readonly writer = new MessageWriter(MESSAGE_BYTES);
   /** For responses that are written once and at once. */
@@ -81,12 +88,15 @@ export class Core {
     const { limits, counters, clock } = this;
     const lifetime = this.transmissionParameters.exchangeLifetime;
     this.wheel = new TimerWheel(clock);
-    this.remotes = new RemoteTable(limits.remotes, counters, clock, lifetime);
+    this.remotes = new RemoteTable(limits.remotes, counters, clock, lifetime, options.echo);
+    this.echo = new EchoValues(() => this.second(), Math.ceil(lifetime / 1000));
     this.deduplication = new Deduplication(limits.deduplicationBytes, counters);
     this.deduplication.onEviction = () => this.event('limit', undefined, 'deduplicationBytes');
     this.transmission = new Transmission(this);
     this.block1 = new Block1Bodies(limits, lifetime, counters, this.wheel, clock);
     this.block2 = new Block2Bodies(limits, lifetime, counters, this.wheel, clock);
+    this.block1.onEviction = (limit) => this.event('limit', undefined, limit);
+    this.block2.onEviction = (limit) => this.event('limit', undefined, limit);
     this.observers = new Observers(this);
   }
 
@@ -96,12 +106,13 @@ export class Core {
   }
 
   /** Writes and sends a message. False if it cannot be written. Afterwards `writer` still holds it. */
-  transmit(frame: Frame, remote: DatagramAddress): boolean {
+  transmit(frame: Frame, remote: Remote): boolean {
     const writer = this.writer;
     if (!writeFrame(writer, frame)) {
       this.counters.unsendableResponses++;
       return false;
     }
+    sent(remote, writer.length);
     this.send(writer.buffer, 0, writer.length, remote);
     return true;
   }
@@ -121,6 +132,13 @@ export class Core {
     empty[3] = messageId;
     if (type === Type.Reset) this.counters.resetsSent++;
     this.send(empty, 0, 4, remote);
+  }
+
+  /** A remote has shown where it is: it has repeated what it was sent there. */
+  verify(remote: Remote): void {
+    if (remote.verified) return;
+    remote.verified = true;
+    this.counters.echoVerified++;
   }
 
   event(name: CoapEvent, remote: CoapRemote | undefined, detail: string): void {

@@ -34,17 +34,24 @@ export class CoapCounters {
   deduplicationEvictions = 0;
   remoteEvictions = 0;
 
+  /** Requests answered 4.01 with Echo; remotes that have shown where they are; duplicates not answered till they have. */
+  echoDemanded = 0;
+  echoVerified = 0;
+  echoWithheld = 0;
+
   /** Datagrams that met a fault of the endpoint itself. */
   internalErrors = 0;
   /** Handlers and callbacks that threw, and handlers that never answered (`transmission.handlerTimeout`). */
   handlerErrors = 0;
   handlerTimeouts = 0;
-  /** Requests refused with 5.03 (`limits.pendingExchanges`, `limits.pendingExchangesPerRemote`). */
+  /** Requests refused with 5.03, by `limits.pendingExchanges` and by `limits.pendingExchangesPerRemote`. */
   refusedExchanges = 0;
+  refusedExchangesPerRemote = 0;
   /** Empty Acknowledgements sent ahead of a separate response. */
   separateAcknowledgements = 0;
-  /** Separate responses dropped (`limits.separateResponses`, `limits.separateResponsesPerRemote`). */
+  /** Separate responses dropped, by `limits.separateResponses` and by `limits.separateResponsesPerRemote`. */
   droppedSeparateResponses = 0;
+  droppedSeparateResponsesPerRemote = 0;
   /** Answers that could not be encoded and became 5.00. */
   unsendableResponses = 0;
   retransmissions = 0;
@@ -58,19 +65,23 @@ export class CoapCounters {
   notificationsConfirmable = 0;
   /** Notifications never sent since a newer state came first (RFC 7641 4.5.2). */
   notificationsReplaced = 0;
+  /** Notifications sent as Confirmable since Non-confirmable ones would come too fast, or to nobody known (RFC 7641 4.5.1). */
+  notificationsPaced = 0;
   observersRegistered = 0;
   /** Registrations refused, by `limits.observers` and by `limits.observersPerRemote`. */
   observersRefused = 0;
   observersRefusedPerRemote = 0;
   observersEnded = 0;
 
-  /** Bodies assembled; 4.08 answers; 4.13 answers; bodies given up for newer ones, or for their age. */
+  /** Bodies assembled; 4.08 answers; 4.13 answers; bodies given up for newer ones, by number or by bytes, or for their age. */
   block1Completed = 0;
   block1Incomplete = 0;
   block1TooLarge = 0;
   block1Evictions = 0;
+  block1EvictionsBytes = 0;
   block1Expired = 0;
-  /** Response bodies dropped for newer ones, or for their age. */
+  /** Response bodies dropped for newer ones, by number or by bytes, or for their age. */
   block2Evictions = 0;
+  block2EvictionsBytes = 0;
   block2Expired = 0;
 }

@@ -29,7 +29,7 @@ export const Seen = {
   Silent: 4,
 } as const;
 
-/** `find`'s answer for a request that is new. */
+/** `find`'s answer for a request that is new; as a position, that of a request which cannot come twice. */
 export const NOT_SEEN = -1;
 
 const UNIT = 16;

@@ -1,16 +1,19 @@
 /** A CoAP server endpoint: takes datagrams, gives requests to a handler, and never throws at whoever delivers them. */
 
-import { block2Key } from './block.js';
+import { block2Key, fetchKey } from './block.js';
+import { isResponse } from './client/line.js';
 import { Code, codeClass, EMPTY, Method, Type } from './codes.js';
 import { Core, type CoreOptions, describe } from './core.js';
 import type { CoapCounters } from './counters.js';
 import { NOT_SEEN, Seen } from './deduplication.js';
+import { affords, received, sent } from './echo.js';
 import { type CoapExchange, Exchange } from './exchange.js';
 import { FormatError, Message, parseMessage } from './message.js';
 import { PathReader } from './paths.js';
 import type { Remote } from './remotes.js';
 import { type CoapRequest, Request, readOptions } from './request.js';
 import type { CoapResponse } from './response.js';
+import { SharedLine } from './shared-line.js';
 import type { DatagramAddress, DatagramTransport } from './transport.js';
 
 /**
@@ -48,6 +51,8 @@ const SERVER_ERROR: CoapResponse = { code: Code.InternalServerError };
 const PROXYING_NOT_SUPPORTED: CoapResponse = { code: Code.ProxyingNotSupported };
 
 export class CoapEndpoint {
+  /** For a client that asks from this endpoint's own address and port, and gets the responses that arrive here. */
+  readonly line: SharedLine;
   readonly #core: Core;
   readonly #handler: RequestHandler;
   readonly #hosts: ReadonlySet<string> | undefined;
@@ -58,6 +63,7 @@ export class CoapEndpoint {
   /** Takes over the transport's datagrams from now on. */
   constructor(transport: DatagramTransport, options: CoapServerOptions) {
     this.#core = new Core(transport, options);
+    this.line = new SharedLine(this.#core);
     this.#handler = options.handler;
     this.#hosts = options.hosts && new Set(options.hosts.map((host) => host.toLowerCase()));
     this.#tooLarge = { code: Code.RequestEntityTooLarge, size1: this.#core.limits.bodyBytes };
@@ -70,6 +76,16 @@ export class CoapEndpoint {
         this.#core.event('internal-error', undefined, describe(error));
       }
     };
+    transport.onGone = (source) => this.#forget(source);
+  }
+
+  /** Whatever is under way for a remote that is gone ends. */
+  #forget(source: DatagramAddress): void {
+    const core = this.#core;
+    const remote = core.remotes.peek(source);
+    if (remote === undefined || core.closed) return;
+    core.transmission.clear(remote);
+    for (const observer of [...remote.observers]) observer.terminate('closed');
   }
 
   get counters(): Readonly<CoapCounters> {
@@ -99,6 +115,7 @@ export class CoapEndpoint {
     if (core.closed) return;
     core.closed = true;
     core.transport.onDatagram = undefined;
+    core.transport.onGone = undefined;
     for (const remote of core.remotes.all()) {
       core.transmission.clear(remote);
       for (const observer of [...remote.observers]) observer.terminate('closed');
@@ -120,7 +137,9 @@ export class CoapEndpoint {
     if (error !== FormatError.None) this.#malformed(error, source);
     else if (message.code === EMPTY) this.#receiveEmpty(source);
     else if (codeClass(message.code) === 0 && message.type <= Type.NonConfirmable) this.#receiveRequest(source);
-    else {
+    else if (this.line.requester !== undefined && isResponse(message)) {
+      this.line.requester.receiveResponse(message, source);
+    } else {
       // A response, a reserved class, or a type that carries no request (RFC 7252 4.2, 4.3): this endpoint asked nothing.
       counters.unexpectedMessages++;
       if (message.type === Type.Confirmable) this.#reject(source);
@@ -143,6 +162,7 @@ export class CoapEndpoint {
   #receiveEmpty(source: DatagramAddress): void {
     const core = this.#core;
     const { type, messageId } = this.#message;
+    if (type >= Type.Acknowledgement && this.line.requester?.receiveEmpty(type, messageId, source)) return;
     if (type === Type.Acknowledgement) core.transmission.acknowledge(core.remotes.peek(source), messageId);
     else if (type === Type.Reset) core.transmission.reset(core.remotes.peek(source), messageId);
     else if (type === Type.Confirmable) {
@@ -160,6 +180,12 @@ export class CoapEndpoint {
       core.event('limit', undefined, 'remotes');
       return;
     }
+    if (source.reliable) {
+      const request = new Request(message, remote);
+      this.#dispatch(request, new Exchange(core, request, NOT_SEEN));
+      return;
+    }
+    received(remote, message.bytes.length);
     const second = core.second();
     const seen = core.deduplication.find(remote.id, message.messageId, second);
     if (seen !== NOT_SEEN) {
@@ -184,6 +210,11 @@ export class CoapEndpoint {
     if (state === Seen.Acknowledged) core.sendEmpty(Type.Acknowledgement, this.#message.messageId, remote);
     else if (state === Seen.Answered) {
       const length = deduplication.answerLength(record);
+      if (!affords(remote, length)) {
+        core.counters.echoWithheld++;
+        return;
+      }
+      sent(remote, length);
       core.send(deduplication.bytes, deduplication.answerStart(record), length, remote);
     } else return;
     core.counters.replays++;
@@ -191,6 +222,9 @@ export class CoapEndpoint {
 
   #dispatch(request: Request, exchange: Exchange): void {
     const refusal = readOptions(this.#message, request, this.#paths);
+    if (request.echo !== null && !request.remote.verified && this.#core.echo.isFresh(request.remote, request.echo)) {
+      this.#core.verify(request.remote);
+    }
     if (refusal !== 0) {
       this.#core.counters.badOptions++;
       // RFC 7252 5.4.1: a Non-confirmable request with an unrecognized critical option is ignored.
@@ -224,13 +258,14 @@ export class CoapEndpoint {
       return false;
     }
     if (request.block2 < 16) return true;
-    const kept = core.block2.find(block2Key(request));
+    const key = block2Key(request);
+    const kept = core.block2.find(fetchKey(request, key) ?? key);
     if (kept !== undefined) {
       exchange.respondKept(kept.response, kept.etag);
       return false;
     }
     // A safe request makes the same body again; any other must not be carried out twice.
-    if (request.method === Method.Get || request.method === Method.Fetch) return true;
+    if (request.method === Method.Get || (request.method === Method.Fetch && request.payload.length > 0)) return true;
     exchange.respond(INCOMPLETE);
     return false;
   }
@@ -238,12 +273,11 @@ export class CoapEndpoint {
   #handle(request: Request, exchange: Exchange): void {
     const core = this.#core;
     const { limits } = core;
-    if (
-      core.pendingExchanges >= limits.pendingExchanges ||
-      request.remote.pendingExchanges >= limits.pendingExchangesPerRemote
-    ) {
-      core.counters.refusedExchanges++;
-      core.event('limit', request.remote, 'pendingExchanges');
+    const all = core.pendingExchanges >= limits.pendingExchanges;
+    if (all || request.remote.pendingExchanges >= limits.pendingExchangesPerRemote) {
+      if (all) core.counters.refusedExchanges++;
+      else core.counters.refusedExchangesPerRemote++;
+      core.event('limit', request.remote, all ? 'pendingExchanges' : 'pendingExchangesPerRemote');
       exchange.respond(UNAVAILABLE);
       return;
     }

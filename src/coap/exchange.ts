@@ -1,13 +1,14 @@
 /** One request and its response: piggybacked, separate or Non-confirmable (RFC 7252 5.2). */
 
-import { block2Key, sizeExponent } from './block.js';
+import { block2Key, fetchKey, sizeExponent } from './block.js';
 import { chooseBlock } from './block2.js';
 import { Code, codeClass, Method, Type } from './codes.js';
 import type { Core } from './core.js';
 import { Seen } from './deduplication.js';
+import { affords } from './echo.js';
 import type { Observation, ObservationEnd, Observer } from './observe.js';
 import type { Request } from './request.js';
-import type { CoapResponse, Frame } from './response.js';
+import { type CoapResponse, type Frame, frameRoom, writeFrame } from './response.js';
 import { Timer } from './timers.js';
 import { Outgoing } from './transmission.js';
 
@@ -117,6 +118,7 @@ export class Exchange extends Timer implements CoapExchange {
       const outgoing = new Outgoing(core, request.remote, request, response, this.#observer, true);
       outgoing.type = Type.Confirmable;
       this.#fill(outgoing, response, observe, etag, keep);
+      if (!request.remote.verified) this.#fit(outgoing, response, etag, keep);
       if (!core.transmission.send(outgoing)) this.#observer?.terminate('error');
     } else {
       const frame = core.frame;
@@ -126,8 +128,9 @@ export class Exchange extends Timer implements CoapExchange {
       frame.tokenHigh = request.tokenHigh;
       frame.tokenLow = request.tokenLow;
       this.#fill(frame, response, observe, etag, keep);
+      if (!request.remote.verified) this.#fit(frame, response, etag, keep);
       this.#sendFrame(frame);
-      if (observe >= 0 && !request.confirmable) this.#observer?.remember(frame.messageId);
+      if (frame.observe >= 0 && !request.confirmable) this.#observer?.remember(frame.messageId);
     }
     if (observe >= 0) this.#observer?.established();
   }
@@ -144,7 +147,43 @@ export class Exchange extends Timer implements CoapExchange {
       core.deduplication.answer(this.#record, core.writer.buffer, core.writer.length, core.second());
   }
 
-  #fill(frame: Frame, response: CoapResponse, observe: number, etag: Buffer | null, keep: boolean): void {
+  /**
+   * Makes an answer to a remote that has not shown where it is no larger than it may be. A client that asks for blocks gets
+   * smaller ones; so does one whose request must not be carried out twice. Any other is to ask again with Echo.
+   */
+  #fit(frame: Frame, response: CoapResponse, etag: Buffer | null, keep: boolean): void {
+    const core = this.#core;
+    const { remote, method, block2 } = this.#request;
+    if (affords(remote, frameRoom(frame)) || this.#isAffordable(frame)) return;
+    const safe = method === Method.Get || method === Method.Fetch;
+    if (!safe || block2 >= 0) {
+      let exponent = frame.block2 < 0 ? sizeExponent(core.limits.blockSize) : frame.block2 & 7;
+      while (exponent-- > 0) {
+        this.#fill(frame, response, frame.observe, etag, keep, exponent);
+        if (this.#isAffordable(frame)) return;
+      }
+      if (!safe) return;
+    }
+    core.counters.echoDemanded++;
+    core.event('limit', remote, 'echo');
+    this.#observer?.terminate('error');
+    this.#fill(frame, { code: Code.Unauthorized, echo: core.echo.make(remote) }, -1, null, false);
+  }
+
+  /** Answers that cannot be written are somebody else's concern. */
+  #isAffordable(frame: Frame): boolean {
+    const { writer } = this.#core;
+    return !writeFrame(writer, frame) || affords(this.#request.remote, writer.length);
+  }
+
+  #fill(
+    frame: Frame,
+    response: CoapResponse,
+    observe: number,
+    etag: Buffer | null,
+    keep: boolean,
+    exponent = sizeExponent(this.#core.limits.blockSize),
+  ): void {
     const core = this.#core;
     const request = this.#request;
     frame.response = response;
@@ -159,13 +198,14 @@ export class Exchange extends Timer implements CoapExchange {
       frame.payloadEnd = 0;
       return;
     }
-    if (!chooseBlock(frame, request.block2, sizeExponent(core.limits.blockSize))) {
+    if (!chooseBlock(frame, request.block2, exponent)) {
       frame.response = BAD_REQUEST;
       frame.etag = null;
       frame.size2 = -1;
       chooseBlock(frame, -1, 6);
     } else if (keep && frame.block2 >= 0 && (frame.block2 & 8) !== 0) {
-      core.block2.keep(block2Key(request), response, frame.etag);
+      const key = block2Key(request);
+      core.block2.keep(key, fetchKey(request, key), response, frame.etag);
     }
   }
 
@@ -180,6 +220,8 @@ export class Exchange extends Timer implements CoapExchange {
 
   #suppressed(response: CoapResponse): boolean {
     const { noResponse } = this.#request;
+    // Without 2.31 a client cannot go on with its body (RFC 7959 2.9.1).
+    if (response.code === Code.Continue) return false;
     return noResponse !== 0 && (noResponse & (1 << (codeClass(response.code) - 1))) !== 0;
   }
 

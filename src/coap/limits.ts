@@ -63,6 +63,11 @@ export interface TransmissionParameters {
   readonly acknowledgeAfter: number;
   /** A request without an answer for this long is answered 5.03 by the endpoint. Default 93,000 (MAX_TRANSMIT_WAIT). */
   readonly handlerTimeout: number;
+  /**
+   * Non-confirmable notifications to a remote whose round-trip time is not known are on average so far apart; those beyond
+   * that go out as Confirmable messages (RFC 7641 4.5.1). 0 sends all as they come. Default 3,000.
+   */
+  readonly notificationInterval: number;
   /** Every so many notifications to a Non-confirmable registration one is Confirmable. Default 32. */
   readonly confirmableEvery: number;
   /** At the latest after this a notification is Confirmable, if need be a repetition (RFC 7641 4.5). Default 86,400,000. */
@@ -77,6 +82,7 @@ export const DEFAULT_TRANSMISSION: TransmissionParameters = {
   nonLifetime: 145_000,
   acknowledgeAfter: 50,
   handlerTimeout: 93_000,
+  notificationInterval: 3_000,
   confirmableEvery: 32,
   confirmableInterval: 86_400_000,
 };

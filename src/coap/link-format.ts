@@ -1,4 +1,4 @@
-/** CoRE Link Format (RFC 6690): what `/.well-known/core` answers, and how a query filters it. */
+/** CoRE Link Format (RFC 6690): what `/.well-known/core` answers, how it is read, and how a query filters it. */
 
 /** One link. */
 export interface Link {
@@ -27,6 +27,43 @@ export function formatLinks(links: Iterable<Link>): string {
     parts.push(part);
   }
   return parts.join(',');
+}
+
+/** A link, up to the comma behind it: target, then parameters. */
+const TARGET = /\s*<([^<>]*)>/y;
+const PARAMETER = /\s*;\s*([A-Za-z0-9!#$&+\-.^_`|~]+\*?)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+)))?/sy;
+const COMMA = /\s*(,|$)/y;
+
+/**
+ * Reads links (RFC 6690 2). Of an attribute that stands twice the first one counts. Null if it is no link format, or more
+ * than `most` links.
+ */
+export function parseLinks(text: string, most: number): Link[] | null {
+  const links: Link[] = [];
+  let at = 0;
+  const next = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(text);
+    if (match !== null) at = pattern.lastIndex;
+    return match;
+  };
+  if (text.trim() === '') return links;
+  for (;;) {
+    const href = next(TARGET)?.[1];
+    if (href === undefined || links.length >= most) return null;
+    const attributes: Record<string, string | number | true> = {};
+    for (let found = next(PARAMETER); found !== null; found = next(PARAMETER)) {
+      const [, name = '', quoted, token] = found;
+      if (Object.hasOwn(attributes, name) || name === '__proto__') continue;
+      if (quoted !== undefined) attributes[name] = quoted.replace(/\\(.)/gs, '$1');
+      else if (token === undefined) attributes[name] = true;
+      else attributes[name] = /^(0|[1-9]\d{0,8})$/.test(token) ? Number(token) : token;
+    }
+    links.push({ href, attributes });
+    const end = next(COMMA)?.[1];
+    if (end === undefined) return null;
+    if (end === '') return links;
+  }
 }
 
 /**

@@ -1,17 +1,18 @@
 /** Observing resources (RFC 7641): who observes, and what goes out to them. */
-import { block2Key, sizeExponent } from './block.js';
+import { block2Key, blockSize, fetchKey, sizeExponent } from './block.js';
 import { chooseBlock } from './block2.js';
 import { Code, Type } from './codes.js';
 import type { Core } from './core.js';
+import { affords } from './echo.js';
 import type { Remote } from './remotes.js';
 import type { Request } from './request.js';
-import { type CoapResponse, type Frame, isSuccess } from './response.js';
+import { type CoapResponse, FIXED_ROOM, type Frame, frameRoom, isSuccess } from './response.js';
 import { Timer } from './timers.js';
 import { Outgoing } from './transmission.js';
 
 /**
  * Why an observation is over: the client deregistered, sent a Reset, did not acknowledge, or registered anew with the
- * same token; a final response was sent, or the owner ended it; the endpoint was closed.
+ * same token; a final response was sent, or the owner ended it; the endpoint was closed, or the remote is gone.
  */
 export type ObservationEnd = 'cancelled' | 'reset' | 'timeout' | 'replaced' | 'error' | 'ended' | 'closed';
 
@@ -41,6 +42,7 @@ export class Observer implements Observation {
   readonly #confirmable: boolean;
   readonly #exponent: number;
   readonly #key: string;
+  readonly #fetchKey: string | null;
   readonly #onEnd: (reason: ObservationEnd) => void;
   readonly #core: Core;
   /** A registering observer has not got its first response yet. */
@@ -66,6 +68,7 @@ export class Observer implements Observation {
     const exponent = sizeExponent(core.limits.blockSize);
     this.#exponent = request.block2 < 0 ? exponent : Math.min(exponent, request.block2 & 7);
     this.#key = block2Key(request);
+    this.#fetchKey = fetchKey(request, this.#key);
     this.#sequence = sequence;
     this.#onEnd = onEnd;
   }
@@ -134,7 +137,7 @@ export class Observer implements Observation {
     if (this.waiting !== null) {
       this.#fill(this.waiting, response, this.#sequence);
       this.#core.counters.notificationsReplaced++;
-    } else if (this.#inFlight() || this.#isConfirmable(confirmable)) {
+    } else if (this.#inFlight() || this.#isConfirmable(confirmable, response)) {
       this.#sendConfirmable(response, this.#sequence);
     } else this.#sendNonConfirmable(response, this.#sequence);
   }
@@ -169,7 +172,9 @@ export class Observer implements Observation {
   /** Repeats the present state as a Confirmable message if the last one is too long ago (RFC 7641 4.5). */
   check(now: number): void {
     if (this.#state !== 'active' || this.#last === null || this.waiting !== null || this.#inFlight()) return;
-    if (now - this.#lastConfirmable >= this.#core.transmissionParameters.confirmableInterval) {
+    const { confirmableInterval } = this.#core.transmissionParameters;
+    // Those that would be late at the next look are due now.
+    if (now - this.#lastConfirmable + checkPeriod(confirmableInterval) >= confirmableInterval) {
       this.notify(this.#last, true);
     }
   }
@@ -178,15 +183,20 @@ export class Observer implements Observation {
     return this.remote.inFlight?.observer === this;
   }
 
-  #isConfirmable(asked: boolean | undefined): boolean {
-    if (asked !== undefined) return asked;
-    if (this.#confirmable) return true;
-    const { confirmableEvery, confirmableInterval } = this.#core.transmissionParameters;
-    this.#sinceConfirmable++;
-    return (
-      this.#sinceConfirmable >= confirmableEvery ||
-      this.#core.clock.now() - this.#lastConfirmable >= confirmableInterval
-    );
+  #isConfirmable(asked: boolean | undefined, response: CoapResponse): boolean {
+    if (asked ?? this.#confirmable) return true;
+    const core = this.#core;
+    const { confirmableEvery, confirmableInterval, notificationInterval } = core.transmissionParameters;
+    const now = core.clock.now();
+    if (asked === undefined) {
+      this.#sinceConfirmable++;
+      if (this.#sinceConfirmable >= confirmableEvery || now - this.#lastConfirmable >= confirmableInterval) return true;
+    }
+    // An acknowledgement tells the round-trip time, and that somebody is there.
+    const room = FIXED_ROOM + Math.min(response.payload?.length ?? 0, blockSize(this.#exponent));
+    if (this.remote.mayNotify(now, notificationInterval) && affords(this.remote, room)) return false;
+    core.counters.notificationsPaced++;
+    return true;
   }
 
   #sendConfirmable(response: CoapResponse, observe: number): void {
@@ -226,7 +236,9 @@ export class Observer implements Observation {
     frame.observe = observe;
     frame.etag = null;
     chooseBlock(frame, -1, this.#exponent);
-    if (frame.block2 >= 0) this.#core.block2.keep(this.#key, response, frame.etag);
+    // Who has not shown where it is gets the least that it can acknowledge.
+    if (!this.remote.verified && !affords(this.remote, frameRoom(frame))) chooseBlock(frame, -1, 0);
+    if (frame.block2 >= 0) this.#core.block2.keep(this.#key, this.#fetchKey, response, frame.etag);
   }
 
   #tell(reason: ObservationEnd): void {
@@ -250,6 +262,11 @@ export class Observer implements Observation {
     // A first response in flight is an answer, and goes on without its observation.
     if (inFlight?.observer === this && !inFlight.separate) this.#core.transmission.withdraw(inFlight);
   }
+}
+
+/** Milliseconds between two looks for observers that are to confirm their interest. */
+function checkPeriod(interval: number): number {
+  return Math.min(60_000, interval / 4);
 }
 
 /** All observers, and their bounds. */
@@ -300,7 +317,7 @@ export class Observers extends Timer {
     request.remote.observers.push(observer);
     this.#size++;
     counters.observersRegistered++;
-    if (this.before === null) wheel.arm(this, Math.min(60_000, transmissionParameters.confirmableInterval));
+    if (this.before === null) wheel.arm(this, checkPeriod(transmissionParameters.confirmableInterval));
     return observer;
   }
 
@@ -322,9 +339,7 @@ export class Observers extends Timer {
       if (remote.observers.length === 0) continue;
       for (const observer of [...remote.observers]) observer.check(now);
     }
-    if (this.#size > 0) {
-      this.#core.wheel.arm(this, Math.min(60_000, this.#core.transmissionParameters.confirmableInterval));
-    }
+    if (this.#size > 0) this.#core.wheel.arm(this, checkPeriod(this.#core.transmissionParameters.confirmableInterval));
   }
 }
 

@@ -1,4 +1,4 @@
-/** Option numbers and what a message may do with them (RFC 7252 5.4 and 5.10; RFC 7641; RFC 7959; RFC 7967; RFC 9175). */
+/** Option numbers and what a message may do with them (RFC 7252 5.4 and 5.10; RFC 7641; RFC 7959; RFC 7967; RFC 8768; RFC 9175). */
 
 /** Option numbers known to this endpoint. */
 export const OptionNumber = {
@@ -22,6 +22,7 @@ export const OptionNumber = {
   ProxyUri: 35,
   ProxyScheme: 39,
   Size1: 60,
+  Echo: 252,
   NoResponse: 258,
   RequestTag: 292,
 } as const;
@@ -51,7 +52,8 @@ export const REQUEST_OPTIONS: ReadonlyMap<number, OptionDefinition> = new Map([
   [OptionNumber.UriPath, define('Uri-Path', 0, 255, true)],
   [OptionNumber.ContentFormat, define('Content-Format', 0, 2)],
   [OptionNumber.UriQuery, define('Uri-Query', 0, 255, true)],
-  [OptionNumber.HopLimit, define('Hop-Limit', 1, 1)],
+  // What is no byte from 1 to 255 is refused, not ignored (RFC 8768 3).
+  [OptionNumber.HopLimit, define('Hop-Limit', 0, 65_535)],
   [OptionNumber.Accept, define('Accept', 0, 2)],
   [OptionNumber.Block2, define('Block2', 0, 3)],
   [OptionNumber.Block1, define('Block1', 0, 3)],
@@ -59,6 +61,7 @@ export const REQUEST_OPTIONS: ReadonlyMap<number, OptionDefinition> = new Map([
   [OptionNumber.ProxyUri, define('Proxy-Uri', 1, 1034)],
   [OptionNumber.ProxyScheme, define('Proxy-Scheme', 1, 255)],
   [OptionNumber.Size1, define('Size1', 0, 4)],
+  [OptionNumber.Echo, define('Echo', 1, 40)],
   [OptionNumber.NoResponse, define('No-Response', 0, 1)],
   [OptionNumber.RequestTag, define('Request-Tag', 0, 8, true)],
 ]);

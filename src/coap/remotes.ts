@@ -1,6 +1,7 @@
 /** The remote endpoints that this endpoint has state for, in a bounded table. */
 import { randomInt } from 'node:crypto';
 import type { CoapCounters } from './counters.js';
+import { isAuthentic } from './echo.js';
 import type { NotificationWindow, Observer } from './observe.js';
 import type { Clock } from './timers.js';
 import type { Outgoing } from './transmission.js';
@@ -31,6 +32,15 @@ export class Remote implements CoapRemote {
   pendingExchanges = 0;
   observers: Observer[] = [];
   notifications: NotificationWindow | null = null;
+  /** It has shown that it is where its datagrams say (RFC 9175 2.4), or need not show it. */
+  verified = true;
+  /** Bytes of datagrams with their headers, both ways, as long as it has not. */
+  unverifiedReceived = 0;
+  unverifiedSent = 0;
+  /** Round-trip time in milliseconds, smoothed; -1 until it is known (RFC 7641 4.5.1). */
+  roundTrip = -1;
+  /** When the Non-confirmable notifications sent so far are earned, in milliseconds of the clock. */
+  notificationsEarned = 0;
   /** Used again since the table's hand last passed: a flood of remotes that come once does not push out those that return. */
   recent = false;
   /** The table's age when it was last used. */
@@ -50,11 +60,33 @@ export class Remote implements CoapRemote {
     return this.#messageId;
   }
 
+  /** A Confirmable message was acknowledged after so many milliseconds, at its first transmission (RFC 6298 2). */
+  measured(milliseconds: number): void {
+    this.roundTrip = this.roundTrip < 0 ? milliseconds : (7 * this.roundTrip + milliseconds) / 8;
+    this.notificationsEarned = 0;
+  }
+
+  /**
+   * True if one more Non-confirmable notification may go out: one in a round-trip time on average, or in `interval`
+   * milliseconds while that is not known (RFC 7641 4.5.1); any if `interval` is 0.
+   */
+  mayNotify(now: number, interval: number): boolean {
+    if (interval === 0) return true;
+    const spacing = this.roundTrip < 0 ? interval : this.roundTrip;
+    const earned = Math.max(now, this.notificationsEarned) + spacing;
+    if (earned - now > NOTIFICATION_BURST * spacing) return false;
+    this.notificationsEarned = earned;
+    return true;
+  }
+
   /** A remote with anything of this cannot be forgotten. */
   get busy(): boolean {
     return this.inFlight !== null || this.pendingExchanges > 0 || this.observers.length > 0;
   }
 }
+
+/** How many Non-confirmable notifications may go out at once before they have to keep to their average. */
+const NOTIFICATION_BURST = 8;
 
 /** How many remotes the hand looks at before it gives up on finding an idle one. */
 const STEPS = 256;
@@ -70,14 +102,19 @@ export class RemoteTable {
   readonly #counters: CoapCounters;
   readonly #clock: Clock;
   readonly #lifetime: number;
+  readonly #verify: boolean;
   #hand = 0;
   #id = 0;
   /** Spans of at least one lifetime since the start. */
   #age = 0;
   #agedAt: number;
 
-  /** @param lifetime EXCHANGE_LIFETIME in milliseconds */
-  constructor(capacity: number, counters: CoapCounters, clock: Clock, lifetime: number) {
+  /**
+   * @param lifetime EXCHANGE_LIFETIME in milliseconds
+   * @param verify new remotes have to show where they are
+   */
+  constructor(capacity: number, counters: CoapCounters, clock: Clock, lifetime: number, verify = false) {
+    this.#verify = verify;
     this.#capacity = Math.max(1, capacity);
     this.#counters = counters;
     this.#clock = clock;
@@ -122,6 +159,7 @@ export class RemoteTable {
     this.#id = (this.#id + 1) | 0 || 1;
     const remote = new Remote(source, key, this.#id);
     remote.age = this.#age;
+    remote.verified = !this.#verify || isAuthentic(source);
     this.#ring[slot] = remote;
     this.#byKey.set(key, remote);
     return remote;

@@ -61,6 +61,8 @@ export class Request implements CoapRequest {
   block1 = -1;
   block2 = -1;
   wantsSize2 = false;
+  /** The value of Echo (RFC 9175 2.2.1), null without it. */
+  echo: Buffer | null = null;
   /** The datagram; the endpoint owns it, so options can be read again later. */
   readonly bytes: Buffer;
   readonly payloadStart: number;
@@ -165,6 +167,12 @@ function readOption(request: Request, option: number, bytes: Buffer, start: numb
       return 0;
     case OptionNumber.Size2:
       request.wantsSize2 = true;
+      return 0;
+    case OptionNumber.HopLimit:
+      // An origin server forwards nothing, so a Hop-Limit of 1 is as good as any (RFC 8768 3).
+      return length === 1 && bytes[start] > 0 ? 0 : Code.BadRequest;
+    case OptionNumber.Echo:
+      request.echo = bytes.subarray(start, start + length);
       return 0;
     case OptionNumber.NoResponse:
       request.noResponse = readUint(bytes, start, length);

@@ -24,6 +24,8 @@ export interface CoapResponse {
   readonly locationQuery?: readonly string[];
   /** Size1 in bytes: the largest body that a 4.13 would have allowed (RFC 7959 4). */
   readonly size1?: number;
+  /** Echo, 1 to 40 bytes: the endpoint asks the client to repeat its request with it (RFC 9175 2.2). */
+  readonly echo?: Buffer;
 }
 
 /** One response on its way out: what the message says beyond the response itself. */
@@ -50,13 +52,13 @@ export interface Frame {
 export const MESSAGE_BYTES = 65_507;
 
 /** Header, token and every option but Location-*, generously. */
-const FIXED_ROOM = 96;
+export const FIXED_ROOM = 96;
 
 /** Writes a frame from the start of the writer. False if the response breaks an option's bounds or does not fit. */
 export function writeFrame(writer: MessageWriter, frame: Frame): boolean {
   const response = frame.response;
   const etag = response.etag ?? frame.etag;
-  if (frame.payloadEnd - frame.payloadStart + FIXED_ROOM + locationRoom(response) > writer.buffer.length) return false;
+  if (frameRoom(frame) > writer.buffer.length) return false;
   if (etag !== null && (etag.length < 1 || etag.length > 8)) return false;
   writer.begin(frame.type, response.code, frame.messageId, frame.tokenLength, frame.tokenHigh, frame.tokenLow);
   if (etag !== null) writer.opaque(OptionNumber.ETag, etag);
@@ -73,6 +75,7 @@ export function writeFrame(writer: MessageWriter, frame: Frame): boolean {
   if (frame.block1 >= 0) writer.uint(OptionNumber.Block1, frame.block1);
   if (frame.size2 >= 0) writer.uint(OptionNumber.Size2, frame.size2);
   if (response.size1 !== undefined) writer.uint(OptionNumber.Size1, clampUint(response.size1));
+  if (response.echo !== undefined) writer.opaque(OptionNumber.Echo, response.echo);
   if (response.payload !== undefined) writer.payload(response.payload, frame.payloadStart, frame.payloadEnd);
   return true;
 }
@@ -80,6 +83,11 @@ export function writeFrame(writer: MessageWriter, frame: Frame): boolean {
 /** True for 2.xx, the only codes that keep an observation alive (RFC 7641 4.2). */
 export function isSuccess(response: CoapResponse): boolean {
   return codeClass(response.code) === 2;
+}
+
+/** The most bytes that a frame takes. */
+export function frameRoom(frame: Frame): number {
+  return frame.payloadEnd - frame.payloadStart + FIXED_ROOM + locationRoom(frame.response);
 }
 
 /** Bytes that the Location options may take; infinity if one is too long. */

@@ -108,7 +108,7 @@ export class TimerWheel {
     let tick = Math.max(this.#tick + 1, target - SLOTS + 1);
     for (; tick <= target; tick++) this.#expire(this.#slots[tick % SLOTS], target);
     this.#tick = Math.max(this.#tick, target);
-    if (this.#armed > 0 && this.#timer === null) this.#waitForNextSlot();
+    if (this.#armed > 0) this.#waitForNextSlot();
   }
 
   #expire(slot: Slot, target: number): void {
@@ -140,9 +140,12 @@ export class TimerWheel {
 
   #waitForNextSlot(): void {
     for (let ahead = 1; ahead <= SLOTS; ahead++) {
-      const slot = this.#slots[(this.#tick + ahead) % SLOTS];
+      const tick = this.#tick + ahead;
+      // What was armed by an expiring timer is waited for already, but others may be due before it.
+      if (this.#timer !== null && this.#timerTick <= tick) return;
+      const slot = this.#slots[tick % SLOTS];
       if (slot.after !== slot) {
-        this.#wait(this.#tick + ahead, this.#clock.now());
+        this.#wait(tick, this.#clock.now());
         return;
       }
     }

@@ -26,6 +26,8 @@ export class Outgoing extends Timer implements Frame {
   /** Answers a request, and is counted as a separate response; else a notification. */
   readonly separate: boolean;
   retransmissions = 0;
+  /** Of the first transmission, in milliseconds of the clock. */
+  sentAt = 0;
   /** Milliseconds until the next retransmission. */
   timeout = 0;
   readonly #core: Core;
@@ -83,9 +85,11 @@ export class Transmission {
     const remote = outgoing.remote;
     if (outgoing.separate) {
       const { limits } = this.#core;
-      if (this.#separate >= limits.separateResponses || remote.separateResponses >= limits.separateResponsesPerRemote) {
-        this.#core.counters.droppedSeparateResponses++;
-        this.#core.event('limit', remote, 'separateResponses');
+      const all = this.#separate >= limits.separateResponses;
+      if (all || remote.separateResponses >= limits.separateResponsesPerRemote) {
+        if (all) this.#core.counters.droppedSeparateResponses++;
+        else this.#core.counters.droppedSeparateResponsesPerRemote++;
+        this.#core.event('limit', remote, all ? 'separateResponses' : 'separateResponsesPerRemote');
         return false;
       }
       this.#separate++;
@@ -111,12 +115,15 @@ export class Transmission {
 
   /** An Acknowledgement arrived. */
   acknowledge(remote: Remote | undefined, messageId: number): void {
-    const inFlight = remote?.inFlight;
-    if (inFlight?.messageId !== messageId) this.#core.counters.unmatchedReplies++;
-    else {
-      this.#next(inFlight.remote);
-      inFlight.observer?.ready();
+    const outgoing = remote?.inFlight ?? null;
+    if (remote === undefined || outgoing?.messageId !== messageId) {
+      this.#core.counters.unmatchedReplies++;
+      return;
     }
+    if (outgoing.retransmissions === 0) remote.measured(this.#core.clock.now() - outgoing.sentAt);
+    this.#core.verify(remote);
+    this.#next(remote);
+    outgoing.observer?.ready();
   }
 
   /** A Reset arrived: to the message in flight, or to a Non-confirmable notification (RFC 7641 3.6). */
@@ -125,6 +132,7 @@ export class Transmission {
     const inFlight = remote?.inFlight ?? null;
     if (remote !== undefined && inFlight !== null && inFlight.messageId === messageId) {
       counters.resetsReceived++;
+      this.#core.verify(remote);
       inFlight.observer?.terminate('reset');
       if (remote.inFlight === inFlight) this.#next(remote);
       return;
@@ -172,6 +180,7 @@ export class Transmission {
     const { ackTimeout, ackRandomFactor } = this.#core.transmissionParameters;
     remote.inFlight = outgoing;
     outgoing.messageId = remote.nextMessageId();
+    outgoing.sentAt = this.#core.clock.now();
     outgoing.timeout = ackTimeout * (1 + this.#core.random() * (ackRandomFactor - 1));
     outgoing.observer?.confirmableSent(outgoing);
     this.#transmit(outgoing);

@@ -17,12 +17,16 @@ export interface DatagramAddress {
   readonly key?: string;
   /** What the transport knows about the remote, such as its identity; opaque to the protocol. */
   readonly session?: object;
+  /** Messages arrive once and in order: nothing has to be remembered of them. */
+  readonly reliable?: boolean;
 }
 
 /** Sends and receives datagrams; one per bound local address, since a datagram's destination cannot be told otherwise. */
 export interface DatagramTransport {
   /** Set by the endpoint. The transport hands `bytes` over: it does not write to them again. */
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  /** Set by the endpoint: a remote endpoint will never send or take anything again. */
+  onGone?: ((remote: DatagramAddress) => void) | undefined;
   /**
    * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
    * are the caller's again when this returns.

@@ -541,19 +541,86 @@ const coap = z
         type: 'a path without / at its ends',
         since: '0.1.0',
       }),
-    ack_timeout: z.number().min(0.1).max(600).default(2).register(documentation, {
-      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8).',
+    profile: z
+      .enum(['default', 'lossy', 'nb-iot'])
+      .default('default')
+      .register(documentation, {
+        doc:
+          'The kind of network between the broker and its devices, which sets each of the six options below that is unset: ' +
+          '`default` as RFC 7252 says, `lossy` for long links that lose datagrams, `nb-iot` for narrow-band cellular ones.',
+        since: '0.1.0',
+      }),
+    ack_timeout: z.number().min(0.1).max(600).optional().register(documentation, {
+      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8). Unset: that of `coap.profile`.',
+      unit: 'seconds',
+      example: 2,
+      since: '0.1.0',
+    }),
+    ack_random_factor: z.number().min(1).max(10).optional().register(documentation, {
+      doc: 'ACK_RANDOM_FACTOR: the first wait is up to this factor longer (RFC 7252 4.8). Unset: that of `coap.profile`.',
+      example: 1.5,
+      since: '0.1.0',
+    }),
+    max_retransmit: whole(0, 20).optional().register(documentation, {
+      doc: 'MAX_RETRANSMIT: retransmissions of a confirmable message (RFC 7252 4.8). Unset: those of `coap.profile`.',
+      example: 4,
+      since: '0.1.0',
+    }),
+    max_latency: z
+      .number()
+      .min(1)
+      .max(3600)
+      .optional()
+      .register(documentation, {
+        doc:
+          'MAX_LATENCY: how long a datagram may take. It makes EXCHANGE_LIFETIME, for which requests are known as repeated ' +
+          'and blocks wait for the next one (RFC 7252 4.8.2). Unset: that of `coap.profile`.',
+        unit: 'seconds',
+        example: 100,
+        since: '0.1.0',
+      }),
+    acknowledge_after: z
+      .number()
+      .min(0.01)
+      .max(10)
+      .optional()
+      .register(documentation, {
+        doc:
+          'A confirmable request that is not answered by then gets an empty acknowledgement, and a separate response later ' +
+          '(RFC 7252 5.2.2). Unset: that of `coap.profile`.',
+        unit: 'seconds',
+        example: 0.05,
+        since: '0.1.0',
+      }),
+    notification_interval: z
+      .number()
+      .min(0)
+      .max(3600)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Non-confirmable notifications to a device whose round-trip time is not known are on average so far apart; those ' +
+          'beyond that are confirmable, which tells the time (RFC 7641 4.5.1). 0 sends all as they come. Unset: that of ' +
+          '`coap.profile`.',
+        unit: 'seconds',
+        example: 3,
+        since: '0.1.0',
+      }),
+    observer_check: whole(1, 86_400).default(86_400).register(documentation, {
+      doc: 'At least one notification in this time is confirmable, so that devices that are gone are noticed (RFC 7641 4.5).',
       unit: 'seconds',
       since: '0.1.0',
     }),
-    ack_random_factor: z.number().min(1).max(10).default(1.5).register(documentation, {
-      doc: 'ACK_RANDOM_FACTOR: the first wait is up to this factor longer (RFC 7252 4.8).',
-      since: '0.1.0',
-    }),
-    max_retransmit: whole(0, 20).default(4).register(documentation, {
-      doc: 'MAX_RETRANSMIT: retransmissions of a confirmable message (RFC 7252 4.8).',
-      since: '0.1.0',
-    }),
+    echo: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .register(documentation, {
+        doc:
+          'With `auto`, a device that has not shown that it is where its datagrams say gets at most three times the bytes ' +
+          'that it sent; a larger answer is 4.01 with the option Echo (RFC 9175 2.4). This machine itself, DTLS and TCP have ' +
+          'nothing to show. `off` answers everybody.',
+        since: '0.1.0',
+      }),
     max_payload: whole(16, 268_435_455).default(MIB).register(documentation, {
       doc: 'Largest payload put together from blocks (RFC 7959).',
       unit: 'bytes',
@@ -572,6 +639,48 @@ const coap = z
       doc: 'Observations of one device.',
       since: '0.1.0',
     }),
+    clients: whole(1, 16_777_216).default(65_536).register(documentation, {
+      doc: 'Devices that each address that CoAP listens on remembers; idle ones are forgotten for new ones.',
+      since: '0.1.0',
+    }),
+    exchanges: whole(1, 10_000_000).default(16_384).register(documentation, {
+      doc: 'Requests of all devices together that wait for their answer. A further one is answered with 5.03.',
+      since: '0.1.0',
+    }),
+    exchanges_per_client: whole(1, 10_000_000).default(1_024).register(documentation, {
+      doc: 'Requests of one device that wait for their answer. A further one is answered with 5.03.',
+      since: '0.1.0',
+    }),
+    separate_responses: whole(1, 10_000_000).default(16_384).register(documentation, {
+      doc: 'Separate responses to all devices together that are not acknowledged. A further one is dropped.',
+      since: '0.1.0',
+    }),
+    separate_responses_per_client: whole(1, 10_000_000).default(64).register(documentation, {
+      doc: 'Separate responses to one device that are not acknowledged. A further one is dropped.',
+      since: '0.1.0',
+    }),
+    request_bodies: whole(1, 10_000_000).default(1_024).register(documentation, {
+      doc: 'Payloads that are being put together from blocks. The oldest one goes for a further one.',
+      since: '0.1.0',
+    }),
+    request_bytes: whole(4 * KIB, Number.MAX_SAFE_INTEGER)
+      .default(16 * MIB)
+      .register(documentation, {
+        doc: 'Memory for payloads that are being put together from blocks. The oldest ones go for a further one.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
+    response_bodies: whole(1, 10_000_000).default(1_024).register(documentation, {
+      doc: 'Answers that are kept until a device has asked for all their blocks. The oldest one goes for a further one.',
+      since: '0.1.0',
+    }),
+    response_bytes: whole(4 * KIB, Number.MAX_SAFE_INTEGER)
+      .default(16 * MIB)
+      .register(documentation, {
+        doc: 'Memory for answers that are kept for their next blocks. The oldest ones go for a further one.',
+        unit: 'bytes',
+        since: '0.1.0',
+      }),
     deduplication_bytes: whole(256 * KIB, Number.MAX_SAFE_INTEGER)
       .default(16 * MIB)
       .register(documentation, {

@@ -82,7 +82,7 @@ export class StreamTransport implements Transport {
   readonly #written = (error?: Error | null): void => {
     this.#done++;
     // A broken socket may still hold what it was given last, whatever it says.
-    if (error) this.#lent.length = 0;
+    if (error || this.stream.destroyed) this.#lent.length = 0;
     else if (this.#lent.length > 0 && this.#done >= this.#firstLent) {
       giveBack(this.#lent.shift() as Lent);
       this.#firstLent++;

@@ -28,6 +28,10 @@ export class WaitingLine<Member extends InLine> {
     if (!member.inLine) return;
     member.inLine = false;
     this.size--;
+    if (this.size > 0) return;
+    // Nobody who has left is kept from being collected.
+    this.#members.length = 0;
+    this.#first = 0;
   }
 
   /** Takes the first one out of the line. */
@@ -35,10 +39,9 @@ export class WaitingLine<Member extends InLine> {
     while (this.#first < this.#members.length) {
       const member = this.#members[this.#first] as Member;
       this.#members[this.#first++] = null;
-      if (this.#first === this.#members.length) this.#compact();
-      else if (this.#first >= LONG && this.#first * 2 > this.#members.length) this.#compact();
       if (!member.inLine) continue;
       this.leave(member);
+      if (this.#first >= LONG && this.#first * 2 > this.#members.length) this.#compact();
       return member;
     }
     return null;

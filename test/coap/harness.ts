@@ -22,6 +22,7 @@ export const OPT = {
   contentFormat: 12,
   maxAge: 14,
   uriQuery: 15,
+  hopLimit: 16,
   accept: 17,
   locationQuery: 20,
   block2: 23,
@@ -30,6 +31,7 @@ export const OPT = {
   proxyUri: 35,
   proxyScheme: 39,
   size1: 60,
+  echo: 252,
   noResponse: 258,
   requestTag: 292,
 } as const;

@@ -45,14 +45,35 @@ class LossyTransport implements DatagramTransport {
   }
 }
 
+/** Makes clients of this machine look like one that is somewhere else. */
+class DistantTransport implements DatagramTransport {
+  readonly #below: DatagramTransport;
+
+  constructor(below: DatagramTransport) {
+    this.#below = below;
+    below.onDatagram = (bytes, source) => this.onDatagram?.(bytes, { ...source, address: '192.0.2.1' });
+  }
+
+  onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+
+  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
+    this.#below.send(bytes, offset, length, { ...remote, address: '127.0.0.1' });
+  }
+
+  close(): Promise<void> {
+    return this.#below.close();
+  }
+}
+
 async function serve(
   wrap: (udp: UdpTransport) => DatagramTransport = (udp) => udp,
   transmission: Partial<TransmissionParameters> = {},
+  echo = false,
 ): Promise<Server> {
   const udp = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
   const resources = new Resources((answer) => setTimeout(answer, 120));
   return {
-    endpoint: new CoapEndpoint(wrap(udp), { handler: resources.handler, transmission }),
+    endpoint: new CoapEndpoint(wrap(udp), { handler: resources.handler, transmission, echo }),
     resources,
     uri: `coap://127.0.0.1:${udp.port}`,
   };
@@ -230,6 +251,18 @@ test('libcoap: TD_COAP_OBS_07: the observer of a deleted resource is told 4.04',
   assert.match(String((await told)[0]), /^4\.04/);
   child.kill();
   await exited;
+});
+
+test('libcoap: RFC 9175 2.4: the client answers a demand for Echo by itself; who asks for blocks needs none', async (context) => {
+  const { uri, resources, endpoint } = await serve((udp) => new DistantTransport(udp), {}, true);
+  context.after(() => endpoint.close());
+  assert.equal(await client(`${uri}/large`), LARGE.toString());
+  assert.equal(endpoint.counters.echoDemanded, 1);
+  assert.equal(endpoint.counters.echoVerified, 1);
+  assert.equal(await client('-b', '1024', `${uri}/large`), LARGE.toString());
+  assert.equal(await client('-m', 'put', '-b', '256', '-f', body, `${uri}/large-update`), '');
+  assert.deepEqual(resources.resource('/large-update').payload, LARGE);
+  assert.equal(endpoint.counters.echoDemanded, 1);
 });
 
 // Every fourth datagram of the client is lost, the first one among them.

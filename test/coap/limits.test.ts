@@ -85,7 +85,8 @@ test('exchanges that wait are bounded, in all and for each remote: 5.03', () => 
   const refused = second.one();
   assert.equal(refused.code, '5.03');
   assert.equal(number(refused, OPT.maxAge), 2);
-  assert.equal(bench.endpoint.counters.refusedExchanges, 2);
+  assert.equal(bench.endpoint.counters.refusedExchanges, 1);
+  assert.equal(bench.endpoint.counters.refusedExchangesPerRemote, 1);
   for (const exchange of waiting) exchange.respond({ code: 0x45 });
   assert.equal(bench.endpoint.tables.pendingExchanges, 0);
   assert.equal(first.take().length, 3);
@@ -102,7 +103,8 @@ test('separate responses are bounded, in all and for each remote: those beyond a
   bench.clock.advance(60);
   for (const exchange of waiting) exchange.respond({ code: 0x45 });
   assert.equal(bench.endpoint.tables.separateResponses, 5);
-  assert.equal(bench.endpoint.counters.droppedSeparateResponses, 7);
+  assert.equal(bench.endpoint.counters.droppedSeparateResponses, 4);
+  assert.equal(bench.endpoint.counters.droppedSeparateResponsesPerRemote, 3);
   bench.clock.advance(100_000);
   assert.equal(bench.endpoint.tables.separateResponses, 0);
   assert.equal(bench.endpoint.counters.transmissionTimeouts, 2);

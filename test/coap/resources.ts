@@ -204,6 +204,11 @@ function links(all: readonly Link[], request: CoapRequest, exchange: CoapExchang
 }
 
 function multiFormat(request: CoapRequest, exchange: CoapExchange): void {
+  if (request.method === Method.Put) {
+    const known = request.contentFormat === 0 || request.contentFormat === 41;
+    exchange.respond({ code: known ? Code.Changed : Code.UnsupportedContentFormat });
+    return;
+  }
   const accept = request.accept ?? 0;
   if (accept === 0) exchange.respond({ code: Code.Content, contentFormat: 0, payload: Buffer.from('plain') });
   else if (accept === 41) exchange.respond({ code: Code.Content, contentFormat: 41, payload: Buffer.from('<xml/>') });

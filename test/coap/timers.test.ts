@@ -103,3 +103,18 @@ test('a closed wheel arms nothing', () => {
   assert.equal(clock.pending, 0);
   clock.advance(1_000);
 });
+
+test('a timer that arms itself anew while it fires holds up no other', () => {
+  const clock = new FakeClock();
+  const wheel = new TimerWheel(clock);
+  const start = clock.now();
+  const fired: number[] = [];
+  const again: Probe = new Probe(() => {
+    fired.push(clock.now() - start);
+    if (fired.length === 1) wheel.arm(again, 4_000);
+  });
+  wheel.arm(again, 2_000);
+  wheel.arm(new Probe(() => fired.push(clock.now() - start)), 5_000);
+  clock.advance(10_000);
+  assert.deepEqual(fired, [2_000, 5_000, 6_000]);
+});

@@ -35,6 +35,14 @@ test('every line of the shipped configuration, taken out of its comment, is vali
   }
   // Options without default have an example there.
   const unset = {
+    coap: {
+      ack_timeout: undefined,
+      ack_random_factor: undefined,
+      max_retransmit: undefined,
+      max_latency: undefined,
+      acknowledge_after: undefined,
+      notification_interval: undefined,
+    },
     mqtt: {
       session_expiry_max: undefined,
       session_expiry_default: undefined,
@@ -50,14 +58,20 @@ test('every line of the shipped configuration, taken out of its comment, is vali
       bytes_per_second: undefined,
     },
   };
-  const { allow_anonymous: _, access: __, mqtt, limits, ...rest } = config;
+  const { allow_anonymous: _, access: __, mqtt, limits, coap, ...rest } = config;
   const defaults = loadConfig({ env: {} }).config;
   assert.deepEqual(
-    { ...rest, mqtt: { ...mqtt, ...unset.mqtt }, limits: { ...limits, ...unset.limits } },
+    {
+      ...rest,
+      mqtt: { ...mqtt, ...unset.mqtt },
+      limits: { ...limits, ...unset.limits },
+      coap: { ...coap, ...unset.coap },
+    },
     {
       ...without(defaults, ['allow_anonymous', 'access']),
       mqtt: { ...defaults.mqtt, ...unset.mqtt },
       limits: { ...defaults.limits, ...unset.limits },
+      coap: { ...defaults.coap, ...unset.coap },
     },
   );
 });

@@ -16,6 +16,7 @@ export const TARGETS = {
   'coap-message': async () => (await coap()).coapMessage,
   'coap-endpoint': async () => (await coap()).coapEndpoint,
   'coap-topics': async () => (await import('./targets/coap-topics.js')).coapTopics,
+  dtls: async () => (await import('./targets/dtls.js')).dtlsTarget,
   'config-yaml': async () => (await config()).configYaml,
   'config-environment': async () => (await config()).configEnvironment,
   'command-line': async () => (await config()).commandLine,

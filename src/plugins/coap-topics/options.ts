@@ -1,4 +1,5 @@
 /** What one CoAP listener is told. */
+import type { EndpointOptions } from './endpoint-options.js';
 
 /** One entry of `coap.mappings`. */
 export interface MappingOptions {
@@ -15,23 +16,16 @@ export interface MappingOptions {
 }
 
 /** Options of one CoAP listener; those with a name in `coap.` are documented there. */
-export interface CoapTopicsOptions {
+export interface CoapTopicsOptions extends EndpointOptions {
   readonly host: string;
   /** UDP port; 0 for any free one. */
   readonly port: number;
   /** Whether devices without credentials are served. */
   readonly anonymous: boolean;
   readonly path: string;
-  /** Seconds. */
-  readonly ack_timeout: number;
-  readonly ack_random_factor: number;
-  readonly max_retransmit: number;
   /** Bytes. */
   readonly max_payload: number;
   readonly block_size: number;
-  readonly observers: number;
-  readonly observers_per_client: number;
-  readonly deduplication_bytes: number;
   readonly notification: 'auto' | 'con' | 'non';
   readonly mappings: readonly MappingOptions[];
   readonly waiting_notifications: number;

@@ -7,21 +7,9 @@ import { UdpTransport } from '../../coap/transport.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
 import { Devices } from './devices.js';
+import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { CoapTopicsOptions } from './options.js';
 import { Resources } from './resources.js';
-
-/** The option that sets a limit of the endpoint. */
-const LIMIT_OPTIONS: Readonly<Record<string, string>> = {
-  observers: 'coap.observers',
-  observersPerRemote: 'coap.observers_per_client',
-  bodyBytes: 'coap.max_payload',
-  deduplicationBytes: 'coap.deduplication_bytes',
-};
-
-/** The name of a limit for the log; some have no option. */
-function optionOf(limit: string): string {
-  return LIMIT_OPTIONS[limit] ?? `coap ${limit}`;
-}
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
@@ -53,18 +41,7 @@ export class CoapTopics implements Plugin {
     this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
     this.#endpoint = new CoapEndpoint(this.#transport, {
       handler: (request, exchange) => resources.handle(request, exchange),
-      limits: {
-        bodyBytes: options.max_payload,
-        blockSize: options.block_size,
-        observers: options.observers,
-        observersPerRemote: options.observers_per_client,
-        deduplicationBytes: options.deduplication_bytes,
-      },
-      transmission: {
-        ackTimeout: options.ack_timeout * 1000,
-        ackRandomFactor: options.ack_random_factor,
-        maxRetransmit: options.max_retransmit,
-      },
+      ...endpointOptions(options),
       onEvent: (name, remote, detail) => {
         if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${remote?.key ?? 'all devices'}`);
         else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);

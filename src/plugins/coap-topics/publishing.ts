@@ -48,7 +48,7 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
 const RETRY_AFTER = 10;
 
 /** The response code for an MQTT reason code. */
-export function failureOf(reasonCode: number, client: InProcessClient): CoapResponse {
+export function failureOf(reasonCode: number, client: InProcessClient | null = null): CoapResponse {
   switch (reasonCode) {
     case 0x87:
       return { code: Code.Forbidden };
@@ -59,7 +59,7 @@ export function failureOf(reasonCode: number, client: InProcessClient): CoapResp
     case 0x95:
       return { code: Code.RequestEntityTooLarge };
     case 0x96:
-      return { code: Code.TooManyRequests, maxAge: client.retryAfter };
+      return { code: Code.TooManyRequests, maxAge: client?.retryAfter ?? 1 };
     case 0x97:
       return { code: Code.TooManyRequests };
     default:
@@ -70,10 +70,15 @@ export function failureOf(reasonCode: number, client: InProcessClient): CoapResp
 /** Answers a request when what it published is durable. */
 export class PublishReply implements Acknowledger {
   readonly #exchange: CoapExchange;
-  readonly #client: InProcessClient;
+  readonly #client: InProcessClient | null;
   readonly #success: CoapResponse;
 
-  constructor(exchange: CoapExchange, client: InProcessClient, success: 'changed' | 'created' | 'deleted') {
+  /** @param client whose rates say when to try again */
+  constructor(
+    exchange: CoapExchange,
+    success: 'changed' | 'created' | 'deleted',
+    client: InProcessClient | null = null,
+  ) {
     this.#exchange = exchange;
     this.#client = client;
     this.#success = success === 'changed' ? CHANGED : success === 'created' ? CREATED : DELETED;

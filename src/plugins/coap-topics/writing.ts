@@ -46,7 +46,7 @@ export function publish(
     properties: propertiesOf(contentFormat),
     ...(query.expiry === undefined ? null : { expiry: query.expiry }),
   } as const;
-  client.publish(topic, payload, options, new PublishReply(exchange, client, created ? 'created' : 'changed'));
+  client.publish(topic, payload, options, new PublishReply(exchange, created ? 'created' : 'changed', client));
 }
 
 /** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
@@ -62,5 +62,5 @@ export function clear(
     return;
   }
   const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, client, 'deleted'));
+  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted', client));
 }

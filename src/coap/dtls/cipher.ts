@@ -1,0 +1,87 @@
+/** The cipher suites, and one direction of a protected association: AEAD as RFC 5246 6.2.3.3, RFC 6655 3 and RFC 5288 3 have it. */
+import { type CipherCCMTypes, type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+
+export interface CipherSuite {
+  readonly code: number;
+  readonly name: string;
+  readonly algorithm: 'aes-128-ccm' | 'aes-128-gcm';
+  /** Bytes of the authentication tag. */
+  readonly tag: number;
+}
+
+/** In the order of preference. RFC 7252 9.1.3.1 makes the first one mandatory. */
+export const CIPHER_SUITES: readonly CipherSuite[] = [
+  { code: 0xc0a8, name: 'TLS_PSK_WITH_AES_128_CCM_8', algorithm: 'aes-128-ccm', tag: 8 },
+  { code: 0xc0a4, name: 'TLS_PSK_WITH_AES_128_CCM', algorithm: 'aes-128-ccm', tag: 16 },
+  { code: 0x00a8, name: 'TLS_PSK_WITH_AES_128_GCM_SHA256', algorithm: 'aes-128-gcm', tag: 16 },
+];
+
+export const KEY_BYTES = 16;
+/** The implicit part of the nonce. */
+export const SALT_BYTES = 4;
+/** The explicit part of the nonce, in front of each ciphertext. */
+export const EXPLICIT_NONCE_BYTES = 8;
+const NONCE_BYTES = SALT_BYTES + EXPLICIT_NONCE_BYTES;
+
+/** The key of one direction. */
+export class Protection {
+  readonly suite: CipherSuite;
+  /** Bytes that a ciphertext is longer than its plaintext. */
+  readonly expansion: number;
+  readonly #key: Buffer;
+  readonly #nonce = Buffer.alloc(NONCE_BYTES);
+  readonly #options: { authTagLength: number };
+
+  /** Takes copies of key and salt. */
+  constructor(suite: CipherSuite, key: Buffer, salt: Buffer) {
+    this.suite = suite;
+    this.expansion = EXPLICIT_NONCE_BYTES + suite.tag;
+    this.#key = Buffer.from(key);
+    salt.copy(this.#nonce);
+    this.#options = { authTagLength: suite.tag };
+  }
+
+  /**
+   * Writes explicit nonce, ciphertext and tag of `plaintext` to `output` at `at`; returns the end.
+   * @param explicit 8 bytes that are never used twice with this key: epoch and sequence number
+   */
+  seal(plaintext: Buffer, explicit: Buffer, additional: Buffer, output: Buffer, at: number): number {
+    const nonce = this.#nonce;
+    explicit.copy(nonce, SALT_BYTES, 0, EXPLICIT_NONCE_BYTES);
+    // The types of CCM fit GCM too: both take the lengths of tag and plaintext.
+    const algorithm = this.suite.algorithm as CipherCCMTypes;
+    const cipher = createCipheriv(algorithm, this.#key, nonce, this.#options);
+    cipher.setAAD(additional, { plaintextLength: plaintext.length });
+    explicit.copy(output, at, 0, EXPLICIT_NONCE_BYTES);
+    let end = at + EXPLICIT_NONCE_BYTES;
+    end += cipher.update(plaintext).copy(output, end);
+    cipher.final();
+    return end + cipher.getAuthTag().copy(output, end);
+  }
+
+  /** The plaintext of explicit nonce, ciphertext and tag; undefined if they are not authentic, or too short. */
+  open(sealed: Buffer, additional: Buffer): Buffer | undefined {
+    const plaintextLength = sealed.length - this.expansion;
+    if (plaintextLength < 0) return undefined;
+    const nonce = this.#nonce;
+    sealed.copy(nonce, SALT_BYTES, 0, EXPLICIT_NONCE_BYTES);
+    const end = EXPLICIT_NONCE_BYTES + plaintextLength;
+    try {
+      const algorithm = this.suite.algorithm as CipherCCMTypes & CipherGCMTypes;
+      const decipher = createDecipheriv(algorithm, this.#key, nonce, this.#options);
+      decipher.setAuthTag(sealed.subarray(end));
+      decipher.setAAD(additional, { plaintextLength });
+      const plaintext = decipher.update(sealed.subarray(EXPLICIT_NONCE_BYTES, end));
+      decipher.final();
+      return plaintext;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Forgets the key. */
+  destroy(): void {
+    this.#key.fill(0);
+    this.#nonce.fill(0);
+  }
+}

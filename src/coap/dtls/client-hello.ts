@@ -1,0 +1,75 @@
+/** ClientHello (RFC 6347 4.2.1): what stands in front of its cookie, and the whole of it. */
+import { FieldReader } from './fields.js';
+import { Alert, Extension, RANDOM_BYTES, RENEGOTIATION_SCSV } from './protocol.js';
+
+/** The first fields, up to the cookie: enough for the cookie exchange, which keeps no state. */
+export interface HelloStart {
+  readonly version: number;
+  readonly random: Buffer;
+  readonly sessionId: Buffer;
+  readonly cookie: Buffer;
+}
+
+export interface ClientHello extends HelloStart {
+  readonly cipherSuites: readonly number[];
+  readonly extendedMasterSecret: boolean;
+  /** The client knows RFC 5746. */
+  readonly secureRenegotiation: boolean;
+  /** The Connection ID that the client wants on records to it; undefined if it does not know RFC 9146. */
+  readonly connectionId: Buffer | undefined;
+}
+
+function readStart(reader: FieldReader): HelloStart {
+  const version = reader.uint(2);
+  const random = reader.take(RANDOM_BYTES);
+  const sessionId = reader.vector(1);
+  if (sessionId.length > 32) reader.failed = true;
+  return { version, random, sessionId, cookie: reader.vector(1) };
+}
+
+/** The first fields of a message that may go on in other fragments. */
+export function parseHelloStart(body: Buffer): HelloStart | undefined {
+  const reader = new FieldReader(body);
+  const start = readStart(reader);
+  return reader.failed ? undefined : start;
+}
+
+/** The whole message, as views of `body`; or the alert that it deserves. */
+export function parseClientHello(body: Buffer): ClientHello | number {
+  const reader = new FieldReader(body);
+  const start = readStart(reader);
+  const suites = reader.vector(2);
+  const compressions = reader.vector(1);
+  if (reader.failed || suites.length % 2 !== 0) return Alert.DecodeError;
+  const extensions = new Map<number, Buffer>();
+  if (reader.left > 0) {
+    const list = new FieldReader(reader.vector(2));
+    while (list.left > 0 && !list.failed) {
+      const type = list.uint(2);
+      const data = list.vector(2);
+      if (extensions.has(type)) return Alert.IllegalParameter;
+      extensions.set(type, data);
+    }
+    if (list.failed) return Alert.DecodeError;
+  }
+  if (reader.failed || reader.left > 0) return Alert.DecodeError;
+  if (!compressions.includes(0)) return Alert.IllegalParameter;
+  const cipherSuites: number[] = [];
+  for (let at = 0; at < suites.length; at += 2) cipherSuites.push(suites.readUInt16BE(at));
+  const renegotiation = extensions.get(Extension.RenegotiationInfo);
+  // RFC 5746 3.6: empty in the first handshake of a connection, and there is no other.
+  if (renegotiation !== undefined && !(renegotiation.length === 1 && renegotiation[0] === 0)) {
+    return Alert.HandshakeFailure;
+  }
+  const master = extensions.get(Extension.ExtendedMasterSecret);
+  if (master !== undefined && master.length > 0) return Alert.DecodeError;
+  const cid = extensions.get(Extension.ConnectionId);
+  if (cid !== undefined && (cid.length === 0 || cid[0] !== cid.length - 1)) return Alert.DecodeError;
+  return {
+    ...start,
+    cipherSuites,
+    extendedMasterSecret: master !== undefined,
+    secureRenegotiation: renegotiation !== undefined || cipherSuites.includes(RENEGOTIATION_SCSV),
+    connectionId: cid?.subarray(1),
+  };
+}

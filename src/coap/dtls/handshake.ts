@@ -1,0 +1,332 @@
+/** One handshake of the server, from the ClientHello with its cookie to Finished (RFC 6347 4.2, RFC 4279 2). */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { Timer, type TimerWheel } from '../timers.js';
+import type { DatagramAddress } from '../transport.js';
+import { Keys, type LastFlight } from './association.js';
+import { CIPHER_SUITES, type CipherSuite } from './cipher.js';
+import { type ClientHello, parseClientHello } from './client-hello.js';
+import type { DtlsCounters } from './counters.js';
+import { FieldReader } from './fields.js';
+import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from './flight.js';
+import { type Fragment, LARGEST_MESSAGE, Reassembly, readFragment, wholeMessage } from './fragments.js';
+import { type DtlsLimits, RETRANSMISSION_TIME, RETRANSMISSIONS } from './limits.js';
+import { verifyData } from './prf.js';
+import {
+  Alert,
+  AlertLevel,
+  ContentType,
+  HANDSHAKE_HEADER,
+  HandshakeType,
+  RANDOM_BYTES,
+  VERSION_1_2,
+} from './protocol.js';
+import type { PskLookup } from './psk.js';
+import { CID_BYTES, RecordReader } from './record.js';
+import { deriveKeys } from './secrets.js';
+import { serverHello, serverKeyExchange } from './server-hello.js';
+
+/** Why a handshake ended without an association. */
+export type HandshakeEnd = 'failed' | 'unauthentic' | 'abandoned' | 'timeout' | 'evicted' | 'closed';
+
+/** What a handshake needs of the transport. */
+export interface HandshakeHost {
+  readonly limits: DtlsLimits;
+  readonly counters: DtlsCounters;
+  readonly wheel: TimerWheel;
+  readonly psk: PskLookup;
+  readonly identityHint: Buffer | undefined;
+  now(): number;
+  transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
+  finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;
+  ended(handshake: Handshake, end: HandshakeEnd, detail: string): void;
+}
+
+/** What the handshake waits for. */
+const State = { ClientHello: 0, ClientKeyExchange: 1, Finished: 2, Over: 3 } as const;
+type State = (typeof State)[keyof typeof State];
+
+/** Protected records that came ahead of ClientKeyExchange and are kept for later, and the bytes of each. */
+const EARLY_RECORDS = 2;
+const EARLY_RECORD_BYTES = 256;
+
+export class Handshake extends Timer {
+  readonly source: DatagramAddress;
+  readonly clientRandom: Buffer;
+  readonly #host: HandshakeHost;
+  readonly #writer: FlightWriter;
+  readonly #transcript = createHash('sha256');
+  readonly #serverRandom = randomBytes(RANDOM_BYTES);
+  readonly #deadline: number;
+  #state: State = State.ClientHello;
+  /** message_seq of the next message of the client, and of the next one to it. */
+  #expected: number;
+  #next: number;
+  #assembly: Reassembly | undefined;
+  #flight: FlightMessage[] = [];
+  #repetitions = 0;
+  #wait = RETRANSMISSION_TIME;
+  #hello: ClientHello | undefined;
+  #suite: CipherSuite = CIPHER_SUITES[0];
+  #cid: Buffer | undefined;
+  #keys: Keys | undefined;
+  #master: Buffer | undefined;
+  #early: Buffer[] = [];
+
+  /** @param sequence of the record, @param messageSequence of the ClientHello: both go on from there (RFC 6347 4.2.1, 4.2.2) */
+  constructor(host: HandshakeHost, source: DatagramAddress, random: Buffer, sequence: number, messageSequence: number) {
+    super();
+    this.source = source;
+    this.clientRandom = Buffer.from(random);
+    this.#host = host;
+    this.#writer = new FlightWriter(host.limits.handshakeDatagram, sequence, (bytes, length) =>
+      host.transmit(bytes, length, source),
+    );
+    this.#expected = messageSequence;
+    this.#next = messageSequence;
+    this.#deadline = host.now() + host.limits.handshakeTime;
+    host.wheel.arm(this, host.limits.handshakeTime);
+  }
+
+  /** The Connection ID given to the client. */
+  get cid(): string | undefined {
+    return this.#cid?.toString('latin1');
+  }
+
+  /** An unprotected record of the client. */
+  receivePlain(record: RecordReader): void {
+    if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
+    else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
+    // ChangeCipherSpec says nothing that the epoch of the next record does not say.
+  }
+
+  /** A record of epoch 1. */
+  receiveProtected(record: RecordReader): void {
+    const keys = this.#keys;
+    if (keys === undefined) {
+      const whole = record.whole();
+      if (this.#early.length < EARLY_RECORDS && whole.length <= EARLY_RECORD_BYTES)
+        this.#early.push(Buffer.from(whole));
+      return;
+    }
+    if (!keys.expects(record, ContentType.Cid) || !keys.window.isNew(record.sequence)) return;
+    const opened = keys.open(record);
+    if (opened === undefined) {
+      // The wrong key, as a rule. Whoever could forge this record could have forged the handshake's end otherwise.
+      this.#host.counters.badRecords++;
+      this.#unauthentic('bad record');
+      return;
+    }
+    keys.window.accept(record.sequence);
+    if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
+    else if (opened.type === ContentType.Alert) this.#receiveAlert(opened.content);
+  }
+
+  /** The client does not answer: its flight or ours is lost. */
+  expire(): void {
+    const left = this.#deadline - this.#host.now();
+    if (left <= 0) {
+      this.end('timeout', 'handshakeTime');
+      return;
+    }
+    this.#repeat();
+    this.#wait *= 2;
+    this.#host.wheel.arm(this, Math.min(left, this.#wait));
+  }
+
+  /** Ends it in silence. */
+  end(reason: HandshakeEnd, detail: string): void {
+    if (this.#state === State.Over) return;
+    this.#over();
+    this.#keys?.destroy();
+    this.#host.ended(this, reason, detail);
+  }
+
+  #over(): void {
+    this.#state = State.Over;
+    this.#host.wheel.disarm(this);
+    this.#master?.fill(0);
+    this.#master = undefined;
+    this.#early = [];
+  }
+
+  #fail(alert: number, detail: string): void {
+    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.end('failed', detail);
+  }
+
+  #unauthentic(detail: string): void {
+    this.#writer.alert(AlertLevel.Fatal, Alert.DecryptError);
+    this.end('unauthentic', detail);
+  }
+
+  #repeat(): void {
+    if (this.#flight.length === 0 || this.#repetitions >= RETRANSMISSIONS) return;
+    this.#repetitions++;
+    this.#host.counters.flightsRepeated++;
+    this.#writer.send(this.#flight, this.#keys);
+  }
+
+  #receiveAlert(content: Buffer): void {
+    if (content.length !== 2) return;
+    if (content[0] === AlertLevel.Fatal || content[1] === Alert.CloseNotify) {
+      this.end('abandoned', `alert ${content[1]}`);
+    }
+  }
+
+  #receiveFragments(content: Buffer, isProtected: boolean): void {
+    for (let at = 0; at < content.length && this.#state !== State.Over; ) {
+      const fragment = readFragment(content, at);
+      if (fragment === undefined) return;
+      this.#receiveFragment(fragment, isProtected);
+      at += HANDSHAKE_HEADER + fragment.body.length;
+    }
+  }
+
+  #receiveFragment(fragment: Fragment, isProtected: boolean): void {
+    if (fragment.messageSequence !== this.#expected) {
+      // The ClientHello once more: the client has not received the answer to it.
+      if (fragment.type === HandshakeType.ClientHello && fragment.offset === 0 && !isProtected) {
+        if (fragment.messageSequence < this.#expected) this.#repeat();
+      }
+      return;
+    }
+    // Only Finished is protected, and it always is.
+    if (isProtected !== (this.#state === State.Finished)) return;
+    if (this.#assembly === undefined) {
+      if (fragment.length > LARGEST_MESSAGE) {
+        this.#fail(Alert.DecodeError, 'message too long');
+        return;
+      }
+      this.#assembly = new Reassembly(fragment.type, fragment.length);
+    }
+    this.#assembly.add(fragment);
+    if (!this.#assembly.complete) return;
+    const { type, body } = this.#assembly;
+    this.#assembly = undefined;
+    this.#receiveMessage(type, body);
+  }
+
+  #receiveMessage(type: number, body: Buffer): void {
+    const state = this.#state;
+    const expected =
+      state === State.ClientHello
+        ? HandshakeType.ClientHello
+        : state === State.ClientKeyExchange
+          ? HandshakeType.ClientKeyExchange
+          : HandshakeType.Finished;
+    if (type !== expected) {
+      this.#fail(Alert.UnexpectedMessage, `unexpected message ${type}`);
+      return;
+    }
+    // The hash that Finished is about ends before it.
+    const before = state === State.Finished ? this.#transcript.copy().digest() : undefined;
+    this.#transcript.update(wholeMessage(type, this.#expected, body));
+    this.#expected++;
+    if (before !== undefined) this.#receiveFinished(body, before);
+    else if (state === State.ClientHello) this.#receiveClientHello(body);
+    else this.#receiveClientKeyExchange(body);
+  }
+
+  #receiveClientHello(body: Buffer): void {
+    const hello = parseClientHello(body);
+    if (typeof hello === 'number') {
+      this.#fail(hello, 'malformed ClientHello');
+      return;
+    }
+    // Versions of DTLS count down.
+    if (hello.version >>> 8 !== VERSION_1_2 >>> 8 || hello.version > VERSION_1_2) {
+      this.#fail(Alert.ProtocolVersion, `version ${hello.version.toString(16)}`);
+      return;
+    }
+    // The cookie covers the random; nothing else may be put in its place by a later fragment.
+    if (!hello.random.equals(this.clientRandom)) {
+      this.#fail(Alert.IllegalParameter, 'another random');
+      return;
+    }
+    const suite = CIPHER_SUITES.find(({ code }) => hello.cipherSuites.includes(code));
+    if (suite === undefined) {
+      this.#fail(Alert.HandshakeFailure, 'no common cipher suite');
+      return;
+    }
+    this.#hello = hello;
+    this.#suite = suite;
+    if (hello.connectionId !== undefined) this.#cid = randomBytes(CID_BYTES);
+    const { identityHint, wheel } = this.#host;
+    this.#say(HandshakeType.ServerHello, serverHello(hello, suite, this.#serverRandom, this.#cid));
+    if (identityHint !== undefined) this.#say(HandshakeType.ServerKeyExchange, serverKeyExchange(identityHint));
+    this.#say(HandshakeType.ServerHelloDone, Buffer.alloc(0));
+    this.#state = State.ClientKeyExchange;
+    this.#writer.send(this.#flight, undefined);
+    wheel.arm(this, RETRANSMISSION_TIME);
+  }
+
+  /** Adds a message to the flight. */
+  #say(type: number, body: Buffer): void {
+    const messageSequence = this.#next++;
+    this.#transcript.update(wholeMessage(type, messageSequence, body));
+    this.#flight.push({ type, messageSequence, body });
+  }
+
+  #receiveClientKeyExchange(body: Buffer): void {
+    const reader = new FieldReader(body);
+    const identity = reader.vector(2);
+    if (reader.failed || reader.left > 0) {
+      this.#fail(Alert.DecodeError, 'malformed ClientKeyExchange');
+      return;
+    }
+    const hello = this.#hello!;
+    const found = this.#host.psk.find(identity);
+    const sessionHash = hello.extendedMasterSecret ? this.#transcript.copy().digest() : undefined;
+    const { master, read, write } = deriveKeys(this.#suite, found.key, hello.random, this.#serverRandom, sessionHash);
+    found.key.fill(0);
+    this.#master = master;
+    this.#keys = new Keys({
+      session: { identity: found.identity, cipherSuite: this.#suite.name },
+      read,
+      write,
+      ownCid: this.cid,
+      peerCid: Buffer.from(hello.connectionId ?? []),
+    });
+    this.#state = State.Finished;
+    const early = this.#early;
+    this.#early = [];
+    const record = new RecordReader();
+    for (const bytes of early) {
+      record.begin(bytes);
+      if (this.#isExpecting() && record.next()) this.receiveProtected(record);
+    }
+  }
+
+  /** Not narrowed by the compiler: what is called in between may change the state. */
+  #isExpecting(): boolean {
+    return this.#state === State.Finished;
+  }
+
+  #receiveFinished(body: Buffer, hash: Buffer): void {
+    const keys = this.#keys!;
+    const master = this.#master!;
+    const expected = verifyData(master, 'client', hash);
+    if (body.length !== expected.length || !timingSafeEqual(body, expected)) {
+      this.#unauthentic('bad Finished');
+      return;
+    }
+    const verify = verifyData(master, 'server', this.#transcript.copy().digest());
+    const flight = [
+      CHANGE_CIPHER_SPEC,
+      { type: HandshakeType.Finished, messageSequence: this.#next, body: verify },
+    ] as const;
+    const { counters } = this.#host;
+    const writer = this.#writer;
+    this.#over();
+    writer.send(flight, keys);
+    let repetitions = 0;
+    this.#host.finished(this, keys, {
+      clientMessageSequence: this.#expected - 1,
+      repeat: () => {
+        if (repetitions++ >= RETRANSMISSIONS) return;
+        counters.flightsRepeated++;
+        writer.send(flight, keys);
+      },
+    });
+  }
+}

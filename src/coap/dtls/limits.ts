@@ -1,0 +1,32 @@
+/** Limits and times of a DTLS transport, with their defaults. */
+
+export interface DtlsLimits {
+  /** Security associations; beyond it the one that has been idle longest goes. Default 16,384. */
+  readonly associations: number;
+  /** Handshakes in progress, after the cookie; beyond it the oldest goes. Default 1,024. */
+  readonly handshakes: number;
+  /** Milliseconds from the ClientHello with its cookie to Finished. Default 30,000. */
+  readonly handshakeTime: number;
+  /** Milliseconds without an authentic record after which an association is forgotten. Default 86,400,000, a day. */
+  readonly idleTime: number;
+  /** Records that an association may send before it ends, at most 2^48 - 2. Default 2^32, far below what AES-128 in CCM or GCM bears. */
+  readonly records: number;
+  /** Bytes of the longest datagram of a handshake; longer messages go in fragments. Default 1,232, what IPv6 always carries. */
+  readonly handshakeDatagram: number;
+}
+
+export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
+  associations: 16_384,
+  handshakes: 1_024,
+  handshakeTime: 30_000,
+  idleTime: 86_400_000,
+  records: 2 ** 32,
+  handshakeDatagram: 1_232,
+};
+
+/** Milliseconds before a flight is repeated for the first time; each time doubles it (RFC 6347 4.2.4.1). */
+export const RETRANSMISSION_TIME = 1_000;
+/** Repetitions of one flight, whoever causes them. */
+export const RETRANSMISSIONS = 16;
+/** Bytes of the longest PSK identity: RFC 4279 5.3 asks for 128. */
+export const IDENTITY_BYTES = 128;

@@ -1,0 +1,61 @@
+/** Code points of DTLS 1.2 (RFC 6347, RFC 5246) and of the extensions that this server knows. */
+
+export const VERSION_1_0 = 0xfeff;
+export const VERSION_1_2 = 0xfefd;
+
+export const ContentType = {
+  ChangeCipherSpec: 20,
+  Alert: 21,
+  Handshake: 22,
+  ApplicationData: 23,
+  /** RFC 9146 4: a protected record with a Connection ID. */
+  Cid: 25,
+} as const;
+
+export const HandshakeType = {
+  ClientHello: 1,
+  ServerHello: 2,
+  HelloVerifyRequest: 3,
+  ServerKeyExchange: 12,
+  ServerHelloDone: 14,
+  ClientKeyExchange: 16,
+  Finished: 20,
+} as const;
+
+export const AlertLevel = { Warning: 1, Fatal: 2 } as const;
+
+/** RFC 5246 7.2. */
+export const Alert = {
+  CloseNotify: 0,
+  UnexpectedMessage: 10,
+  HandshakeFailure: 40,
+  IllegalParameter: 47,
+  DecodeError: 50,
+  DecryptError: 51,
+  ProtocolVersion: 70,
+  InternalError: 80,
+  NoRenegotiation: 100,
+} as const;
+
+export const Extension = {
+  /** RFC 7627. */
+  ExtendedMasterSecret: 23,
+  /** RFC 9146. */
+  ConnectionId: 54,
+  /** RFC 5746. */
+  RenegotiationInfo: 0xff01,
+} as const;
+
+/** TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 3.3): asks as an empty renegotiation_info does. */
+export const RENEGOTIATION_SCSV = 0x00ff;
+
+/** Bytes in front of a record's fragment, without a Connection ID. */
+export const RECORD_HEADER = 13;
+/** Bytes in front of a handshake fragment. */
+export const HANDSHAKE_HEADER = 12;
+/** Largest plaintext of a record in bytes (RFC 5246 6.2.1). */
+export const LARGEST_PLAINTEXT = 1 << 14;
+export const RANDOM_BYTES = 32;
+export const VERIFY_DATA_BYTES = 12;
+/** Sequence numbers are below this; one never wraps (RFC 6347 4.1). */
+export const SEQUENCE_NUMBERS = 2 ** 48;

@@ -1,0 +1,40 @@
+/** Asks for pre-shared keys so that the answer cannot be told from outside. */
+import { isUtf8 } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import type { DtlsCounters } from './counters.js';
+import { IDENTITY_BYTES } from './limits.js';
+
+/** The key of an identity, 1 to 65,535 bytes; null if there is no such identity. Must not block; the bytes are not changed. */
+export type PskFunction = (identity: string) => Buffer | null;
+
+const STAND_IN_BYTES = 16;
+const LONGEST_KEY = 65_535;
+
+export class PskLookup {
+  readonly #psk: PskFunction;
+  readonly #counters: DtlsCounters;
+
+  constructor(psk: PskFunction, counters: DtlsCounters) {
+    this.#psk = psk;
+    this.#counters = counters;
+  }
+
+  /**
+   * The identity and a copy of its key. An unknown identity goes on with a random key and fails where a wrong key fails
+   * (RFC 4279 2).
+   */
+  find(bytes: Buffer): { readonly identity: string; readonly key: Buffer } {
+    const standIn = randomBytes(STAND_IN_BYTES);
+    // RFC 4279 5.1: an identity is UTF-8. What is not could be mistaken for another.
+    const isIdentity = bytes.length <= IDENTITY_BYTES && isUtf8(bytes);
+    const identity = isIdentity ? bytes.toString() : '';
+    let key: Buffer | null = null;
+    try {
+      if (isIdentity) key = this.#psk(identity);
+    } catch {
+      this.#counters.keyErrors++;
+    }
+    const usable = key !== null && key.length > 0 && key.length <= LONGEST_KEY;
+    return { identity, key: usable ? Buffer.from(key!) : standIn };
+  }
+}

@@ -1,0 +1,39 @@
+/** The server's messages of the first flight, and HelloVerifyRequest. */
+import type { CipherSuite } from './cipher.js';
+import type { ClientHello } from './client-hello.js';
+import { Extension, VERSION_1_0, VERSION_1_2 } from './protocol.js';
+
+function uint16(value: number): Buffer {
+  return Buffer.from([value >> 8, value & 0xff]);
+}
+
+function extension(type: number, data: Buffer): Buffer {
+  return Buffer.concat([uint16(type), uint16(data.length), data]);
+}
+
+/**
+ * ServerHello: no session is ever resumed, nothing compressed.
+ * @param cid the server's Connection ID, if the client knows of them
+ */
+export function serverHello(hello: ClientHello, suite: CipherSuite, random: Buffer, cid: Buffer | undefined): Buffer {
+  const extensions: Buffer[] = [];
+  if (hello.secureRenegotiation) extensions.push(extension(Extension.RenegotiationInfo, Buffer.from([0])));
+  if (hello.extendedMasterSecret) extensions.push(extension(Extension.ExtendedMasterSecret, Buffer.alloc(0)));
+  if (cid !== undefined) {
+    extensions.push(extension(Extension.ConnectionId, Buffer.concat([Buffer.from([cid.length]), cid])));
+  }
+  const list = Buffer.concat(extensions);
+  const body = [uint16(VERSION_1_2), random, Buffer.from([0]), uint16(suite.code), Buffer.from([0])];
+  if (list.length > 0) body.push(uint16(list.length), list);
+  return Buffer.concat(body);
+}
+
+/** ServerKeyExchange with an identity hint (RFC 4279 2). */
+export function serverKeyExchange(hint: Buffer): Buffer {
+  return Buffer.concat([uint16(hint.length), hint]);
+}
+
+/** HelloVerifyRequest. Its version is that of DTLS 1.0 whatever will be agreed on (RFC 6347 4.2.1). */
+export function helloVerifyRequest(cookie: Buffer): Buffer {
+  return Buffer.concat([uint16(VERSION_1_0), Buffer.from([cookie.length]), cookie]);
+}

@@ -1,0 +1,343 @@
+/** DTLS 1.2 with pre-shared keys between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3.1). */
+import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
+import type { DatagramAddress, DatagramTransport } from '../transport.js';
+import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
+import { Associations, tupleOf } from './associations.js';
+import { DtlsCounters } from './counters.js';
+import { writeRecord } from './flight.js';
+import { readFragment } from './fragments.js';
+import { Handshake, type HandshakeEnd, type HandshakeHost } from './handshake.js';
+import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
+import { IdleTimer } from './idle.js';
+import { DEFAULT_DTLS_LIMITS, type DtlsLimits, IDENTITY_BYTES } from './limits.js';
+import {
+  Alert,
+  AlertLevel,
+  ContentType,
+  HANDSHAKE_HEADER,
+  HandshakeType,
+  LARGEST_PLAINTEXT,
+  SEQUENCE_NUMBERS,
+} from './protocol.js';
+import { type PskFunction, PskLookup } from './psk.js';
+import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
+
+/**
+ * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
+ * handshake that failed (the detail says why), a fault of the transport itself. A remote can cause any number.
+ */
+export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
+
+export interface DtlsOptions {
+  readonly psk: PskFunction;
+  /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
+  readonly identityHint?: string;
+  readonly limits?: Partial<DtlsLimits>;
+  readonly clock?: Clock;
+  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string) => void;
+}
+
+/** Sequence numbers kept for the records of a handshake. */
+const HANDSHAKE_RECORDS = 4096;
+/** One alert's worth of records stays in reserve below the limit. */
+const RESERVE = 1;
+
+export class DtlsTransport implements DatagramTransport {
+  /** The endpoint's. Its `source` has `key` and `session`, a `DtlsSession`. */
+  onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  readonly counters = new DtlsCounters();
+  readonly #below: DatagramTransport;
+  readonly #limits: DtlsLimits;
+  readonly #clock: Clock;
+  readonly #onEvent: DtlsOptions['onEvent'];
+  readonly #wheel: TimerWheel;
+  readonly #gate: HelloGate;
+  readonly #host: HandshakeHost;
+  readonly #associations = new Associations();
+  /** Handshakes in progress by address, the oldest first. */
+  readonly #handshakes = new Map<string, Handshake>();
+  readonly #idle: IdleTimer;
+  readonly #record = new RecordReader();
+  readonly #scratch = Buffer.allocUnsafeSlow(LARGEST_RECORD);
+  #id = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Takes over the datagrams of `below` from now on. Throws a RangeError for an identity hint that is too long. */
+  constructor(below: DatagramTransport, options: DtlsOptions) {
+    const hint = options.identityHint === undefined ? undefined : Buffer.from(options.identityHint);
+    if (hint !== undefined && hint.length > IDENTITY_BYTES) throw new RangeError('identityHint is too long');
+    this.#below = below;
+    const limits = { ...DEFAULT_DTLS_LIMITS, ...options.limits };
+    this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#onEvent = options.onEvent;
+    this.#wheel = new TimerWheel(this.#clock);
+    const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
+    this.#gate = new HelloGate(this.#clock, this.counters, transmit);
+    this.#idle = new IdleTimer(this.#associations, limits.idleTime, this.#clock, this.#wheel, (association) => {
+      this.counters.associationsExpired++;
+      this.#end(association, Alert.CloseNotify);
+    });
+    this.#host = {
+      limits: this.#limits,
+      counters: this.counters,
+      wheel: this.#wheel,
+      psk: new PskLookup(options.psk, this.counters),
+      identityHint: hint,
+      now: () => this.#clock.now(),
+      transmit,
+      finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
+      ended: (handshake, end, detail) => this.#ended(handshake, end, detail),
+    };
+    below.onDatagram = (bytes, source) => {
+      try {
+        this.#receive(bytes, source);
+      } catch (error) {
+        // Not reached by any datagram known; but one that finds a fault costs itself, not the process.
+        this.counters.internalErrors++;
+        this.#event('internal-error', source, error instanceof Error ? (error.stack ?? error.message) : String(error));
+      }
+    };
+  }
+
+  /** How full the tables are. */
+  get tables(): { readonly associations: number; readonly handshakes: number; readonly timers: number } {
+    return {
+      associations: this.#associations.size,
+      handshakes: this.#handshakes.size,
+      timers: this.#wheel.size,
+    };
+  }
+
+  /** Sends to the association that `remote.key` names, wherever it is now. */
+  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
+    const association = remote.key === undefined ? undefined : this.#associations.byKey(remote.key);
+    if (association === undefined || length > LARGEST_PLAINTEXT) {
+      this.counters.droppedSends++;
+      return;
+    }
+    if (association.keys.written >= this.#limits.records - RESERVE) {
+      this.counters.associationsExhausted++;
+      this.#event('limit', association.source, 'records');
+      this.#end(association, Alert.CloseNotify);
+      return;
+    }
+    this.counters.recordsSent++;
+    this.#write(association, ContentType.ApplicationData, bytes.subarray(offset, offset + length));
+  }
+
+  /** Ends the associations that `which` names, as when a key is withdrawn. Returns how many. */
+  endAssociations(which: (session: DtlsSession) => boolean): number {
+    const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
+    for (const association of found) this.#end(association, Alert.CloseNotify);
+    return found.length;
+  }
+
+  /** Says close_notify to every association, forgets all keys, and closes the transport below. */
+  close(): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;
+    this.onDatagram = undefined;
+    this.#below.onDatagram = undefined;
+    for (const handshake of [...this.#handshakes.values()]) handshake.end('closed', '');
+    for (const association of [...this.#associations.all()]) this.#end(association, Alert.CloseNotify);
+    this.#wheel.close();
+    this.#closing = this.#below.close();
+    return this.#closing;
+  }
+
+  #receive(datagram: Buffer, source: DatagramAddress): void {
+    const { counters } = this;
+    counters.datagramsReceived++;
+    if (source.port === 0) {
+      counters.droppedSourcePort++;
+      return;
+    }
+    const record = this.#record;
+    record.begin(datagram);
+    const tuple = tupleOf(source);
+    this.#gate.begin();
+    let found = false;
+    while (this.#closing === undefined && record.next()) {
+      found = true;
+      if (record.epoch === 1) this.#receiveProtected(source, tuple);
+      else if (record.epoch === 0) this.#receivePlain(source, tuple);
+      else counters.droppedRecords++;
+    }
+    if (!found) counters.droppedRecords++;
+  }
+
+  #receivePlain(source: DatagramAddress, tuple: string): void {
+    const handshake = this.#handshakes.get(tuple);
+    const admission = this.#gate.admit(this.#record, source, handshake?.clientRandom);
+    if (typeof admission === 'object') this.#begin(source, tuple, admission);
+    else if (admission === Admission.Taken) return;
+    else if (handshake !== undefined) handshake.receivePlain(this.#record);
+    else this.counters.droppedRecords++;
+  }
+
+  /** From here on there is state. */
+  #begin(source: DatagramAddress, tuple: string, { random, messageSequence }: VerifiedHello): void {
+    const record = this.#record;
+    const { counters } = this;
+    // A copy of the ClientHello of an association that stands, or numbers that a handshake would use up.
+    const known = this.#associations.byTuple(tuple)?.clientRandom.equals(random) === true;
+    if (known || record.sequence > SEQUENCE_NUMBERS - HANDSHAKE_RECORDS || messageSequence > 0xff00) {
+      counters.droppedRecords++;
+      return;
+    }
+    this.#handshakes.get(tuple)?.end('abandoned', 'a new ClientHello');
+    if (this.#handshakes.size >= this.#limits.handshakes) {
+      const [oldest] = this.#handshakes.values();
+      this.#event('limit', oldest?.source, 'handshakes');
+      oldest?.end('evicted', 'handshakes');
+    }
+    counters.handshakesStarted++;
+    const handshake = new Handshake(this.#host, source, random, record.sequence, messageSequence);
+    this.#handshakes.set(tuple, handshake);
+    handshake.receivePlain(record);
+  }
+
+  #receiveProtected(source: DatagramAddress, tuple: string): void {
+    const record = this.#record;
+    const isCid = record.type === ContentType.Cid;
+    const association = isCid ? this.#associations.byCid(record.cid()) : this.#associations.byTuple(tuple);
+    // While a new handshake goes on at this address, the association still lives (RFC 6347 4.2.8): it is asked first.
+    if (association !== undefined && this.#open(association, source)) return;
+    const handshake = this.#handshakes.get(tuple);
+    if (handshake !== undefined && (!isCid || handshake.cid === record.cid())) handshake.receiveProtected(record);
+    else if (association === undefined) this.counters.droppedRecords++;
+  }
+
+  /** True if the record is the association's, be it authentic or a repetition. */
+  #open(association: Association, source: DatagramAddress): boolean {
+    const record = this.#record;
+    const { keys } = association;
+    if (!keys.expects(record, ContentType.Cid)) return false;
+    const mayBeNew = keys.window.isNew(record.sequence);
+    // A handshake at this address numbers its records from 0 too, so a repetition is only known by its tag.
+    if (!mayBeNew && !this.#handshakes.has(tupleOf(source))) {
+      this.counters.replayedRecords++;
+      return true;
+    }
+    const opened = keys.open(record);
+    if (opened === undefined) {
+      this.counters.badRecords++;
+      return false;
+    }
+    if (!mayBeNew) {
+      this.counters.replayedRecords++;
+      return true;
+    }
+    const isNewest = keys.window.accept(record.sequence);
+    this.#associations.touch(association, this.#clock.now());
+    const { address, port } = association.source;
+    if (isNewest && (address !== source.address || port !== source.port)) {
+      // Only a Connection ID leads here (RFC 9146 6).
+      this.counters.addressChanges++;
+      this.#associations.move(association, source);
+    }
+    this.#deliver(association, opened);
+    return true;
+  }
+
+  #deliver(association: Association, { type, content }: OpenedRecord): void {
+    if (type === ContentType.ApplicationData) {
+      this.counters.recordsReceived++;
+      // The client has our Finished, or it would send nothing.
+      association.lastFlight = undefined;
+      this.onDatagram?.(content, association.source);
+    } else if (type === ContentType.Alert) this.#receiveAlert(association, content);
+    else if (type === ContentType.Handshake) this.#receiveHandshake(association, content);
+  }
+
+  #receiveAlert(association: Association, content: Buffer): void {
+    if (content.length !== 2) return;
+    const [level, description] = content;
+    if (description !== Alert.CloseNotify && level !== AlertLevel.Fatal) return;
+    this.counters.associationsClosed++;
+    this.#end(association, description === Alert.CloseNotify ? Alert.CloseNotify : undefined);
+  }
+
+  /** Finished once more, since our answer was lost; or the wish to renegotiate, which is refused (RFC 5246 7.2.2). */
+  #receiveHandshake(association: Association, content: Buffer): void {
+    const fragment = readFragment(content, 0);
+    const { lastFlight } = association;
+    if (fragment?.type === HandshakeType.Finished) {
+      if (fragment.messageSequence === lastFlight?.clientMessageSequence) lastFlight.repeat();
+    } else if (fragment?.type === HandshakeType.ClientHello && content.length > HANDSHAKE_HEADER) {
+      this.counters.renegotiationsRefused++;
+      if (association.keys.written >= this.#limits.records - RESERVE) return;
+      const alert = Buffer.from([AlertLevel.Warning, Alert.NoRenegotiation]);
+      this.#write(association, ContentType.Alert, alert);
+    }
+  }
+
+  #write(association: Association, type: number, content: Buffer): void {
+    const end = writeRecord(this.#scratch, 0, association.keys, type, content);
+    if (end > 0) this.#below.send(this.#scratch, 0, end, association.source);
+  }
+
+  #finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void {
+    const { source, clientRandom } = handshake;
+    const { session } = keys.agreement;
+    const associations = this.#associations;
+    const tuple = tupleOf(source);
+    this.#handshakes.delete(tuple);
+    const before = associations.byTuple(tuple);
+    if (before !== undefined) {
+      this.counters.associationsReplaced++;
+      this.#forget(before);
+    }
+    if (associations.size >= this.#limits.associations && associations.oldest !== undefined) {
+      this.counters.associationEvictions++;
+      this.#event('limit', associations.oldest.source, 'associations');
+      this.#end(associations.oldest, Alert.CloseNotify);
+    }
+    this.counters.handshakesCompleted++;
+    this.#id++;
+    const { address, port, family } = source;
+    const at: DatagramAddress = { address, port, family, key: `dtls ${this.#id}`, session };
+    const association = new Association(keys, at, clientRandom, this.#clock.now());
+    association.lastFlight = lastFlight;
+    associations.add(association);
+    this.#idle.update();
+    this.#event('established', at, session.identity);
+  }
+
+  #ended(handshake: Handshake, end: HandshakeEnd, detail: string): void {
+    const tuple = tupleOf(handshake.source);
+    if (this.#handshakes.get(tuple) === handshake) this.#handshakes.delete(tuple);
+    const { counters } = this;
+    if (end === 'timeout') counters.handshakeTimeouts++;
+    else if (end === 'evicted') counters.handshakeEvictions++;
+    else if (end === 'abandoned') counters.handshakesAbandoned++;
+    else if (end !== 'closed') {
+      counters.handshakesFailed++;
+      if (end === 'unauthentic') counters.handshakesUnauthentic++;
+      this.#event('handshake-failed', handshake.source, detail);
+    }
+  }
+
+  /** Ends an association, with an alert if there is one to say. */
+  #end(association: Association, alert: number | undefined): void {
+    if (alert !== undefined) {
+      const level = alert === Alert.CloseNotify ? AlertLevel.Warning : AlertLevel.Fatal;
+      this.#write(association, ContentType.Alert, Buffer.from([level, alert]));
+    }
+    this.#forget(association);
+  }
+
+  #forget(association: Association): void {
+    this.#associations.remove(association);
+    association.keys.destroy();
+    this.#idle.update();
+  }
+
+  #event(name: DtlsEvent, remote: DatagramAddress | undefined, detail: string): void {
+    try {
+      this.#onEvent?.(name, remote, detail);
+    } catch {
+      this.counters.internalErrors++;
+    }
+  }
+}

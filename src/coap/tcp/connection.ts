@@ -1,0 +1,185 @@
+/**
+ * One connection of CoAP over TCP. It gives the endpoint each message as it would come over UDP, and sends what the
+ * endpoint answers: what TCP does by itself (acknowledgements, resets, retransmissions) stays here.
+ */
+import type { Socket } from 'node:net';
+import { codeClass, EMPTY, Type } from '../codes.js';
+import { FormatError, Message, parseMessage } from '../message.js';
+import type { DatagramAddress } from '../transport.js';
+import { datagramOf, FrameHead, frameOf, Head, readHead } from './frame.js';
+import { abort, csm, pong, release, SIGNALING_CLASS, Signal, unknownCriticalOption } from './signaling.js';
+
+/** What a connection tells, and asks for. */
+export interface ConnectionHost {
+  /** Bytes of the largest frame that is taken. */
+  readonly frameBytes: number;
+  /** Bytes that may wait for a client that does not read: beyond, Non-confirmable messages are dropped. */
+  readonly outputBytes: number;
+  /** A message for the endpoint. */
+  deliver(datagram: Buffer, source: DatagramAddress): void;
+  /** A message was dropped because the client does not read. */
+  dropped(): void;
+  /** The connection was ended for what the client sent, or did not send. */
+  aborted(source: DatagramAddress, reason: string): void;
+  closed(connection: Connection): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class Connection {
+  readonly address: DatagramAddress;
+  readonly #socket: Socket;
+  readonly #host: ConnectionHost;
+  readonly #frame = new FrameHead();
+  readonly #message = new Message();
+  /** `opening` until the client has said what it can. After `closing` nothing more is taken from it. */
+  #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
+  /** Bytes of a frame that has not come in full. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
+  /** Bytes that a frame needs, as far as its head has come. */
+  #needed = 0;
+  #messageId = 0;
+  /** Message id of the Confirmable message that was written last. */
+  #confirmable = -1;
+
+  constructor(socket: Socket, address: DatagramAddress, host: ConnectionHost) {
+    this.#socket = socket;
+    this.address = address;
+    this.#host = host;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('drain', () => this.#drained());
+    socket.on('end', () => socket.end());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#closed());
+    // Both sides begin with it, without waiting for the other (RFC 8323 5.3).
+    socket.write(csm());
+  }
+
+  /** Whether the client has said what it can. */
+  get open(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Sends a message of the endpoint, `bytes[offset, offset + length)` as it would be over UDP. */
+  send(bytes: Buffer, offset: number, length: number): void {
+    if (this.#state === 'closed' || this.#state === 'closing') return;
+    const type = (bytes[offset] >>> 4) & 3;
+    const messageId = (bytes[offset + 2] << 8) | bytes[offset + 3];
+    if (bytes[offset + 1] === EMPTY) {
+      // There is no other reason for a Reset than a message without form.
+      if (type === Type.Reset) this.abort('a message that does not parse');
+      return;
+    }
+    if (type === Type.Confirmable) {
+      // TCP repeats by itself.
+      if (messageId === this.#confirmable) return;
+      this.#confirmable = messageId;
+    } else if (type === Type.NonConfirmable && this.#socket.writableLength > this.#host.outputBytes) {
+      this.#host.dropped();
+      return;
+    }
+    this.#socket.write(frameOf(bytes, offset, offset + length), (error) => {
+      if (type === Type.Confirmable && !error) this.#acknowledge(messageId);
+    });
+    // Whoever asks without taking the answers has to wait.
+    if (this.#socket.writableLength > this.#host.outputBytes) this.#socket.pause();
+  }
+
+  /** A Confirmable message is done once the socket has taken it, so that a slow client gets the newest state next. */
+  #acknowledge(messageId: number): void {
+    if (this.#state !== 'open') return;
+    const datagram = Buffer.from([0x60, EMPTY, messageId >>> 8, messageId & 0xff]);
+    this.#host.deliver(datagram, this.address);
+  }
+
+  /** Ends the connection for a fault of the client. @param option the critical option that is not known, or -1 */
+  abort(reason: string, option = -1): void {
+    if (this.#state === 'closed' || this.#state === 'closing') return;
+    this.#state = 'closing';
+    this.#host.aborted(this.address, reason);
+    this.#socket.end(abort(reason, option));
+    this.#socket.destroySoon();
+  }
+
+  /** Ends the connection in order. */
+  release(): void {
+    if (this.#state === 'closed' || this.#state === 'closing') return;
+    this.#state = 'closing';
+    this.#socket.end(release());
+    this.#socket.destroySoon();
+  }
+
+  #closed(): void {
+    this.#state = 'closed';
+    this.#rest = [];
+    this.#host.closed(this);
+  }
+
+  #drained(): void {
+    this.#socket.resume();
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#restBytes > 0 && this.#restBytes + chunk.length < this.#needed) {
+      this.#rest.push(chunk);
+      this.#restBytes += chunk.length;
+      return;
+    }
+    const bytes = this.#restBytes === 0 ? chunk : Buffer.concat([...this.#rest, chunk]);
+    let at = 0;
+    let found: number = Head.Whole;
+    while (this.#state === 'opening' || this.#state === 'open') {
+      const frame = this.#frame;
+      found = readHead(bytes, at, frame);
+      if (found === Head.Malformed) {
+        this.abort('a token of more than eight bytes');
+        return;
+      }
+      if (frame.end - at > this.#host.frameBytes) {
+        this.abort(`a message of more than ${this.#host.frameBytes} bytes`);
+        return;
+      }
+      if (found === Head.Unfinished) break;
+      this.#receive(bytes);
+      at = frame.end;
+    }
+    this.#restBytes = bytes.length - at;
+    this.#needed = Math.max(this.#frame.end - at, 1);
+    // A copy: the chunk may be much larger.
+    this.#rest = this.#restBytes === 0 ? [] : [Buffer.from(bytes.subarray(at))];
+  }
+
+  #receive(bytes: Buffer): void {
+    const frame = this.#frame;
+    if (frame.code === EMPTY) return; // RFC 8323 3.4
+    const signaling = codeClass(frame.code) === SIGNALING_CLASS;
+    if (this.#state === 'opening' && frame.code !== Signal.Csm) {
+      this.abort('no Capabilities and Settings Message first');
+      return;
+    }
+    this.#messageId = (this.#messageId + 1) & 0xffff;
+    const datagram = datagramOf(bytes, frame, Type.Confirmable, this.#messageId);
+    if (signaling) this.#signal(datagram);
+    else this.#host.deliver(datagram, this.address);
+  }
+
+  #signal(datagram: Buffer): void {
+    const message = this.#message;
+    if (parseMessage(datagram, message) !== FormatError.None) {
+      this.abort('a signaling message that does not parse');
+      return;
+    }
+    const unknown = unknownCriticalOption(message);
+    if (unknown >= 0) {
+      this.abort('a critical option that is not known', message.code === Signal.Csm ? unknown : -1);
+      return;
+    }
+    if (message.code === Signal.Csm) this.#state = 'open';
+    else if (message.code === Signal.Ping) this.#socket.write(pong(message));
+    else if (message.code === Signal.Release) this.release();
+    else if (message.code === Signal.Abort) this.#socket.destroy();
+    message.bytes = NOTHING;
+  }
+}

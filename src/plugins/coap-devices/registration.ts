@@ -1,0 +1,126 @@
+/** The registration of a device with the resource directory (RFC 9176 5): what its query and its links may be. */
+import { formatLinks, type Link, parseLinks } from '../../coap/link-format.js';
+
+/** Seconds that a registration lasts unless the device says otherwise (RFC 9176 5). */
+export const DEFAULT_LIFETIME = 90_000;
+const MOST_LIFETIME = 0xffffffff;
+/** Bytes of an endpoint name, and of a sector (RFC 9176 5). */
+const MOST_NAME = 63;
+/** Links of one device. */
+const MOST_LINKS = 500;
+/** Other attributes of the endpoint, such as `et`. */
+const MOST_ATTRIBUTES = 16;
+const MOST_ATTRIBUTE = 255;
+/** Names that are no attributes of an endpoint. */
+const PARAMETERS: ReadonlySet<string> = new Set(['ep', 'd', 'lt', 'base', 'page', 'count', 'href', 'anchor']);
+const SCHEMES: ReadonlySet<string> = new Set(['coap:', 'coaps:', 'coap+tcp:', 'coaps+tcp:']);
+
+export interface Registration {
+  /** Last segment of its location. */
+  readonly id: string;
+  /** Endpoint name, unique within its sector. */
+  readonly ep: string;
+  /** Sector; empty for none. */
+  readonly d: string;
+  /** Seconds. */
+  lt: number;
+  /** Where its relative links begin: `coap://host:port`. */
+  base: string;
+  /** The base is where the device's last request came from. */
+  implicit: boolean;
+  readonly attributes: Readonly<Record<string, string>>;
+  links: readonly Link[];
+  /** Who registered it; null for whoever is anonymous. */
+  readonly owner: string | null;
+  /** Milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+/** What the query of a registration or of an update says. */
+export interface RegistrationQuery {
+  readonly ep: string;
+  readonly d: string;
+  readonly lt: number | null;
+  readonly base: string | null;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** Reads a query; null if it may not be so. Repeated parameters may not be, nor control characters in a name. */
+export function readRegistrationQuery(query: readonly string[]): RegistrationQuery | null {
+  const values = new Map<string, string>();
+  for (const argument of query) {
+    const equals = argument.indexOf('=');
+    const name = equals < 0 ? argument : argument.slice(0, equals);
+    if (name === '' || values.has(name)) return null;
+    values.set(name, equals < 0 ? '' : argument.slice(equals + 1));
+  }
+  const ep = values.get('ep') ?? '';
+  const d = values.get('d') ?? '';
+  const lt = values.get('lt');
+  const base = values.get('base');
+  if (!isName(ep) || !isName(d)) return null;
+  if (lt !== undefined && !(/^\d{1,10}$/.test(lt) && Number(lt) >= 1 && Number(lt) <= MOST_LIFETIME)) return null;
+  if (base !== undefined && !isBase(base)) return null;
+  const others = [...values].filter(([name]) => !PARAMETERS.has(name));
+  if (others.length > MOST_ATTRIBUTES) return null;
+  if (others.some(([name, value]) => name.length > MOST_NAME || Buffer.byteLength(value) > MOST_ATTRIBUTE)) return null;
+  return {
+    ep,
+    d,
+    lt: lt === undefined ? null : Number(lt),
+    base: base ?? null,
+    attributes: Object.fromEntries(others),
+  };
+}
+
+function isName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  return Buffer.byteLength(name) <= MOST_NAME && !/[\u0000-\u001f\u007f]/.test(name);
+}
+
+/** A base is an absolute URI of CoAP without path, query or fragment (RFC 9176 5). */
+function isBase(base: string): boolean {
+  if (base.length > MOST_ATTRIBUTE || !URL.canParse(base)) return false;
+  const { protocol, hostname, pathname, search, hash, username } = new URL(base);
+  const bare = (pathname === '' || pathname === '/') && search === '' && hash === '' && username === '';
+  return SCHEMES.has(protocol) && hostname !== '' && bare;
+}
+
+/** The links of a registration; null if they are no link format, or have a target that is no URI. */
+export function readLinks(payload: Buffer, base: string): Link[] | null {
+  const links = parseLinks(payload.toString(), MOST_LINKS);
+  if (links === null) return null;
+  return links.every(({ href }) => URL.canParse(href, base)) ? links : null;
+}
+
+/** A link as a lookup shows it: target and context are absolute (RFC 9176 6.2). */
+export function absoluteLink(link: Link, base: string): Link {
+  const { anchor } = link.attributes ?? {};
+  const href = resolve(link.href, base);
+  if (typeof anchor !== 'string') return { ...link, href };
+  return { href, attributes: { ...link.attributes, anchor: resolve(anchor, base) } };
+}
+
+function resolve(reference: string, base: string): string {
+  return URL.canParse(reference, base) ? new URL(reference, base).href : reference;
+}
+
+/** The link that stands for a device (RFC 9176 6.4). @param location path of its registration */
+export function endpointLink({ ep, d, base, attributes }: Registration, location: string): Link {
+  return { href: location, attributes: { ep, ...(d === '' ? null : { d }), base, rt: 'core.rd-ep', ...attributes } };
+}
+
+/** A registration as it is stored. */
+export function encodeRegistration(registration: Registration): Buffer {
+  return Buffer.from(JSON.stringify({ ...registration, links: formatLinks(registration.links) }));
+}
+
+/** @throws Error if it is none */
+export function decodeRegistration(value: Buffer): Registration {
+  const stored = JSON.parse(value.toString()) as Omit<Registration, 'links'> & { readonly links: string };
+  const links = parseLinks(stored.links, MOST_LINKS);
+  if (links === null || typeof stored.ep !== 'string' || typeof stored.id !== 'string') {
+    throw new Error('a registration does not parse');
+  }
+  return { ...stored, links };
+}

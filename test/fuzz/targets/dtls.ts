@@ -1,0 +1,247 @@
+/** DTLS: a server, clients that know its key and say whatever the input wants, and strangers that know nothing. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { COOKIE_PERIOD } from '../../../src/coap/dtls/cookie.js';
+import { type ClientOptions, DtlsBench, type DtlsClient, fragmentOf, HANDSHAKE, KEY } from '../../coap/dtls/client.js';
+import { Feed, input, type Target } from '../target.js';
+
+const LIMITS = { associations: 3, handshakes: 2, idleTime: 600_000, records: 200, handshakeDatagram: 100 };
+/** Clients have the ports 1 to 4, strangers those from here on. */
+const STRANGERS = 5;
+
+/** What a step does; its number is the upper half of the first byte, the client's that of the lower two bits. */
+const Op = {
+  Stranger: 0,
+  Seconds: 1,
+  Minutes: 2,
+  Start: 3,
+  Deliver: 4,
+  Handshake: 5,
+  Sealed: 6,
+  Copies: 7,
+  Repeat: 8,
+  Plain: 9,
+  Hello: 10,
+  Answer: 11,
+  Again: 12,
+  EndAll: 13,
+  Move: 14,
+  Raw: 15,
+} as const;
+
+class World {
+  readonly bench = new DtlsBench({ limits: LIMITS, identityHint: 'hint' });
+  readonly clients: (DtlsClient | undefined)[] = [];
+  /** What clients have protected: nothing else may be delivered. */
+  readonly said = new Set<string>();
+  readonly #strangers = new Map<number, { sent: number; received: number }>();
+  readonly #past: Buffer[] = [];
+  #starts = 0;
+
+  constructor() {
+    const { below } = this.bench;
+    const receive = below.receive.bind(below);
+    below.receive = (bytes, port, address) => {
+      this.#past.push(bytes);
+      if (this.#past.length > 64) this.#past.shift();
+      receive(bytes, port, address);
+    };
+  }
+
+  step(feed: Feed): void {
+    const head = feed.byte();
+    const { bench } = this;
+    const index = head & 3;
+    const client = this.clients[index];
+    switch (head >> 4) {
+      case Op.Stranger:
+        this.#stranger(STRANGERS + index, Buffer.from(feed.take(feed.short() & 0x3ff)));
+        break;
+      case Op.Seconds:
+        bench.clock.advance(feed.byte() * 100);
+        break;
+      case Op.Minutes:
+        bench.clock.advance(feed.byte() * 10_000);
+        break;
+      case Op.Start:
+        this.#start(index, feed.byte());
+        break;
+      case Op.Copies: {
+        const [from, copies] = [bench.flown + (head & 3), feed.byte() % 3];
+        bench.copies = (flown) => (flown === from ? copies : 1);
+        break;
+      }
+      case Op.EndAll:
+        bench.dtls.endAssociations(({ cipherSuite }) => index === 0 || cipherSuite.includes('GCM'));
+        break;
+      case Op.Answer:
+        if (bench.received.length > 0) bench.answer('answer');
+        break;
+      case Op.Again: {
+        const bytes = Buffer.from(this.#past[feed.byte() % Math.max(1, this.#past.length)] ?? []);
+        const at = feed.short();
+        if (bytes.length > 0) bytes[at % bytes.length] ^= feed.byte();
+        bench.below.receive(bytes, 1 + index);
+        break;
+      }
+      default:
+        if (client !== undefined) this.#speak(head >> 4, client, feed);
+    }
+    if (head >> 4 === Op.Deliver) bench.deliver();
+    // Strangers receive nothing: what they were sent has been counted.
+    const mine = bench.below.sent.filter(({ port }) => port < STRANGERS);
+    bench.below.sent.splice(0, bench.below.sent.length, ...mine);
+  }
+
+  /** Sends bytes from where no answer is read: there is no cookie, so there is no state and no amplification. */
+  #stranger(port: number, bytes: Buffer): void {
+    const { bench } = this;
+    const before = { ...bench.dtls.tables, started: bench.dtls.counters.handshakesStarted };
+    bench.below.receive(bytes, port);
+    const account = this.#strangers.get(port) ?? { sent: 0, received: 0 };
+    this.#strangers.set(port, account);
+    account.sent += bytes.length;
+    for (const answer of bench.below.sent) if (answer.port === port) account.received += answer.bytes.length;
+    assert.ok(account.received <= account.sent, `${account.received} bytes for ${account.sent}`);
+    const { timers: _, ...after } = bench.dtls.tables;
+    const { timers: __, started, ...earlier } = before;
+    assert.equal(bench.dtls.counters.handshakesStarted, started);
+    assert.deepEqual(after, earlier);
+  }
+
+  #start(index: number, choice: number): void {
+    const random = createHash('sha256')
+      .update(String(this.#starts++))
+      .digest();
+    const options: ClientOptions = {
+      random,
+      extendedMasterSecret: (choice & 1) === 0,
+      ...((choice & 2) === 0 ? {} : { cid: Buffer.from('their connection').subarray(0, (choice >> 4) & 15) }),
+      ...((choice & 4) === 0 ? {} : { fragment: 20 }),
+      key: (choice & 8) === 0 ? KEY : Buffer.from('another'),
+      ...((choice & 0xc0) === 0xc0 ? { suites: [0xa8] } : {}),
+    };
+    const client = this.bench.client(1 + index, options);
+    this.clients[index] = client;
+    client.start();
+  }
+
+  #speak(op: number, client: DtlsClient, feed: Feed): void {
+    switch (op) {
+      case Op.Handshake: {
+        const body = Buffer.from(feed.take(feed.byte()));
+        client.raw(client.plain(HANDSHAKE, body));
+        break;
+      }
+      case Op.Sealed: {
+        const type = 20 + (feed.byte() % 6);
+        const body = Buffer.from(feed.take(feed.byte()));
+        if (!client.hasKeys) return;
+        if (type === 23) this.said.add(body.toString());
+        client.raw(client.seal(type, body));
+        break;
+      }
+      case Op.Repeat:
+        client.repeat();
+        break;
+      case Op.Plain:
+        client.raw(client.plain(feed.byte(), Buffer.from(feed.take(feed.byte()))));
+        break;
+      case Op.Hello: {
+        // A ClientHello with a cookie, if there is one, and other bytes behind it.
+        const body = Buffer.concat([client.helloBody().subarray(0, 36 + client.cookie.length), feed.take(feed.byte())]);
+        const sequence = feed.byte() & 3;
+        client.raw(client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence, body }, 0, body.length)));
+        break;
+      }
+      case Op.Move:
+        this.bench.move(client, 1 + (feed.byte() & 3));
+        break;
+      case Op.Raw:
+        client.raw(Buffer.from(feed.take(feed.short() & 0x3ff)));
+        break;
+      default:
+    }
+  }
+
+  check(): void {
+    const { dtls, received } = this.bench;
+    assert.equal(dtls.counters.internalErrors, 0, this.bench.events.join('\n'));
+    const { associations, handshakes, timers } = dtls.tables;
+    assert.ok(associations <= LIMITS.associations && handshakes <= LIMITS.handshakes);
+    assert.equal(timers, handshakes + Math.min(1, associations));
+    for (const { text, source } of received) {
+      assert.ok(this.said.has(text), 'data that nobody protected');
+      assert.deepEqual(Object.keys(source).sort(), ['address', 'family', 'key', 'port', 'session']);
+    }
+  }
+}
+
+async function run(bytes: Buffer): Promise<string> {
+  const world = new World();
+  const { bench } = world;
+  const feed = new Feed(bytes);
+  for (let steps = 0; !feed.empty && steps < 200; steps++) {
+    world.step(feed);
+    world.check();
+  }
+  bench.copies = () => 1;
+  bench.deliver();
+  world.check();
+  // Everything settles.
+  bench.clock.advance(Math.max(LIMITS.idleTime, COOKIE_PERIOD) + 60_000);
+  assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+  await bench.dtls.close();
+  assert.equal(bench.clock.pending, 0);
+  return Object.entries(bench.dtls.counters)
+    .filter(([, count]) => count > 0)
+    .map(([name]) => name)
+    .join();
+}
+
+const op = (number: number, client = 0): number => (number << 4) | client;
+const START = input(op(Op.Start), 0, op(Op.Deliver));
+const START_CID = input(op(Op.Start, 1), 0x32, op(Op.Deliver));
+const DATA = input(op(Op.Sealed), 3, 4, 'data', op(Op.Deliver), op(Op.Answer));
+const HELLO = Buffer.from(
+  `16fefd0000000000000000003a 01000060 0000 000000 00002e fefd ${'11'.repeat(32)} 00 00 0002c0a8 0100 0000`.replace(
+    / /g,
+    '',
+  ),
+  'hex',
+);
+
+export const dtlsTarget: Target = {
+  name: 'dtls',
+  scope: ['/src/coap/dtls/'],
+  longest: 2048,
+  words: [
+    START,
+    START_CID,
+    DATA,
+    Buffer.from('16fefd0000000000000000', 'hex'),
+    Buffer.from('17fefd0001000000000000', 'hex'),
+    Buffer.from('19fefd0001000000000000', 'hex'),
+    Buffer.from('0100002c0001000000000000', 'hex'),
+    Buffer.from('c0a8', 'hex'),
+    Buffer.from('00170000', 'hex'),
+    Buffer.from('0036000100', 'hex'),
+  ],
+  seeds: () => [
+    input(START, DATA),
+    input(START_CID, op(Op.Move, 1), 2, op(Op.Sealed, 1), 3, 2, 'hi', op(Op.Deliver), op(Op.Answer)),
+    input(op(Op.Start), 8, op(Op.Deliver)),
+    input(op(Op.Start), 4, op(Op.Deliver), op(Op.Repeat), op(Op.Deliver), DATA),
+    input(START, op(Op.Sealed), 1, 2, 1, 0, op(Op.Deliver)),
+    input(START, op(Op.Sealed), 2, 13, Buffer.from('01000001000400000000000100', 'hex'), op(Op.Deliver)),
+    input(START, op(Op.Repeat), op(Op.Deliver), DATA, op(Op.Again), 5, 0, 9, 0, op(Op.EndAll), op(Op.Deliver)),
+    input(START, op(Op.Start), 1, op(Op.Deliver), DATA),
+    input(START, START_CID, op(Op.Start, 2), 0, op(Op.Start, 3), 0xc0, op(Op.Deliver), op(Op.Minutes), 70),
+    input(op(Op.Copies, 3), 0, START, op(Op.Seconds), 20, op(Op.Deliver), DATA),
+    input(op(Op.Stranger), 0, HELLO.length, HELLO, op(Op.Stranger), 0, HELLO.length, HELLO),
+    input(op(Op.Start), 0, op(Op.Copies, 3), 0, op(Op.Deliver), op(Op.Plain), 21, 2, 2, 40),
+    input(op(Op.Start), 0, op(Op.Copies, 2), 0, op(Op.Deliver), op(Op.Hello), 9, '\0\x02\xc0\xa8\x01\0\0\0', 1),
+    input(START, op(Op.Handshake), 14, Buffer.from('0b00000200020000000000020000', 'hex'), op(Op.Raw), 0, 3, 'raw'),
+  ],
+  run,
+};
