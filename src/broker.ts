@@ -31,6 +31,7 @@ import type { Hooks } from './session/hooks.js';
 import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import { type Journal, type Party, SILENT } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
+import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
 import { UNWRITABLE } from './session/reasons.js';
 import { rewrite } from './session/rewrite.js';
@@ -202,6 +203,7 @@ export class Broker extends Aedes {
       journal,
       gate: new Gate(session, counters, journal),
       throttle: new Throttle(this.#rateTimer),
+      storages: new Map(),
       authenticationMethods: this.#authenticationMethods,
     };
     this.environment = environment;
@@ -312,6 +314,17 @@ export class Broker extends Aedes {
   /** Opens a client inside the process that is asked who it is, and listed as connected until it is closed. */
   connectClient(identity: ClientIdentity, credentials: Credentials): Promise<InProcessClient | Refusal> {
     return admit(this.environment, identity, credentials);
+  }
+
+  /** What a plugin of this name keeps; one and the same for each that asks. */
+  storageOf(plugin: string): PluginStorage {
+    const { storages } = this.environment;
+    let storage = storages.get(plugin);
+    if (storage === undefined) {
+      storage = new PluginStorage(this.environment, plugin);
+      storages.set(plugin, storage);
+    }
+    return storage;
   }
 
   // Overloads as Aedes has them: the client may be left out.

@@ -24,6 +24,7 @@ import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
+import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
 import type { Party } from './session/journal.js';
@@ -47,6 +48,7 @@ export class Server {
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
+  #pubsub: Pubsub | null = null;
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
   readonly #control: ControlServer;
@@ -146,8 +148,10 @@ export class Server {
     const anonymous = anonymousAllowed(this.#loaded.config, config);
     let address: string;
     if (config.type === 'coap') {
-      const plugin = new CoapTopics({ ...this.#loaded.config.coap, host, port: config.port, anonymous });
-      await plugin.start(this.#context());
+      this.#pubsub ??= await this.#startPubsub();
+      const options = { ...this.#loaded.config.coap, host, port: config.port, anonymous };
+      const plugin = new CoapTopics(options, this.#pubsub);
+      await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
       address = plugin.describe().join(', ');
     } else {
@@ -159,6 +163,14 @@ export class Server {
     const known = this.#addresses.get(config);
     if (known === undefined) this.#addresses.set(config, [address]);
     else known.push(address);
+  }
+
+  /** One for all addresses of CoAP. */
+  async #startPubsub(): Promise<Pubsub> {
+    const pubsub = new Pubsub(this.#loaded.config.coap);
+    await pubsub.start(this.#context(pubsub.name));
+    this.#plugins.push(pubsub);
+    return pubsub;
   }
 
   #listener(config: Exclude<ListenerConfig, { type: 'coap' }>, host: string, anonymous: boolean): Listener {
@@ -205,11 +217,12 @@ export class Server {
     environment.journal.refused(party, reason);
   }
 
-  #context(): PluginContext {
+  #context(plugin: string): PluginContext {
     const { journal, counters } = this.broker.environment;
     return {
       logger: this.#logger,
       counters,
+      storage: this.broker.storageOf(plugin),
       openClient: (identity) => this.broker.openClient(identity),
       connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
       addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),

@@ -69,6 +69,7 @@ const NO_LIMITS = [
   'coap.session_expiry',
   'coap.max_latency',
   'coap.acknowledge_after',
+  'coap.pubsub_content_format',
 ];
 
 test('every number of the sections mqtt and coap has its row, but for those that bound nothing', () => {

@@ -18,7 +18,9 @@ export function sizeExponent(bytes: number): number {
   return Math.max(0, Math.min(6, Math.floor(Math.log2(bytes)) - 4));
 }
 
+/** Hop-Limit says how a block came, not what it belongs to. */
 const NOT_IN_BLOCK1_KEY: ReadonlySet<number> = new Set([
+  OptionNumber.HopLimit,
   OptionNumber.Block1,
   OptionNumber.Block2,
   OptionNumber.Observe,

@@ -130,7 +130,7 @@ export class Exchange extends Timer implements CoapExchange {
       this.#fill(frame, response, observe, etag, keep);
       if (!request.remote.verified) this.#fit(frame, response, etag, keep);
       this.#sendFrame(frame);
-      if (frame.observe >= 0 && !request.confirmable) this.#observer?.remember(frame.messageId);
+      if (frame.observe >= 0 && !request.confirmable) this.#observer?.remember(frame.messageId, core.clock.now());
     }
     if (observe >= 0) this.#observer?.established();
   }

@@ -137,9 +137,12 @@ export class Observer implements Observation {
     if (this.waiting !== null) {
       this.#fill(this.waiting, response, this.#sequence);
       this.#core.counters.notificationsReplaced++;
-    } else if (this.#inFlight() || this.#isConfirmable(confirmable, response)) {
+      return;
+    }
+    const now = this.#core.clock.now();
+    if (this.#inFlight() || this.#isConfirmable(confirmable, response, now)) {
       this.#sendConfirmable(response, this.#sequence);
-    } else this.#sendNonConfirmable(response, this.#sequence);
+    } else this.#sendNonConfirmable(response, this.#sequence, now);
   }
 
   end(response?: CoapResponse): void {
@@ -149,7 +152,7 @@ export class Observer implements Observation {
     if (response === undefined || !established) this.#withdraw();
     else if (this.waiting !== null) this.#fill(this.waiting, response, -1);
     else if (this.#inFlight() || this.#confirmable) this.#sendConfirmable(response, -1);
-    else this.#sendNonConfirmable(response, -1);
+    else this.#sendNonConfirmable(response, -1, 0);
     this.#tell(response === undefined ? 'ended' : 'error');
   }
 
@@ -183,20 +186,24 @@ export class Observer implements Observation {
     return this.remote.inFlight?.observer === this;
   }
 
-  #isConfirmable(asked: boolean | undefined, response: CoapResponse): boolean {
+  #isConfirmable(asked: boolean | undefined, response: CoapResponse, now: number): boolean {
     if (asked ?? this.#confirmable) return true;
-    const core = this.#core;
-    const { confirmableEvery, confirmableInterval, notificationInterval } = core.transmissionParameters;
-    const now = core.clock.now();
+    const { transmissionParameters, counters } = this.#core;
     if (asked === undefined) {
+      const { confirmableEvery, confirmableInterval } = transmissionParameters;
       this.#sinceConfirmable++;
       if (this.#sinceConfirmable >= confirmableEvery || now - this.#lastConfirmable >= confirmableInterval) return true;
     }
     // An acknowledgement tells the round-trip time, and that somebody is there.
-    const room = FIXED_ROOM + Math.min(response.payload?.length ?? 0, blockSize(this.#exponent));
-    if (this.remote.mayNotify(now, notificationInterval) && affords(this.remote, room)) return false;
-    core.counters.notificationsPaced++;
+    if (this.remote.mayNotify(now, transmissionParameters.notificationInterval) && this.#isEarned(response))
+      return false;
+    counters.notificationsPaced++;
     return true;
+  }
+
+  #isEarned(response: CoapResponse): boolean {
+    if (this.remote.verified) return true;
+    return affords(this.remote, FIXED_ROOM + Math.min(response.payload?.length ?? 0, blockSize(this.#exponent)));
   }
 
   #sendConfirmable(response: CoapResponse, observe: number): void {
@@ -206,7 +213,7 @@ export class Observer implements Observation {
     this.#core.transmission.send(outgoing);
   }
 
-  #sendNonConfirmable(response: CoapResponse, observe: number): void {
+  #sendNonConfirmable(response: CoapResponse, observe: number, now: number): void {
     const frame = this.#core.frame;
     frame.type = Type.NonConfirmable;
     frame.messageId = this.remote.nextMessageId();
@@ -222,13 +229,13 @@ export class Observer implements Observation {
     }
     if (observe < 0) return;
     this.#core.counters.notifications++;
-    this.remember(frame.messageId);
+    this.remember(frame.messageId, now);
   }
 
   /** A Reset to this Non-confirmable message ends the observation. */
-  remember(messageId: number): void {
+  remember(messageId: number, now: number): void {
     this.remote.notifications ??= new NotificationWindow();
-    this.remote.notifications.add(messageId, this, this.#core.clock.now());
+    this.remote.notifications.add(messageId, this, now);
   }
 
   #fill(frame: Frame, response: CoapResponse, observe: number): void {

@@ -755,6 +755,38 @@ const coap = z
           'such a request is refused with 4.01.',
         since: '0.1.0',
       }),
+    pubsub_path: z
+      .string()
+      .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)
+      .default('pubsub')
+      .register(documentation, {
+        doc:
+          'Path of the topic collection of draft-ietf-core-coap-pubsub. What is below it is not a topic of `coap.path`; ' +
+          'let the two differ.',
+        type: 'a path without / at its ends',
+        since: '0.1.0',
+      }),
+    pubsub_content_format: whole(0, 65_535)
+      .default(606)
+      .register(documentation, {
+        doc:
+          'Content-Format of `application/core-pubsub+cbor`, the configurations of topics. The draft asks for 606, which ' +
+          'is not assigned yet.',
+        since: '0.1.0',
+      }),
+    pubsub_topics: whole(0, 10_000).default(1000).register(documentation, {
+      doc: 'Topics in the collection of draft-ietf-core-coap-pubsub. A further one is answered with 5.03, and counted.',
+      since: '0.1.0',
+    }),
+    pubsub_publications_per_second: whole(1, 1_000_000)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Publications a second of one device on data of that collection; one second’s worth may come at once. A further ' +
+          'one is answered with 4.29, and with the seconds to wait as its Max-Age. Unset: any number.',
+        example: 100,
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'The CoAP front door.', since: '0.1.0' });

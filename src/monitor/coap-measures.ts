@@ -1,9 +1,10 @@
-/** What the CoAP endpoints count, as measures: one of each counter, under its own name. */
+/** What the CoAP endpoints and the publish-subscribe face count, as measures: one of each counter, under its own name. */
 import type { CoapCounters } from '../coap/counters.js';
+import type { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
 import type { Metric } from './measures.js';
 
 /** A sentence for each counter. */
-const HELP: Readonly<Record<keyof CoapCounters, string>> = {
+const HELP: Readonly<Record<keyof CoapCounters | keyof PubsubCounters, string>> = {
   datagramsReceived: 'Datagrams received.',
   datagramsSent: 'Datagrams sent.',
   bytesReceived: 'Bytes received.',
@@ -55,9 +56,14 @@ const HELP: Readonly<Record<keyof CoapCounters, string>> = {
   block2Evictions: 'Response bodies dropped for newer ones, as there are too many.',
   block2EvictionsBytes: 'Response bodies dropped for newer ones, as all together are too large.',
   block2Expired: 'Response bodies dropped for their age.',
+  pubsubTopicsRefused: 'Topics refused, as there are too many.',
+  pubsubConfigurationsTooLarge: 'Configurations of topics refused for their size.',
+  pubsubPublicationsRefused: 'Publications refused with 4.29.',
+  pubsubSubscribersRefused: 'Subscribers refused, or sent away, for the max-subscribers of their topic.',
+  pubsubTopicsExpired: 'Topics deleted since their expiration-date was reached.',
 };
 
-const NAMES = Object.keys(HELP) as (keyof CoapCounters)[];
+const NAMES = Object.keys(HELP) as (keyof typeof HELP)[];
 
 function metricName(name: string): string {
   const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

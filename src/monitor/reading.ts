@@ -2,6 +2,7 @@
 import type { Counters } from '../bus/counters.js';
 import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
+import { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
 import type { SessionRegistry } from '../session/sessions.js';
 import { EventLoop, type LoopDelay } from './event-loop.js';
 import { Queues, type QueueTotals } from './queues.js';
@@ -46,7 +47,7 @@ export interface Reading {
   readonly cpu: number;
   readonly resources: Resources;
   /** Sums over all CoAP listeners. */
-  readonly coap: Readonly<CoapCounters>;
+  readonly coap: Readonly<CoapCounters & PubsubCounters>;
   /** Sums by name, of plugins other than CoAP. */
   readonly plugins: ReadonlyMap<string, PluginCounters>;
 }
@@ -109,7 +110,7 @@ export class Instruments {
       for (const [name, value] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + value;
       sums.set(plugin, sum);
     }
-    const coap = Object.assign(new CoapCounters(), sums.get('coap'));
+    const coap = Object.assign(new CoapCounters(), new PubsubCounters(), sums.get('coap'));
     sums.delete('coap');
     return { coap, plugins: sums };
   }

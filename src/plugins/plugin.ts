@@ -8,6 +8,7 @@ import type { Credentials } from '../session/admission.js';
 import type { Refusal } from '../session/authentication.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
+import type { PluginStorage } from '../session/plugin-storage.js';
 
 export type {
   AuthenticationExchange,
@@ -26,6 +27,7 @@ export type {
 } from '../session/in-process-client.js';
 export type { MessageHandler } from '../session/in-process-subscription.js';
 export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
+export type { PluginStorage } from '../session/plugin-storage.js';
 
 /** A logger with levels, as pino has. */
 export interface PluginLogger {
@@ -40,6 +42,8 @@ export interface PluginContext {
   readonly logger: PluginLogger;
   /** What the broker counts. A plugin counts its own limits there, and nothing else. */
   readonly counters: Counters;
+  /** What the plugin keeps from one start to the next; plugins of one name share it. */
+  readonly storage: PluginStorage;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
   /**

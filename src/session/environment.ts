@@ -12,6 +12,7 @@ import type { Gate } from './gate.js';
 import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
+import type { PluginStorage } from './plugin-storage.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
 import type { Throttle } from './throttle.js';
@@ -125,6 +126,8 @@ export interface Environment {
   readonly journal: Journal;
   readonly gate: Gate;
   readonly throttle: Throttle;
+  /** What plugins keep, by their names; those that have asked for it. */
+  readonly storages: Map<string, PluginStorage>;
   /** By their names. */
   readonly authenticationMethods: ReadonlyMap<string, AuthenticationMethod>;
 }

@@ -48,6 +48,18 @@ export type PublishOutcome = Acknowledger;
 /** Steps of a walk through retained messages before others have their turn. */
 const STEPS = 500;
 
+/** What a client that asks whether it may publish is taken to publish. */
+const NO_MESSAGE: Message = {
+  topic: '',
+  payload: NO_PROPERTIES,
+  qos: 0,
+  retain: false,
+  properties: NO_PROPERTIES,
+  expiresAt: 0,
+  publisherId: '',
+  receivedAt: 0,
+};
+
 export interface SubscriptionHandle {
   readonly filter: string;
   cancel(): void;
@@ -238,6 +250,29 @@ export class InProcessClient implements Party {
       announce(this.#environment, packet);
       if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, reasonCode, 0));
     });
+  }
+
+  /**
+   * Asks whether this client may publish on a topic, as for a publication without content, and publishes nothing.
+   * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged
+   */
+  mayPublish(topic: string, answer: (reasonCode: number) => void): void {
+    const { router, counters, hooks, journal, clock } = this.#environment;
+    const deny = (reasonCode: number, reason: string): void => {
+      counters.deniedPublish++;
+      journal.denied(this, 'publish', topic, reason);
+      answer(reasonCode);
+    };
+    const refusal = this.#refusal(topic, router.known(topic));
+    if (refusal !== ReasonCode.Success) deny(refusal, 'refused');
+    else if (hooks.authorizePublish === null) answer(ReasonCode.Success);
+    else {
+      const message = { ...NO_MESSAGE, topic, publisherId: this.id, receivedAt: clock.now() };
+      hooks.authorizePublish(null, packetOf(message, hooks.brokerId, hooks.nextCounter()), (error) => {
+        if (error) deny(ReasonCode.NotAuthorized, error.message);
+        else answer(ReasonCode.Success);
+      });
+    }
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What a record of the store is, in words: for the log, and for who reads what was set aside. */
-import { aedesParts, Family, filterOf, parseQueueKey, queueKey, sessionOf, textOf } from './keys.js';
+import { aedesParts, Family, filterOf, parseQueueKey, pluginParts, queueKey, sessionOf, textOf } from './keys.js';
 
 /** Kinds of records, by family, in the plural. */
 export const KINDS: Readonly<Record<number, string>> = {
@@ -11,6 +11,7 @@ export const KINDS: Readonly<Record<number, string>> = {
   [Family.Queue]: 'queue segments',
   [Family.Will]: 'wills',
   [Family.Aedes]: 'records of the Aedes contract',
+  [Family.Plugin]: 'records of plugins',
 };
 
 /** The client identifier of a session number, if it is known. */
@@ -40,6 +41,10 @@ export function describeKey(key: Buffer, clientOf: ClientOf = NOBODY): string {
         return `the will of ${JSON.stringify(textOf(key))}`;
       case Family.Aedes:
         return `a record of the Aedes contract of ${JSON.stringify(aedesParts(key)[0] ?? '')}`;
+      case Family.Plugin: {
+        const [plugin, name] = pluginParts(key);
+        return `the record ${JSON.stringify(name)} of the plugin ${plugin}`;
+      }
     }
   } catch {
     // The key is damaged, too.

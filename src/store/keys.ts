@@ -23,6 +23,8 @@ export const Family = {
   Will: 0x30,
   /** Records of the Aedes persistence contract: `kind, ...`. */
   Aedes: 0x40,
+  /** `plugin name, key` -> what a plugin keeps. */
+  Plugin: 0x50,
 } as const;
 
 const NUMBER_BYTES = 6;
@@ -219,4 +221,36 @@ export function numberPart(number: number): string {
 /** The number that `numberPart` was given. */
 export function numberOfPart(part: string): number {
   return Number.parseInt(part, 16);
+}
+
+/**
+ * A key of what a plugin keeps.
+ * @param plugin its name, up to 255 bytes
+ */
+export function pluginKey(plugin: string, key: string): Buffer {
+  return Buffer.concat([pluginPrefix(plugin), Buffer.from(key)]);
+}
+
+/** Everything that one plugin keeps. */
+export function pluginRange(plugin: string): KeyRange {
+  const gte = pluginPrefix(plugin);
+  // UTF-8 has no byte 0xff, so the last one can be one more.
+  const lt = Buffer.from(gte);
+  lt[lt.length - 1]++;
+  return { gte, lt };
+}
+
+function pluginPrefix(plugin: string): Buffer {
+  const name = Buffer.from(plugin);
+  return Buffer.concat([Buffer.from([Family.Plugin, name.length]), name]);
+}
+
+/**
+ * The plugin and the key that `pluginKey` was given.
+ * @throws PorticoError `PORTICO_STORE_VALUE` if the key is not of that form
+ */
+export function pluginParts(key: Buffer): [plugin: string, key: string] {
+  const end = 2 + (key[1] ?? 0);
+  if (key.length < end || end === 2) throw new PorticoError(ErrorKinds.StoreValue, 'a stored key does not parse');
+  return [key.utf8Slice(2, end), key.utf8Slice(end)];
 }

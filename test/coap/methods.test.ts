@@ -67,7 +67,7 @@ test('RFC 8132: bodies of FETCH, PATCH and iPATCH come block by block', () => {
   assert.deepEqual(bodies, new Array(3).fill(`${'x'.repeat(16)}y`));
 });
 
-test('RFC 8132 2.1: the body of a FETCH selects its answer: blocks of two are not mixed up', () => {
+test('RFC 8132 2.5: the body of a FETCH selects its answer: blocks of two are not mixed up', () => {
   const { client, bodies } = echoing();
   const body = (letter: string): string => letter.repeat(20);
   const next = (letter: string, index: number): Decoded =>
@@ -81,7 +81,7 @@ test('RFC 8132 2.1: the body of a FETCH selects its answer: blocks of two are no
   assert.deepEqual(bodies, [body('a'), body('b')]);
 });
 
-test('RFC 8132: a later block of a FETCH may be asked for without the body; one that is gone is 4.08', () => {
+test('RFC 8132 2.5: a later block of a FETCH may be asked for without the body; one that is gone is 4.08', () => {
   const { bench, client, bodies } = echoing();
   const body = 'c'.repeat(20);
   const first = ask(client, FETCH, body);

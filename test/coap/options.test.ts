@@ -89,3 +89,17 @@ test('RFC 8768 3: Hop-Limit is recognized; 0 and what is longer than a byte are 
   for (const hops of [1, 2, 16, 255]) assert.equal(ask(Buffer.from([hops])), '2.05');
   for (const value of [[], [0], [0, 1], [1, 0], [0, 0, 1]]) assert.equal(ask(Buffer.from(value)), '4.00');
 });
+
+test('RFC 8768: blocks of one body may come over ways of different lengths', () => {
+  const resources = new Resources(() => {});
+  const client = new Bench(resources.handler).client();
+  const codes = [0, 1, 2].map((index) => {
+    const options = [
+      [OPT.block1, blockValue(index, index < 2, 16)],
+      [OPT.hopLimit, 16 - index],
+    ] as const;
+    return client.ask({ code: '0.03', path: ['test'], options, payload: Buffer.alloc(16, index) }).code;
+  });
+  assert.deepEqual(codes, ['2.31', '2.31', '2.04']);
+  assert.equal(resources.lastBody.length, 48);
+});

@@ -42,6 +42,7 @@ test('every line of the shipped configuration, taken out of its comment, is vali
       max_latency: undefined,
       acknowledge_after: undefined,
       notification_interval: undefined,
+      pubsub_publications_per_second: undefined,
     },
     mqtt: {
       session_expiry_max: undefined,

@@ -13,6 +13,9 @@ import {
   numberOfPart,
   numberPart,
   parseQueueKey,
+  pluginKey,
+  pluginParts,
+  pluginRange,
   queueKey,
   queueRangeFrom,
   retainedKey,
@@ -32,6 +35,9 @@ const NUMBERS = [0, 1, 255, 256, 65535, 65536, 2 ** 24, 2 ** 31, 2 ** 32 - 1, 2 
 /** Texts of which many begin with another one, in no order. */
 const TEXTS = ['', 'a', 'ab', 'a/', 'a/b', 'a\u0000', 'dev1', 'dev10', 'é', 'ÿ', 'Ж', '家', '\u{1f3e0}', '\u{10ffff}'];
 
+/** Names of plugins, of which some begin with another one. */
+const PLUGINS = ['a', 'ab', 'b', 'coap', 'coaq', 'é', 'x'.repeat(255)];
+
 function within(range: KeyRange, key: Buffer): boolean {
   return Buffer.compare(key, range.gte) >= 0 && Buffer.compare(key, range.lt) < 0;
 }
@@ -42,6 +48,7 @@ function everyKey(): Buffer[] {
   for (const text of TEXTS) {
     keys.push(retainedKey(text), sessionKey(text), willKey(text));
     for (const kind of Object.values(AedesKind)) keys.push(aedesKey(kind, text), aedesKey(kind, text, 'x'));
+    for (const plugin of PLUGINS) keys.push(pluginKey(plugin, text));
     for (const number of NUMBERS) keys.push(subscriptionKey(number, text));
   }
   for (const number of NUMBERS) {
@@ -190,4 +197,21 @@ describe('ranges', () => {
     assert.ok(within(aedesRange(AedesKind.Retained, long), aedesKey(AedesKind.Retained, long, 'y')));
     assert.ok(!within(aedesRange(AedesKind.Retained, long), aedesKey(AedesKind.Retained, `${long}x`)));
   });
+});
+
+test('the range of a plugin holds what that plugin keeps and nothing else', () => {
+  for (const plugin of PLUGINS) {
+    const range = pluginRange(plugin);
+    for (const other of PLUGINS) {
+      for (const text of TEXTS) assert.equal(within(range, pluginKey(other, text)), other === plugin);
+    }
+  }
+});
+
+test('a plugin key gives back the plugin and the key; one that is cut is refused', () => {
+  for (const plugin of PLUGINS)
+    for (const text of TEXTS) assert.deepEqual(pluginParts(pluginKey(plugin, text)), [plugin, text]);
+  for (const cut of ['50', '5000', '500261']) {
+    assert.throws(() => pluginParts(Buffer.from(cut, 'hex')), { code: 'PORTICO_STORE_VALUE' });
+  }
 });

@@ -40,6 +40,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
   return {
     logger: { info: silent, warn: silent, error: silent, debug: silent },
     counters: broker.counters,
+    storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,

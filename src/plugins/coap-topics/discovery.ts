@@ -19,6 +19,7 @@ export async function discover(
   exchange: CoapExchange,
   paths: TopicPaths,
   mappings: readonly Mapping[],
+  others: Iterable<Link> = [],
 ): Promise<void> {
   if (request.method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
   else if (request.accept !== undefined && request.accept !== ContentFormat.LinkFormat) {
@@ -28,6 +29,7 @@ export async function discover(
     const links: Link[] = [];
     if (core) {
       links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
+      links.push(...others);
       for (const { link } of mappings) if (link !== null) links.push(link);
     }
     const named = core ? mappings.filter(({ link }) => link === null) : [];

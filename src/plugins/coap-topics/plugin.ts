@@ -9,17 +9,21 @@ import { Connections } from './connections.js';
 import { Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { CoapTopicsOptions } from './options.js';
+import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
   readonly #options: CoapTopicsOptions;
+  readonly #pubsub: Pubsub | null;
   #transport: UdpTransport | null = null;
   #endpoint: CoapEndpoint | null = null;
   #connections: Connections | null = null;
 
-  constructor(options: CoapTopicsOptions) {
+  /** @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none */
+  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null) {
     this.#options = options;
+    this.#pubsub = pubsub;
   }
 
   describe(): string[] {
@@ -37,7 +41,7 @@ export class CoapTopics implements Plugin {
     const connections = new Connections(context, options);
     this.#connections = connections;
     const devices = new Devices(context, connections, options.anonymous);
-    const resources = new Resources(options, devices, connections, context);
+    const resources = new Resources(options, devices, connections, context, this.#pubsub);
     this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
     this.#endpoint = new CoapEndpoint(this.#transport, {
       handler: (request, exchange) => resources.handle(request, exchange),

@@ -16,6 +16,7 @@ import { FilterReading } from './filters.js';
 import { Mapping } from './mappings.js';
 import { observe } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
+import type { Pubsub } from './pubsub/pubsub.js';
 import { read } from './reading.js';
 import { TopicPaths } from './topic-paths.js';
 import { PLAIN, type TopicView } from './topic-view.js';
@@ -28,14 +29,22 @@ export class Resources {
   readonly #devices: Devices;
   readonly #connection: ConnectionResource;
   readonly #context: PluginContext;
+  readonly #pubsub: Pubsub | null;
 
-  constructor(options: CoapTopicsOptions, devices: Devices, connections: Connections, context: PluginContext) {
+  constructor(
+    options: CoapTopicsOptions,
+    devices: Devices,
+    connections: Connections,
+    context: PluginContext,
+    pubsub: Pubsub | null = null,
+  ) {
     this.#options = options;
     this.#paths = new TopicPaths(options.path);
     this.#mappings = options.mappings.map((mapping) => new Mapping(mapping, context));
     this.#devices = devices;
     this.#connection = new ConnectionResource(connections, options.insecure_password);
     this.#context = context;
+    this.#pubsub = pubsub;
   }
 
   handle(request: CoapRequest, exchange: CoapExchange): void {
@@ -66,6 +75,7 @@ export class Resources {
       exchange.respond(client);
       return;
     }
+    if (this.#pubsub?.handle(request, exchange, () => client)) return;
     for (const mapping of this.#mappings) {
       const topic = mapping.topicOf(request.path);
       if (topic === undefined) continue;
@@ -83,7 +93,7 @@ export class Resources {
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      this.#later(discover(client, request, exchange, this.#paths, this.#mappings), exchange);
+      this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#pubsub?.links()), exchange);
     } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
     else exchange.respond(NOT_FOUND);
   }

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Broker } from '../../../src/broker.js';
 import { CoapTopics } from '../../../src/plugins/coap-topics/plugin.js';
+import { Pubsub } from '../../../src/plugins/coap-topics/pubsub/pubsub.js';
 import { blockValue, decode, encode, OPT } from '../../coap/harness.js';
 import { FACE_OPTIONS, faceContext } from '../../support/coap-face.js';
 import { Feed, input, type Target } from '../target.js';
@@ -18,6 +19,13 @@ const OPTIONS = {
   observers: 8,
   observers_per_client: 4,
   mappings: [{ path: '/c/{name}', topic: 'a/{name}', methods: ['GET', 'PUT'], convert: 'cbor-to-json' }],
+} as const;
+
+const PUBSUB_OPTIONS = {
+  pubsub_path: 'pubsub',
+  pubsub_content_format: 606,
+  pubsub_topics: 4,
+  notification: 'auto',
 } as const;
 
 /** Turns in which a datagram on the loopback interface arrives, at the very most. */
@@ -38,7 +46,8 @@ for (let i = 0; i < DEVICES; i++) {
 async function run(bytes: Buffer): Promise<string> {
   received.length = 0;
   const broker = await Broker.createBroker({ id: 'broker', retained: { messages: 8, bytes: 4096 } });
-  const plugin = new CoapTopics(OPTIONS);
+  const pubsub = new Pubsub(PUBSUB_OPTIONS);
+  const plugin = new CoapTopics(OPTIONS, pubsub);
   const failures: string[] = [];
   const silent = (): void => {};
   const context = faceContext(broker, {
@@ -51,6 +60,7 @@ async function run(bytes: Buffer): Promise<string> {
       },
     },
   });
+  await pubsub.start(context);
   await plugin.start(context);
   const port = Number(plugin.describe()[0].split(':').at(-1));
   const feed = new Feed(bytes);
@@ -72,6 +82,7 @@ async function run(bytes: Buffer): Promise<string> {
   const counters = plugin.counters();
   assert.deepEqual([counters.internalErrors, counters.handlerErrors], [0, 0]);
   await plugin.stop();
+  await pubsub.stop();
   await broker.stop();
   for (const answer of received) decode(answer);
   const codes = received.map((answer) => decode(answer).code);
@@ -81,6 +92,9 @@ async function run(bytes: Buffer): Promise<string> {
 function steps(datagrams: readonly Buffer[]): Buffer {
   return Buffer.concat(datagrams.map((bytes, i) => input(i % DEVICES, bytes.length >> 8, bytes.length & 0xff, bytes)));
 }
+
+/** Where the topic that is created below is. */
+const PUBSUB_ID = 'c14cddc0';
 
 const REQUESTS: readonly Buffer[] = [
   encode({ code: '0.03', path: ['ps', 'a', 'b'], mid: 1, payload: 'value' }),
@@ -160,6 +174,49 @@ const REQUESTS: readonly Buffer[] = [
     payload: 'x',
   }),
   encode({ type: 1, code: '0.05', path: ['ps', 'a'], mid: 13, payload: 'fetch' }),
+  // {0: "a/b", 1: "/pubsub/data/x", 2: "core.ps.data", 3: 0, 5: 1(9999999999), 6: 1, 7: 1, 8: 'v'}
+  encode({
+    code: '0.02',
+    path: ['pubsub'],
+    mid: 14,
+    options: [[OPT.contentFormat, 606]],
+    payload: Buffer.from(
+      'a80063612f62016e2f7075627375622f646174612f78026c636f72652e70732e64617461030005c11b00000002540be3ff060107010841' +
+        '76',
+      'hex',
+    ),
+  }),
+  encode({ code: '0.01', path: ['pubsub', 'data', 'x'], mid: 15, token: '04', options: [[OPT.observe, 0]] }),
+  encode({
+    code: '0.03',
+    path: ['pubsub', 'data', 'x'],
+    mid: 16,
+    options: [[OPT.contentFormat, 0]],
+    payload: 'value',
+  }),
+  encode({
+    code: '0.05',
+    path: ['pubsub'],
+    mid: 17,
+    options: [[OPT.contentFormat, 606]],
+    payload: Buffer.from('a1006161', 'hex'),
+  }),
+  encode({
+    code: '0.05',
+    path: ['pubsub', PUBSUB_ID],
+    mid: 18,
+    options: [[OPT.contentFormat, 60]],
+    payload: Buffer.from('820103', 'hex'),
+  }),
+  encode({
+    code: '0.07',
+    path: ['pubsub', PUBSUB_ID],
+    mid: 19,
+    options: [[OPT.contentFormat, 606]],
+    payload: Buffer.from('a10600', 'hex'),
+  }),
+  encode({ code: '0.04', path: ['pubsub', 'data', 'x'], mid: 20 }),
+  encode({ code: '0.04', path: ['pubsub', PUBSUB_ID], mid: 21 }),
 ];
 
 export const coapTopics: Target = {

@@ -1,0 +1,154 @@
+/** The resource of the collection: lists and finds topics, and takes new ones. */
+import { Code, ContentFormat, Method } from '../../../coap/codes.js';
+import type { CoapExchange } from '../../../coap/exchange.js';
+import { formatLinks } from '../../../coap/link-format.js';
+import type { CoapRequest } from '../../../coap/request.js';
+import type { CoapResponse } from '../../../coap/response.js';
+import type { InProcessClient, PluginContext } from '../../plugin.js';
+import { propertiesOf } from '../content-format.js';
+import { failureOf } from '../publishing.js';
+import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, readOr400, respondWhen, unfit } from './answers.js';
+import { decodeFilter, decodeProperties, encodeProperties, Malformed } from './cbor.js';
+import type { Collection } from './collection.js';
+import { incomplete, matches, type Properties } from './configuration.js';
+import type { PubsubCounters } from './counters.js';
+import { collectionLinks, topicLink } from './links.js';
+import type { Topic } from './topic.js';
+
+export class CollectionResource {
+  readonly #collection: Collection;
+  readonly #contentFormat: number;
+  readonly #counters: PubsubCounters;
+  readonly #now: () => number;
+
+  /** @param contentFormat `coap.pubsub_content_format` */
+  constructor(collection: Collection, contentFormat: number, counters: PubsubCounters, now: () => number) {
+    this.#collection = collection;
+    this.#contentFormat = contentFormat;
+    this.#counters = counters;
+    this.#now = now;
+  }
+
+  handle(request: CoapRequest, exchange: CoapExchange, client: InProcessClient, context: PluginContext): void {
+    switch (request.method) {
+      case Method.Get:
+        this.#list(request, exchange);
+        break;
+      case Method.Fetch:
+        this.#find(request, exchange);
+        break;
+      case Method.Post:
+        this.#create(request, exchange, client, context);
+        break;
+      default:
+        exchange.respond(METHOD_NOT_ALLOWED);
+    }
+  }
+
+  #list(request: CoapRequest, exchange: CoapExchange): void {
+    if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
+    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, request.query)));
+  }
+
+  /** FETCH with a filter: topics that have each of its properties. */
+  #find(request: CoapRequest, exchange: CoapExchange): void {
+    const refusal = unfit(request, this.#contentFormat, this.#counters);
+    if (refusal !== null) exchange.respond(refusal);
+    else if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
+    else {
+      const found = readOr400(exchange, () => {
+        const filter = decodeFilter(request.payload);
+        if (filter === null) return [];
+        return [...this.#collection.topics()].filter(({ configuration }) => matches(configuration, filter));
+      });
+      if (found === null) return;
+      exchange.respond(linkDocument(found.map((topic) => topicLink(this.#collection, topic, this.#contentFormat))));
+    }
+  }
+
+  #create(request: CoapRequest, exchange: CoapExchange, client: InProcessClient, context: PluginContext): void {
+    const refusal = unfit(request, this.#contentFormat, this.#counters);
+    if (refusal !== null) {
+      exchange.respond(refusal);
+      return;
+    }
+    if (!accepts(request, this.#contentFormat)) {
+      exchange.respond(NOT_ACCEPTABLE);
+      return;
+    }
+    const properties = readOr400(exchange, () => decodeProperties(request.payload));
+    if (properties === null) return;
+    const prepared = this.#prepare(exchange, properties);
+    if (prepared === null) return;
+    client.mayPublish(prepared.configuration.name, (reasonCode) => {
+      // Another may have come meanwhile.
+      const topic = reasonCode < 0x80 ? this.#prepare(exchange, properties) : null;
+      if (reasonCode >= 0x80) exchange.respond(failureOf(reasonCode));
+      else if (topic !== null && this.#hasRoom(exchange, client, context)) this.#add(topic, exchange, client);
+    });
+  }
+
+  #prepare(exchange: CoapExchange, properties: Properties): Topic | null {
+    return readOr400(exchange, () => {
+      const lack = incomplete(properties);
+      if (lack !== null) throw new Malformed(lack);
+      return this.#collection.prepare(properties, this.#now());
+    });
+  }
+
+  #hasRoom(exchange: CoapExchange, client: InProcessClient, context: PluginContext): boolean {
+    if (!this.#collection.isFull) return true;
+    this.#counters.pubsubTopicsRefused++;
+    context.limit(client, 'coap.pubsub_topics', 'a further topic is refused');
+    exchange.respond({ code: Code.ServiceUnavailable, payload: Buffer.from('there are too many topics') });
+    return false;
+  }
+
+  #add(topic: Topic, exchange: CoapExchange, client: InProcessClient): void {
+    const { name, contentFormat, initialize } = topic.configuration;
+    const created = (): CoapResponse => ({
+      code: Code.Created,
+      locationPath: this.#collection.pathOf(topic),
+      contentFormat: this.#contentFormat,
+      payload: encodeProperties(topic.configuration),
+    });
+    if (initialize === undefined) {
+      respondWhen(exchange, () => this.#collection.add(topic), created);
+      return;
+    }
+    respondWhen(
+      exchange,
+      () => {
+        const stored = this.#collection.add(topic);
+        return new Promise((resolve) => {
+          const acknowledge = (_type: number, _packetId: number, reasonCode: number): void => {
+            if (reasonCode < 0x80) void stored.then(resolve);
+            else this.#undo(topic, exchange, reasonCode);
+          };
+          const options = { qos: 1, retain: true, properties: propertiesOf(contentFormat) } as const;
+          client.publish(name, initialize, options, { acknowledge });
+        });
+      },
+      created,
+    );
+  }
+
+  /** The first data is refused, so there is no topic; what MQTT has on it stays. */
+  #undo(topic: Topic, exchange: CoapExchange, reasonCode: number): void {
+    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode));
+    else
+      respondWhen(
+        exchange,
+        () => this.#collection.remove(topic, null),
+        () => failureOf(reasonCode),
+      );
+  }
+}
+
+function linkDocument(links: Parameters<typeof formatLinks>[0]): CoapResponse {
+  return {
+    code: Code.Content,
+    contentFormat: ContentFormat.LinkFormat,
+    payload: Buffer.from(formatLinks(links)),
+  };
+}

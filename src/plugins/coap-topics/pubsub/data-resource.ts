@@ -1,0 +1,180 @@
+/**
+ * The resource of a topic's data, which is the retained message of the MQTT topic: HALF CREATED is a topic without one,
+ * FULLY CREATED one with it, whoever has published it.
+ */
+import type { Message } from '../../../bus/message.js';
+import { Code, codeClass, Method } from '../../../coap/codes.js';
+import type { CoapExchange } from '../../../coap/exchange.js';
+import type { CoapRequest } from '../../../coap/request.js';
+import type { CoapResponse } from '../../../coap/response.js';
+import type { InProcessClient, PluginContext } from '../../plugin.js';
+import { propertiesOf } from '../content-format.js';
+import { failureOf, PublishReply } from '../publishing.js';
+import { contentOf } from '../representation.js';
+import {
+  badRequest,
+  METHOD_NOT_ALLOWED,
+  NOT_ACCEPTABLE,
+  NOT_FOUND,
+  PRECONDITION_FAILED,
+  UNSUPPORTED_FORMAT,
+} from './answers.js';
+import type { PubsubCounters } from './counters.js';
+import type { PublicationRate } from './publication-rate.js';
+import { type Notification, Subscriber } from './subscriber.js';
+import type { Topic } from './topic.js';
+
+const NO_PAYLOAD = Buffer.alloc(0);
+/** MQTT 5.0 Not authorized. */
+const NOT_AUTHORIZED = 0x87;
+
+export class DataResource {
+  readonly #notification: Notification;
+  readonly #rate: PublicationRate;
+  readonly #counters: PubsubCounters;
+  readonly #now: () => number;
+
+  /** @param notification `coap.notification` */
+  constructor(notification: Notification, rate: PublicationRate, counters: PubsubCounters, now: () => number) {
+    this.#notification = notification;
+    this.#rate = rate;
+    this.#counters = counters;
+    this.#now = now;
+  }
+
+  handle(
+    topic: Topic,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    client: InProcessClient,
+    context: PluginContext,
+  ): void {
+    switch (request.method) {
+      case Method.Get:
+        this.#read(topic, request, exchange, client);
+        break;
+      case Method.Put:
+        this.#publish(topic, request, exchange, client, context);
+        break;
+      case Method.Delete:
+        this.#delete(topic, request, exchange, client);
+        break;
+      default:
+        exchange.respond(METHOD_NOT_ALLOWED);
+    }
+  }
+
+  #publish(
+    { configuration }: Topic,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    client: InProcessClient,
+    context: PluginContext,
+  ): void {
+    const { name, contentFormat } = configuration;
+    const former = client.retained(name);
+    if (contentFormat !== undefined && request.contentFormat !== contentFormat) exchange.respond(UNSUPPORTED_FORMAT);
+    else if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
+    else if (!this.#preconditionsHold(request, former)) exchange.respond(PRECONDITION_FAILED);
+    else {
+      const wait = this.#rate.wait(request.remote, this.#now());
+      if (wait > 0) {
+        this.#counters.pubsubPublicationsRefused++;
+        context.limit(client, 'coap.pubsub_publications_per_second', 'a publication is refused');
+        exchange.respond({ code: Code.TooManyRequests, maxAge: wait });
+        return;
+      }
+      const qos = request.confirmable ? 1 : 0;
+      const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
+      const reply = new PublishReply(exchange, former === null ? 'created' : 'changed');
+      client.publish(name, request.payload, options, reply);
+    }
+  }
+
+  #delete({ configuration }: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
+    const former = client.retained(configuration.name);
+    if (former === null) exchange.respond(NOT_FOUND);
+    else if (!this.#preconditionsHold(request, former)) exchange.respond(PRECONDITION_FAILED);
+    else {
+      const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
+      client.publish(configuration.name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
+    }
+  }
+
+  #read(topic: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
+    const message = client.retained(topic.configuration.name);
+    if (message === null) {
+      exchange.respond(NOT_FOUND);
+      return;
+    }
+    const content = this.#represent(topic, message, request.accept);
+    const { etag, maxAge } = content;
+    const known = etag !== undefined && request.etags.some((one) => one.equals(etag));
+    const answer: CoapResponse = known ? { code: Code.Valid, etag, ...(maxAge !== undefined && { maxAge }) } : content;
+    if (request.observe !== 0 || codeClass(answer.code) !== 2) exchange.respond(answer);
+    else exchange.respond(this.#subscribe(topic, request, exchange, client, content) ?? answer);
+  }
+
+  /** Subscribes if there is room: without it, the answer has no Observe. Returns why it is refused altogether. */
+  #subscribe(
+    topic: Topic,
+    { accept }: CoapRequest,
+    exchange: CoapExchange,
+    client: InProcessClient,
+    first: CoapResponse,
+  ): CoapResponse | null {
+    let subscriber: Subscriber | null = null;
+    const observation = exchange.observe(() => {
+      if (subscriber === null) return;
+      topic.subscribers.delete(subscriber);
+      subscriber.handle?.cancel();
+    });
+    if (observation === undefined) return null;
+    // Notifications keep the Content-Format of the first answer (RFC 7641 4.2), also where a publisher says none.
+    const represent = (message: Message): CoapResponse => inFormat(this.#represent(topic, message, accept), first);
+    const entry = new Subscriber(observation, this.#notification, represent, first, this.#now());
+    subscriber = entry;
+    topic.subscribers.add(entry);
+    if (topic.isCrowded) {
+      this.#counters.pubsubSubscribersRefused++;
+      observation.end();
+      return null;
+    }
+    const { name } = topic.configuration;
+    const handle = client.subscribe(name, 2, (message) => {
+      entry.notify(message, topic.configuration.observerCheck, this.#now());
+    });
+    if (typeof handle !== 'number') {
+      entry.handle = handle;
+      return null;
+    }
+    observation.end();
+    return handle === NOT_AUTHORIZED ? failureOf(handle) : null;
+  }
+
+  /** A message as data: one that says no Content-Format has that of the topic. */
+  #represent({ configuration }: Topic, message: Message, accept: number | undefined): CoapResponse {
+    const content = contentOf(message, this.#now());
+    const contentFormat = content.contentFormat ?? configuration.contentFormat;
+    if (contentFormat === undefined) return content;
+    return accept === undefined || accept === contentFormat ? { ...content, contentFormat } : NOT_ACCEPTABLE;
+  }
+
+  /** If-Match and If-None-Match (RFC 7252 5.10.8). */
+  #preconditionsHold(request: CoapRequest, former: Message | null): boolean {
+    if (request.ifNoneMatch && former !== null) return false;
+    if (request.ifMatch.length === 0) return true;
+    const etag = former === null ? undefined : contentOf(former, this.#now()).etag;
+    return etag !== undefined && request.ifMatch.some((wanted) => wanted.length === 0 || wanted.equals(etag));
+  }
+}
+
+/** A notification of another Content-Format than the first answer ends the observation; one where either says none does not. */
+function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
+  if (response.contentFormat === first.contentFormat || codeClass(response.code) !== 2) return response;
+  if (first.contentFormat === undefined) {
+    const { contentFormat: _own, ...unsaid } = response;
+    return unsaid;
+  }
+  return response.contentFormat === undefined ? { ...response, contentFormat: first.contentFormat } : response;
+}

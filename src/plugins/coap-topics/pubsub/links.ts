@@ -1,0 +1,35 @@
+/** Links to the collection, its topics and their data, for discovery (RFC 6690). */
+import { filterLinks, type Link } from '../../../coap/link-format.js';
+import type { Collection } from './collection.js';
+import type { Topic } from './topic.js';
+import { referenceOf } from './topic-names.js';
+
+export function topicLink(collection: Collection, topic: Topic, contentFormat: number): Link {
+  return { href: referenceOf(collection.pathOf(topic)), attributes: { rt: 'core.ps.conf', ct: contentFormat } };
+}
+
+function dataLink({ configuration }: Topic): Link {
+  const { data, resourceType, contentFormat } = configuration;
+  const attributes = { rt: resourceType, obs: true } as const;
+  return { href: data, attributes: contentFormat === undefined ? attributes : { ...attributes, ct: contentFormat } };
+}
+
+/**
+ * The links of the collection that match a query: its topics, and where the query asks for a resource type, their data
+ * too, as with `rt=core.ps.data`.
+ */
+export function collectionLinks(collection: Collection, contentFormat: number, query: readonly string[]): Link[] {
+  const withData = query.some((argument) => argument.startsWith('rt='));
+  return filterLinks(linksOf(collection, contentFormat, withData), query);
+}
+
+function* linksOf(collection: Collection, contentFormat: number, withData: boolean): Iterable<Link> {
+  for (const topic of collection.topics()) yield topicLink(collection, topic, contentFormat);
+  if (withData) for (const topic of collection.topics()) yield dataLink(topic);
+}
+
+/** The links in `/.well-known/core`: to the broker, which is its collection, and to the topics. */
+export function* coreLinks(collection: Collection, contentFormat: number): Iterable<Link> {
+  yield { href: referenceOf(collection.segments), attributes: { rt: 'core.ps core.ps.coll', ct: 40 } };
+  yield* linksOf(collection, contentFormat, true);
+}

@@ -1,0 +1,123 @@
+/**
+ * The second CoAP face of the broker: draft-ietf-core-coap-pubsub-21 on a path of its own. One for all addresses that CoAP
+ * listens on, each of which hands it the requests for that path.
+ */
+import type { CoapExchange } from '../../../coap/exchange.js';
+import type { Link } from '../../../coap/link-format.js';
+import type { CoapRequest } from '../../../coap/request.js';
+import type { InProcessClient, Plugin, PluginContext } from '../../plugin.js';
+import { NOT_FOUND } from './answers.js';
+import { Collection } from './collection.js';
+import { CollectionResource } from './collection-resource.js';
+import { PubsubCounters } from './counters.js';
+import { DataResource } from './data-resource.js';
+import { coreLinks } from './links.js';
+import { PublicationRate } from './publication-rate.js';
+import type { Notification } from './subscriber.js';
+import { TopicResource } from './topic-resource.js';
+
+/** Options of the section `coap`. */
+export interface PubsubOptions {
+  readonly pubsub_path: string;
+  readonly pubsub_content_format: number;
+  readonly pubsub_topics: number;
+  readonly pubsub_publications_per_second?: number | undefined;
+  readonly notification: Notification;
+}
+
+/** Milliseconds between looks at what depends on time. */
+const TICK = 1000;
+
+export class Pubsub implements Plugin {
+  readonly name = 'coap';
+  readonly #contentFormat: number;
+  readonly #now: () => number;
+  readonly #counters = new PubsubCounters();
+  readonly #collection: Collection;
+  readonly #collectionResource: CollectionResource;
+  readonly #topicResource: TopicResource;
+  readonly #dataResource: DataResource;
+  #context: PluginContext | null = null;
+  /** Deletes what has expired. */
+  #keeper: InProcessClient | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** @param now milliseconds since the epoch */
+  constructor(options: PubsubOptions, now: () => number = Date.now) {
+    const contentFormat = options.pubsub_content_format;
+    const rate = new PublicationRate(options.pubsub_publications_per_second ?? Number.POSITIVE_INFINITY);
+    this.#contentFormat = contentFormat;
+    this.#now = now;
+    this.#collection = new Collection(options.pubsub_path, options.pubsub_topics, this.#counters);
+    this.#collectionResource = new CollectionResource(this.#collection, contentFormat, this.#counters, now);
+    this.#topicResource = new TopicResource(this.#collection, contentFormat, this.#counters);
+    this.#dataResource = new DataResource(options.notification, rate, this.#counters, now);
+  }
+
+  /** Nothing of its own: the addresses are those of CoAP. */
+  describe(): string[] {
+    return [];
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters };
+  }
+
+  async start(context: PluginContext): Promise<void> {
+    await this.#collection.restore(context);
+    this.#context = context;
+    this.#keeper = context.openClient({ id: 'coap-pubsub', remote: 'local', transport: 'coap' });
+    this.#timer = setInterval(() => this.tick(), TICK);
+    this.#timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#keeper?.close();
+  }
+
+  /**
+   * Handles a request for a path of this face; false if it is for another.
+   * @param clientOf opens the client of the broker that stands for the device
+   */
+  handle(request: CoapRequest, exchange: CoapExchange, clientOf: () => InProcessClient): boolean {
+    const context = this.#context;
+    const { pathKey } = request;
+    const { key } = this.#collection;
+    if (context === null || !pathKey.startsWith(key)) return false;
+    if (pathKey.length === key.length) this.#collectionResource.handle(request, exchange, clientOf(), context);
+    else if (pathKey[key.length] !== '/') return false;
+    else {
+      const topic = this.#collection.at(pathKey);
+      const data = topic === undefined ? this.#collection.withDataAt(pathKey) : undefined;
+      if (topic !== undefined) this.#topicResource.handle(topic, request, exchange, clientOf());
+      else if (data !== undefined) this.#dataResource.handle(data, request, exchange, clientOf(), context);
+      else exchange.respond(NOT_FOUND);
+    }
+    return true;
+  }
+
+  /** Links for `/.well-known/core`. */
+  links(): Iterable<Link> {
+    return coreLinks(this.#collection, this.#contentFormat);
+  }
+
+  /** Deletes topics whose time is over, and asks subscribers that have confirmed nothing for long. */
+  tick(): void {
+    const now = this.#now();
+    for (const topic of [...this.#collection.topics()]) {
+      const { expirationDate = Number.POSITIVE_INFINITY, observerCheck } = topic.configuration;
+      if (expirationDate * 1000 <= now) this.#expire(topic);
+      else for (const subscriber of [...topic.subscribers]) subscriber.check(observerCheck, now);
+    }
+  }
+
+  #expire(topic: Parameters<Collection['remove']>[0]): void {
+    try {
+      void this.#collection.remove(topic, this.#keeper as InProcessClient);
+      this.#counters.pubsubTopicsExpired++;
+    } catch {
+      // The store can take nothing now: the next look tries again.
+    }
+  }
+}
