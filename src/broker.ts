@@ -17,9 +17,11 @@ import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
 import { Arrivals } from './session/arrivals.js';
 import { Arriving } from './session/arriving.js';
+import type { Refusal } from './session/authentication.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { Connection } from './session/connection.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
@@ -309,6 +311,11 @@ export class Broker extends Aedes {
     return new InProcessClient(this.environment, identity);
   }
 
+  /** Opens a client inside the process that is asked who it is, and listed as connected until it is closed. */
+  connectClient(identity: ClientIdentity, credentials: Credentials): Promise<InProcessClient | Refusal> {
+    return admit(this.environment, identity, credentials);
+  }
+
   /** What a plugin of this name keeps; one and the same for each that asks. */
   storageOf(plugin: string): PluginStorage {
     const { storages } = this.environment;
@@ -406,6 +413,7 @@ export class Broker extends Aedes {
     this.draining = kind;
     const reasonCode = kind === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
     for (const connection of [...this.#connections]) connection.reject(reasonCode, 'the broker is being drained');
+    for (const client of [...this.sessions.inProcess.values()]) client.close('the broker is being drained');
   }
 
   /** Connections, also those that have not sent CONNECT. */

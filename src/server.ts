@@ -233,8 +233,10 @@ export class Server {
     const { journal, counters } = this.broker.environment;
     return {
       logger: this.#logger,
+      counters,
       storage: this.broker.storageOf(plugin),
       openClient: (identity) => this.broker.openClient(identity),
+      connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
       addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
       denied: (party, action, topic, reason) => {
         counters.deniedPublish++;

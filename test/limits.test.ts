@@ -66,6 +66,7 @@ const NO_LIMITS = [
   'mqtt.session_expiry_default',
   'coap.ack_timeout',
   'coap.ack_random_factor',
+  'coap.session_expiry',
   'coap.max_latency',
   'coap.acknowledge_after',
   'coap.pubsub_content_format',

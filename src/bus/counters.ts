@@ -92,6 +92,14 @@ export class Counters {
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;
+  /** What a wildcard observation of CoAP never told: dropped (`coap.waiting_notifications`), or no more a topic's state. */
+  droppedCoapNotifications = 0;
+  replacedCoapNotifications = 0;
+  /** Payloads that were no JSON or CBOR although a mapping of CoAP converts them (`coap.mappings`). */
+  coapConversionFailures = 0;
+  /** Connections of CoAP devices refused (`coap.connections`), and ended for their silence (`coap.heartbeat`). */
+  refusedCoapConnections = 0;
+  coapTimeouts = 0;
   /** Commit groups written and failed, and operations in them. */
   commits = 0;
   commitFailures = 0;

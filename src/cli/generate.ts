@@ -31,6 +31,11 @@ const SIZES = [
   ['KiB', 2 ** 10],
 ] as const;
 
+/** A value as it stands in YAML. */
+function written(value: unknown): string {
+  return Array.isArray(value) ? JSON.stringify(value) : String(value);
+}
+
 /** What is right, with its unit. */
 function rightValue(schema: z.core.$ZodType): string {
   const { unit } = docOf(schema);
@@ -46,8 +51,7 @@ function cell(text: string): string {
 function row(name: string, schema: z.core.$ZodType, value: unknown, variable: string | null): string {
   const { doc, unit, since } = docOf(schema);
   const size = humane(value, unit);
-  if (Array.isArray(value) && value.length === 0) return row(name, schema, 'none', variable);
-  const usual = value === undefined ? 'unset' : `\`${String(value)}\`${size === '' ? '' : ` (${size})`}`;
+  const usual = value === undefined ? 'unset' : `\`${written(value)}\`${size === '' ? '' : ` (${size})`}`;
   const columns = [`\`${name}\``, cell(rightValue(schema)), usual, cell(doc)];
   if (variable !== null) columns.push(`\`${variable}\``);
   return `| ${[...columns, since].join(' | ')} |`;
@@ -134,7 +138,7 @@ function exampleOption({ path, schema, doc, defaultValue }: Option, indent: stri
   // What is a word or a path needs no second explanation.
   const right = rightValue(schema);
   const hint = /^(one of|a whole number|a number)/.test(right) ? ` Value: ${right}.` : '';
-  const line = `${indent}#${path.at(-1)}: ${Array.isArray(value) ? JSON.stringify(value) : String(value)}${size === '' ? '' : ` # ${size}`}`;
+  const line = `${indent}#${path.at(-1)}: ${written(value)}${size === '' ? '' : ` # ${size}`}`;
   return [...comment(doc.doc + hint, indent), line, ''];
 }
 

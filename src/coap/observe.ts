@@ -19,6 +19,10 @@ export type ObservationEnd = 'cancelled' | 'reset' | 'timeout' | 'replaced' | 'e
 /** One observer of one resource, as its owner sees it. */
 export interface Observation {
   readonly active: boolean;
+  /** Whether a state would have to wait now, and be replaced by a newer one. */
+  readonly busy: boolean;
+  /** Called when the observation is not busy any more. */
+  onReady: (() => void) | null;
   /**
    * Sends the resource's new state, now or as soon as the client has acknowledged the last one; a state that waits is
    * replaced by a newer one. Confirmable as the registration was unless said otherwise. A response that is no success, or
@@ -52,6 +56,7 @@ export class Observer implements Observation {
   #lastConfirmable = 0;
   /** The notification that waits for its turn. Invariant: it is in `remote.waiting`. */
   waiting: Outgoing | null = null;
+  onReady: (() => void) | null = null;
 
   constructor(core: Core, request: Request, sequence: number, onEnd: (reason: ObservationEnd) => void) {
     this.#core = core;
@@ -70,6 +75,10 @@ export class Observer implements Observation {
 
   get active(): boolean {
     return this.#state !== 'ended';
+  }
+
+  get busy(): boolean {
+    return this.#state === 'registering' || this.waiting !== null || this.#inFlight();
   }
 
   get sequence(): number {
@@ -94,6 +103,17 @@ export class Observer implements Observation {
     const early = this.#early;
     this.#early = null;
     if (early !== null) this.notify(early);
+    this.ready();
+  }
+
+  /** Something that was in the way of a state is done. */
+  ready(): void {
+    if (this.onReady === null || this.#state !== 'active' || this.busy) return;
+    try {
+      this.onReady();
+    } catch (error) {
+      this.#core.handlerFailed(this.remote, error);
+    }
   }
 
   notify(response: CoapResponse, confirmable?: boolean): void {

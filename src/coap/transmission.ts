@@ -123,6 +123,7 @@ export class Transmission {
     if (outgoing.retransmissions === 0) remote.measured(this.#core.clock.now() - outgoing.sentAt);
     this.#core.verify(remote);
     this.#next(remote);
+    outgoing.observer?.ready();
   }
 
   /** A Reset arrived: to the message in flight, or to a Non-confirmable notification (RFC 7641 3.6). */

@@ -1,7 +1,7 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
 import type { LoadedConfig } from './load.js';
-import type { ExposureConfig, ListenerConfig } from './schema.js';
+import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
 import { COMMAND_LINE, sourceOf } from './source.js';
 
 /** One address to bind. */
@@ -114,7 +114,7 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 }
 
 /** What is allowed, but hardly meant. */
-export function exposureWarnings(config: ExposureConfig): string[] {
+export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>): string[] {
   const warnings: string[] = [];
   if (config.allow_anonymous === false && credentialFiles(config).length === 0) {
     warnings.push(
@@ -123,9 +123,10 @@ export function exposureWarnings(config: ExposureConfig): string[] {
   }
   config.listeners.forEach((listener) => {
     const anonymous = anonymousAllowed(config, listener);
-    if (listener.type === 'coap' && !anonymous) {
+    if (listener.type === 'coap' && !anonymous && !config.coap.insecure_password) {
       warnings.push(
-        `${place(listener)}: CoAP has no credentials yet, so every request is refused without allow_anonymous: true`,
+        `${place(listener)}: no password is taken without DTLS, so every request is refused without ` +
+          'allow_anonymous: true or coap.insecure_password: true',
       );
     }
     if (!isLoopback(listener) && anonymous) {
@@ -143,13 +144,14 @@ export function describeListeners(loaded: LoadedConfig): string[] {
   const files = credentials.map(({ file }) => file).join(' and ');
   return config.listeners.map((listener, i) => {
     const http = listener.type === 'http';
+    const password = listener.type !== 'coap' || config.coap.insecure_password;
     const anonymous = anonymousAllowed(config, listener);
     const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
     let who = 'nobody may connect';
     if (anonymous) {
       who = http ? `${reach} may read metrics and health` : `${reach} may connect without a password`;
-      if (files !== '' && listener.type !== 'coap' && !http) who += `, users of ${files} with theirs`;
-    } else if (files !== '' && listener.type !== 'coap') who = `only users of ${files} may connect`;
+      if (files !== '' && password && !http) who += `, users of ${files} with theirs`;
+    } else if (files !== '' && password) who = `only users of ${files} may connect`;
     const reasons = http
       ? []
       : anonymous || files === ''

@@ -534,6 +534,54 @@ const command = z.strictObject({
     ),
 });
 
+/** Levels of a path or topic of `coap.mappings` that have a name: `{device}`. */
+export function namesOf(levels: string): string[] {
+  return levels.split('/').flatMap((level) => /^\{(.+)\}$/.exec(level)?.[1] ?? []);
+}
+
+/** A level is a name in braces, or plain text. */
+const MAPPED_LEVELS = /^(?:\{\w+\}|[^{}/?#+\s]+)(?:\/(?:\{\w+\}|[^{}/?#+\s]+))*$/;
+
+const mapping = z
+  .strictObject({
+    path: z
+      .string()
+      .startsWith('/')
+      .refine((path) => MAPPED_LEVELS.test(path.slice(1)) && new Set(namesOf(path)).size === namesOf(path).length)
+      .refine((path) => !/^\/(?:\.well-known|mqtt\/connection)(?:\/|$)/.test(path))
+      .register(documentation, {
+        doc: 'The path. A level in braces is any one, and has that name.',
+        type: 'a path such as /s/{device}/{metric}, with each name once, and not that of a resource of the broker',
+        since: '0.1.0',
+      }),
+    topic: z
+      .string()
+      .refine((topic) => MAPPED_LEVELS.test(topic))
+      .register(documentation, {
+        doc: 'The topic, with the same names.',
+        type: 'a topic such as devices/{device}/{metric}, with the names of the path and no others',
+        since: '0.1.0',
+      }),
+    methods: z
+      .array(z.enum(['GET', 'PUT', 'POST', 'DELETE']))
+      .min(1)
+      .default(['GET', 'PUT', 'POST', 'DELETE'])
+      .register(documentation, {
+        doc: 'What may be done; GET stands for observing, too.',
+        type: 'a list of GET, PUT, POST, DELETE',
+        since: '0.1.0',
+      }),
+    qos: whole(0, 2).optional(),
+    retain: z.boolean().optional(),
+    content_format: whole(0, 65535).optional(),
+    convert: z.enum(['none', 'json-to-cbor', 'cbor-to-json']).default('none'),
+  })
+  .refine(({ path, topic }) => namesOf(path).sort().join() === namesOf(topic).sort().join(), { path: ['topic'] })
+  .refine(({ path, topic }) => new Set(namesOf(topic)).size === namesOf(path).length, { path: ['topic'] })
+  .refine(({ convert, content_format: format }) => convert === 'none' || format === undefined, {
+    path: ['content_format'],
+  });
+
 const coap = z
   .strictObject({
     path: z
@@ -722,6 +770,62 @@ const coap = z
       unit: 'messages',
       since: '0.1.0',
     }),
+    mappings: z
+      .array(mapping)
+      .default([])
+      .register(documentation, {
+        doc:
+          'Further resources for topics, a list: `{path: /s/{device}/{metric}, topic: devices/{device}/{metric}}` with ' +
+          '`methods`, `qos`, `retain`, `content_format` and `convert` if they are to differ; docs/coap.md has them all. ' +
+          'The first path that matches counts.',
+        type: 'a list of mappings with path and topic',
+        since: '0.1.0',
+      }),
+    waiting_notifications: whole(1, 1_000_000)
+      .default(100)
+      .register(documentation, {
+        doc:
+          'Topics of one wildcard observation whose newest message waits until the device has acknowledged the last ' +
+          'notification. Beyond it the topic that has waited longest is dropped.',
+        unit: 'messages',
+        since: '0.1.0',
+      }),
+    connections: whole(0, 10_000_000)
+      .default(10_000)
+      .register(documentation, {
+        doc:
+          'Devices with a connection (`mqtt/connection`, or DTLS) at once, for each address that CoAP listens on. A ' +
+          'further one is refused with 5.03.',
+        unit: 'connections',
+        since: '0.1.0',
+      }),
+    heartbeat: whole(1, 86_400)
+      .default(30)
+      .register(documentation, {
+        doc:
+          'How often a device with a connection has to say something, at the least. After one and a half times as long a ' +
+          'connection of `mqtt/connection` ends; one of DTLS does so only while it observes nothing.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
+    session_expiry: whole(1, 0xff_ff_ff_fe)
+      .default(86_400)
+      .register(documentation, {
+        doc:
+          'How long messages wait for a durable observation (`session=NAME`) whose device is gone; ' +
+          '`mqtt.session_expiry_max` bounds it.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
+    insecure_password: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether a device may send its password in a query without DTLS, where anyone on its way can read it. If not, ' +
+          'such a request is refused with 4.01.',
+        since: '0.1.0',
+      }),
     pubsub_path: z
       .string()
       .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)

@@ -118,6 +118,12 @@ const CLIENTS: readonly Metric[] = [
     (r) => r.sessions.connected,
   ),
   gauge(
+    'portico_clients_in_process',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'clients/in_process',
+    (r) => r.inProcess,
+  ),
+  gauge(
     'portico_sessions_disconnected',
     'Sessions whose client is away.',
     ['clients/disconnected', 'clients/inactive'],
@@ -332,6 +338,39 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const COAP_TOPICS: readonly Metric[] = [
+  counter(
+    'portico_coap_connections_refused_total',
+    'CoAP: Connections refused, as there are too many.',
+    'coap/connectionsRefused',
+    'refusedCoapConnections',
+  ),
+  counter(
+    'portico_coap_connections_timed_out_total',
+    'CoAP: Connections ended for their silence.',
+    'coap/connectionsTimedOut',
+    'coapTimeouts',
+  ),
+  counter(
+    'portico_coap_wildcard_notifications_dropped_total',
+    'CoAP: Messages for wildcard observations dropped, as too many topics wait.',
+    'coap/wildcardNotificationsDropped',
+    'droppedCoapNotifications',
+  ),
+  counter(
+    'portico_coap_wildcard_notifications_replaced_total',
+    'CoAP: Messages for wildcard observations never sent since a newer one of their topic came first.',
+    'coap/wildcardNotificationsReplaced',
+    'replacedCoapNotifications',
+  ),
+  counter(
+    'portico_coap_conversion_failures_total',
+    'CoAP: Payloads that a mapping could not convert.',
+    'coap/conversionFailures',
+    'coapConversionFailures',
+  ),
+];
+
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -387,4 +426,5 @@ export const METRICS: readonly Metric[] = [
   ...PROCESS,
   ...COAP_METRICS,
   ...COAP_DEVICES_METRICS,
+  ...COAP_TOPICS,
 ];

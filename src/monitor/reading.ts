@@ -34,6 +34,8 @@ export interface Reading {
   /** Network connections, also those that have not sent CONNECT. */
   readonly connections: number;
   readonly sessions: { readonly all: number; readonly connected: number; readonly most: number };
+  /** Those of them that are clients inside the process, such as CoAP devices. */
+  readonly inProcess: number;
   readonly queues: QueueTotals;
   readonly retained: { readonly count: number; readonly bytes: number; readonly memory: number };
   readonly storeFailing: boolean;
@@ -81,14 +83,16 @@ export class Instruments {
     const queues = await this.#queues.totals();
     const memory = process.memoryUsage();
     const { user, system } = process.cpuUsage();
-    this.#mostSessions = Math.max(this.#mostSessions, sessions.size);
+    const all = sessions.size + sessions.inProcess.size;
+    this.#mostSessions = Math.max(this.#mostSessions, all);
     this.#mostHeap = Math.max(this.#mostHeap, memory.heapUsed);
     return {
       version,
       uptime: (performance.now() - this.#startedAt) / 1000,
       counters,
       connections: connections.size,
-      sessions: { all: sessions.size, connected: sessions.connected, most: this.#mostSessions },
+      sessions: { all, connected: sessions.connected + sessions.inProcess.size, most: this.#mostSessions },
+      inProcess: sessions.inProcess.size,
       queues,
       retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,

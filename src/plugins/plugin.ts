@@ -3,6 +3,9 @@
  * opens, so the rules, limits and counters of any client hold for what it does.
  */
 import type { AuthenticationMethod } from '../access/authentication-method.js';
+import type { Counters } from '../bus/counters.js';
+import type { Credentials } from '../session/admission.js';
+import type { Refusal } from '../session/authentication.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
 import type { PluginStorage } from '../session/plugin-storage.js';
@@ -13,14 +16,17 @@ export type {
   AuthenticationStep,
   Claimant,
 } from '../access/authentication-method.js';
+export type { Credentials } from '../session/admission.js';
+export type { Refusal } from '../session/authentication.js';
 export type {
   ClientIdentity,
   InProcessClient,
-  MessageHandler,
   PublishOptions,
   PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
+export type { MessageHandler } from '../session/in-process-subscription.js';
+export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 export type { PluginStorage } from '../session/plugin-storage.js';
 
 /** A logger with levels, as pino has. */
@@ -34,10 +40,17 @@ export interface PluginLogger {
 /** What the broker gives to a plugin. */
 export interface PluginContext {
   readonly logger: PluginLogger;
+  /** What the broker counts. A plugin counts its own limits there, and nothing else. */
+  readonly counters: Counters;
   /** What the plugin keeps from one start to the next; plugins of one name share it. */
   readonly storage: PluginStorage;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
+  /**
+   * Opens a client whose credentials are checked as those of MQTT clients are. It is on the list of those connected, and
+   * in the log, until it is closed. A client of the same transport and identifier is taken over.
+   */
+  connectClient(identity: ClientIdentity, credentials: Credentials): Promise<InProcessClient | Refusal>;
   /**
    * Offers a method of MQTT 5.0 enhanced authentication.
    * @throws PorticoError `PORTICO_CONFIGURATION` if there is one of that name

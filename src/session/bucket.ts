@@ -19,4 +19,9 @@ export class Bucket {
     this.#filledAt = now;
     if (elapsed > 0) this.tokens = Math.min(this.#rate, this.tokens + (this.#rate * elapsed) / 1000);
   }
+
+  /** Seconds until there are so many tokens. */
+  delay(tokens: number): number {
+    return Math.max(0, tokens - this.tokens) / this.#rate;
+  }
 }

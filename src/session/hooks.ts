@@ -5,6 +5,7 @@
 import type { ConnectPacket } from '../wire/packets.js';
 import type { AedesPacket, AedesSubscription } from './aedes-packets.js';
 import type { Connection } from './connection.js';
+import type { InProcessClient } from './in-process-client.js';
 
 export type HookCallback<T> = (error?: Error | null, result?: T) => void;
 
@@ -17,7 +18,7 @@ export interface Hooks {
   readonly preConnect: ((client: Connection, packet: ConnectPacket, done: HookCallback<boolean>) => void) | null;
   readonly authenticate:
     | ((
-        client: Connection,
+        client: Connection | InProcessClient,
         username: string | undefined,
         password: Buffer | undefined,
         done: HookCallback<boolean | null>,

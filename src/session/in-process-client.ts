@@ -3,18 +3,21 @@
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isShared, isValidFilter, isValidName } from '../bus/topics.js';
-import type { Receiver, Subscriber, Subscription } from '../bus/tree.js';
-import type { Work } from '../bus/work.js';
+import type { Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import { type AedesPacket, packetOf } from './aedes-packets.js';
 import type { Environment } from './environment.js';
+import { InProcessSubscription, type MessageHandler } from './in-process-subscription.js';
 import type { Party } from './journal.js';
+import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
+import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
@@ -42,8 +45,8 @@ export interface PublishOptions {
  */
 export type PublishOutcome = Acknowledger;
 
-/** Takes messages of a subscription. `message` may be kept. */
-export type MessageHandler = (message: Message) => void;
+/** Steps of a walk through retained messages before others have their turn. */
+const STEPS = 500;
 
 /** What a client that asks whether it may publish is taken to publish. */
 const NO_MESSAGE: Message = {
@@ -56,29 +59,6 @@ const NO_MESSAGE: Message = {
   publisherId: '',
   receivedAt: 0,
 };
-
-/** What a message for a handler counts for, beyond a delivery. */
-const HANDLING = 10;
-
-/** One subscription of an in-process client; each is a receiver of its own. */
-class InProcessSubscription implements Subscriber {
-  readonly filter: string;
-  readonly #handler: MessageHandler;
-  readonly #work: Work;
-
-  constructor(filter: string, handler: MessageHandler, work: Work) {
-    this.filter = filter;
-    this.#work = work;
-    this.#handler = handler;
-  }
-
-  deliver(publication: Publication, _receiver: Receiver): void {
-    const message = publication.message();
-    this.#work.done += HANDLING;
-    // Handlers run after the routing of this message, so that they may publish.
-    process.nextTick(this.#handler, message);
-  }
-}
 
 export interface SubscriptionHandle {
   readonly filter: string;
@@ -94,6 +74,10 @@ export class InProcessClient implements Party {
   readonly version = 0;
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
+  readonly #kept = new Set<KeptSubscription>();
+  readonly #rates: Rates | null;
+  /** Told of the end; undefined if the client is not on the list of those connected. */
+  #onEnd: ((reason: string) => void) | null | undefined = undefined;
   #closed = false;
 
   constructor(environment: Environment, identity: ClientIdentity) {
@@ -102,6 +86,38 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
+    this.#rates = Rates.of(environment.options, environment.clock.now());
+  }
+
+  /** What tells it from all other clients inside the process. */
+  get key(): string {
+    return `${this.transport} ${this.id}`;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Puts the client on the list of those connected; a former one of its transport and identifier is taken over.
+   * @param keepalive seconds, for the log
+   * @param onEnd told, once, that the client is closed
+   */
+  connect(keepalive: number, onEnd: ((reason: string) => void) | null): void {
+    const { sessions, counters, journal } = this.#environment;
+    const former = sessions.inProcess.get(this.key);
+    if (former !== undefined) {
+      counters.takeovers++;
+      former.close(`another connection took over its client identifier: ${this.remote}`);
+    }
+    this.#onEnd = onEnd;
+    sessions.inProcess.set(this.key, this);
+    journal.connected(this, false, false, keepalive);
+  }
+
+  /** Seconds until the client may publish again: its rates are used up. At least 1. */
+  get retryAfter(): number {
+    return Math.max(1, Math.ceil(this.#rates?.delay ?? 0));
   }
 
   /**
@@ -125,6 +141,10 @@ export class InProcessClient implements Party {
         refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic',
       );
       outcome?.acknowledge(0, 0, refusal, 0);
+      return;
+    }
+    if (this.#rates !== null && this.#isTooFast(this.#rates, payload.length)) {
+      outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
       return;
     }
     const route = known ?? router.routeOf(topic);
@@ -180,6 +200,22 @@ export class InProcessClient implements Party {
     counters.refusedPublish++;
     journal.limit(null, commit.load.cause, `a publication of ${this.id} was refused`);
     outcome?.acknowledge(0, 0, ReasonCode.ServerUnavailable, 0);
+    return true;
+  }
+
+  /** `limits.messages_per_second` and `limits.bytes_per_second`. Nobody can be read more slowly here: it is refused. */
+  #isTooFast(rates: Rates, bytes: number): boolean {
+    const { counters, clock, journal } = this.#environment;
+    const now = clock.now();
+    rates.refill(now);
+    const option = rates.spent;
+    if (option === null) {
+      rates.take(bytes);
+      return false;
+    }
+    if (option === 'limits.bytes_per_second') counters.throttledBytes++;
+    else counters.throttledMessages++;
+    if (rates.isNews(now)) journal.limit(this, option, 'publications of the client are refused');
     return true;
   }
 
@@ -241,25 +277,19 @@ export class InProcessClient implements Party {
 
   /**
    * Subscribes. Retained messages are not sent; ask `retained` for them.
+   * @param ended told that the client was closed, and the subscription with it
    * @returns the subscription, or the MQTT 5.0 reason code why there is none
    */
-  subscribe(filter: string, qos: 0 | 1 | 2, handler: MessageHandler): SubscriptionHandle | number {
-    const { router, options, journal, counters } = this.#environment;
-    let refusal: number = ReasonCode.Success;
-    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
-      refusal = ReasonCode.TopicFilterInvalid;
-    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
-    else if (this.#subscriptions.size >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
-    if (refusal === ReasonCode.QuotaExceeded) {
-      counters.refusedSubscriptions++;
-      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
-    }
-    if (refusal !== ReasonCode.Success) {
-      counters.deniedSubscribe++;
-      journal.denied(this, 'subscribe', filter, 'refused');
-      return refusal;
-    }
-    const subscriber = new InProcessSubscription(filter, handler, router.work);
+  subscribe(
+    filter: string,
+    qos: 0 | 1 | 2,
+    handler: MessageHandler,
+    ended: (() => void) | null = null,
+  ): SubscriptionHandle | number {
+    const { router, journal } = this.#environment;
+    const refusal = this.#subscribeRefusal(filter);
+    if (refusal !== ReasonCode.Success) return refusal;
+    const subscriber = new InProcessSubscription(filter, handler, ended, router.work);
     const subscription: Subscription = {
       subscriber,
       filter,
@@ -282,6 +312,44 @@ export class InProcessClient implements Party {
     };
   }
 
+  /**
+   * Subscribes so that QoS 1 and 2 messages wait in the store while nobody takes them, by a name of its own.
+   * @param expiry seconds that they wait
+   * @returns the subscription, which begins with its `resume`, or the MQTT 5.0 reason code why there is none
+   */
+  keepSubscription(id: string, filter: string, expiry: number, keeper: Keeper): KeptSubscription | number {
+    const refusal = this.#subscribeRefusal(filter);
+    if (refusal !== ReasonCode.Success) return refusal;
+    const kept = keepSubscription(this.#environment, this, id, filter, expiry, {
+      take: (message) => keeper.take(message),
+      lost: () => {
+        if (typeof kept === 'object') this.#kept.delete(kept);
+        keeper.lost();
+      },
+    });
+    if (typeof kept === 'object') this.#kept.add(kept);
+    return kept;
+  }
+
+  /** 0, or the reason code why this client may not subscribe to a filter, counted and logged. */
+  #subscribeRefusal(filter: string): number {
+    const { options, journal, counters } = this.#environment;
+    let refusal: number = ReasonCode.Success;
+    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
+      refusal = ReasonCode.TopicFilterInvalid;
+    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
+    else if (this.subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+    if (refusal === ReasonCode.QuotaExceeded) {
+      counters.refusedSubscriptions++;
+      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
+    }
+    if (refusal !== ReasonCode.Success) {
+      counters.deniedSubscribe++;
+      journal.denied(this, 'subscribe', filter, 'refused');
+    }
+    return refusal;
+  }
+
   /** The retained message of a topic, if there is one. */
   retained(topic: string): Message | null {
     return this.#environment.router.retained.get(topic);
@@ -292,16 +360,47 @@ export class InProcessClient implements Party {
     return this.#environment.router.retained.topics(filter);
   }
 
-  /** Number of subscriptions. */
-  get subscriptions(): number {
-    return this.#subscriptions.size;
+  /**
+   * Hands over retained messages that match a filter, as long as `take` wants more. Others have their turn in between:
+   * messages may come and go meanwhile.
+   */
+  async retainedMessages(filter: string, take: (message: Message) => boolean): Promise<void> {
+    const publication = new Publication();
+    const walk = this.#environment.router.retained.walk(filter);
+    for (let steps = 1; !walk.done; steps++) {
+      if (walk.next(publication) && !take(publication.message())) walk.close();
+      else if (steps % STEPS === 0) await turn();
+    }
   }
 
-  /** Ends all subscriptions. */
-  close(): void {
+  /** Milliseconds since the epoch, by the clock that messages expire by. */
+  now(): number {
+    return this.#environment.clock.now();
+  }
+
+  /** Number of subscriptions. */
+  get subscriptions(): number {
+    return this.#subscriptions.size + this.#kept.size;
+  }
+
+  /**
+   * Ends all subscriptions, and the connection if there is one.
+   * @param reason in words, for the log
+   */
+  close(reason = 'closed'): void {
+    if (this.#closed) return;
     this.#closed = true;
-    for (const subscriber of this.#subscriptions) this.#environment.router.unsubscribe(subscriber.filter, subscriber);
+    const { router, sessions, journal } = this.#environment;
+    const subscriptions = [...this.#subscriptions];
     this.#subscriptions.clear();
+    for (const subscriber of subscriptions) router.unsubscribe(subscriber.filter, subscriber);
+    if (this.#onEnd !== undefined) {
+      if (sessions.inProcess.get(this.key) === this) sessions.inProcess.delete(this.key);
+      journal.disconnected(this, reason);
+      this.#onEnd?.(reason);
+    }
+    for (const subscriber of subscriptions) subscriber.ended?.();
+    for (const kept of [...this.#kept]) kept.suspend();
   }
 }
 

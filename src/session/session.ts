@@ -14,6 +14,7 @@ import { encodeSession, encodeSubscription } from '../store/records.js';
 import type { Operation, Store } from '../store/store.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
+import type { KeptSubscription } from './kept-subscription.js';
 import type { OutboundHost, OutboundLimits } from './link.js';
 import { Outbound } from './outbound.js';
 
@@ -49,6 +50,8 @@ export class Session implements Member, Participant, OutboundHost {
   expiryInterval: number;
   /** The connection that uses this session now. */
   connection: Connection | null = null;
+  /** The subscription of a client inside the process that uses this session now, instead of a connection. */
+  keeper: KeptSubscription | null = null;
   /** Milliseconds since the epoch; 0 while connected. */
   disconnectedAt = 0;
   version = 4;
@@ -169,6 +172,7 @@ export class Session implements Member, Participant, OutboundHost {
 
   /** A connection begins to use this session. Deliveries start with `resume`. */
   attach(connection: Connection): void {
+    this.keep(null);
     if (this.connection === null) this.#environment.sessions.connected++;
     this.connection = connection;
     this.version = connection.version;
@@ -183,6 +187,17 @@ export class Session implements Member, Participant, OutboundHost {
     this.disconnectedAt = this.#environment.clock.now();
     this.outbound.suspend();
     this.changed();
+  }
+
+  /** A subscription inside the process begins to use this session; null if none does any more. */
+  keep(keeper: KeptSubscription | null): void {
+    const former = this.keeper;
+    if (former === keeper) return;
+    this.keeper = keeper;
+    this.disconnectedAt = keeper === null ? this.#environment.clock.now() : 0;
+    if (former !== null) this.outbound.suspend();
+    this.changed();
+    former?.lost();
   }
 
   /** The session's record has to be written. */
@@ -237,7 +252,7 @@ export class Session implements Member, Participant, OutboundHost {
       const value = encodeSession({
         number: this.number,
         expiryInterval: this.expiryInterval,
-        connected: this.connection !== null,
+        connected: this.connection !== null || this.keeper !== null,
         disconnectedAt: this.disconnectedAt,
         version: this.version,
         sharing: this.sharing,
@@ -261,6 +276,7 @@ export class Session implements Member, Participant, OutboundHost {
     this.#left = true;
     this.enlist();
     this.connection = null;
+    this.keep(null);
   }
 
   /** Ends the session: nothing of it remains on the bus. The registry removes what is in the store. */

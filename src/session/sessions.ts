@@ -4,6 +4,7 @@ import type { Damage } from '../store/damage.js';
 import { Family, flowKey, sessionKey, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
 import { RecordReader } from '../store/record-reader.js';
 import type { Environment } from './environment.js';
+import type { InProcessClient } from './in-process-client.js';
 import { inherit, passOn } from './inheritance.js';
 import { OneByOne } from './one-by-one.js';
 import { Recovery, type SessionDamage } from './recovery.js';
@@ -37,6 +38,9 @@ export class SessionRegistry {
 
   /** Number of sessions that have a connection. */
   connected = 0;
+
+  /** Clients inside the process that are connected, by their `key`. Nothing of them outlives that. */
+  readonly inProcess = new Map<string, InProcessClient>();
 
   /** Number of sessions. */
   get size(): number {
@@ -126,7 +130,7 @@ export class SessionRegistry {
   tick(now: number): void {
     for (const session of this.#sessions.values()) {
       if (session.outbound.needsSweep(now)) this.#sweepable.add(session);
-      if (session.connection !== null) continue;
+      if (session.connection !== null || session.keeper !== null) continue;
       if (session.expiryInterval === NEVER) continue;
       if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
       this.#environment.counters.sessionsExpired++;

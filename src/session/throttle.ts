@@ -34,6 +34,23 @@ export class Rates {
     return (this.messages !== null && this.messages.tokens < 0) || (this.bytes !== null && this.bytes.tokens < 0);
   }
 
+  /** The option whose rate has nothing left, for a client that is refused what comes too early; null for none. */
+  get spent(): 'limits.messages_per_second' | 'limits.bytes_per_second' | null {
+    if (this.messages !== null && this.messages.tokens < 1) return 'limits.messages_per_second';
+    return this.bytes !== null && this.bytes.tokens <= 0 ? 'limits.bytes_per_second' : null;
+  }
+
+  /** One message is let through. */
+  take(bytes: number): void {
+    if (this.messages !== null) this.messages.tokens--;
+    if (this.bytes !== null) this.bytes.tokens -= bytes;
+  }
+
+  /** Seconds until nothing is spent any more. */
+  get delay(): number {
+    return Math.max(this.messages?.delay(1) ?? 0, this.bytes?.delay(0) ?? 0);
+  }
+
   /** Whether it is time to tell of this client, again. */
   isNews(now: number): boolean {
     if (now - this.#loggedAt < LOG_INTERVAL) return false;

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import type { CoapCounters } from '../../src/coap/counters.js';
 import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
-import type { PluginContext } from '../../src/plugins/plugin.js';
+import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { Bench, type Decoded, decode, encode, NON, number, OPT } from './harness.js';
 
@@ -17,30 +17,8 @@ let mid = 1;
 before(async () => {
   engine = await Engine.create({ retained: { messages: 2, bytes: 1e6, payload: 50 } });
   limits = [];
-  plugin = new CoapTopics({
-    host: '127.0.0.1',
-    port: 0,
-    anonymous: true,
-    path: 'ps',
-    ack_timeout: 2,
-    ack_random_factor: 1.5,
-    max_retransmit: 4,
-    max_payload: 100,
-    block_size: 1024,
-    observers: 3,
-    observers_per_client: 2,
-    deduplication_bytes: 262_144,
-    notification: 'auto',
-  });
-  const silent = (): void => {};
-  const context: PluginContext = {
-    logger: { info: silent, warn: silent, error: silent, debug: silent },
-    storage: engine.broker.storageOf('coap'),
-    openClient: (identity) => engine.broker.openClient(identity),
-    addAuthenticationMethod: silent,
-    denied: silent,
-    limit: (_party, option) => limits.push(option),
-  };
+  plugin = new CoapTopics({ ...FACE_OPTIONS, max_payload: 100, observers: 3, observers_per_client: 2 });
+  const context = faceContext(engine.broker, { limit: (_party, option) => limits.push(option) });
   await plugin.start(context);
 });
 

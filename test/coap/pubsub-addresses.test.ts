@@ -3,28 +3,14 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { CoapTopics, type CoapTopicsOptions } from '../../src/plugins/coap-topics/plugin.js';
+import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
 import { Pubsub } from '../../src/plugins/coap-topics/pubsub/pubsub.js';
-import type { PluginContext } from '../../src/plugins/plugin.js';
+import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { type Decoded, decode, encode, OPT, type Wire } from './harness.js';
 import { cbor, mapOf, PUBSUB, pathOf } from './pubsub-scene.js';
 
-const OPTIONS: CoapTopicsOptions = {
-  host: '127.0.0.1',
-  port: 0,
-  anonymous: true,
-  path: 'ps',
-  ack_timeout: 2,
-  ack_random_factor: 1.5,
-  max_retransmit: 4,
-  max_payload: 100_000,
-  block_size: 1024,
-  observers: 10,
-  observers_per_client: 10,
-  deduplication_bytes: 262_144,
-  notification: 'auto',
-};
+const OPTIONS = FACE_OPTIONS;
 
 let engine: Engine;
 let pubsub: Pubsub;
@@ -32,15 +18,7 @@ let listeners: CoapTopics[];
 
 before(async () => {
   engine = await Engine.create();
-  const silent = (): void => {};
-  const context: PluginContext = {
-    logger: { info: silent, warn: silent, error: silent, debug: silent },
-    storage: engine.broker.storageOf('coap'),
-    openClient: (identity) => engine.broker.openClient(identity),
-    addAuthenticationMethod: silent,
-    denied: silent,
-    limit: silent,
-  };
+  const context = faceContext(engine.broker);
   pubsub = new Pubsub({
     pubsub_path: 'pubsub',
     pubsub_content_format: PUBSUB,

@@ -5,7 +5,8 @@ import { decode as decodeCbor, encode as encodeCbor, Tagged } from 'cborg';
 import type { BrokerOptions } from '../../src/broker.js';
 import type { CoapRemote } from '../../src/coap/remotes.js';
 import { Pubsub, type PubsubOptions } from '../../src/plugins/coap-topics/pubsub/pubsub.js';
-import type { InProcessClient, PluginContext } from '../../src/plugins/plugin.js';
+import type { InProcessClient } from '../../src/plugins/plugin.js';
+import { faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { Bench, type Client, type Decoded, number, OPT, type OptionValue, values, type Wire } from './harness.js';
 
@@ -113,8 +114,6 @@ export interface SceneOptions extends Partial<PubsubOptions> {
   readonly broker?: BrokerOptions;
 }
 
-const silent = (): void => {};
-
 export class Scene {
   readonly engine: Engine;
   readonly bench: Bench;
@@ -133,14 +132,7 @@ export class Scene {
   static async create({ broker, ...options }: SceneOptions = {}): Promise<Scene> {
     const engine = await Engine.create(broker);
     const limits: string[] = [];
-    const context: PluginContext = {
-      logger: { info: silent, warn: silent, error: silent, debug: silent },
-      storage: engine.broker.storageOf('coap'),
-      openClient: (identity) => engine.broker.openClient(identity),
-      addAuthenticationMethod: silent,
-      denied: silent,
-      limit: (_party, option) => limits.push(option),
-    };
+    const context = faceContext(engine.broker, { limit: (_party, option) => limits.push(option) });
     const pubsub = new Pubsub(
       { pubsub_path: 'pubsub', pubsub_content_format: PUBSUB, pubsub_topics: 1000, notification: 'auto', ...options },
       () => engine.clock.now(),

@@ -167,5 +167,6 @@ test('configurations with which nobody can connect are warned about', () => {
   assert.match(load('allow_anonymous: false\n').warnings.join('\n'), /no client can connect/);
   const scram = load('allow_anonymous: false\naccess: { scram_file: /s }\nlisteners: [{ type: mqtt }]\n');
   assert.deepEqual(scram.warnings, []);
-  assert.match(load('access: { password_file: /p }\n').warnings.join('\n'), /CoAP has no credentials yet/);
+  assert.match(load('access: { password_file: /p }\n').warnings.join('\n'), /no password is taken without DTLS/);
+  assert.deepEqual(load('access: { password_file: /p }\ncoap: { insecure_password: true }\n').warnings, []);
 });

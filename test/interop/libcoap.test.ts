@@ -204,11 +204,32 @@ describe("libcoap's coap-client", { timeout: 150_000 }, () => {
     }
   }
 
-  test('a path with a wildcard is no topic: 4.00', async () => {
+  test('a path with a wildcard is a filter: it can be read and observed, and nothing is published on it: 4.00', async () => {
+    await js.publish('libcoap/filter/1/c', 'one', 1, true);
+    const got = await request('get', uri('libcoap/filter/%2B/c'), ['-A', '50']);
+    assert.equal(got.code, '2.05');
+    assert.deepEqual(JSON.parse(got.payload.toString()), [
+      { topic: 'libcoap/filter/1/c', qos: 1, retain: true, payload: 'one' },
+    ]);
+    const observer = await Observer.start(uri('libcoap/filter/%23'), ['-A', '50']);
+    await js.publish('libcoap/filter/2/d', 'two', 1, false);
+    assert.match(await observer.next(), /Observe:\d+.*"topic":"libcoap\/filter\/2\/d".*"payload":"two"/);
+    await observer.end();
     for (const path of ['libcoap/%2B', 'libcoap/%23', '%23']) {
-      assert.equal((await request('get', uri(path))).code, '4.00', path);
       assert.equal((await request('put', uri(path), ['-e', 'x'])).code, '4.00', path);
     }
+  });
+
+  test('a connection is made, used and ended (mqtt/connection)', async () => {
+    const connection = `coap://127.0.0.1:${portico.ports.coap}/mqtt/connection`;
+    const made = await request('post', `${connection}?clientid=coap-device`);
+    assert.equal(made.code, '2.01');
+    const query = `?clientid=coap-device&token=${made.payload}`;
+    assert.equal((await request('put', `${connection}${query}`)).code, '2.04');
+    assert.equal((await request('post', `${uri('libcoap/connected')}${query}`, ['-e', 'x'])).code, '2.04');
+    assert.equal((await js.next('libcoap/connected')).payload.toString(), 'x');
+    assert.equal((await request('delete', `${connection}${query}`)).code, '2.02');
+    assert.equal((await request('put', `${connection}${query}`)).code, '4.01');
   });
 
   test('$SYS can be read, and written by nobody', async () => {

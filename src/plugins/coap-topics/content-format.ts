@@ -37,6 +37,12 @@ FORMAT_OF.set('text/plain;charset=utf-8', 0);
 /** The User Property that carries a Content-Format without a known media type. */
 const USER_PROPERTY = 'coap-content-format';
 const NONE = Buffer.alloc(0);
+
+/** Whether a User Property is one that only carries a Content-Format. */
+export function isOwnProperty(name: string): boolean {
+  return name === USER_PROPERTY;
+}
+
 /** Encoded properties by Content-Format: there are 65,536 at most, and few in use. */
 const encoded = new Map<number, Buffer>();
 

@@ -3,6 +3,8 @@ import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { Acknowledger } from '../../store/commit.js';
+import type { InProcessClient } from '../plugin.js';
+import { CHANGED, CREATED, DELETED } from './answers.js';
 
 /** Query parameters of a publication, with the short names of EMQX's gateway. */
 export interface PublishQuery {
@@ -46,7 +48,7 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
 const RETRY_AFTER = 10;
 
 /** The response code for an MQTT reason code. */
-export function failureOf(reasonCode: number): CoapResponse {
+export function failureOf(reasonCode: number, client: InProcessClient | null = null): CoapResponse {
   switch (reasonCode) {
     case 0x87:
       return { code: Code.Forbidden };
@@ -56,6 +58,8 @@ export function failureOf(reasonCode: number): CoapResponse {
       return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
     case 0x95:
       return { code: Code.RequestEntityTooLarge };
+    case 0x96:
+      return { code: Code.TooManyRequests, maxAge: client?.retryAfter ?? 1 };
     case 0x97:
       return { code: Code.TooManyRequests };
     default:
@@ -63,21 +67,24 @@ export function failureOf(reasonCode: number): CoapResponse {
   }
 }
 
-const CHANGED: CoapResponse = { code: Code.Changed };
-const CREATED: CoapResponse = { code: Code.Created };
-const DELETED: CoapResponse = { code: Code.Deleted };
-
 /** Answers a request when what it published is durable. */
 export class PublishReply implements Acknowledger {
   readonly #exchange: CoapExchange;
+  readonly #client: InProcessClient | null;
   readonly #success: CoapResponse;
 
-  constructor(exchange: CoapExchange, success: 'changed' | 'created' | 'deleted') {
+  /** @param client whose rates say when to try again */
+  constructor(
+    exchange: CoapExchange,
+    success: 'changed' | 'created' | 'deleted',
+    client: InProcessClient | null = null,
+  ) {
     this.#exchange = exchange;
+    this.#client = client;
     this.#success = success === 'changed' ? CHANGED : success === 'created' ? CREATED : DELETED;
   }
 
   acknowledge(_type: number, _packetId: number, reasonCode: number): void {
-    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode));
+    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode, this.#client));
   }
 }

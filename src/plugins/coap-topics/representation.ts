@@ -26,7 +26,7 @@ export function contentOf(message: Message, now: number): CoapResponse {
 }
 
 /** Equal representations have equal ETags, also after a restart. */
-function etagOf(payload: Buffer, contentFormat: number | undefined): Buffer {
+export function etagOf(payload: Buffer, contentFormat: number | undefined): Buffer {
   const hash = createHash('sha1')
     .update(`${contentFormat ?? ''}\n`)
     .update(payload);

@@ -1,9 +1,11 @@
 /** Paths of resources and topics: `/ps/a/b` is topic `a/b`. */
-import { isValidName } from '../../bus/topics.js';
+import { hasWildcard, isValidFilter, isValidName } from '../../bus/topics.js';
 
 /** What a path stands for. */
 export type Target =
   | { readonly kind: 'topic'; readonly topic: string }
+  /** A topic filter with wildcards. */
+  | { readonly kind: 'filter'; readonly filter: string }
   /** The collection of all topics: the base path itself. */
   | { readonly kind: 'collection' }
   /** Below the base path, but no topic name. */
@@ -49,7 +51,8 @@ export class TopicPaths {
     if (levels.length === 0) return COLLECTION;
     if (levels.some((level) => level.includes('/'))) return INVALID;
     const topic = levels.join('/');
-    return isValidName(topic) ? { kind: 'topic', topic } : INVALID;
+    if (isValidName(topic)) return { kind: 'topic', topic };
+    return hasWildcard(topic) && isValidFilter(topic) ? { kind: 'filter', filter: topic } : INVALID;
   }
 
   /** The link to a topic's resource. */

@@ -8,9 +8,9 @@ import type { ConnectPacket, Properties, WillPacket } from '../../wire/packets.j
 import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeConnack } from '../../wire/writers.js';
 import { messageOf } from '../aedes-packets.js';
+import { askAuthenticate, checkPassword, type Refusal } from '../authentication.js';
 import type { Connection } from '../connection.js';
 import type { Environment, SessionOptions } from '../environment.js';
-import type { AuthenticateError } from '../hooks.js';
 import { UNWRITABLE } from '../reasons.js';
 import { heapBytesOf } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
@@ -219,63 +219,22 @@ function willFault(connection: Connection, will: WillPacket): number {
 }
 
 async function authenticate(connection: Connection, packet: ConnectPacket): Promise<boolean> {
+  const { environment, anonymousAllowed } = connection;
   const method = packet.properties?.authenticationMethod;
-  if (method === undefined) {
-    if (!(await checkPassword(connection, packet))) return false;
-    return askAuthenticate(connection, packet.username, packet.password);
-  }
+  let username = packet.username;
+  let { password } = packet;
+  let refusal: Refusal | null = null;
+  if (method === undefined) refusal = await checkPassword(environment, username, password, anonymousAllowed);
   // A method takes the place of the password, and of the rule for clients without user name.
-  if (!(await authenticateByMethod(connection, packet, method))) return false;
-  return askAuthenticate(connection, connection.username ?? undefined, undefined);
-}
-
-async function checkPassword(connection: Connection, packet: ConnectPacket): Promise<boolean> {
-  const { hooks, counters } = connection.environment;
-  const identified = hooks.identify(packet.username, packet.password, connection.anonymousAllowed);
-  if (!(typeof identified === 'boolean' ? identified : await identified)) {
-    counters.deniedConnect++;
-    const known = packet.username !== undefined;
-    const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
-    connection.reject(known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized, reason);
-    return false;
+  else if (!(await authenticateByMethod(connection, packet, method))) return false;
+  else {
+    username = connection.username ?? undefined;
+    password = undefined;
   }
-  return true;
-}
-
-/** Asks Aedes' `authenticate`. */
-async function askAuthenticate(
-  connection: Connection,
-  username: string | undefined,
-  password: Buffer | undefined,
-): Promise<boolean> {
-  const { hooks, counters } = connection.environment;
-  if (hooks.authenticate === null) return true;
-  const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
-    hooks.authenticate?.(connection, username, password, (error, ok) =>
-      resolve({ error: error ?? null, ok: ok === true }),
-    );
-  });
-  if (outcome.error === null && outcome.ok) return true;
-  counters.deniedConnect++;
-  const error = outcome.error ?? new Error('not authorized');
-  hooks.emit('clientError', connection, error);
-  const reasonCode = reasonOf(error);
-  connection.reject(reasonCode, error.message, reasonText(reasonCode));
+  refusal ??= await askAuthenticate(environment, connection, username, password);
+  if (refusal === null) return true;
+  connection.reject(refusal.reasonCode, refusal.reason, refusal.told);
   return false;
-}
-
-/** The MQTT 5.0 reason code for an Aedes return code. */
-function reasonOf(error: AuthenticateError): number {
-  switch (error.returnCode) {
-    case 2:
-      return ReasonCode.ClientIdentifierNotValid;
-    case 3:
-      return 0x88;
-    case 4:
-      return ReasonCode.BadUserNameOrPassword;
-    default:
-      return ReasonCode.NotAuthorized;
-  }
 }
 
 /** Seconds that the session is kept: before MQTT 5.0 a client can only ask that it is. */

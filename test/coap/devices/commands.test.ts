@@ -1,4 +1,5 @@
 /** Messages that command CoAP devices: a broker in memory, the plugin, and devices on loopback. */
+
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -11,6 +12,7 @@ import { UdpTransport } from '../../../src/coap/transport.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { PorticoError } from '../../../src/errors.js';
 import { CoapDevices, type CoapDevicesOptions } from '../../../src/plugins/coap-devices/plugin.js';
+import { faceContext } from '../../support/coap-face.js';
 import { Engine, type RawClient } from '../../support/engine.js';
 
 /** What the device has heard, as one line each; `answer` decides what it says. */
@@ -51,14 +53,13 @@ async function command(commands: readonly object[], others: object = {}): Promis
   const variables = { PORTICO_COAP_COMMANDS: JSON.stringify(commands) };
   const options: CoapDevicesOptions = { ...loadConfig({ env: variables }).config.coap, ...others };
   plugin = new CoapDevices(options);
-  await plugin.start({
-    logger: { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} },
-    openClient: (identity) => engine.broker.openClient(identity),
-    storage: engine.broker.storageOf('coap-devices'),
-    addAuthenticationMethod: () => {},
-    denied: () => {},
-    limit: (_party, option, detail) => limits.push(`${option} ${detail}`),
-  });
+  const { broker } = engine;
+  await plugin.start(
+    faceContext(broker, {
+      storage: broker.storageOf('coap-devices'),
+      limit: (_party, option, detail) => void limits.push(`${option} ${detail}`),
+    }),
+  );
 }
 
 async function listener(...filters: string[]): Promise<RawClient> {

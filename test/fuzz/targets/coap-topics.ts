@@ -6,24 +6,19 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Broker } from '../../../src/broker.js';
 import { CoapTopics } from '../../../src/plugins/coap-topics/plugin.js';
 import { Pubsub } from '../../../src/plugins/coap-topics/pubsub/pubsub.js';
-import type { PluginContext } from '../../../src/plugins/plugin.js';
 import { blockValue, decode, encode, OPT } from '../../coap/harness.js';
+import { FACE_OPTIONS, faceContext } from '../../support/coap-face.js';
 import { Feed, input, type Target } from '../target.js';
 
 const OPTIONS = {
-  host: '127.0.0.1',
-  port: 0,
-  anonymous: true,
-  path: 'ps',
+  ...FACE_OPTIONS,
   ack_timeout: 60,
-  ack_random_factor: 1.5,
   max_retransmit: 1,
   max_payload: 2048,
   block_size: 64,
   observers: 8,
   observers_per_client: 4,
-  deduplication_bytes: 256 * 1024,
-  notification: 'auto',
+  mappings: [{ path: '/c/{name}', topic: 'a/{name}', methods: ['GET', 'PUT'], convert: 'cbor-to-json' }],
 } as const;
 
 const PUBSUB_OPTIONS = {
@@ -54,21 +49,17 @@ async function run(bytes: Buffer): Promise<string> {
   const pubsub = new Pubsub(PUBSUB_OPTIONS);
   const plugin = new CoapTopics(OPTIONS, pubsub);
   const failures: string[] = [];
-  const context: PluginContext = {
+  const silent = (): void => {};
+  const context = faceContext(broker, {
     logger: {
-      info() {},
-      warn() {},
-      error() {},
-      debug(_fields: object, text: string) {
+      info: silent,
+      warn: silent,
+      error: (_fields, text) => failures.push(text),
+      debug(_fields, text) {
         if (/(handler|internal)-error/.test(text)) failures.push(text);
       },
     },
-    storage: broker.storageOf('coap'),
-    openClient: (identity) => broker.openClient(identity),
-    addAuthenticationMethod() {},
-    denied() {},
-    limit() {},
-  };
+  });
   await pubsub.start(context);
   await plugin.start(context);
   const port = Number(plugin.describe()[0].split(':').at(-1));
@@ -141,6 +132,21 @@ const REQUESTS: readonly Buffer[] = [
     payload: 'x',
   }),
   encode({ code: '0.04', path: ['ps', 'a', 'b'], mid: 7 }),
+  encode({ code: '0.02', path: ['mqtt', 'connection'], mid: 11, options: [[OPT.uriQuery, 'c=dev']] }),
+  encode({ code: '0.04', path: ['mqtt', 'connection'], mid: 12, options: [[OPT.uriQuery, 't=token']] }),
+  encode({
+    code: '0.01',
+    path: ['ps', '+', 'b'],
+    mid: 13,
+    token: '04',
+    options: [
+      [OPT.observe, 0],
+      [OPT.uriQuery, 'c=dev'],
+      [OPT.uriQuery, 'session=s'],
+    ],
+  }),
+  encode({ code: '0.03', path: ['c', 'd'], mid: 14, options: [[OPT.contentFormat, 60]], payload: Buffer.from([0xa0]) }),
+  encode({ code: '0.01', path: ['c', 'd'], mid: 15 }),
   encode({ code: '0.01', path: ['.well-known', 'core'], mid: 8, options: [[OPT.uriQuery, 'href=/ps*']] }),
   encode({
     code: '0.03',

@@ -1,0 +1,99 @@
+/** Who sends a request: the client of the broker that stands for a device. */
+import type { CoapRemote } from '../../coap/remotes.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { InProcessClient, PluginContext } from '../plugin.js';
+import { UNAUTHORIZED } from './answers.js';
+import type { Connections, DeviceConnection } from './connections.js';
+import { type DeviceQuery, readDeviceQuery } from './device-query.js';
+
+/** `address:port` of a remote endpoint. */
+export function addressOf({ family, address, port }: CoapRemote): string {
+  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The identity that DTLS has proved by a pre-shared key, if it has. */
+export function identityOf({ session }: CoapRemote): string | undefined {
+  if (session === undefined || !('identity' in session)) return undefined;
+  return typeof session.identity === 'string' ? session.identity : undefined;
+}
+
+export class Devices {
+  readonly #context: PluginContext;
+  readonly #connections: Connections;
+  readonly #anonymous: boolean;
+  /** Connections of security associations, or what comes of the first request of one. */
+  readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
+  /** Clients of remote endpoints that prove nothing; they go when the endpoint forgets the remote. */
+  readonly #strangers = new WeakMap<object, InProcessClient>();
+
+  /** @param anonymous whether devices without credentials are served */
+  constructor(context: PluginContext, connections: Connections, anonymous: boolean) {
+    this.#context = context;
+    this.#connections = connections;
+    this.#anonymous = anonymous;
+  }
+
+  /** The client of whoever sends a request, or the response that refuses it. */
+  clientOf(request: CoapRequest): InProcessClient | CoapResponse | Promise<InProcessClient | CoapResponse> {
+    const query = readDeviceQuery(request.query);
+    if (query.token !== undefined) {
+      const client = this.#connections.hear(query.token)?.client;
+      return client !== undefined && (query.clientId ?? client.id) === client.id ? client : UNAUTHORIZED;
+    }
+    const identity = identityOf(request.remote);
+    if (identity !== undefined) return this.#secure(request.remote, identity, query);
+    return this.#anonymous ? this.#stranger(request.remote, query) : UNAUTHORIZED;
+  }
+
+  /** A device that DTLS vouches for is connected from its first request on. */
+  #secure(
+    remote: CoapRemote,
+    identity: string,
+    query: DeviceQuery,
+  ): InProcessClient | Promise<InProcessClient | CoapResponse> {
+    const key = remote.session as object;
+    const known = this.#secured.get(key);
+    if (known !== undefined && 'client' in known) {
+      if (this.#connections.hear(known.token) !== undefined) return known.client;
+      // It has been silent for too long.
+      this.#secured.delete(key);
+    } else if (known !== undefined) return known.then(clientOf);
+    const address = addressOf(remote);
+    const opening = this.#connections.open({
+      clientId: query.clientId ?? `coap-${address}`,
+      username: identity,
+      password: undefined,
+      remote: address,
+      verified: true,
+      observes: true,
+    });
+    this.#secured.set(key, opening);
+    return opening.then(
+      (made) => {
+        if ('code' in made) this.#secured.delete(key);
+        else this.#secured.set(key, made);
+        return clientOf(made);
+      },
+      (error: unknown) => {
+        this.#secured.delete(key);
+        throw error;
+      },
+    );
+  }
+
+  /** It may call itself what it likes, as an MQTT client without user name may. */
+  #stranger(remote: CoapRemote, { clientId }: DeviceQuery): InProcessClient {
+    const known = this.#strangers.get(remote);
+    if (known !== undefined && (clientId === undefined || clientId === known.id)) return known;
+    const address = addressOf(remote);
+    known?.close();
+    const client = this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport: 'coap' });
+    this.#strangers.set(remote, client);
+    return client;
+  }
+}
+
+function clientOf(made: DeviceConnection | CoapResponse): InProcessClient | CoapResponse {
+  return 'client' in made ? made.client : made;
+}

@@ -1,0 +1,66 @@
+/** GET with Observe: a subscription whose messages are the states of a resource (RFC 7641). */
+import type { Message } from '../../bus/message.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { InProcessClient } from '../plugin.js';
+import { EMPTY_CONTENT, NOT_FOUND, UNAUTHORIZED } from './answers.js';
+import type { CoapTopicsOptions } from './options.js';
+import { acceptable, represent } from './reading.js';
+import type { TopicView } from './topic-view.js';
+
+export function observe(
+  client: InProcessClient,
+  request: CoapRequest,
+  exchange: CoapExchange,
+  topic: string,
+  view: TopicView,
+  notification: CoapTopicsOptions['notification'],
+): void {
+  const message = client.retained(topic);
+  const first = message === null ? EMPTY_CONTENT : represent(message, request, view, client.now());
+  const { accept } = request;
+  if (first.code >>> 5 !== 2) {
+    exchange.respond(first);
+    return;
+  }
+  // A client that observes too much already is answered without Observe (RFC 7641 4.1).
+  const observation = exchange.observe(() => {
+    if (typeof subscription === 'object') subscription.cancel();
+  });
+  const subscription =
+    observation === undefined
+      ? undefined
+      : client.subscribe(
+          topic,
+          2,
+          (state) => {
+            if (state.payload.length === 0 && state.retain) {
+              observation.end(NOT_FOUND);
+              return;
+            }
+            const content = view.outgoing(state, client.now());
+            // A value that has no form for the device is no reason to end the observation.
+            if (content === null) return;
+            observation.notify(inFormat(acceptable(content, accept), first), isConfirmable(state, notification));
+          },
+          () => observation.end(UNAUTHORIZED),
+        );
+  if (typeof subscription === 'number') observation?.end();
+  exchange.respond(first);
+}
+
+export function isConfirmable(message: Message, notification: CoapTopicsOptions['notification']): boolean {
+  return notification === 'auto' ? message.qos > 0 : notification === 'con';
+}
+
+/**
+ * Notifications have the Content-Format of the first answer (RFC 7641 4.2). MQTT clients often say none: that is no other
+ * format, and what is said where the first answer had none is left out. Two that differ end the observation.
+ */
+function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
+  if (response.contentFormat === first.contentFormat) return response;
+  if (first.contentFormat !== undefined && response.contentFormat !== undefined) return response;
+  const { contentFormat: _own, ...unsaid } = response;
+  return first.contentFormat === undefined ? unsaid : { ...unsaid, contentFormat: first.contentFormat };
+}

@@ -1,0 +1,142 @@
+/** Which resource a request is for, and what its method does there. */
+import { Method } from '../../coap/codes.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { InProcessClient, PluginContext } from '../plugin.js';
+import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, SERVER_ERROR } from './answers.js';
+import { CONNECTION_PATH, ConnectionResource } from './connection-resource.js';
+import type { Connections } from './connections.js';
+import { readDeviceQuery } from './device-query.js';
+import type { Devices } from './devices.js';
+import { discover, WELL_KNOWN_CORE } from './discovery.js';
+import { observeDurably } from './durable-observation.js';
+import { envelopeFormat } from './envelope.js';
+import { FilterReading } from './filters.js';
+import { Mapping } from './mappings.js';
+import { observe } from './observing.js';
+import type { CoapTopicsOptions } from './options.js';
+import type { Pubsub } from './pubsub/pubsub.js';
+import { read } from './reading.js';
+import { TopicPaths } from './topic-paths.js';
+import { PLAIN, type TopicView } from './topic-view.js';
+import { clear, publish } from './writing.js';
+
+export class Resources {
+  readonly #options: CoapTopicsOptions;
+  readonly #paths: TopicPaths;
+  readonly #mappings: readonly Mapping[];
+  readonly #devices: Devices;
+  readonly #connection: ConnectionResource;
+  readonly #context: PluginContext;
+  readonly #pubsub: Pubsub | null;
+
+  constructor(
+    options: CoapTopicsOptions,
+    devices: Devices,
+    connections: Connections,
+    context: PluginContext,
+    pubsub: Pubsub | null = null,
+  ) {
+    this.#options = options;
+    this.#paths = new TopicPaths(options.path);
+    this.#mappings = options.mappings.map((mapping) => new Mapping(mapping, context));
+    this.#devices = devices;
+    this.#connection = new ConnectionResource(connections, options.insecure_password);
+    this.#context = context;
+    this.#pubsub = pubsub;
+  }
+
+  handle(request: CoapRequest, exchange: CoapExchange): void {
+    if (request.pathKey === CONNECTION_PATH) {
+      this.#later(this.#connection.handle(request, exchange), exchange);
+      return;
+    }
+    const client = this.#devices.clientOf(request);
+    if (!(client instanceof Promise)) this.#serve(client, request, exchange);
+    else {
+      const payload = { value: Buffer.from(request.payload) };
+      const kept: CoapRequest = Object.create(request, { payload });
+      const served = client.then((found) => this.#serve(found, kept, exchange));
+      this.#later(served, exchange);
+    }
+  }
+
+  /** What is thrown after the handler has returned is 5.00, too. */
+  #later(served: Promise<void>, exchange: CoapExchange): void {
+    served.catch((error: unknown) => {
+      this.#context.logger.error({ err: error }, 'coap: a request could not be served');
+      exchange.respond(SERVER_ERROR);
+    });
+  }
+
+  #serve(client: InProcessClient | CoapResponse, request: CoapRequest, exchange: CoapExchange): void {
+    if ('code' in client) {
+      exchange.respond(client);
+      return;
+    }
+    if (this.#pubsub?.handle(request, exchange, () => client)) return;
+    for (const mapping of this.#mappings) {
+      const topic = mapping.topicOf(request.path);
+      if (topic === undefined) continue;
+      if (topic === null) exchange.respond(BAD_REQUEST);
+      else if (!mapping.allows(request.method)) exchange.respond(METHOD_NOT_ALLOWED);
+      else this.#topic(client, request, exchange, topic, mapping);
+      return;
+    }
+    const target = this.#paths.target(request.path, request.pathKey);
+    const session = request.observe === undefined ? undefined : readDeviceQuery(request.query).session;
+    if (session !== undefined && target.kind === 'topic') {
+      this.#filter(client, request, exchange, target.topic, session);
+      return;
+    }
+    if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
+    else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
+    else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
+      this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#pubsub?.links()), exchange);
+    } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
+    else exchange.respond(NOT_FOUND);
+  }
+
+  /** A filter can only be read: nothing can be published on it. */
+  #filter(
+    client: InProcessClient,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    filter: string,
+    session: string | undefined,
+  ): void {
+    if (request.method !== Method.Get) {
+      exchange.respond(BAD_REQUEST);
+      return;
+    }
+    const format = envelopeFormat(request.accept);
+    if (format === null) exchange.respond(NOT_ACCEPTABLE);
+    else {
+      const reading = new FilterReading(client, filter, format, this.#options, this.#context);
+      let served: Promise<void>;
+      if (request.observe !== 0) served = reading.read(exchange);
+      else if (session === undefined) served = reading.observe(exchange);
+      else served = observeDurably(client, exchange, filter, session, format, reading, this.#options.session_expiry);
+      this.#later(served, exchange);
+    }
+  }
+
+  #topic(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string, view: TopicView): void {
+    switch (request.method) {
+      case Method.Get:
+        if (request.observe === 0) observe(client, request, exchange, topic, view, this.#options.notification);
+        else read(client, request, exchange, topic, view);
+        break;
+      case Method.Put:
+      case Method.Post:
+        publish(client, request, exchange, topic, view);
+        break;
+      case Method.Delete:
+        clear(client, request, exchange, topic, view);
+        break;
+      default:
+        exchange.respond(METHOD_NOT_ALLOWED);
+    }
+  }
+}

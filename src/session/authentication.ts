@@ -1,0 +1,68 @@
+/** Whether user name and password are right: the one question of MQTT connections and of clients inside the process. */
+import { ReasonCode, reasonText } from '../wire/reason-codes.js';
+import type { Connection } from './connection.js';
+import type { Environment } from './environment.js';
+import type { AuthenticateError } from './hooks.js';
+import type { InProcessClient } from './in-process-client.js';
+
+/** A client that is not let in. */
+export interface Refusal {
+  /** MQTT 5.0 reason code, 0x80 or above. */
+  readonly reasonCode: number;
+  /** For the log, in words. */
+  readonly reason: string;
+  /** What the client is told. */
+  readonly told: string;
+}
+
+/**
+ * Portico's own decision on user name and password; counts a refusal.
+ * @param anonymous whether a client without user name may come this way
+ */
+export async function checkPassword(
+  { hooks, counters }: Environment,
+  username: string | undefined,
+  password: Buffer | undefined,
+  anonymous: boolean,
+): Promise<Refusal | null> {
+  const identified = hooks.identify(username, password, anonymous);
+  if (typeof identified === 'boolean' ? identified : await identified) return null;
+  counters.deniedConnect++;
+  const known = username !== undefined;
+  const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
+  const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
+  return { reasonCode, reason, told: reason };
+}
+
+/** Asks Aedes' `authenticate`; counts a refusal. */
+export async function askAuthenticate(
+  { hooks, counters }: Environment,
+  client: Connection | InProcessClient,
+  username: string | undefined,
+  password: Buffer | undefined,
+): Promise<Refusal | null> {
+  if (hooks.authenticate === null) return null;
+  const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
+    hooks.authenticate?.(client, username, password, (error, ok) => resolve({ error: error ?? null, ok: ok === true }));
+  });
+  if (outcome.error === null && outcome.ok) return null;
+  counters.deniedConnect++;
+  const error = outcome.error ?? new Error('not authorized');
+  hooks.emit('clientError', client, error);
+  const reasonCode = reasonOf(error);
+  return { reasonCode, reason: error.message, told: reasonText(reasonCode) };
+}
+
+/** The MQTT 5.0 reason code for an Aedes return code. */
+function reasonOf(error: AuthenticateError): number {
+  switch (error.returnCode) {
+    case 2:
+      return ReasonCode.ClientIdentifierNotValid;
+    case 3:
+      return 0x88;
+    case 4:
+      return ReasonCode.BadUserNameOrPassword;
+    default:
+      return ReasonCode.NotAuthorized;
+  }
+}

@@ -1,0 +1,126 @@
+/** What crosses the border between CoAP and MQTT 5.0, besides topic and payload. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Face } from '../support/coap-face.js';
+import { CON, NON, number, OPT, values } from './harness.js';
+
+test('limits.messages_per_second: a device that publishes too fast gets 4.29 with Max-Age until it has waited', async () => {
+  const face = await Face.create({}, { session: { messagesPerSecond: 2 } });
+  const [device, other] = [face.device(), face.device()];
+  const codes = [];
+  for (let i = 0; i < 3; i++) codes.push((await device.ask('post', '/ps/a', { payload: 'x' })).code);
+  assert.deepEqual(codes, ['2.04', '2.04', '4.29']);
+  const refused = await device.ask('put', '/ps/a', { payload: 'x' });
+  assert.deepEqual([refused.code, number(refused, OPT.maxAge)], ['4.29', 1]);
+  assert.equal(
+    (await device.ask('get', '/ps/a')).code,
+    '4.04',
+    'what was refused is not retained, and reading is free',
+  );
+  assert.equal((await other.ask('post', '/ps/a', { payload: 'x' })).code, '2.04', 'nobody else is held up');
+  assert.equal(face.engine.broker.counters.throttledMessages, 2);
+  face.pass(1);
+  assert.equal((await device.ask('post', '/ps/a', { payload: 'x' })).code, '2.04');
+  await face.stop();
+});
+
+test('limits.bytes_per_second: a device that has sent too much gets 4.29 with Max-Age until it has waited', async () => {
+  const face = await Face.create({}, { session: { bytesPerSecond: 100 } });
+  const device = face.device();
+  assert.equal((await device.ask('post', '/ps/a', { payload: Buffer.alloc(350) })).code, '2.04');
+  const refused = await device.ask('post', '/ps/a', { type: NON, payload: 'x' });
+  assert.deepEqual([refused.code, number(refused, OPT.maxAge)], ['4.29', 3]);
+  assert.equal(face.engine.broker.counters.throttledBytes, 1);
+  face.pass(3);
+  assert.equal((await device.ask('post', '/ps/a', { payload: 'x' })).code, '2.04');
+  await face.stop();
+});
+
+test('a confirmable publication has QoS 1, a non-confirmable one QoS 0, unless the query says otherwise', async () => {
+  const face = await Face.create();
+  const subscriber = await face.engine.connect();
+  await subscriber.subscribe('a', 2);
+  const device = face.device();
+  for (const [type, uri, qos] of [
+    [CON, '/ps/a', 1],
+    [NON, '/ps/a', 0],
+    [NON, '/ps/a?qos=2', 2],
+    [CON, '/ps/a?q=0', 0],
+  ] as const) {
+    assert.equal((await device.ask('post', uri, { type, payload: 'x' })).code, '2.04');
+    assert.equal((await subscriber.expect('publish')).qos, qos, uri);
+  }
+  await face.stop();
+});
+
+test('Content-Format is the Content Type of MQTT 5.0; one without a media type comes back as it was', async () => {
+  const face = await Face.create();
+  const subscriber = await face.engine.connect({ protocolVersion: 5 });
+  await subscriber.subscribe('#', 0);
+  const device = face.device();
+  await device.ask('put', '/ps/json', { payload: '1', options: [[OPT.contentFormat, 50]] });
+  assert.equal((await subscriber.expect('publish')).properties?.contentType, 'application/json');
+  await device.ask('put', '/ps/own', { payload: '1', options: [[OPT.contentFormat, 65_000]] });
+  assert.equal((await subscriber.expect('publish')).properties?.contentType, undefined);
+  assert.equal(number(await device.ask('get', '/ps/own'), OPT.contentFormat), 65_000);
+  await face.stop();
+});
+
+test('expiry is the Message Expiry Interval, and what is left of it the Max-Age; then the value is gone', async () => {
+  const face = await Face.create();
+  const subscriber = await face.engine.connect({ protocolVersion: 5 });
+  await subscriber.subscribe('a', 0);
+  const device = face.device();
+  await device.ask('put', '/ps/a?expiry=100', { payload: 'x' });
+  assert.equal((await subscriber.expect('publish')).properties?.messageExpiryInterval, 100);
+  assert.equal(number(await device.ask('get', '/ps/a'), OPT.maxAge), 100);
+  face.pass(40);
+  assert.equal(number(await device.ask('get', '/ps/a'), OPT.maxAge), 60);
+  face.pass(61);
+  assert.equal((await device.ask('get', '/ps/a')).code, '4.04');
+  assert.equal((await device.ask('put', '/ps/a?expiry=never', { payload: 'x' })).code, '4.02');
+  await face.stop();
+});
+
+test('ETag: 2.03 without payload if the device has the value, 2.05 with another ETag after a change', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  await device.ask('put', '/ps/a', { payload: 'x' });
+  const [etag] = values(await device.ask('get', '/ps/a'), OPT.etag);
+  const valid = await device.ask('get', '/ps/a', { options: [[OPT.etag, etag]] });
+  assert.deepEqual([valid.code, valid.payload.length, values(valid, OPT.etag)], ['2.03', 0, [etag]]);
+  await device.ask('put', '/ps/a', { payload: 'y' });
+  const changed = await device.ask('get', '/ps/a', { options: [[OPT.etag, etag]] });
+  assert.deepEqual([changed.code, String(changed.payload)], ['2.05', 'y']);
+  assert.notDeepEqual(values(changed, OPT.etag), [etag]);
+  await face.stop();
+});
+
+test('If-Match and If-None-Match hold for the retained value: 4.12, and nothing is published', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  const put = async (payload: string, option: number, value: Buffer | string): Promise<string> =>
+    (await device.ask('put', '/ps/a', { payload, options: [[option, value]] })).code;
+  assert.equal(await put('x', OPT.ifMatch, ''), '4.12', 'there is no value');
+  assert.equal(await put('x', OPT.ifNoneMatch, ''), '2.01');
+  assert.equal(await put('y', OPT.ifNoneMatch, ''), '4.12');
+  const [etag] = values(await device.ask('get', '/ps/a'), OPT.etag);
+  assert.equal(await put('y', OPT.ifMatch, etag), '2.04');
+  assert.equal(await put('z', OPT.ifMatch, etag), '4.12', 'it is another value by now');
+  assert.equal(await put('z', OPT.ifMatch, ''), '2.04', 'any value');
+  assert.equal((await device.ask('delete', '/ps/a', { options: [[OPT.ifMatch, etag]] })).code, '4.12');
+  assert.equal(String((await device.ask('get', '/ps/a')).payload), 'z');
+  await face.stop();
+});
+
+test('a publication that the hook authorizePublish refuses is 4.03', async () => {
+  const refuse = new Error('not here');
+  const face = await Face.create(
+    {},
+    { authorizePublish: (_client, { topic }, done) => done(topic === 'a' ? refuse : null) },
+  );
+  const device = face.device();
+  assert.equal((await device.ask('put', '/ps/a', { payload: 'x' })).code, '4.03');
+  assert.equal((await device.ask('put', '/ps/b', { payload: 'x' })).code, '2.01');
+  await face.stop();
+});

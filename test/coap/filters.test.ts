@@ -1,0 +1,179 @@
+/** Reading and observing topic filters: envelopes that name their topics. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decode as decodeCbor } from 'cborg';
+import { Face } from '../support/coap-face.js';
+import { block, blockValue, CON, type Decoded, NON, number, OPT } from './harness.js';
+
+const OBSERVE = { token: '0b', options: [[OPT.observe, 0]] } as const;
+
+interface Envelope {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly more?: boolean;
+}
+
+function envelopes(message: Decoded): [string, string][] {
+  assert.equal(number(message, OPT.contentFormat), 60);
+  return decodeCbor(message.payload).map(({ topic, payload }: Envelope) => [topic, Buffer.from(payload).toString()]);
+}
+
+test('GET of a filter lists the retained values that match it, each with its topic, in CBOR', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  assert.deepEqual(envelopes(await device.ask('get', '/ps/a/+/c')), []);
+  await device.ask('put', '/ps/a/1/c', { payload: 'one', options: [[OPT.contentFormat, 50]] });
+  await device.ask('put', '/ps/a/2/c?expiry=100', { payload: 'two' });
+  await device.ask('put', '/ps/a/3/d', { payload: 'other' });
+  const answer = await device.ask('get', '/ps/a/+/c');
+  assert.equal(answer.code, '2.05');
+  const common = { retain: true, qos: 1 };
+  const list = decodeCbor(answer.payload) as (Envelope & { max_age?: number })[];
+  assert.deepEqual(
+    list.sort((one, other) => one.topic.localeCompare(other.topic)),
+    [
+      { topic: 'a/1/c', payload: new Uint8Array(Buffer.from('one')), content_format: 50, ...common },
+      { topic: 'a/2/c', payload: new Uint8Array(Buffer.from('two')), max_age: list[1].max_age, ...common },
+    ],
+  );
+  assert.deepEqual(envelopes(await device.ask('get', '/ps/a/3/#')), [['a/3/d', 'other']]);
+  await face.stop();
+});
+
+test('Accept 50 lists them in JSON, a payload that is no text in base64; another Accept is 4.06', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  await device.ask('put', '/ps/a', { payload: 'ü' });
+  const json = async () => {
+    const answer = await device.ask('get', '/ps/+', { options: [[OPT.accept, 50]] });
+    assert.equal(number(answer, OPT.contentFormat), 50);
+    return JSON.parse(String(answer.payload));
+  };
+  assert.deepEqual(await json(), [{ topic: 'a', qos: 1, retain: true, payload: 'ü' }]);
+  await device.ask('put', '/ps/a', { payload: Buffer.from([0xff]) });
+  assert.deepEqual(await json(), [{ topic: 'a', qos: 1, retain: true, payload_base64: '/w==' }]);
+  assert.equal((await device.ask('get', '/ps/+', { options: [[OPT.accept, 0]] })).code, '4.06');
+  await face.stop();
+});
+
+test('User Properties and a Content Type without a number stand in the envelope', async () => {
+  const face = await Face.create();
+  const client = await face.engine.connect({ protocolVersion: 5 });
+  const properties = { contentType: 'image/x', userProperties: { unit: 'K' } };
+  client.send({ cmd: 'publish', topic: 'a', payload: 'x', qos: 1, messageId: 1, retain: true, dup: false, properties });
+  await client.expect('puback');
+  const [envelope] = decodeCbor((await face.device().ask('get', '/ps/+')).payload);
+  assert.deepEqual([envelope.content_type, envelope.user_properties], ['image/x', [['unit', 'K']]]);
+  await face.stop();
+});
+
+test('a long list goes in blocks; beyond coap.max_payload it is cut, says so, and the log names the option', async () => {
+  const face = await Face.create({ max_payload: 200, block_size: 64 });
+  const device = face.device();
+  for (let i = 0; i < 10; i++) await device.ask('put', `/ps/a/${i}`, { payload: 'x' });
+  const parts: Buffer[] = [];
+  for (let i = 0; ; i++) {
+    const part = await device.ask('get', '/ps/a/+', { options: [[OPT.block2, blockValue(i, false, 64)]] });
+    parts.push(part.payload);
+    if (block(part, OPT.block2)?.more !== true) break;
+  }
+  const whole = Buffer.concat(parts);
+  assert.ok(whole.length <= 200, `${whole.length} bytes`);
+  const list = decodeCbor(whole) as Envelope[];
+  assert.deepEqual(list.at(-1), { more: true });
+  assert.ok(list.length > 3 && list.length < 10);
+  assert.deepEqual(face.limits, ['coap.max_payload']);
+  await face.stop();
+});
+
+test('an observed filter is told of every matching message, with its topic; QoS 0 non-confirmable, QoS 1 confirmable', async () => {
+  const face = await Face.create();
+  const [device, publisher] = [face.device(), face.device()];
+  await publisher.ask('put', '/ps/a/old/c', { payload: '0' });
+  const first = await device.ask('get', '/ps/a/+/c', OBSERVE);
+  assert.deepEqual(envelopes(first), [['a/old/c', '0']]);
+  assert.notEqual(number(first, OPT.observe), undefined);
+  await publisher.ask('post', '/ps/a/1/c?q=0', { payload: '1' });
+  const one = await device.next();
+  assert.deepEqual([one.type, one.token, envelopes(one)], [NON, '0b', [['a/1/c', '1']]]);
+  await publisher.ask('post', '/ps/a/2/c', { payload: '2' });
+  const two = await device.next();
+  assert.deepEqual([two.type, envelopes(two)], [CON, [['a/2/c', '2']]]);
+  assert.ok(Number(number(two, OPT.observe)) > Number(number(one, OPT.observe)));
+  device.acknowledge(two);
+  await publisher.ask('post', '/ps/b/2/c', { payload: 'no match' });
+  await device.none();
+  assert.equal((await device.ask('get', '/ps/a/+/c', { token: '0b', options: [[OPT.observe, 1]] })).code, '2.05');
+  await publisher.ask('post', '/ps/a/2/c', { payload: '3' });
+  await device.none();
+  await face.stop();
+});
+
+test('while a device has not acknowledged, the newest message of each topic waits, and they come together', async () => {
+  const face = await Face.create();
+  const [device, publisher] = [face.device(), face.device()];
+  await device.ask('get', '/ps/#', OBSERVE);
+  await publisher.ask('post', '/ps/a', { payload: '1' });
+  const first = await device.next();
+  for (const [topic, payload] of [
+    ['a', '2'],
+    ['b', '3'],
+    ['a', '4'],
+    ['c', '5'],
+  ]) {
+    await publisher.ask('post', `/ps/${topic}`, { payload });
+  }
+  await device.none();
+  device.acknowledge(first);
+  assert.deepEqual(envelopes(await device.next()), [
+    ['b', '3'],
+    ['a', '4'],
+    ['c', '5'],
+  ]);
+  assert.equal(face.engine.broker.counters.replacedCoapNotifications, 1);
+  await face.stop();
+});
+
+test('coap.waiting_notifications: the topic that has waited longest is dropped, counted, and the log names the option', async () => {
+  const face = await Face.create({ waiting_notifications: 2 });
+  const [device, publisher] = [face.device(), face.device()];
+  await device.ask('get', '/ps/#', OBSERVE);
+  for (const topic of ['first', 'a', 'b', 'c']) await publisher.ask('post', `/ps/${topic}`, { payload: topic });
+  device.acknowledge(await device.next());
+  assert.deepEqual(envelopes(await device.next()), [
+    ['b', 'b'],
+    ['c', 'c'],
+  ]);
+  assert.equal(face.engine.broker.counters.droppedCoapNotifications, 1);
+  assert.deepEqual(face.limits, ['coap.waiting_notifications']);
+  await face.stop();
+});
+
+test('what waits goes in as many notifications as it needs, none larger than a block', async () => {
+  const face = await Face.create({ block_size: 128 });
+  const [device, publisher] = [face.device(), face.device()];
+  await device.ask('get', '/ps/#', OBSERVE);
+  for (let i = 0; i < 10; i++) await publisher.ask('post', `/ps/t${i}`, { payload: '0123456789' });
+  const topics: string[] = [];
+  while (topics.length < 10) {
+    const notification = await device.next();
+    assert.ok(notification.payload.length <= 128 && block(notification, OPT.block2) === undefined);
+    topics.push(...envelopes(notification).map(([topic]) => topic));
+    device.acknowledge(notification);
+  }
+  assert.deepEqual(
+    topics,
+    Array.from({ length: 10 }, (_, i) => `t${i}`),
+  );
+  await face.stop();
+});
+
+test('nothing can be published on a filter: 4.00; so is one that is no valid filter', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  for (const method of ['put', 'post', 'delete'] as const) {
+    assert.equal((await device.ask(method, '/ps/a/+', method === 'delete' ? {} : { payload: 'x' })).code, '4.00');
+  }
+  for (const filter of ['a/b+', 'a/#/c', '#a']) assert.equal((await device.ask('get', `/ps/${filter}`)).code, '4.00');
+  await face.stop();
+});
