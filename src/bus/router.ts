@@ -15,6 +15,10 @@ import { Work } from './work.js';
 const MAX_ROUTES = 50_000;
 /** Bytes of their topics; each of them is kept three times. */
 const MAX_ROUTE_BYTES = 16 * 1024 * 1024;
+/** Topics that have come once are marked by a hash in a table of so many bits, as a power of two. */
+const ONCE_BITS = 20;
+/** Marks at which the table is emptied. */
+const MOST_ONCE = 100_000;
 /** Bytes of the longest topic whose route is kept: V8 hashes strings of more than 16,383 characters by their length alone. */
 const MAX_KEPT_TOPIC = 4096;
 /** Subscription Identifiers that count as much as a delivery, as a power of two. */
@@ -79,6 +83,9 @@ export class Router {
   readonly #byName = new Map<string, Route>();
   /** Of the topics of all routes. */
   #routeBytes = 0;
+  /** Marks of topics that have come once: where topics vary most never come again, and are not worth a route. */
+  readonly #once = new Uint32Array(1 << (ONCE_BITS - 5));
+  #marks = 0;
   #generation = 0;
 
   constructor(retained: RetainedMessages, counters: Counters, limits: TopicLimits, strategy: SharedStrategy) {
@@ -116,7 +123,7 @@ export class Router {
   }
 
   #remember(topic: string, bytes: Buffer): Route {
-    if (bytes.length > MAX_KEPT_TOPIC) {
+    if (bytes.length > MAX_KEPT_TOPIC || !this.#hasCome(bytes)) {
       const route = new Route(topic, bytes);
       route.evicted = true;
       return route;
@@ -132,6 +139,22 @@ export class Router {
     this.#routes.set(bytes.latin1Slice(), route);
     this.#byName.set(topic, route);
     return route;
+  }
+
+  /** Whether a topic has come before, not too long ago; now and then true for one that has not. */
+  #hasCome(topic: Buffer): boolean {
+    let hash = 0x811c9dc5;
+    for (let i = 0; i < topic.length; i++) hash = Math.imul(hash ^ topic[i], 0x01000193);
+    hash = (hash ^ (hash >>> ONCE_BITS)) & ((1 << ONCE_BITS) - 1);
+    const mark = 1 << (hash & 31);
+    if ((this.#once[hash >>> 5] & mark) !== 0) return true;
+    if (this.#marks === MOST_ONCE) {
+      this.#once.fill(0);
+      this.#marks = 0;
+    }
+    this.#once[hash >>> 5] |= mark;
+    this.#marks++;
+    return false;
   }
 
   /** Adds or replaces a subscription. */

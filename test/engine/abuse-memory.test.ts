@@ -13,12 +13,15 @@ test('routes are forgotten before their topics take up much memory', async () =>
   const engine = await Engine.create();
   const client = await engine.connect();
   const long = 'x'.repeat(4000);
-  for (let i = 0; i < 5000; i++) client.publish(`${i}/${long}`, '');
-  await client.drain();
   const { router } = engine.broker;
+  client.publish(`0/${long}`, '');
+  await client.drain();
+  assert.equal(router.known(`0/${long}`), undefined, 'a topic that has come once');
+  for (let i = 0; i < 5000; i++) for (let time = 0; time < 2; time++) client.publish(`${i}/${long}`, '');
+  await client.drain();
   assert.equal(router.known(`0/${long}`), undefined);
   assert.ok(router.known(`4999/${long}`));
-  client.publish(long + long, '');
+  for (let time = 0; time < 2; time++) client.publish(long + long, '');
   await client.drain();
   assert.equal(router.known(long + long), undefined, 'a very long one is not kept at all');
   await engine.stop();
