@@ -51,12 +51,15 @@ export class World {
     this.accepted = new Set(from?.accepted);
   }
 
-  /** Forgets what may not have been sent yet, as far as the acknowledgements tell. */
-  forgetUntried(): void {
+  /**
+   * Forgets what may not have been sent yet, as far as the acknowledgements tell.
+   * @param earlier requests of earlier lives, of which the last one may never have been answered
+   */
+  forgetUntried(earlier: number): void {
     const published = this.publications.findLastIndex((publication) => this.progress.acknowledged(publication));
     this.publications.splice(published + 1 + WINDOW);
     const requested = this.requests.findLastIndex(({ messageId }) => this.granted.has(messageId));
-    this.requests.splice(requested + 2);
+    this.requests.splice(Math.max(requested + 1, earlier) + 1);
   }
 }
 
@@ -252,7 +255,7 @@ function lifeOf(world: World, before: World, calls: Call[], root: string, names:
         if (done && line < cut)
           told.putsAcknowledged = Math.max(told.putsAcknowledged, Number.parseInt(tokenOf(bytes), 16));
       }
-      told.forgetUntried();
+      told.forgetUntried(before.requests.length);
       return told;
     },
   };
