@@ -1,6 +1,7 @@
 /** Reads the schema: the list of all options, and in words what is right for each. */
 import { z } from 'zod';
-import { configSchema, documentation, type OptionDoc } from './schema.js';
+import { documentation, type OptionDoc } from './schema/documentation.js';
+import { configSchema } from './schema.js';
 
 /** Keys from the root of the configuration; numbers are places in a list. */
 export type Path = readonly (string | number)[];

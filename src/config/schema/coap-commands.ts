@@ -1,0 +1,55 @@
+/** `coap.commands`. */
+import { z } from 'zod';
+import { documentation, text, whole } from './documentation.js';
+
+const field = (doc: string, type?: string) => ({ doc, since: '0.1.0', ...(type === undefined ? null : { type }) });
+
+/** One entry of `coap.commands`. */
+export const command = z.strictObject({
+  filter: text().register(documentation, field('Topic filter of the messages that are sent.')),
+  uri: z
+    .string()
+    .regex(/^coap:\/\/./i)
+    .register(documentation, field('The resource that the request goes to.', 'coap://host:port/path?query')),
+  method: z
+    .enum(['GET', 'POST', 'PUT', 'DELETE', 'FETCH', 'PATCH', 'iPATCH'])
+    .default('PUT')
+    .register(documentation, field('GET and DELETE are sent without payload.')),
+  content_format: z
+    .enum(['text', 'link', 'octets', 'json', 'cbor'])
+    .or(whole(0, 65_535))
+    .optional()
+    .register(
+      documentation,
+      field(
+        'Content-Format of the payload. Unset: the Content Type of the message, if it has one.',
+        'text, link, octets, json, cbor or a whole number from 0 to 65535',
+      ),
+    ),
+  confirmable: z.boolean().default(true).register(documentation, field('Whether the request is Confirmable.')),
+  timeout: z
+    .number()
+    .min(0.1)
+    .max(3600)
+    .default(5)
+    .register(documentation, { ...field('From the message to the failure `timeout`.'), unit: 'seconds' }),
+  retries: whole(0, 20)
+    .optional()
+    .register(
+      documentation,
+      field('MAX_RETRANSMIT of a confirmable request (RFC 7252 4.8). Unset: that of the section.'),
+    ),
+  response_topic: text()
+    .optional()
+    .register(
+      documentation,
+      field('Where the outcome is published if the message has no Response Topic. Unset: nowhere.'),
+    ),
+  response: z
+    .enum(['raw', 'json'])
+    .default('raw')
+    .register(
+      documentation,
+      field('`raw`: the body, with code and failure as User Properties; `json`: all in one JSON object.'),
+    ),
+});

@@ -1,0 +1,78 @@
+/** `listeners`. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { documentation, whole } from './documentation.js';
+
+/** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
+function isHost(host: string): boolean {
+  return isIP(host) !== 0 || (/^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(host) && !/^[\d.]+$/.test(host));
+}
+
+const host = z
+  .string()
+  .refine(isHost)
+  .or(z.array(z.string().refine(isHost)).min(1))
+  .default('loopback')
+  .register(documentation, {
+    doc:
+      'Address or host name, or a list of them. `loopback` is 127.0.0.1 and, where the machine has it, ::1; ' +
+      '`0.0.0.0` and `::` are every address of the machine.',
+    type: 'an address, a host name, `loopback`, or a list of these',
+    since: '0.1.0',
+  });
+
+const port = (usual: number) =>
+  whole(0, 65535)
+    .default(usual)
+    .register(documentation, { doc: 'Port; 0 takes a free one, which the log names.', since: '0.1.0' });
+
+const mqttListener = z.strictObject({
+  type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
+  host,
+  port: port(1883),
+});
+
+const websocketListener = z.strictObject({
+  type: z.literal('websocket').register(documentation, { doc: 'MQTT over WebSocket.', since: '0.1.0' }),
+  host,
+  port: port(9001),
+  path: z.string().startsWith('/').optional().register(documentation, {
+    doc: 'The only path of the URL that is answered. Unset: any path.',
+    type: 'a path that begins with /',
+    example: '/mqtt',
+    since: '0.1.0',
+  }),
+});
+
+const coapListener = z.strictObject({
+  type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
+  host,
+  port: port(5683),
+});
+
+const httpListener = z.strictObject({
+  type: z.literal('http').register(documentation, {
+    doc: 'HTTP for programs that look after the broker: `/metrics` for Prometheus, and `/health`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(9883),
+  allow_anonymous: z
+    .boolean()
+    .default(false)
+    .register(documentation, {
+      doc:
+        'Whether anyone who reaches an http listener may read what it serves. It asks for no credentials yet, so on any ' +
+        'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
+      since: '0.1.0',
+    }),
+});
+
+export const listeners = z
+  .array(z.discriminatedUnion('type', [mqttListener, websocketListener, coapListener, httpListener]))
+  .prefault([{ type: 'mqtt' }, { type: 'websocket' }, { type: 'coap' }, { type: 'http' }])
+  .register(documentation, {
+    doc: 'Where the broker listens. A list in the file replaces the default list as a whole.',
+    type: 'a list of listeners',
+    since: '0.1.0',
+  });
