@@ -210,7 +210,7 @@ export class Broker extends Aedes {
     for (const method of options.authenticationMethods ?? []) this.addAuthenticationMethod(method);
     this.sessions.bind(environment);
     persistence.bind(environment);
-    retained.journal = new StoredRetained(commit);
+    retained.journal = new StoredRetained(commit, (topic) => retained.kept(topic));
     retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
     commit.onFailure = (error) => journal.storeFailed(error);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);

@@ -14,6 +14,15 @@ const PROPERTIES_LENGTH = 35;
 const PAYLOAD_LENGTH = 39;
 const HEAD = 43;
 
+/** What a record is made of; a `Publication` has it. */
+export type RetainedContent = Pick<Message, 'publisherId' | 'properties' | 'qos' | 'retain' | 'expiresAt'> & {
+  readonly buffer: Buffer;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+  /** Milliseconds since the epoch; -1 for this moment. */
+  readonly receivedAt: number;
+};
+
 /** A record is a number from 1; 0 is none. */
 export class RetainedRecords {
   readonly #slabs = new Slabs();
@@ -29,10 +38,11 @@ export class RetainedRecords {
    * @param due milliseconds since the epoch at which the message is looked at for its expiry; 0 for never
    * @param former record that it replaces, 0 for none
    */
-  put(message: Message, since: number, due: number, former: number): number {
-    const { payload, properties } = message;
-    const publisher = Buffer.byteLength(message.publisherId);
-    const size = HEAD + publisher + properties.length + payload.length;
+  put(content: RetainedContent, since: number, due: number, former: number): number {
+    const { publisherId, properties, buffer, payloadStart, payloadEnd, receivedAt } = content;
+    const publisher = Buffer.byteLength(publisherId);
+    const payload = payloadEnd - payloadStart;
+    const size = HEAD + publisher + properties.length + payload;
     let record = former;
     if (former === 0 || !this.#slabs.suits(former, size)) {
       if (former !== 0) this.#slabs.free(former);
@@ -42,16 +52,16 @@ export class RetainedRecords {
     const start = this.#slabs.offset(record);
     words.setFloat64(start + SINCE, since);
     words.setFloat64(start + DUE, due);
-    words.setFloat64(start + EXPIRES, message.expiresAt);
-    words.setFloat64(start + RECEIVED, message.receivedAt);
-    words.setUint8(start + FLAGS, message.qos | (message.retain ? 4 : 0));
+    words.setFloat64(start + EXPIRES, content.expiresAt);
+    words.setFloat64(start + RECEIVED, receivedAt < 0 ? Date.now() : receivedAt);
+    words.setUint8(start + FLAGS, content.qos | (content.retain ? 4 : 0));
     words.setUint16(start + PUBLISHER_LENGTH, publisher);
     words.setUint32(start + PROPERTIES_LENGTH, properties.length);
-    words.setUint32(start + PAYLOAD_LENGTH, payload.length);
+    words.setUint32(start + PAYLOAD_LENGTH, payload);
     let at = start + HEAD;
-    at += bytes.write(message.publisherId, at);
+    at += bytes.write(publisherId, at);
     at += properties.copy(bytes, at);
-    payload.copy(bytes, at);
+    buffer.copy(bytes, at, payloadStart, payloadEnd);
     return record;
   }
 

@@ -8,15 +8,15 @@ import { DueList } from './due-list.js';
 import type { MemoryBudget } from './memory-budget.js';
 import type { Message } from './message.js';
 import { Publication } from './publication.js';
-import { RetainedRecords } from './retained-records.js';
+import { type RetainedContent, RetainedRecords } from './retained-records.js';
 import { TopicTree } from './topic-tree.js';
 import { TopicWalk } from './topic-walk.js';
 import { hasWildcard, isReserved } from './topics.js';
 
 /** Learns what changed, to make it durable. */
 export interface RetainedJournal {
-  /** The retained message of `topic` is now `message`, or gone. */
-  retainedChanged(topic: string, message: Message | null): void;
+  /** The retained message of `topic` is another one, or gone; `bytes` are those of its payload and properties. */
+  retainedChanged(topic: string, bytes: number): void;
   /** Whether it can take no change of this topic now. */
   isFull(topic: string): boolean;
   /** A topic that has no retained message was cleared. Whatever took its message may not be durable yet. */
@@ -67,7 +67,7 @@ export class RetainedMessages {
   #accounted = 0;
   /** Nodes that are due. */
   #due: number[] = [];
-  /** What `get` has given out: who asks again gets the same message. */
+  /** What `get` has given out, as long as it is kept: who asks again gets the same message. */
   readonly #recent = new Map<string, Message>();
   /** Where changes are made durable. */
   journal: RetainedJournal | null = null;
@@ -101,33 +101,44 @@ export class RetainedMessages {
       return;
     }
     if (publication.payloadEnd === publication.payloadStart) this.delete(publication.topic);
-    else this.set(publication.message());
+    else this.#replace(publication.topic, publication.topicBytes, publication);
   }
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
   set(message: Message): boolean {
-    const topic = Buffer.from(message.topic);
+    return this.#replace(message.topic, Buffer.from(message.topic), contentOf(message));
+  }
+
+  #replace(name: string, topic: Buffer, content: RetainedContent): boolean {
     const node = this.#topics.grow(topic);
     const former = this.#topics.value(node);
-    const bytes = this.bytes + sizeOf(topic, message) - this.#sizeAt(topic, former);
-    const option = this.#limitReached(message, former === 0, bytes);
+    const size = sizeOf(content);
+    const bytes = this.bytes + topic.length + size - this.#sizeAt(topic, former);
+    const option = this.#limitReached(name, content, former === 0, bytes);
     if (option !== null) {
-      if (option !== 'limits.retained_payload' && this.dropExpired(this.#now()) > 0) return this.set(message);
+      if (option !== 'limits.retained_payload' && this.dropExpired(this.#now()) > 0) {
+        return this.#replace(name, topic, content);
+      }
       this.#topics.prune(node);
       this.#counters[REFUSED_BY[option]]++;
-      this.onLimit?.(option, message.topic);
+      this.onLimit?.(option, name);
       return false;
     }
-    this.#keep(node, message, former, bytes);
-    this.journal?.retainedChanged(message.topic, message);
+    this.#keep(node, name, content, former, bytes);
+    this.journal?.retainedChanged(name, size);
     return true;
   }
 
   /** @param bytes what all would have with this message */
-  #limitReached(message: Message, isNew: boolean, bytes: number): keyof typeof REFUSED_BY | null {
-    if (isReserved(message.topic)) return null;
+  #limitReached(
+    topic: string,
+    { payloadStart, payloadEnd }: RetainedContent,
+    isNew: boolean,
+    bytes: number,
+  ): keyof typeof REFUSED_BY | null {
+    if (isReserved(topic)) return null;
     const { messages, bytes: mostBytes, payload = Number.POSITIVE_INFINITY, budget } = this.#limits;
-    if (message.payload.length > payload) return 'limits.retained_payload';
+    if (payloadEnd - payloadStart > payload) return 'limits.retained_payload';
     const tooDeep = this.#topics.size > Math.max(LEAST_NODES, NODES_PER_MESSAGE * messages);
     if (isNew && (this.count - this.#ownCount >= messages || tooDeep)) return 'limits.retained_messages';
     if (bytes - this.#ownBytes > mostBytes) return 'limits.retained_bytes';
@@ -148,10 +159,12 @@ export class RetainedMessages {
     const topic = Buffer.from(message.topic);
     const node = this.#topics.grow(topic);
     const former = this.#topics.value(node);
-    this.#keep(node, message, former, this.bytes + sizeOf(topic, message) - this.#sizeAt(topic, former));
+    const content = contentOf(message);
+    const bytes = this.bytes + topic.length + sizeOf(content) - this.#sizeAt(topic, former);
+    this.#keep(node, message.topic, content, former, bytes);
   }
 
-  #keep(node: number, message: Message, former: number, bytes: number): void {
+  #keep(node: number, topic: string, content: RetainedContent, former: number, bytes: number): void {
     let since = 0;
     let due = 0;
     if (former === 0) {
@@ -160,16 +173,16 @@ export class RetainedMessages {
     } else {
       since = this.#records.since(former);
       due = this.#records.due(former);
-      this.#recent.delete(message.topic);
+      if (this.#recent.size > 0) this.#recent.delete(topic);
     }
-    if (isReserved(message.topic)) {
+    if (isReserved(topic)) {
       if (former === 0) this.#ownCount++;
       this.#ownBytes += bytes - this.bytes;
     }
     this.bytes = bytes;
-    const record = this.#records.put(message, since, due, former);
+    const record = this.#records.put(content, since, due, former);
     this.#topics.setValue(node, record);
-    this.#expireLater(node, record, message.expiresAt);
+    this.#expireLater(node, record, content.expiresAt);
     this.#account();
   }
 
@@ -255,22 +268,32 @@ export class RetainedMessages {
     this.#topics.setValue(node, 0);
     this.#topics.prune(node);
     this.#account();
-    this.journal?.retainedChanged(topic, null);
+    this.journal?.retainedChanged(topic, 0);
     return true;
+  }
+
+  /** Whether a topic has a retained message that has not expired. */
+  has(topic: Buffer): boolean {
+    return this.#isGiven(this.#topics.value(this.#topics.find(topic)), Number.POSITIVE_INFINITY);
+  }
+
+  /** The message of a topic as it is kept, expired or not, for the store. */
+  kept(topic: string): Message | null {
+    const record = this.#topics.value(this.#topics.find(Buffer.from(topic)));
+    return record === 0 ? null : this.#records.message(record, topic);
   }
 
   /** The retained message of a topic, if it has one that has not expired. */
   get(topic: string): Message | null {
-    const node = this.#topics.find(Buffer.from(topic));
-    const record = this.#topics.value(node);
-    if (!this.#isGiven(record, Number.POSITIVE_INFINITY)) return null;
     let message = this.#recent.get(topic);
     if (message === undefined) {
-      message = this.#records.message(record, topic);
+      const found = this.kept(topic);
+      if (found === null) return null;
+      message = found;
       if (this.#recent.size >= MOST_RECENT) this.#recent.clear();
       this.#recent.set(topic, message);
     }
-    return message;
+    return message.expiresAt === 0 || message.expiresAt > this.#now() ? message : null;
   }
 
   /** Hands all messages to the journal again. */
@@ -278,8 +301,7 @@ export class RetainedMessages {
     for (let node = 1; node < this.#topics.end; node++) {
       const record = this.#topics.value(node);
       if (record === 0) continue;
-      const topic = this.#topics.topic(node);
-      this.journal?.retainedChanged(topic, this.#records.message(record, topic));
+      this.journal?.retainedChanged(this.#topics.topic(node), this.#records.contentSize(record));
     }
   }
 
@@ -365,6 +387,12 @@ class OneTopic implements RetainedWalk {
   }
 }
 
-function sizeOf(topic: Buffer, message: Message): number {
-  return topic.length + message.payload.length + message.properties.length;
+/** Bytes of payload and properties. */
+function sizeOf({ properties, payloadStart, payloadEnd }: RetainedContent): number {
+  return properties.length + payloadEnd - payloadStart;
+}
+
+function contentOf(message: Message): RetainedContent {
+  const { payload, ...rest } = message;
+  return { ...rest, buffer: payload, payloadStart: 0, payloadEnd: payload.length };
 }

@@ -88,6 +88,9 @@ export class Remote implements CoapRemote {
 /** How many Non-confirmable notifications may go out at once before they have to keep to their average. */
 const NOTIFICATION_BURST = 8;
 
+/** Ports that are told apart among the remotes found last. */
+const LATEST = 4096;
+
 /** How many remotes the hand looks at before it gives up on finding an idle one. */
 const STEPS = 256;
 
@@ -97,6 +100,8 @@ const STEPS = 256;
  */
 export class RemoteTable {
   readonly #byKey = new Map<string, Remote>();
+  /** Those without a security association that were found last, by port: few devices share one. */
+  readonly #latest: (Remote | undefined)[] = new Array(LATEST).fill(undefined);
   readonly #ring: Remote[] = [];
   readonly #capacity: number;
   readonly #counters: CoapCounters;
@@ -136,11 +141,21 @@ export class RemoteTable {
     return this.#byKey.get(keyOf(source));
   }
 
+  /** As `peek`, without making a key in most cases. */
+  #find(source: DatagramAddress): Remote | undefined {
+    if (source.key !== undefined) return this.#byKey.get(source.key);
+    const slot = source.port % LATEST;
+    const latest = this.#latest[slot];
+    if (latest !== undefined && latest.port === source.port && latest.address === source.address) return latest;
+    const known = this.#byKey.get(keyOf(source));
+    this.#latest[slot] = known;
+    return known;
+  }
+
   /** The remote, remembered from now on; undefined if the table is full of busy ones. */
   obtain(source: DatagramAddress): Remote | undefined {
-    const key = keyOf(source);
-    const known = this.#byKey.get(key);
-    if (known === undefined) return this.#add(source, key);
+    const known = this.#find(source);
+    if (known === undefined) return this.#add(source, keyOf(source));
     known.recent = true;
     known.age = this.#age;
     if (source.key !== undefined) {
@@ -150,6 +165,12 @@ export class RemoteTable {
       known.family = source.family;
     }
     return known;
+  }
+
+  #drop(remote: Remote): void {
+    this.#byKey.delete(remote.key);
+    const slot = remote.port % LATEST;
+    if (this.#latest[slot] === remote) this.#latest[slot] = undefined;
   }
 
   #add(source: DatagramAddress, key: string): Remote | undefined {
@@ -174,7 +195,7 @@ export class RemoteTable {
     let kept = 0;
     for (const remote of this.#ring) {
       if (remote.busy || remote.age >= this.#age - 1) this.#ring[kept++] = remote;
-      else this.#byKey.delete(remote.key);
+      else this.#drop(remote);
     }
     this.#ring.length = kept;
     this.#hand = 0;
@@ -191,7 +212,7 @@ export class RemoteTable {
         remote.recent = false;
         continue;
       }
-      this.#byKey.delete(remote.key);
+      this.#drop(remote);
       this.#counters.remoteEvictions++;
       return slot;
     }

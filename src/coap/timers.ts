@@ -18,10 +18,17 @@ export const SYSTEM_CLOCK: Clock = {
 /** Something that waits. A timer is its own list node, so arming and disarming allocates nothing. */
 export abstract class Timer {
   /** Invariant: both are set while the timer is armed, both are null otherwise. */
-  before: Timer | null = null;
-  after: Timer | null = null;
+  declare before: Timer | null;
+  declare after: Timer | null;
   /** Due at this tick of the wheel. */
-  tick = 0;
+  declare tick: number;
+
+  // Each request is a timer: fields that are defined, not assigned, would cost a tenth of its time.
+  constructor() {
+    this.before = null;
+    this.after = null;
+    this.tick = 0;
+  }
 
   /** Called once when the time is up; the timer is disarmed by then and may be armed again. */
   abstract expire(): void;

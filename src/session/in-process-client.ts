@@ -350,6 +350,12 @@ export class InProcessClient implements Party {
     return refusal;
   }
 
+  /** Whether a topic has a retained message. */
+  hasRetained(topic: string): boolean {
+    const { router } = this.#environment;
+    return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));
+  }
+
   /** The retained message of a topic, if there is one. */
   retained(topic: string): Message | null {
     return this.#environment.router.retained.get(topic);

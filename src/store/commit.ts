@@ -1,6 +1,7 @@
 /**
  * Group commit. Whatever has to be durable in one turn of the event loop joins the open group; the group closes at the
- * end of the turn, or when the group before it has been written, and goes to the store in one batch. Acknowledgements
+ * end of the turn, or when the group before it has been written, and goes to the store in one batch; while many join in
+ * each turn it stays open a little longer. Acknowledgements
  * that joined the group leave after that.
  *
  * Invariants: one group is being written at a time; groups are written in the order in which they were opened; an
@@ -59,10 +60,15 @@ export interface CommitOptions {
   readonly unwrittenBytes?: number;
   /** Milliseconds between the first attempts after a failed write; 250 unless given. */
   readonly retryDelay?: number;
+  /** Milliseconds for which a group stays open while many join in each turn; 2 unless given. */
+  readonly growth?: number;
   /** Milliseconds that `close` waits for a store that writes nothing; for ever unless given. */
   readonly closePatience?: number;
 }
 
+/** Changes and acknowledgements that join in a turn of a busy broker, at least. */
+const MANY = 16;
+const GROWTH = 2;
 /** Milliseconds until state that nobody waits for is written. */
 const LAZY_DELAY = 500;
 /** Milliseconds between attempts after a failed write: at first, and after `EARLY_ATTEMPTS`. */
@@ -100,6 +106,9 @@ export class GroupCommit {
   /** `close` has given up on a write that has not returned. */
   hanging = false;
   #attempts = 0;
+  /** `performance.now()` at which the open group could have been closed, 0 before; and what had joined by then. */
+  #growingSince = 0;
+  #joined = 0;
   /** `performance.now()` at which the store began to fail or not to answer, and what had been refused before. */
   #ailingSince = 0;
   #refusedBefore = 0;
@@ -224,6 +233,10 @@ export class GroupCommit {
   }
 
   readonly #closeGroup = (): void => {
+    if (this.#isGrowing()) {
+      setImmediate(this.#closeGroup);
+      return;
+    }
     const group = this.#open;
     this.#open = new Group();
     this.#scheduled = false;
@@ -241,6 +254,17 @@ export class GroupCommit {
     if (group.operations.length === 0) this.#finish(group);
     else void this.#write(group);
   };
+
+  /** True as long as many join in each turn, for a while: what is written together costs one write and one fsync. */
+  #isGrowing(): boolean {
+    const joined = this.revision + this.#open.acknowledgers.length;
+    const now = performance.now();
+    if (this.#growingSince === 0) this.#growingSince = now;
+    const growing = joined - this.#joined >= MANY && now - this.#growingSince < (this.#options.growth ?? GROWTH);
+    this.#joined = growing ? joined : this.revision;
+    if (!growing) this.#growingSince = 0;
+    return growing;
+  }
 
   async #write(group: Group): Promise<void> {
     try {

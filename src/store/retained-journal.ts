@@ -10,26 +10,25 @@ import type { Operation } from './store.js';
 /** Bytes that stand for an entry besides its topic and message. */
 const ENTRY_COST = 256;
 
-function sizeOf(message: Message | null): number {
-  return message === null ? 0 : message.payload.length + message.properties.length;
-}
-
 export class StoredRetained implements RetainedJournal, Participant {
   readonly #commit: GroupCommit;
-  readonly #changed = new TextMap<Message | null>();
+  readonly #messageOf: (topic: string) => Message | null;
+  /** Payload and property bytes of what is to be written, by topic. */
+  readonly #changed = new TextMap<number>();
   group: Group | null = null;
 
-  constructor(commit: GroupCommit) {
+  /** @param messageOf the retained message of a topic at the time of asking */
+  constructor(commit: GroupCommit, messageOf: (topic: string) => Message | null) {
     this.#commit = commit;
+    this.#messageOf = messageOf;
   }
 
-  retainedChanged(topic: string, message: Message | null): void {
+  retainedChanged(topic: string, bytes: number): void {
     // The broker publishes `$SYS` anew after every start.
     if (topic.startsWith('$SYS/')) return;
     const former = this.#changed.get(topic);
-    this.#changed.set(topic, message);
-    const growth =
-      former === undefined ? ENTRY_COST + topic.length + sizeOf(message) : sizeOf(message) - sizeOf(former);
+    this.#changed.set(topic, bytes);
+    const growth = former === undefined ? ENTRY_COST + topic.length + bytes : bytes - former;
     this.#commit.enlist(this, Math.max(0, growth));
   }
 
@@ -39,11 +38,12 @@ export class StoredRetained implements RetainedJournal, Participant {
 
   retainedAbsent(topic: string): void {
     // Who clears it again must not be told earlier than who did so first.
-    if (this.#commit.busy) this.retainedChanged(topic, null);
+    if (this.#commit.busy) this.retainedChanged(topic, 0);
   }
 
   collect(operations: Operation[]): void {
-    for (const [topic, message] of this.#changed) {
+    for (const topic of this.#changed.keys()) {
+      const message = this.#messageOf(topic);
       const key = retainedKey(topic);
       operations.push(message === null ? { type: 'del', key } : { type: 'put', key, value: encodeMessage(message) });
     }

@@ -62,7 +62,8 @@ export interface Scene {
   wire: Wire;
 }
 
-export function scene(options: CommitOptions = { sync: 'always', syncInterval: 1000 }): Scene {
+export function scene(changes: Partial<CommitOptions> = {}): Scene {
+  const options: CommitOptions = { sync: 'always', syncInterval: 1000, ...changes };
   const store = new GatedStore();
   const counters = new Counters();
   return { store, counters, commit: new GroupCommit(store, options, counters), wire: new Wire() };

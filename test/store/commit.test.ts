@@ -22,6 +22,40 @@ describe('a group', () => {
     await commit.close();
   });
 
+  test('while many join in each turn the group stays open, and what joins is written together', async () => {
+    const { store, commit } = scene({ growth: Number.POSITIVE_INFINITY });
+    for (let turnsOfMany = 0; turnsOfMany < 5; turnsOfMany++) {
+      for (let i = 0; i < 20; i++) commit.add(put(`${turnsOfMany}/${i}`));
+      await turn();
+    }
+    await commit.settled();
+    assert.deepEqual(
+      store.writes.map(({ operations }) => operations.length),
+      [100],
+    );
+    await commit.close();
+  });
+
+  test('a group does not stay open for few, nor beyond its time', async () => {
+    for (const [options, joining] of [
+      [{ growth: Number.POSITIVE_INFINITY }, 3],
+      [{ growth: 0 }, 20],
+    ] as const) {
+      const { store, commit } = scene(options);
+      store.hold();
+      for (let i = 0; i < joining; i++) commit.add(put(`first/${i}`));
+      await store.arrived(1);
+      commit.add(put('second'));
+      store.letGo();
+      await commit.settled();
+      assert.deepEqual(
+        store.writes.map(({ operations }) => operations.length),
+        [joining, 1],
+      );
+      await commit.close();
+    }
+  });
+
   test('a participant is asked when the group closes, so that what is undone until then is never written', async () => {
     const { store, commit, wire, counters } = scene();
     const writer = new Writer('a');

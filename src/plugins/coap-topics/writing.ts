@@ -26,8 +26,8 @@ export function publish(
     exchange.respond(BAD_OPTION);
     return;
   }
-  const former = put || request.ifNoneMatch || request.ifMatch.length > 0 ? client.retained(topic) : null;
-  if (!preconditionsHold(request, former, view)) {
+  const hadValue = put && client.hasRetained(topic);
+  if (!preconditionsHold(request, client, topic, view)) {
     exchange.respond(PRECONDITION_FAILED);
     return;
   }
@@ -39,7 +39,7 @@ export function publish(
   const { payload, contentFormat } = incoming;
   const retain = query.retain ?? view.retain ?? put;
   // An empty value clears: it creates nothing.
-  const created = put && retain && former === null && payload.length > 0;
+  const created = put && retain && !hadValue && payload.length > 0;
   const options = {
     qos: query.qos ?? view.qos ?? (request.confirmable ? 1 : 0),
     retain,
@@ -57,7 +57,7 @@ export function clear(
   topic: string,
   view: TopicView,
 ): void {
-  if (!preconditionsHold(request, client.retained(topic), view)) {
+  if (!preconditionsHold(request, client, topic, view)) {
     exchange.respond(PRECONDITION_FAILED);
     return;
   }
