@@ -3,8 +3,9 @@
  * whose filter ends with `#` below it. Matching walks at most two branches per level, so unrelated subscriptions cost
  * nothing.
  */
+
+import { NameTable } from './name-table.js';
 import type { Publication } from './publication.js';
-import { TextMap } from './text-map.js';
 import { Work } from './work.js';
 
 /** Whoever takes messages from the bus. Called on the hot path: `deliver` must not throw and must not publish. */
@@ -57,7 +58,7 @@ interface Twig {
 }
 
 class Node {
-  children: TextMap<Node> | Twig | null = null;
+  children: NameTable<Node> | Twig | null = null;
   plus: Node | null = null;
   own: Subscriptions | null = null;
   hash: Subscriptions | null = null;
@@ -69,7 +70,7 @@ class Node {
   child(name: string): Node | undefined {
     const { children } = this;
     if (children === null) return undefined;
-    if (children instanceof TextMap) return children.get(name);
+    if (children instanceof NameTable) return children.get(name);
     return children.name === name ? children.node : undefined;
   }
 
@@ -77,14 +78,14 @@ class Node {
   addChild(name: string, node: Node): void {
     const { children } = this;
     if (children === null) this.children = { name, node };
-    else if (children instanceof TextMap) children.set(name, node);
-    else this.children = new TextMap<Node>().set(children.name, children.node).set(name, node);
+    else if (children instanceof NameTable) children.set(name, node);
+    else this.children = new NameTable<Node>().set(children.name, children.node).set(name, node);
   }
 
   /** Removes a child that it has. */
   removeChild(name: string): void {
     const { children } = this;
-    if (children instanceof TextMap) {
+    if (children instanceof NameTable) {
       children.delete(name);
       if (children.size > 0) return;
     }
