@@ -49,7 +49,8 @@ class Stream {
     const latencies = this.#latencies;
     this.#latencies = [];
     const worst = latencies.reduce((a, b) => Math.max(a, b), 0);
-    return { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), worst, count: latencies.length };
+    const [p50, p99] = [percentile(latencies, 0.5), percentile(latencies, 0.99)];
+    return { p50, p99, worst, count: latencies.length, each: latencies };
   }
 
   end(): void {

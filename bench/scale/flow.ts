@@ -17,6 +17,8 @@ export interface FlowTimes {
   readonly p99: number;
   readonly worst: number;
   readonly count: number;
+  /** All of them. */
+  readonly each: readonly number[];
 }
 
 /** What is asked of the process. */
