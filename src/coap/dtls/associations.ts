@@ -70,7 +70,8 @@ export class Associations {
   move(association: Association, to: DatagramAddress): void {
     const { key, session } = association.source;
     this.#leave(association);
-    association.source = { address: to.address, port: to.port, family: to.family, key: key!, session: session! };
+    const { address, port, family } = to;
+    association.source = { address, port, family, key: key!, session: session!, unproven: true };
     const tuple = tupleOf(to);
     const there = this.#byTuple.get(tuple);
     if (there === undefined || there.keys.agreement.ownCid !== undefined) this.#byTuple.set(tuple, association);

@@ -21,6 +21,8 @@ export class DtlsCounters {
   /** Handshakes that ended with an alert from here; those among them for a wrong key or an unknown identity. */
   handshakesFailed = 0;
   handshakesUnauthentic = 0;
+  /** Handshakes among them for an identity that is too long (`limits.identityBytes`). */
+  identitiesTooLong = 0;
   /** Handshakes given up by the client, by a new ClientHello or an alert. */
   handshakesAbandoned = 0;
   /** Handshakes that took too long (`limits.handshakeTime`) or made place for newer ones (`limits.handshakes`). */

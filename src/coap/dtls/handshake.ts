@@ -92,6 +92,11 @@ export class Handshake extends Timer {
     return this.#cid?.toString('latin1');
   }
 
+  /** The PSK identity that the client has named, authentic or not. */
+  get identity(): string | undefined {
+    return this.#keys?.agreement.session.identity;
+  }
+
   /** An unprotected record of the client. */
   receivePlain(record: RecordReader): void {
     if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
