@@ -11,7 +11,7 @@ import { BackupRoute } from './admin/backup.js';
 import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
-import { CoapSecurity, isCoap, type CoapListener } from './coap-security.js';
+import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';

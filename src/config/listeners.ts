@@ -183,8 +183,8 @@ export function describeListeners(loaded: LoadedConfig): string[] {
       : keys !== undefined
         ? ['access.psk_file']
         : anonymous || files === ''
-        ? ['allow_anonymous']
-        : credentials.map(({ option }) => option);
+          ? ['allow_anonymous']
+          : credentials.map(({ option }) => option);
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     const why = reasons.map((reason) => `${reason}: ${sourceOf(loaded, reason)}`).join(', ');

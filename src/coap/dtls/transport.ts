@@ -35,12 +35,7 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
   readonly clock?: Clock;
   /** @param identity that a failed handshake was for, if it failed for the identity or its key */
-  readonly onEvent?: (
-    name: DtlsEvent,
-    remote: DatagramAddress | undefined,
-    detail: string,
-    identity?: string,
-  ) => void;
+  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
 }
 
 /** Sequence numbers kept for the records of a handshake. */

@@ -1,6 +1,6 @@
 /** CoAP over TCP and TLS (RFC 8323) below the endpoint for datagrams: one remote endpoint for each connection. */
 import { createServer, type DropArgument, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TlsOptions, TLSSocket } from 'node:tls';
+import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { type AbortCause, Connection, type ConnectionHost } from './connection.js';

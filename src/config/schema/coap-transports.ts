@@ -36,14 +36,11 @@ export const transportOptions = {
       doc: 'Records that the broker sends in one security association before it ends, and the device makes a new one.',
       since: '0.1.0',
     }),
-  dtls_identity: whole(1, 1024)
-    .default(128)
-    .register(documentation, {
-      doc:
-        'Longest PSK identity; RFC 4279 5.3 asks for 128. The handshake of a longer one fails like that of an unknown one.',
-      unit: 'bytes',
-      since: '0.1.0',
-    }),
+  dtls_identity: whole(1, 1024).default(128).register(documentation, {
+    doc: 'Longest PSK identity; RFC 4279 5.3 asks for 128. The handshake of a longer one fails like that of an unknown one.',
+    unit: 'bytes',
+    since: '0.1.0',
+  }),
   dtls_handshake_datagram: whole(256, 16_384).default(1_232).register(documentation, {
     doc: 'Longest datagram of a DTLS handshake; longer messages go in fragments. 1232 is what IPv6 always carries.',
     unit: 'bytes',

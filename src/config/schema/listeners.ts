@@ -52,13 +52,15 @@ const coapListener = z.strictObject({
 
 /** A certificate and its key. */
 const certificate = {
-  cert_file: text().optional().register(documentation, {
-    doc:
-      'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
-      'working directory. Unset: a listener of type `coaps+tcp` does not start.',
-    example: '/etc/portico/cert.pem',
-    since: '0.1.0',
-  }),
+  cert_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
+        'working directory. Unset: a listener of type `coaps+tcp` does not start.',
+      example: '/etc/portico/cert.pem',
+      since: '0.1.0',
+    }),
   key_file: text().optional().register(documentation, {
     doc: 'The private key of the certificate in PEM, not encrypted. Unset: as for `cert_file`.',
     example: '/etc/portico/key.pem',

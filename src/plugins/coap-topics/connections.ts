@@ -50,11 +50,7 @@ export class Connections {
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds of a clock */
-  constructor(
-    context: PluginContext,
-    options: ConnectionOptions,
-    now: () => number = () => performance.now(),
-  ) {
+  constructor(context: PluginContext, options: ConnectionOptions, now: () => number = () => performance.now()) {
     this.#context = context;
     this.#options = options;
     this.#now = now;

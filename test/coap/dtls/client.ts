@@ -115,8 +115,15 @@ interface Assembly {
   readonly have: Set<number>;
 }
 
+/** What carries the datagrams of clients. */
+export interface DtlsNetwork {
+  fromClient(client: DtlsClient, bytes: Buffer): void;
+  /** Carries datagrams until none is on its way, where that can be known. */
+  deliver(): void;
+}
+
 export class DtlsClient {
-  readonly bench: DtlsBench;
+  readonly bench: DtlsNetwork;
   port: number;
   address: string;
   readonly random: Buffer;
@@ -148,7 +155,7 @@ export class DtlsClient {
   #read: Direction | undefined;
   #master: Buffer = Buffer.alloc(0);
 
-  constructor(bench: DtlsBench, port: number, options: ClientOptions = {}, address = '192.0.2.1') {
+  constructor(bench: DtlsNetwork, port: number, options: ClientOptions = {}, address = '192.0.2.1') {
     this.bench = bench;
     this.port = port;
     this.address = address;

@@ -123,7 +123,7 @@ test('a wrong key, an unknown identity and one that is no identity look the same
     'handshake-failed 1 bad record, identity "device"',
     'handshake-failed 1 bad record, identity "nobody"',
   ]);
-  assert.equal(bench.events.length, 6);
+  assert.equal(bench.events.length, 7);
 });
 
 test('keys of 1 and of 64 bytes, an empty identity and one of 128 bytes', () => {
