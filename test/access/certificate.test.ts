@@ -21,7 +21,10 @@ before(() => {
   writeFileSync(at('chain.pem'), pem + readFileSync(at('two.pem'), 'utf8'));
   writeFileSync(at('text.pem'), 'not a certificate\n');
   writeFileSync(at('damaged.pem'), pem.replace(/[A-Za-z]{20}/, 'AAAAAAAAAAAAAAAAAAAA'));
-  writeFileSync(at('damaged.key'), readFileSync(at('one.key'), 'utf8').replace(/[A-Za-z0-9]{20}/, 'AAAAAAAAAAAAAAAAAAAA'));
+  writeFileSync(
+    at('damaged.key'),
+    readFileSync(at('one.key'), 'utf8').replace(/[A-Za-z0-9]{20}/, 'AAAAAAAAAAAAAAAAAAAA'),
+  );
   execFileSync('openssl', ['ec', '-in', at('one.key'), '-aes128', '-passout', 'pass:x', '-out', at('locked.key')], {
     stdio: 'ignore',
   });

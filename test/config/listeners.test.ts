@@ -178,7 +178,10 @@ test('a coaps listener needs a file of keys, and nothing else, on any address', 
   ]);
   const loaded = load(`${listener}access: { psk_file: /k }\nallow_anonymous: false\n`);
   assert.deepEqual(loaded.warnings, []);
-  assert.match(describeListeners(loaded)[0], /^coaps on .*: only devices with a key of \/k may connect .*access\.psk_file/);
+  assert.match(
+    describeListeners(loaded)[0],
+    /^coaps on .*: only devices with a key of \/k may connect .*access\.psk_file/,
+  );
   assert.match(load('access: { psk_file: /k }\n').warnings.join('\n'), /no listener of type coaps takes its keys/);
 });
 
@@ -198,7 +201,10 @@ test('a port of UDP and one of TCP do not collide; two types of CoAP over UDP do
     `access: { psk_file: /k }\nlisteners:\n  - { type: ${first}, port: 7 }\n  - { type: ${second}, port: 7 }\n`;
   assert.equal(load(two('coap', 'coap+tcp')).config.listeners.length, 2);
   assert.equal(load(two('coaps', 'coap+tcp')).config.listeners.length, 2);
-  assert.match(faultsOf(two('coap', 'coaps'))[0], /^4: listeners\.1 binds udp 127\.0\.0\.1 port 7, as listeners\.0 does/);
+  assert.match(
+    faultsOf(two('coap', 'coaps'))[0],
+    /^4: listeners\.1 binds udp 127\.0\.0\.1 port 7, as listeners\.0 does/,
+  );
   assert.match(faultsOf(two('mqtt', 'coap+tcp'))[0], /binds tcp 127\.0\.0\.1 port 7/);
 });
 
@@ -220,7 +226,11 @@ test('paths of coap that would hide each other are refused with their line', () 
   ]) {
     assert.deepEqual(faultsOf(text), sentences);
   }
-  for (const text of ['coap: { path: pubsubs }\n', 'coap: { pubsub_path: ps/pubsub }\n', 'coap: { path: a/pubsub }\n']) {
+  for (const text of [
+    'coap: { path: pubsubs }\n',
+    'coap: { pubsub_path: ps/pubsub }\n',
+    'coap: { path: a/pubsub }\n',
+  ]) {
     assert.ok(load(text).config.coap, text);
   }
 });
