@@ -1,7 +1,10 @@
 /** The limits of DTLS and TCP below CoAP that are options: each acts, counts by itself, and is told by the option's name. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { HandshakeLog } from '../../src/plugins/coap-topics/handshake-log.js';
@@ -9,6 +12,7 @@ import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js
 import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
 import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
+import { temporaryFolder } from '../support/portico.js';
 import { IDENTITY, KEY } from './dtls/client.js';
 import { UdpDevice } from './dtls/udp-device.js';
 import { OPT } from './harness.js';
@@ -239,4 +243,36 @@ test('coap.tcp_output: NON notifications to a client that does not read are drop
     await turn();
   }
   await door.reached('coap.tcp_output', 'tcpDroppedMessages');
+});
+
+async function tls(context: TestContext, options: Partial<CoapTopicsOptions>): Promise<Door> {
+  const folder = temporaryFolder();
+  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(folder, name));
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=x'];
+  execFileSync('openssl', ['req', '-x509', ...kind, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const certificate = { cert: readFileSync(cert), key: readFileSync(key) };
+  return open(context, { below: { type: 'coaps+tcp', certificate }, ...options });
+}
+
+test('coap.tcp_open_time: a TLS handshake that takes longer ends, too', async (context) => {
+  const door = await tls(context, { tcp_open_time: 1 });
+  const silent = await connection(context, door);
+  await once(silent.resume(), 'close');
+  await door.reached('coap.tcp_open_time', 'tcpOpenTimeouts');
+  assert.equal(door.plugin.counters().tcpHandshakesFailed, 0);
+});
+
+test('a TLS handshake that fails is logged with address and reason, and counted; so is one that is broken off', async (context) => {
+  for (const [end, reason] of [
+    [(socket: Socket) => socket.write('no handshake'), 'wrong version number'],
+    [(socket: Socket) => socket.end(), 'the client closed the connection'],
+  ] as const) {
+    const door = await tls(context, {});
+    const client = await connection(context, door);
+    const { localPort } = client;
+    end(client);
+    while (door.plugin.counters().tcpHandshakesFailed < 1) await turn();
+    assert.deepEqual(door.lines, [`the TLS handshake with 127.0.0.1:${localPort} failed: ${reason}`]);
+    assert.equal(door.plugin.counters().tcpHandshakesFailed, 1);
+  }
 });

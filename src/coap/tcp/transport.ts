@@ -112,17 +112,26 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   #shake(socket: Socket): void {
     const peer = peerOf(socket);
     const place = placeOf(peer);
-    this.#shaking.add(place);
-    socket.on('close', () => {
-      if (!this.#shaking.delete(place) || this.#closing) return;
+    const brokenOff = (): void => {
       this.counters.handshakesFailed++;
       this.#onEvent?.('handshake-failed', peer, 'the client closed the connection');
+    };
+    // It was gone before anyone could ask where it came from.
+    if (peer.port === 0) {
+      brokenOff();
+      return;
+    }
+    this.#shaking.add(place);
+    socket.on('close', () => {
+      if (this.#shaking.delete(place) && !this.#closing) brokenOff();
     });
   }
 
   /** A handshake that fails is the client's own loss. */
   #handshakeFailed(error: TlsError, socket: TLSSocket): void {
     const peer = peerOf(socket);
+    // Node.js leaves a connection open whose handshake has taken too long.
+    socket.destroy();
     if (!this.#shaking.delete(placeOf(peer))) return;
     if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
       this.counters.openTimeouts++;

@@ -167,7 +167,8 @@ async function bindTcp(
     limits: limitsOf(TCP_LIMITS, options),
     onEvent: (name, remote, detail) => {
       if (name === 'limit') reached(context, TCP_LIMITS, detail, remote);
-      else if (name === 'handshake-failed') log.failed('TLS', addressOf(remote), detail);
+      else if (name === 'handshake-failed')
+        log.failed('TLS', remote.port === 0 ? 'someone' : addressOf(remote), detail);
       else {
         const where = addressOf(remote);
         context.logger.debug({ remote: where, detail }, `coap: the connection of ${where} was ended: ${detail}`);
