@@ -46,7 +46,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     writeFileSync(keys, `# devices\nmeter-7:${hex('sesame')}\n${IDENTITY}:${hex(KEY)}\n`);
     const passwords = join(folder, 'passwords');
     writeFileSync(passwords, '');
-    await openssl('mosquitto_passwd', ['-b', passwords, 'tom', 'secret']);
+    assert.equal((await run('mosquitto_passwd', ['-b', passwords, 'tom', 'secret'])).code, 0);
     portico = await Portico.start(({ mqtt, websocket, coap }) => ({
       listeners: [
         { type: 'mqtt', host: '127.0.0.1', port: mqtt },
