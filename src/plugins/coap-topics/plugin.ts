@@ -5,7 +5,7 @@
 import { CoapEndpoint } from '../../coap/endpoint.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
-import { Devices } from './devices.js';
+import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { CoapTopicsOptions } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
@@ -49,8 +49,9 @@ export class CoapTopics implements Plugin {
       ...endpointOptions(options),
       onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
       onEvent: (name, remote, detail) => {
-        if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${remote?.key ?? 'all devices'}`);
-        else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
+        const where = remote === undefined ? undefined : addressOf(remote);
+        if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${where ?? 'all devices'}`);
+        else context.logger.debug({ event: name, remote: where, detail }, `coap: ${name} ${detail}`);
       },
     });
   }
