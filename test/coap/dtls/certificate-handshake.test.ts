@@ -1,12 +1,10 @@
 /** Handshakes with certificates: what is agreed on, who a client is then, and whom the server refuses. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { test } from 'node:test';
-import type { DtlsSession } from '../../../src/coap/dtls/association.js';
 import type { DtlsOptions } from '../../../src/coap/dtls/transport.js';
-import { Random } from '../../support/random.js';
-import { seeds } from '../../support/seeds.js';
-import { CA, FROM, Made, SERVER, TO, type Wish } from './certificates.js';
+import { CA, SERVER } from './certificates.js';
+import { asking, bench, DEVICE, refused, SUITES, sessionOf } from './certified.js';
 import {
   CCM_8,
   type ClientOptions,
@@ -18,24 +16,6 @@ import {
   P256,
   X25519,
 } from './client.js';
-
-const NOON = FROM + 86_400_000;
-const SUITES = [ECDSA_CCM_8, ECDSA_CCM, ECDSA_GCM] as const;
-const DEVICE = CA.issue();
-
-/** A server with certificates and no keys. */
-function bench(more: Partial<DtlsOptions> = {}): DtlsBench {
-  return new DtlsBench({ psk: undefined, certificate: SERVER.credential, ...more });
-}
-
-/** One that asks its clients for certificates. */
-function asking(required = true, more: Partial<DtlsOptions> = {}): DtlsBench {
-  return bench({ clientCertificates: { ca: [CA.x509], required, now: () => NOON }, ...more });
-}
-
-function sessionOf(server: DtlsBench): DtlsSession {
-  return { ...(server.received.at(-1)!.source.session as DtlsSession) };
-}
 
 for (const [suite, name] of [
   [ECDSA_CCM_8, 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8'],
@@ -114,22 +94,6 @@ test('a certificate is asked for and not required: a client without one is nobod
   assert.deepEqual([sessionOf(server).identity, sessionOf(server).proof], ['device', 'certificate']);
 });
 
-/** What becomes of a client that is not to be served: its one alert, and the words for the operator. */
-function refused(server: DtlsBench, options: ClientOptions): { alert: number; words: string } {
-  const client = server.client(1, { suites: SUITES, ...options });
-  client.start();
-  server.deliver();
-  assert.ok(!client.connected);
-  assert.equal(client.alerts.length, 1);
-  const [[epoch, level, alert]] = client.alerts;
-  assert.deepEqual([epoch, level], [0, 2]);
-  assert.deepEqual(server.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
-  assert.equal(server.dtls.counters.handshakesFailed, 1);
-  assert.equal(server.dtls.counters.internalErrors, 0);
-  assert.equal(server.events.length, 1);
-  return { alert, words: server.events[0].replace('handshake-failed 1 ', '') };
-}
-
 for (const [title, options] of [
   ['no P-256, which the certificate is of', { groups: [X25519] }],
   ['no ecdsa_secp256r1_sha256', { schemes: [0x0401, 0x0503] }],
@@ -187,101 +151,6 @@ test('a malformed ClientKeyExchange: decode_error', () => {
   for (const body of ['05', '0104ff', '4104']) {
     const change = (type: number, right: Buffer): Buffer => (type === 16 ? Buffer.from(body, 'hex') : right);
     assert.equal(refused(bench(), { change }).alert, 50);
-  }
-});
-
-const OTHER_CA = new Made({ names: ['another CA'], ca: true });
-/** The same name, another key. */
-const FALSE_CA = new Made({ names: ['the CA'], ca: true });
-const MIDDLE = CA.issue({ names: ['middle'], ca: true });
-
-test('a chain with CAs in between, and with the CA itself', () => {
-  const low = MIDDLE.issue({ names: ['low'], ca: true, pathLength: 0 });
-  const device = low.issue({ names: ['deep device'] });
-  for (const chain of [device.chain, [...device.chain, CA.der]]) {
-    const server = asking();
-    server.check(server.client(1, { suites: SUITES, credential: { ...device.credential, chain } }).connect());
-    assert.equal(sessionOf(server).identity, 'deep device');
-  }
-});
-
-const changed = Buffer.from(DEVICE.der);
-changed[changed.indexOf('device')] ^= 1;
-
-for (const [title, device, alert, words] of [
-  ['of another CA', OTHER_CA.issue(), 48, 'unknown CA "CN=another CA"'],
-  ['that signs itself', new Made({ names: ['device'] }), 48, 'unknown CA "CN=device"'],
-  ['of a CA that only has the right name', FALSE_CA.issue(), 42, 'bad signature of a certificate'],
-  ['that was changed', undefined, 42, 'bad signature of a certificate'],
-  ['that has expired', CA.issue({ to: NOON - 1000 }), 45, 'certificate expired "CN=device"'],
-  ['of tomorrow', CA.issue({ from: NOON + 1000 }), 45, 'certificate not valid yet "CN=device"'],
-  ['for servers only', CA.issue({ usages: [1] }), 43, 'certificate not for clients "CN=device"'],
-  ['that may not sign', CA.issue({ keyUsage: 0x08 }), 43, 'certificate not for signatures "CN=device"'],
-  [
-    'with a critical extension that is unknown',
-    CA.issue({ critical: '2a03' }),
-    43,
-    /^unknown critical extension 2a03 /,
-  ],
-  ['of another curve', CA.issue({ curve: 'secp384r1' }), 43, /^certificate of another kind of key/],
-  ['without a common name', CA.issue({ names: [] }), 42, /^no common name that could be an identity/],
-  ['with two common names', CA.issue({ names: ['a', 'b'] }), 42, /^no common name/],
-  ['with an empty common name', CA.issue({ names: [''] }), 42, /^no common name/],
-  ['with a NUL in its common name', CA.issue({ names: ['admin\0.device'] }), 42, /^no common name/],
-  ['with a long common name', CA.issue({ names: ['x'.repeat(129)] }), 42, /^no common name/],
-  ['below one that is no CA', DEVICE.issue({ names: ['child'] }), 42, /^not a CA "CN=device"/],
-  [
-    'below a CA whose certificate has expired',
-    CA.issue({ names: ['old'], ca: true, to: NOON - 1000 }).issue(),
-    45,
-    'certificate expired "CN=old"',
-  ],
-  [
-    'too deep below a CA',
-    CA.issue({ names: ['top'], ca: true, pathLength: 0 })
-      .issue({ names: ['low'], ca: true })
-      .issue(),
-    42,
-    'path too long for "CN=top"',
-  ],
-  [
-    'below a CA for servers',
-    CA.issue({ names: ['ca'], ca: true, usages: [1] }).issue(),
-    43,
-    /^certificate not for clients/,
-  ],
-  [
-    'below CAs without end',
-    MIDDLE.issue({ ca: true }).issue({ ca: true }).issue({ ca: true }).issue(),
-    42,
-    'chain too long',
-  ],
-] as [string, Made | undefined, number, string | RegExp][]) {
-  test(`RFC 5280 6: a certificate ${title} is refused`, () => {
-    const { chain, der, keys } = device ?? { chain: [changed], der: changed, keys: DEVICE.keys };
-    const server = asking();
-    const credential = { chain: chain.length === 0 ? [der] : chain, key: keys.privateKey };
-    const result = refused(server, { credential });
-    assert.equal(result.alert, alert, result.words);
-    if (typeof words === 'string') assert.equal(result.words, words);
-    else assert.match(result.words, words);
-    assert.equal(server.dtls.counters.certificatesRefused, 1);
-    assert.equal(server.dtls.counters.handshakesUnauthentic, 1);
-  });
-}
-
-test('usages that are fine: for clients, for signatures', () => {
-  const server = asking();
-  const wishes: Wish[] = [{ usages: [1, 2] }, { keyUsage: 0x80 }, { keyUsage: 0xc0, usages: [2], to: NOON }];
-  for (const wish of wishes) {
-    server.check(server.client(1, { suites: SUITES, credential: CA.issue(wish).credential }).connect());
-  }
-});
-
-test('a chain with a gap, and one with a stranger in between, lead to no CA', () => {
-  const device = MIDDLE.issue();
-  for (const chain of [[device.der], [device.der, OTHER_CA.der], [device.der, DEVICE.der, MIDDLE.der]]) {
-    assert.equal(refused(asking(), { credential: { ...device.credential, chain } }).alert, 48);
   }
 });
 
@@ -372,90 +241,4 @@ test('what can never serve is refused at the start', () => {
     () => new DtlsBench({ clientCertificates: { ca: [CA.x509], required: true } }),
     /clientCertificates need certificate/,
   );
-  assert.ok(new X509Certificate(CA.der).ca && TO > NOON);
 });
-
-/** Certificates that no datagram holds: 1,500 bytes and more, both ways. */
-const LARGE_SERVER = CA.issue({ names: ['large'], ca: true }).issue({ names: ['server'], padding: 1500 });
-const LARGE_DEVICE = MIDDLE.issue({ padding: 1500 });
-
-test('RFC 6347 4.2.3: large certificates go in fragments, both ways, and no datagram is larger than asked for', () => {
-  for (const handshakeDatagram of [100, 500, 1232]) {
-    const server = asking(true, { certificate: LARGE_SERVER.credential, limits: { handshakeDatagram } });
-    const client = server.client(1, { suites: SUITES, credential: LARGE_DEVICE.credential, fragment: 200 }).connect();
-    server.check(client);
-    assert.deepEqual(client.chain, LARGE_SERVER.chain);
-    assert.ok(Math.max(...server.fromServer.map(({ length }) => length)) <= handshakeDatagram);
-    assert.ok(server.fromServer.length > 2 + 2000 / handshakeDatagram);
-  }
-});
-
-test('RFC 6347 4.2.1: nothing large goes out before the cookie has come back', () => {
-  const server = asking(true, { certificate: LARGE_SERVER.credential });
-  const client = server.client(1, { suites: SUITES });
-  for (let time = 0; time < 20; time++) client.start();
-  const [before] = [server.flown];
-  server.copies = (flown) => (flown >= before ? 0 : 1);
-  server.deliver();
-  assert.ok(server.fromServer.every(({ length }) => length < 100));
-  assert.equal(server.dtls.tables.handshakes, 0);
-});
-
-test('every datagram of a mutual handshake lost in turn, and every two of them', () => {
-  const options = { certificate: LARGE_SERVER.credential };
-  const lossless = asking(true, options);
-  lossless.client(1, { suites: SUITES, credential: DEVICE.credential, fragment: 300 }).connect();
-  const total = lossless.flown;
-  assert.ok(total > 10);
-  for (let first = 0; first < total; first++) {
-    for (let second = first; second < total + 2; second++) {
-      const server = asking(true, options);
-      server.copies = (flown) => (flown === first || flown === second ? 0 : 1);
-      const client = server.client(1, { suites: SUITES, credential: DEVICE.credential, fragment: 300 });
-      client.start();
-      server.deliver();
-      for (let seconds = 0; !client.connected && seconds < 10; seconds++) {
-        if ((first + second) % 2 === 0) client.repeat();
-        server.clock.advance(1_000);
-        server.deliver();
-        if ((first + second) % 2 === 1 && !client.connected) client.repeat();
-        server.deliver();
-      }
-      assert.ok(client.connected, `without datagrams ${first} and ${second}`);
-      server.copies = () => 1;
-      server.check(client);
-      assert.deepEqual([server.dtls.tables.associations, server.dtls.tables.handshakes], [1, 0]);
-      assert.deepEqual(client.alerts, []);
-    }
-  }
-});
-
-for (const seed of seeds(40)) {
-  test(`a network that loses, doubles and reorders the fragments of certificates (SEED=${seed})`, () => {
-    const random = new Random(seed);
-    const limits = { handshakeDatagram: random.pick([200, 500, 1232]) };
-    const server = asking(random.oneIn(2), { certificate: LARGE_SERVER.credential, limits });
-    const cid = random.oneIn(2) ? Buffer.from('theirs') : undefined;
-    server.copies = () => (random.oneIn(8) ? 0 : random.oneIn(8) ? 2 : 1);
-    server.pick = (waiting) => random.below(waiting);
-    const groups = random.pick([[P256], [X25519, P256]]);
-    const options = { suites: [random.pick(SUITES)], groups, credential: DEVICE.credential };
-    const client = server.client(1, { ...options, fragment: 150, ...(cid === undefined ? {} : { cid }) });
-    client.start();
-    for (let turn = 0; turn < 40 && !client.connected; turn++) {
-      // The network gets better, or no handshake could be sure to end.
-      if (turn === 8) server.copies = () => 1;
-      server.deliver();
-      server.clock.advance(500);
-      if (turn % 3 === 2) client.repeat();
-    }
-    server.copies = () => 1;
-    server.deliver();
-    assert.ok(client.connected);
-    assert.deepEqual(client.alerts, []);
-    server.pick = () => 0;
-    server.check(client);
-    assert.equal(sessionOf(server).identity, 'device');
-    assert.deepEqual([server.dtls.counters.internalErrors, server.dtls.tables.handshakes], [0, 0]);
-  });
-}

@@ -16,7 +16,7 @@ const ECDSA_SHA256 = sequence(id('2a8648ce3d040302'));
 
 /** 2026-01-01 and 2046-01-01: the dates that a certificate has unless it is asked for others. */
 export const FROM = Date.UTC(2026, 0, 1);
-export const TO = Date.UTC(2046, 0, 1);
+const TO = Date.UTC(2046, 0, 1);
 
 const date = (time: number): Buffer => {
   const text = new Date(time).toISOString().replace(/[-:T]|\.\d+/g, '');

@@ -1,0 +1,100 @@
+/** Which certificates of clients are good (RFC 5280 6). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CA, Made, type Wish } from './certificates.js';
+import { asking, DEVICE, NOON, refused, SUITES, sessionOf } from './certified.js';
+
+const OTHER_CA = new Made({ names: ['another CA'], ca: true });
+/** The same name, another key. */
+const FALSE_CA = new Made({ names: ['the CA'], ca: true });
+const MIDDLE = CA.issue({ names: ['middle'], ca: true });
+
+test('a chain with CAs in between, and with the CA itself', () => {
+  const low = MIDDLE.issue({ names: ['low'], ca: true, pathLength: 0 });
+  const device = low.issue({ names: ['deep device'] });
+  for (const chain of [device.chain, [...device.chain, CA.der]]) {
+    const server = asking();
+    server.check(server.client(1, { suites: SUITES, credential: { ...device.credential, chain } }).connect());
+    assert.equal(sessionOf(server).identity, 'deep device');
+  }
+});
+
+const changed = Buffer.from(DEVICE.der);
+changed[changed.indexOf('device')] ^= 1;
+
+for (const [title, device, alert, words] of [
+  ['of another CA', OTHER_CA.issue(), 48, 'unknown CA "CN=another CA"'],
+  ['that signs itself', new Made({ names: ['device'] }), 48, 'unknown CA "CN=device"'],
+  ['of a CA that only has the right name', FALSE_CA.issue(), 42, 'bad signature of a certificate'],
+  ['that was changed', undefined, 42, 'bad signature of a certificate'],
+  ['that has expired', CA.issue({ to: NOON - 1000 }), 45, 'certificate expired "CN=device"'],
+  ['of tomorrow', CA.issue({ from: NOON + 1000 }), 45, 'certificate not valid yet "CN=device"'],
+  ['for servers only', CA.issue({ usages: [1] }), 43, 'certificate not for clients "CN=device"'],
+  ['that may not sign', CA.issue({ keyUsage: 0x08 }), 43, 'certificate not for signatures "CN=device"'],
+  [
+    'with a critical extension that is unknown',
+    CA.issue({ critical: '2a03' }),
+    43,
+    /^unknown critical extension 2a03 /,
+  ],
+  ['of another curve', CA.issue({ curve: 'secp384r1' }), 43, /^certificate of another kind of key/],
+  ['without a common name', CA.issue({ names: [] }), 42, /^no common name that could be an identity/],
+  ['with two common names', CA.issue({ names: ['a', 'b'] }), 42, /^no common name/],
+  ['with an empty common name', CA.issue({ names: [''] }), 42, /^no common name/],
+  ['with a NUL in its common name', CA.issue({ names: ['admin\0.device'] }), 42, /^no common name/],
+  ['with a long common name', CA.issue({ names: ['x'.repeat(129)] }), 42, /^no common name/],
+  ['below one that is no CA', DEVICE.issue({ names: ['child'] }), 42, /^not a CA "CN=device"/],
+  [
+    'below a CA whose certificate has expired',
+    CA.issue({ names: ['old'], ca: true, to: NOON - 1000 }).issue(),
+    45,
+    'certificate expired "CN=old"',
+  ],
+  [
+    'too deep below a CA',
+    CA.issue({ names: ['top'], ca: true, pathLength: 0 })
+      .issue({ names: ['low'], ca: true })
+      .issue(),
+    42,
+    'path too long for "CN=top"',
+  ],
+  [
+    'below a CA for servers',
+    CA.issue({ names: ['ca'], ca: true, usages: [1] }).issue(),
+    43,
+    /^certificate not for clients/,
+  ],
+  [
+    'below CAs without end',
+    MIDDLE.issue({ ca: true }).issue({ ca: true }).issue({ ca: true }).issue(),
+    42,
+    'chain too long',
+  ],
+] as [string, Made | undefined, number, string | RegExp][]) {
+  test(`RFC 5280 6: a certificate ${title} is refused`, () => {
+    const { chain, der, keys } = device ?? { chain: [changed], der: changed, keys: DEVICE.keys };
+    const server = asking();
+    const credential = { chain: chain.length === 0 ? [der] : chain, key: keys.privateKey };
+    const result = refused(server, { credential });
+    assert.equal(result.alert, alert, result.words);
+    if (typeof words === 'string') assert.equal(result.words, words);
+    else assert.match(result.words, words);
+    assert.equal(server.dtls.counters.certificatesRefused, 1);
+    assert.equal(server.dtls.counters.handshakesUnauthentic, 1);
+  });
+}
+
+test('usages that are fine: for clients, for signatures', () => {
+  const server = asking();
+  const wishes: Wish[] = [{ usages: [1, 2] }, { keyUsage: 0x80 }, { keyUsage: 0xc0, usages: [2], to: NOON }];
+  for (const wish of wishes) {
+    server.check(server.client(1, { suites: SUITES, credential: CA.issue(wish).credential }).connect());
+  }
+});
+
+test('a chain with a gap, and one with a stranger in between, lead to no CA', () => {
+  const device = MIDDLE.issue();
+  for (const chain of [[device.der], [device.der, OTHER_CA.der], [device.der, DEVICE.der, MIDDLE.der]]) {
+    assert.equal(refused(asking(), { credential: { ...device.credential, chain } }).alert, 48);
+  }
+});
