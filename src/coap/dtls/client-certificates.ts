@@ -1,7 +1,6 @@
 /** Verifies the certificates of clients: a path to a CA, dates, usages, and the common name that is the identity (RFC 5280 6). */
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { type CertificateFields, DIGITAL_SIGNATURE, readCertificateFields } from './certificate-fields.js';
-import { IDENTITY_BYTES } from './limits.js';
 import { Alert } from './protocol.js';
 import { quoted, Refusal } from './refusal.js';
 
@@ -22,6 +21,8 @@ export interface ClientCertificate {
 
 /** Certificates in a chain, that of the client included. */
 const LONGEST_CHAIN = 4;
+/** Bytes of the longest common name that is an identity, as of PSK identities. */
+const LONGEST_NAME = 128;
 /** id-kp-clientAuth (RFC 5280 4.2.1.12). */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
@@ -50,7 +51,7 @@ export class ClientCertificates {
     this.#now = now ?? Date.now;
     this.#anchors = ca.map((x509) => {
       const fields = readCertificateFields(x509.raw);
-      if (!x509.ca || fields === undefined) throw new TypeError(`not a CA: ${quoted(x509.subject ?? '')}`);
+      if (!x509.ca || fields === undefined) throw new TypeError(`not a CA: ${quoted(x509.subject)}`);
       return { x509, fields };
     });
     if (ca.length === 0) throw new TypeError('client certificates need a CA');
@@ -77,7 +78,7 @@ export class ClientCertificates {
       const anchors = this.#anchors.filter(({ x509 }) => parsed.x509.checkIssued(x509));
       if (anchors.length > 0) return this.#check(path, anchors);
     }
-    return new Refusal(Alert.UnknownCa, `unknown CA ${quoted(path.at(-1)?.x509.issuer ?? '')}`);
+    return new Refusal(Alert.UnknownCa, `unknown CA ${quoted(path.at(-1)?.x509.issuer)}`);
   }
 
   /** From the CA down: no key of a stranger is computed with before somebody trusted has signed it. */
@@ -100,7 +101,7 @@ export class ClientCertificates {
   /** @param at how many certificates stand below this one */
   #refuse({ x509, fields }: Parsed, at: number, isAnchor: boolean): Refusal | undefined {
     const { subject } = x509;
-    const refuse = (alert: number, words: string): Refusal => new Refusal(alert, `${words} ${quoted(subject ?? '')}`);
+    const refuse = (alert: number, words: string): Refusal => new Refusal(alert, `${words} ${quoted(subject)}`);
     const now = this.#now();
     // What is no date is in no order: neither comparison holds.
     if (!(Date.parse(x509.validFrom) <= now)) return refuse(Alert.CertificateExpired, 'certificate not valid yet');
@@ -133,8 +134,8 @@ function identify(x509: X509Certificate): ClientCertificate | Refusal {
   const { subject } = x509.toLegacyObject();
   const identity: unknown = subject?.CN;
   const isName = typeof identity === 'string' && identity.length > 0 && !/\p{Cc}/u.test(identity);
-  if (!isName || Buffer.byteLength(identity) > IDENTITY_BYTES) {
-    return new Refusal(Alert.BadCertificate, `no common name that could be an identity ${quoted(x509.subject ?? '')}`);
+  if (!isName || Buffer.byteLength(identity) > LONGEST_NAME) {
+    return new Refusal(Alert.BadCertificate, `no common name that could be an identity ${quoted(x509.subject)}`);
   }
   return { identity, publicKey };
 }

@@ -10,6 +10,7 @@ export class Refusal {
 }
 
 /** What a stranger wrote, as it may stand in a log. */
-export function quoted(text: string): string {
+export function quoted(text: string | undefined): string {
+  if (text === undefined) return '""';
   return JSON.stringify(text.length > 128 ? `${text.slice(0, 128)}...` : text);
 }

@@ -304,11 +304,6 @@ export class DtlsTransport implements DatagramTransport {
       this.counters.associationsReplaced++;
       this.#forget(before);
     }
-    if (associations.size >= this.#limits.associations && associations.oldest !== undefined) {
-      this.counters.associationEvictions++;
-      this.#event('limit', associations.oldest.source, 'associations');
-      this.#end(associations.oldest, Alert.CloseNotify);
-    }
     this.counters.handshakesCompleted++;
     this.#id++;
     const { address, port, family } = source;
@@ -316,6 +311,13 @@ export class DtlsTransport implements DatagramTransport {
     const association = new Association(keys, at, clientRandom, this.#clock.now());
     association.lastFlight = lastFlight;
     associations.add(association);
+    const { leastWanted } = associations;
+    if (associations.size > this.#limits.associations && leastWanted !== undefined) {
+      this.counters.associationEvictions++;
+      this.#event('limit', leastWanted.source, 'associations');
+      this.#end(leastWanted, Alert.CloseNotify);
+      if (leastWanted === association) return;
+    }
     this.#idle.update();
     this.#event('established', at, session.identity ?? '');
   }

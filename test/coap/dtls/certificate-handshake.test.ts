@@ -9,6 +9,7 @@ import {
   CCM_8,
   type ClientOptions,
   DtlsBench,
+  type DtlsClient,
   ECDSA_CCM,
   ECDSA_CCM_8,
   ECDSA_GCM,
@@ -221,6 +222,33 @@ test('no message can be left out: neither Certificate nor CertificateVerify', ()
     // Without Certificate another message stands in its place; without CertificateVerify its number does not come.
     assert.deepEqual(client.alerts, left === 11 ? [[0, 2, 10]] : []);
   }
+});
+
+test('clients without an identity take the place of each other, not of those that have shown one', () => {
+  const server = asking(false, { limits: { associations: 2 } });
+  const known = (port: number): DtlsClient =>
+    server.client(port, { suites: SUITES, credential: DEVICE.credential }).connect();
+  const stranger = (port: number): DtlsClient => server.client(port, { suites: SUITES }).connect();
+  const first = known(1);
+  server.clock.advance(10);
+  const second = stranger(2);
+  const third = stranger(3);
+  assert.deepEqual(second.alerts, [[1, 1, 0]]);
+  server.check(first);
+  server.check(third);
+  const fourth = known(4);
+  assert.deepEqual(third.alerts, [[1, 1, 0]]);
+  // Now there is nobody to take the place of.
+  assert.deepEqual(stranger(5).alerts, [[1, 1, 0]]);
+  server.check(first);
+  server.check(fourth);
+  known(6);
+  assert.deepEqual(first.alerts, [[1, 1, 0]]);
+  assert.equal(server.dtls.counters.associationEvictions, 4);
+  assert.equal(server.dtls.tables.associations, 2);
+  assert.equal(server.events.filter((event) => event.startsWith('limit')).length, 4);
+  server.clock.advance(2 * 86_400_000);
+  assert.deepEqual(server.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
 });
 
 test('what can never serve is refused at the start', () => {

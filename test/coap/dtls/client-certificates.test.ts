@@ -58,6 +58,7 @@ for (const [title, device, alert, words] of [
     42,
     'path too long for "CN=top"',
   ],
+  ['below a CA that may not certify', CA.issue({ ca: true, keyUsage: 0x80 }).issue(), 48, 'unknown CA "CN=device"'],
   [
     'below a CA for servers',
     CA.issue({ names: ['ca'], ca: true, usages: [1] }).issue(),
