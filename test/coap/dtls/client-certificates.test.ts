@@ -1,6 +1,11 @@
 /** Which certificates of clients are good (RFC 5280 6). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readCertificateFields } from '../../../src/coap/dtls/certificate-fields.js';
+import { ClientCertificates } from '../../../src/coap/dtls/client-certificates.js';
+import { Refusal } from '../../../src/coap/dtls/refusal.js';
+import { Random } from '../../support/random.js';
+import { seeds } from '../../support/seeds.js';
 import { CA, Made, type Wish } from './certificates.js';
 import { asking, DEVICE, NOON, refused, SUITES, sessionOf } from './certified.js';
 
@@ -99,3 +104,25 @@ test('a chain with a gap, and one with a stranger in between, lead to no CA', ()
     assert.equal(refused(asking(), { credential: { ...device.credential, chain } }).alert, 48);
   }
 });
+
+for (const seed of seeds(3)) {
+  test(`a certificate with any byte changed, missing or added is refused, and nothing throws (SEED=${seed})`, () => {
+    const random = new Random(seed);
+    const clients = new ClientCertificates({ ca: [CA.x509], required: true, now: () => NOON });
+    const { der } = CA.issue({ usages: [2], keyUsage: 0x80, padding: 3 });
+    assert.ok('identity' in clients.verify([der]));
+    const seen = new Set<number>();
+    for (let time = 0; time < 1_000; time++) {
+      const at = random.below(der.length);
+      const left = der.subarray(at + random.below(3));
+      const bytes = Buffer.concat([der.subarray(0, at), Buffer.from([random.below(256)]), left]);
+      if (bytes.equals(der)) continue;
+      readCertificateFields(bytes);
+      const result = clients.verify([bytes]);
+      assert.ok(result instanceof Refusal, `${at}: ${bytes.toString('hex')}`);
+      seen.add(result.alert);
+    }
+    // bad_certificate and unknown_ca: nothing else is looked at before the signature.
+    assert.deepEqual([...seen].sort(), [42, 48]);
+  });
+}
