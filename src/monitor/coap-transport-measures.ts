@@ -18,7 +18,9 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   dtlsHandshakesStarted: 'DTLS: Handshakes begun, after the cookie.',
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes refused with an alert.',
-  dtlsHandshakesUnauthentic: 'DTLS: Handshakes among them with a wrong key or an unknown identity.',
+  dtlsHandshakesUnauthentic:
+    'DTLS: Handshakes among them with a wrong key, an unknown identity or a client certificate.',
+  dtlsCertificatesRefused: "DTLS: Client certificates refused among them, and signatures that are not their owner's.",
   dtlsIdentitiesTooLong: 'DTLS: Handshakes among them for an identity longer than coap.dtls_identity.',
   dtlsHandshakesAbandoned: 'DTLS: Handshakes given up by the device.',
   dtlsHandshakeTimeouts: 'DTLS: Handshakes that took longer than coap.dtls_handshake_time.',

@@ -1,7 +1,7 @@
 /** Limits and times of a DTLS transport, with their defaults. */
 
 export interface DtlsLimits {
-  /** Security associations; beyond it the one that has been idle longest goes. Default 16,384. */
+  /** Security associations; beyond it one goes that has shown no identity, or else any, the one idle longest. Default 16,384. */
   readonly associations: number;
   /** Handshakes in progress, after the cookie; beyond it the oldest goes. Default 1,024. */
   readonly handshakes: number;

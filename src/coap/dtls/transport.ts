@@ -1,12 +1,14 @@
-/** DTLS 1.2 with pre-shared keys between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3.1). */
+/** DTLS 1.2 with pre-shared keys and certificates between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3). */
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
+import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
 import { DtlsCounters } from './counters.js';
 import { writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
-import { Handshake, type HandshakeEnd, type HandshakeHost } from './handshake.js';
+import { Handshake } from './handshake.js';
+import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
 import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HINT_BYTES } from './limits.js';
@@ -21,6 +23,7 @@ import {
 } from './protocol.js';
 import { type PskFunction, PskLookup } from './psk.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
+import { ServerCertificate, type ServerCertificateOptions } from './server-certificate.js';
 
 /**
  * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
@@ -28,8 +31,12 @@ import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
  */
 export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
 
+/** `psk`, `certificate` or both. The order of the cipher suites decides for a client that offers both: `CIPHER_SUITES`. */
 export interface DtlsOptions {
-  readonly psk: PskFunction;
+  readonly psk?: PskFunction | undefined;
+  readonly certificate?: ServerCertificateOptions | undefined;
+  /** Asks clients for certificates, in handshakes with that of the server. Default: none is asked for. */
+  readonly clientCertificates?: ClientCertificateOptions | undefined;
   /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
   readonly identityHint?: string;
   readonly limits?: Partial<DtlsLimits>;
@@ -66,10 +73,17 @@ export class DtlsTransport implements DatagramTransport {
   #id = 0;
   #closing: Promise<void> | undefined;
 
-  /** Takes over the datagrams of `below` from now on. Throws a RangeError for an identity hint that is too long. */
+  /**
+   * Takes over the datagrams of `below` from now on. Throws a RangeError for an identity hint that is too long, a TypeError
+   * for certificates and keys that cannot serve, and without `psk` and `certificate`.
+   */
   constructor(below: DatagramTransport, options: DtlsOptions) {
     const hint = options.identityHint === undefined ? undefined : Buffer.from(options.identityHint);
     if (hint !== undefined && hint.length > HINT_BYTES) throw new RangeError('identityHint is too long');
+    const { psk, certificate, clientCertificates } = options;
+    if (certificate === undefined && (psk === undefined || clientCertificates !== undefined)) {
+      throw new TypeError(psk === undefined ? 'psk or certificate is needed' : 'clientCertificates need certificate');
+    }
     this.#below = below;
     const limits = { ...DEFAULT_DTLS_LIMITS, ...options.limits };
     this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
@@ -87,9 +101,11 @@ export class DtlsTransport implements DatagramTransport {
       limits: this.#limits,
       counters: this.counters,
       wheel: this.#wheel,
-      psk: new PskLookup(options.psk, this.counters, limits.identityBytes, () =>
-        this.#event('limit', undefined, 'identityBytes'),
-      ),
+      psk:
+        psk &&
+        new PskLookup(psk, this.counters, limits.identityBytes, () => this.#event('limit', undefined, 'identityBytes')),
+      certificate: certificate && new ServerCertificate(certificate),
+      clientCertificates: clientCertificates && new ClientCertificates(clientCertificates),
       identityHint: hint,
       now: () => this.#clock.now(),
       transmit,
@@ -303,11 +319,6 @@ export class DtlsTransport implements DatagramTransport {
       this.counters.associationsReplaced++;
       this.#end(before, undefined, 'a new DTLS association at its address took its place');
     }
-    if (associations.size >= this.#limits.associations && associations.oldest !== undefined) {
-      this.counters.associationEvictions++;
-      this.#event('limit', associations.oldest.source, 'associations');
-      this.#end(associations.oldest, Alert.CloseNotify, 'its DTLS association made place for another');
-    }
     this.counters.handshakesCompleted++;
     this.#id++;
     const { address, port, family } = source;
@@ -315,8 +326,15 @@ export class DtlsTransport implements DatagramTransport {
     const association = new Association(keys, at, clientRandom, this.#clock.now());
     association.lastFlight = lastFlight;
     associations.add(association);
+    const { leastWanted } = associations;
+    if (associations.size > this.#limits.associations && leastWanted !== undefined) {
+      this.counters.associationEvictions++;
+      this.#event('limit', leastWanted.source, 'associations');
+      this.#end(leastWanted, Alert.CloseNotify, 'its DTLS association made place for another');
+      if (leastWanted === association) return;
+    }
     this.#idle.update();
-    this.#event('established', at, session.identity);
+    this.#event('established', at, session.identity ?? '');
   }
 
   #ended(handshake: Handshake, end: HandshakeEnd, detail: string): void {

@@ -34,7 +34,7 @@ for (const [suite, name] of [
       assert.equal(client.suite, suite);
       assert.equal(client.serverExtensions.has(23), extendedMasterSecret);
       const { key, session } = bench.received[0].source;
-      assert.deepEqual({ ...(session as DtlsSession) }, { identity: 'device', cipherSuite: name });
+      assert.deepEqual({ ...(session as DtlsSession) }, { identity: 'device', cipherSuite: name, proof: 'psk' });
       assert.match(key ?? '', /^dtls \d+$/);
       // One flight of the server each time, and no more.
       assert.equal(client.messages.join(), '3,2,14,20');
