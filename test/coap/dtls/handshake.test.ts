@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
+import { COOKIE_PERIOD } from '../../../src/coap/dtls/cookie.js';
 import { LARGEST_MESSAGE, Reassembly } from '../../../src/coap/dtls/fragments.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
@@ -185,6 +186,21 @@ test('RFC 6347 4.2.1: records and messages go on from the numbers of the ClientH
     sent.slice(0, 3).map(({ body }) => body.readUInt16BE(4)),
     [0, 1, 2],
   );
+});
+
+test('RFC 6347 4.2.2: a cookie that has become too old is answered with the message that is due: the next one', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1);
+  client.start();
+  // The ClientHello with the cookie is lost, and comes again when the cookie is good no more.
+  bench.copies = (flown) => (flown === 2 ? 0 : 1);
+  bench.deliver();
+  bench.clock.advance(2 * COOKIE_PERIOD);
+  client.repeat();
+  bench.deliver();
+  assert.ok(client.connected);
+  assert.equal(client.messages.join(), '3,3,2,14,20');
+  bench.check(client);
 });
 
 test('every datagram of the handshake lost in turn, and every two of them', () => {
