@@ -29,7 +29,7 @@ export class HelloGate {
   readonly #counters: DtlsCounters;
   readonly #send: (bytes: Buffer, length: number, to: DatagramAddress) => void;
   readonly #answer = Buffer.alloc(RECORD_HEADER + 64);
-  #mayAnswer = false;
+  #mayLook = false;
 
   constructor(
     clock: Clock,
@@ -41,9 +41,9 @@ export class HelloGate {
     this.#send = send;
   }
 
-  /** A new datagram: it is worth one HelloVerifyRequest, whatever is in it. */
+  /** A new datagram: it is worth one look at a cookie and one HelloVerifyRequest, whatever is in it. */
   begin(): void {
-    this.#mayAnswer = true;
+    this.#mayLook = true;
   }
 
   /** @param inProgress the client's random of the handshake in progress with `source` */
@@ -59,12 +59,16 @@ export class HelloGate {
     const { random, cookie } = hello;
     // Another random is another handshake, of a client that has begun anew (RFC 6347 4.2.8).
     if (inProgress?.equals(random)) return Admission.Passed;
+    // No client puts two in a datagram; a full one has room for hundreds.
+    if (!this.#mayLook) {
+      this.#counters.droppedRecords++;
+      return Admission.Taken;
+    }
+    this.#mayLook = false;
     if (this.#cookies.verify(cookie, source, hello)) {
       return { random, messageSequence: fragment.messageSequence };
     }
-    if (this.#mayAnswer) {
-      this.#challenge(record.sequence, fragment.messageSequence, source, this.#cookies.make(source, hello));
-    }
+    this.#challenge(record.sequence, fragment.messageSequence, source, this.#cookies.make(source, hello));
     return Admission.Taken;
   }
 
@@ -73,7 +77,6 @@ export class HelloGate {
    * ClientHello with a cookie that is good no more is the client's second message, and waits for the server's second one.
    */
   #challenge(sequence: number, messageSequence: number, source: DatagramAddress, cookie: Buffer): void {
-    this.#mayAnswer = false;
     const message = wholeMessage(HandshakeType.HelloVerifyRequest, messageSequence, helloVerifyRequest(cookie));
     const end = writePlainRecord(this.#answer, 0, ContentType.Handshake, sequence, message, VERSION_1_0);
     this.#counters.cookiesSent++;

@@ -162,6 +162,26 @@ test('RFC 6347 4.2.1: no state, no alert and no amplification before a good cook
   assert.equal(bench.flown, before);
 });
 
+test('RFC 6347 4.2.1: a datagram is worth one look at a cookie, be it good or not', () => {
+  const bench = new DtlsBench();
+  const hellos = [1, 2].map(() => {
+    const client = bench.client(1);
+    const body = client.helloBody();
+    bench.below.receive(client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 0, body }, 0, body.length)), 1);
+    client.cookie = Buffer.from(bench.below.sent.splice(0)[0].bytes.subarray(28));
+    const again = client.helloBody();
+    return client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 1, body: again }, 0, again.length));
+  });
+  const stranger = bench.client(1);
+  const body = stranger.helloBody();
+  const without = stranger.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 0, body }, 0, body.length));
+  bench.below.receive(Buffer.concat([without, ...hellos]), 1);
+  assert.equal(bench.dtls.counters.handshakesStarted, 0);
+  bench.below.receive(Buffer.concat(hellos), 1);
+  assert.equal(bench.dtls.counters.handshakesStarted, 1);
+  assert.equal(bench.dtls.tables.handshakes, 1);
+});
+
 /** The first fragment of a ClientHello: all up to the empty cookie. */
 function fragmentStart(body: Buffer): Buffer {
   const start = body.subarray(0, 36);
