@@ -36,7 +36,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
       counters.packetsReceived--;
       counters.publishReceived--;
       counters.publishBytesReceived -= payload;
-      connection.putBack();
+      connection.intake.putBack();
       return;
     }
     if (!mayAcknowledgeLater(connection, view)) return;
