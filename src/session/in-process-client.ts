@@ -339,11 +339,6 @@ export class InProcessClient implements Party {
     return this.#environment.router.retained.get(topic);
   }
 
-  /** Topics with a retained message that match a filter. */
-  retainedTopics(filter: string): string[] {
-    return this.#environment.router.retained.topics(filter);
-  }
-
   /**
    * Hands over retained messages that match a filter, as long as `take` wants more. Others have their turn in between:
    * messages may come and go meanwhile.

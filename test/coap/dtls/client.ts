@@ -15,14 +15,14 @@ import { FakeClock, MemoryTransport } from '../harness.js';
 export const CCM_8 = 0xc0a8;
 export const CCM = 0xc0a4;
 export const GCM = 0x00a8;
-export const CCS = 20;
+const CCS = 20;
 export const ALERT = 21;
 export const HANDSHAKE = 22;
 export const DATA = 23;
 export const CID = 25;
 /** Where a ClientHello's cookie of 16 bytes ends. */
 const COOKIE_END = 52;
-export const IDENTITY = 'device';
+const IDENTITY = 'device';
 export const KEY = Buffer.from('a key of sixteen');
 
 const int = (value: number, bytes: number): Buffer => {
