@@ -123,7 +123,7 @@ export class Outbound {
     limits.expiry.expect(publication.expiresAt);
     limits.expiry.expect(deadline);
     const sequence = flow.tail++;
-    const opens = this.#queue.isBetween;
+    const opens = this.#queue.opensSegment;
     const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share, deadline);
     this.#host.enlist(opens ? SEGMENT_COST + bytes : bytes);
     // A QoS 2 message leaves after the commit: what has once been on the wire must be sent again under its identifier.

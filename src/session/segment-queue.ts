@@ -115,7 +115,7 @@ export class SegmentQueue {
   }
 
   /** Whether the next message opens a segment. */
-  get isBetween(): boolean {
+  get opensSegment(): boolean {
     return this.#open === null;
   }
 
