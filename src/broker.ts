@@ -11,11 +11,8 @@ import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
 import { MemoryBudget } from './bus/memory-budget.js';
-import type { Message } from './bus/message.js';
-import { Publication } from './bus/publication.js';
 import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
-import { isValidName } from './bus/topics.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
@@ -23,17 +20,18 @@ import { Arrivals } from './session/arrivals.js';
 import { Arriving } from './session/arriving.js';
 import type { Refusal } from './session/authentication.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
+import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
 import { Connection } from './session/connection.js';
+import { DEFAULT_OPTIONS } from './session/default-options.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
 import type { Hooks } from './session/hooks.js';
-import { announce, type ClientIdentity, InProcessClient } from './session/in-process-client.js';
-import { type Journal, type Party, SILENT } from './session/journal.js';
+import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
+import { type Journal, SILENT } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
-import { UNWRITABLE } from './session/reasons.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -75,52 +73,6 @@ export interface BrokerOptions extends AedesOptions {
   authenticationMethods?: readonly AuthenticationMethod[];
 }
 
-/** What a broker has that is created without a configuration, in a test or a program of its own. */
-const DEFAULT_SESSION: SessionOptions = {
-  maxPacketSize: 268435460,
-  keepaliveMax: 0,
-  connectTimeout: 10,
-  maxClientIdLength: 65535,
-  maxTopicLevels: 100,
-  maxTopicLength: 65535,
-  maxConnectSize: 128 * 1024,
-  sessionExpiryMax: 0xffffffff,
-  sessionExpiryDefault: 0xffffffff,
-  receiveMaximum: 1024,
-  maxInflight: 512,
-  queuedMessages: 100_000,
-  queuedBytes: 256 * 1024 * 1024,
-  queueMemory: 256 * 1024,
-  queueAge: 0,
-  queueFull: 'drop_newest',
-  memory: 1024 * 1024 * 1024,
-  outputBuffer: 1024 * 1024,
-  stalledTimeout: 120,
-  connections: 100_000,
-  connectionsPerAddress: Number.POSITIVE_INFINITY,
-  connectsPerSecond: Number.POSITIVE_INFINITY,
-  pendingConnections: 10_000,
-  messagesPerSecond: Number.POSITIVE_INFINITY,
-  bytesPerSecond: Number.POSITIVE_INFINITY,
-  sessions: 1_000_000,
-  subscriptionsPerClient: 100_000,
-  maxQos: 2,
-  retainAvailable: true,
-  wildcardSubscriptions: true,
-  subscriptionIdentifiers: true,
-  sharedSubscriptions: true,
-  sharedStrategy: 'round_robin',
-  topicAliasMaximum: 128,
-  topicAliasMaximumOut: 128,
-  validatePayloadFormat: false,
-  responseInformation: null,
-  serverReference: null,
-  draining: 'no',
-};
-
-/** Whom the log names for what nobody is connected for any more. */
-const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
-
 /** Milliseconds between looks at keep alive, expiry and delays. */
 const TICK = 1000;
 
@@ -158,7 +110,7 @@ export class Broker extends Aedes {
   declare persistence: BrokerPersistence;
 
   constructor(options: BrokerOptions = {}) {
-    const session: SessionOptions = { ...DEFAULT_SESSION, ...options.session };
+    const session: SessionOptions = { ...DEFAULT_OPTIONS, ...options.session };
     const counters = new Counters();
     const budget = new MemoryBudget(session.memory);
     const clock = options.clock ?? { now: Date.now };
@@ -177,7 +129,9 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, budget, this.#clock, (...will) => this.#publishWill(...will));
+    this.wills = new Wills(commit, budget, this.#clock, (message, client, decided) => {
+      publishWill(this.environment, message, client, decided);
+    });
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
     this.#arrivals = new Arrivals(session.connectsPerSecond, this.#rateTimer, (arrival) => {
@@ -218,7 +172,7 @@ export class Broker extends Aedes {
     if ('onDamage' in store) store.onDamage = (damage) => this.#damaged(damage);
     emitter.adapter = {
       toPacket: (message) => packetOf(message, this.id, this.counter),
-      publish: (packet) => this.publishMessage(messageOf(packet, '', this.#clock.now())),
+      publish: (packet) => publishMessage(environment, messageOf(packet, '', clock.now())),
     };
     // Aedes hands this function to net.createServer as it is, so it has to know its broker.
     const handle = (stream: Duplex, request?: IncomingMessage): Connection =>
@@ -333,64 +287,7 @@ export class Broker extends Aedes {
   override publish(packet: PublishRequest, client?: Connection | null | Done, done?: Done): void {
     const callback = typeof client === 'function' ? client : done;
     const publisher = typeof client === 'function' ? '' : (client?.id ?? '');
-    if (!isValidName(packet.topic)) {
-      callback?.(new PorticoError(ErrorKinds.Topic, `${JSON.stringify(packet.topic)} is not a topic name`));
-      return;
-    }
-    const before = this.commit.revision;
-    const message = messageOf(packet, publisher, this.#clock.now());
-    const route = this.router.routeOf(message.topic);
-    const needed = this.commit.load.strained && this.router.needsStore(route, message.qos, message.retain, null);
-    if (needed && (message.qos > 0 || callback !== undefined)) {
-      this.counters.refusedPublish++;
-      this.environment.journal.limit(
-        null,
-        this.commit.load.cause,
-        `a publication of the broker on ${packet.topic} was refused`,
-      );
-      callback?.(new PorticoError(ErrorKinds.StoreCommit, UNWRITABLE));
-      return;
-    }
-    this.publishMessage(message);
-    if (callback === undefined) return;
-    if (this.commit.revision === before) setImmediate(callback);
-    else this.commit.whenSettled(() => callback());
-  }
-
-  /** Publishes a message in the broker's own name. */
-  publishMessage(message: Message): void {
-    this.router.publish(new Publication().of(message, this.router.routeOf(message.topic)));
-    const { hooks } = this.environment;
-    if (hooks.published === null && !hooks.wants('publish')) return;
-    announce(this.environment, packetOf(message, this.id, hooks.nextCounter()));
-  }
-
-  /** A will is a publication of its client: `authorizePublish` decides on it. */
-  #publishWill(message: Message, client: Connection | null, decided: () => void): void {
-    const { hooks, journal } = this.environment;
-    if (hooks.authorizePublish === null) {
-      this.publishMessage(message);
-      decided();
-      return;
-    }
-    const packet = packetOf(message, this.id, hooks.nextCounter());
-    let answered = false;
-    const answer = (error?: Error | null): void => {
-      if (answered) return;
-      answered = true;
-      if (!error) this.publishMessage(messageOf(packet, message.publisherId, this.#clock.now()));
-      else {
-        this.counters.deniedPublish++;
-        journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
-      }
-      decided();
-    };
-    try {
-      hooks.authorizePublish(client, packet, answer);
-    } catch (error) {
-      // A connection has just ended, or a timer has run out: nobody above could take this.
-      answer(error instanceof Error ? error : new Error(String(error)));
-    }
+    publishAsBroker(this.environment, packet, publisher, callback);
   }
 
   /** Looks after what depends on time: keep alive, connect timeout, session expiry, will delay. */

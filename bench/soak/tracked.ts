@@ -203,7 +203,7 @@ export class Tracked implements Actors {
       this.#stage.ledger.arrivedShared(WORK, Number(payload.toString()));
     };
     const shape = { ...this.#shape(`worker-${index}`, index), onMessage };
-    return new Member(this.#stage, shape, [['$share/workers/soak/work/#', 1]]);
+    return new Member(this.#stage, shape, [['$share/workers/soak/item/#', 1]]);
   }
 
   async #publish(one: Member, index: number): Promise<void> {
@@ -213,7 +213,7 @@ export class Tracked implements Actors {
     for (const qos of [1, 2] as const) {
       all.push(one.publish(`soak/flow/${index}/${qos}`, String(ledger.next(`${index}/${qos}`)), qos));
     }
-    if (index === 0) all.push(one.publish('soak/work/item', String(ledger.next(WORK)), 1));
+    if (index === 0) all.push(one.publish('soak/item/next', String(ledger.next(WORK)), 1));
     await Promise.all(all);
   }
 

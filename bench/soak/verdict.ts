@@ -46,7 +46,7 @@ export function median(values: readonly number[]): number {
 }
 
 /** The median of the first and of the last fifth. */
-export function fifths(samples: readonly Sample[], of: (sample: Sample) => number): [first: number, last: number] {
+function fifths(samples: readonly Sample[], of: (sample: Sample) => number): [first: number, last: number] {
   const many = Math.max(1, Math.floor(samples.length / FIFTHS));
   return [median(samples.slice(0, many).map(of)), median(samples.slice(-many).map(of))];
 }

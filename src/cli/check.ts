@@ -25,7 +25,7 @@ export async function check(request: LoadRequest): Promise<void> {
 }
 
 /** The configuration in effect as YAML; a comment names the origin of what is not a built-in default. */
-export function effective(loaded: LoadedConfig): string {
+function effective(loaded: LoadedConfig): string {
   const document = new Document(loaded.config);
   annotate(document.contents, '', loaded.sources);
   return document.toString();

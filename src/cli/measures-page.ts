@@ -1,6 +1,7 @@
 /** `docs/sys.md`: every `$SYS` topic and every metric, from the table of measures. */
 import { LOAD_TOPICS } from '../monitor/load.js';
-import { METRICS, type Measure } from '../monitor/measures.js';
+import type { Measure } from '../monitor/measure.js';
+import { METRICS } from '../monitor/measures.js';
 
 function metricOf(name: string | null, { labels }: Measure): string {
   if (name === null) return '';

@@ -1,9 +1,13 @@
-/** What a CoAP endpoint counts, since its start. Plain numbers, written on the hot path. */
-export class CoapCounters {
+/** Datagrams and their bytes, both ways. */
+export class DatagramCounters {
   datagramsReceived = 0;
   datagramsSent = 0;
   bytesReceived = 0;
   bytesSent = 0;
+}
+
+/** What a CoAP endpoint counts, since its start. Plain numbers, written on the hot path. */
+export class CoapCounters extends DatagramCounters {
   /** Requests given to the handler, and responses sent to requests, notifications not included. */
   requests = 0;
   responses = 0;

@@ -1,6 +1,6 @@
 /** What the commands to CoAP devices count, as measures: one of each counter, under its own name. */
 import type { DeviceCounters } from '../plugins/coap-devices/counters.js';
-import type { Metric } from './measures.js';
+import { counter, gauge, type Measure, type Metric, totalOf } from './measure.js';
 
 /** A sentence for each counter. */
 const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
@@ -49,20 +49,9 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
 
 const NAMES = Object.keys(HELP) as (keyof DeviceCounters)[];
 
-function metricName(name: string): string {
-  if (name === 'inFlight') return 'portico_coap_devices_in_flight';
-  const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  // The unit stands last.
-  return `portico_coap_devices_${words.replace(/^bytes_(.*)$/, '$1_bytes')}_total`;
-}
-
-export const COAP_DEVICES_METRICS: readonly Metric[] = NAMES.map(
-  (name): Metric => ({
-    name: metricName(name),
-    kind: name === 'inFlight' ? 'gauge' : 'counter',
-    help: `Commands to CoAP devices: ${HELP[name]}`,
-    measures: [
-      { topics: [`coap-devices/${name}`], labels: {}, counter: null, read: ({ coapDevices }) => coapDevices[name] },
-    ],
-  }),
-);
+export const COAP_DEVICES_METRICS: readonly Metric[] = NAMES.map((name) => {
+  const help = `Commands to CoAP devices: ${HELP[name]}`;
+  const read: Measure['read'] = ({ coapDevices }) => coapDevices[name];
+  if (name === 'inFlight') return gauge('portico_coap_devices_in_flight', help, `coap-devices/${name}`, read);
+  return counter(totalOf('portico_coap_devices', name), help, `coap-devices/${name}`, read);
+});

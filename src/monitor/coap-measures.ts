@@ -1,7 +1,7 @@
 /** What the CoAP endpoints and the publish-subscribe face count, as measures: one of each counter, under its own name. */
 import type { CoapCounters } from '../coap/counters.js';
 import type { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
-import type { Metric } from './measures.js';
+import { counter, gauge, type Metric, totalOf } from './measure.js';
 
 /** A sentence for each counter. */
 const HELP: Readonly<Record<keyof CoapCounters | keyof PubsubCounters, string>> = {
@@ -65,32 +65,14 @@ const HELP: Readonly<Record<keyof CoapCounters | keyof PubsubCounters, string>> 
 
 const NAMES = Object.keys(HELP) as (keyof typeof HELP)[];
 
-function metricName(name: string): string {
-  const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  // The unit stands last.
-  return `portico_coap_${words.replace(/^bytes_(.*)$/, '$1_bytes')}_total`;
-}
-
 export const COAP_METRICS: readonly Metric[] = [
-  ...NAMES.map(
-    (name): Metric => ({
-      name: metricName(name),
-      kind: 'counter',
-      help: `CoAP: ${HELP[name]}`,
-      measures: [{ topics: [`coap/${name}`], labels: {}, counter: null, read: ({ coap }) => coap[name] }],
-    }),
+  ...NAMES.map((name) =>
+    counter(totalOf('portico_coap', name), `CoAP: ${HELP[name]}`, `coap/${name}`, ({ coap }) => coap[name]),
   ),
-  {
-    name: 'portico_coap_observers',
-    kind: 'gauge',
-    help: 'CoAP: Observations now.',
-    measures: [
-      {
-        topics: ['coap/observers'],
-        labels: {},
-        counter: null,
-        read: ({ coap }) => coap.observersRegistered - coap.observersEnded,
-      },
-    ],
-  },
+  gauge(
+    'portico_coap_observers',
+    'CoAP: Observations now.',
+    'coap/observers',
+    ({ coap }) => coap.observersRegistered - coap.observersEnded,
+  ),
 ];

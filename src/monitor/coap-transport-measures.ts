@@ -1,6 +1,6 @@
 /** What the transports below the CoAP endpoints count, as measures: one of each number, under its own name. */
 import type { TransportNumbers } from '../plugins/coap-topics/transport-counters.js';
-import type { Metric } from './measures.js';
+import type { Metric } from './measure.js';
 
 /** A sentence for each number. */
 const HELP: Readonly<Record<keyof TransportNumbers, string>> = {

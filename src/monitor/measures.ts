@@ -2,73 +2,12 @@
  * What is measured: the single home of every `$SYS` topic and every metric. The `$SYS` tree, `/metrics` and docs/sys.md
  * are derived from this table. The topics that Mosquitto has too bear its names.
  */
-import type { Counters } from '../bus/counters.js';
 import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
+import { COAP_TOPICS_METRICS } from './coap-topics-measures.js';
 import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
-import type { Reading } from './reading.js';
-import { RESOURCE_TYPES, type ResourceType } from './resources.js';
-
-/** The fields of Counters, without its sums. */
-export type CounterField = Exclude<keyof Counters, 'droppedQueueFull' | 'droppedRetained' | 'refusedConnections'>;
-
-/** One number. */
-export interface Measure {
-  /** Below `$SYS/broker/`; the first is the name, others are former names of it. Empty: a metric only. */
-  readonly topics: readonly string[];
-  /** What tells it from the other numbers of its metric. */
-  readonly labels: Readonly<Record<string, string>>;
-  /** The counter that it is, if it is one. */
-  readonly counter: CounterField | null;
-  readonly read: (reading: Reading) => number;
-}
-
-/** Numbers of one kind: a metric of Prometheus, with a value for each set of labels. */
-export interface Metric {
-  /** With the unit, and `_total` for what only grows; null for what is only a topic, as its metric is a sum of others. */
-  readonly name: string | null;
-  /** A counter only grows, from 0 at the start of the process. */
-  readonly kind: 'counter' | 'gauge';
-  /** A sentence. */
-  readonly help: string;
-  readonly measures: readonly Measure[];
-}
-
-/** How a topic or a metric without labels names its number: a counter, or something else that is read. */
-type Source = CounterField | Measure['read'];
-
-function measure(topics: string | readonly string[], source: Source, labels: Measure['labels'] = {}): Measure {
-  const counter = typeof source === 'string' ? source : null;
-  const read = typeof source === 'string' ? ({ counters }: Reading): number => counters[source] : source;
-  return { topics: typeof topics === 'string' ? [topics] : topics, labels, counter, read };
-}
-
-const counter = (name: string | null, help: string, topics: string | readonly string[], source: Source): Metric => ({
-  name,
-  kind: 'counter',
-  help,
-  measures: [measure(topics, source)],
-});
-
-const gauge = (name: string | null, help: string, topics: string | readonly string[], source: Source): Metric => ({
-  name,
-  kind: 'gauge',
-  help,
-  measures: [measure(topics, source)],
-});
-
-/** A counter with one label: each value of the label with its topic and its number. */
-const counters = (
-  name: string,
-  help: string,
-  label: string,
-  values: Readonly<Record<string, readonly [topic: string, source: Source]>>,
-): Metric => ({
-  name,
-  kind: 'counter',
-  help,
-  measures: Object.entries(values).map(([value, [topic, source]]) => measure(topic, source, { [label]: value })),
-});
+import { counter, counters, gauge, type Metric } from './measure.js';
+import { PROCESS_METRICS } from './process-measures.js';
 
 const CLIENTS: readonly Metric[] = [
   gauge(
@@ -339,39 +278,6 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
-const COAP_TOPICS: readonly Metric[] = [
-  counter(
-    'portico_coap_connections_refused_total',
-    'CoAP: Connections refused, as there are too many.',
-    'coap/connectionsRefused',
-    'refusedCoapConnections',
-  ),
-  counter(
-    'portico_coap_connections_timed_out_total',
-    'CoAP: Connections ended for their silence.',
-    'coap/connectionsTimedOut',
-    'coapTimeouts',
-  ),
-  counter(
-    'portico_coap_wildcard_notifications_dropped_total',
-    'CoAP: Messages for wildcard observations dropped, as too many topics wait.',
-    'coap/wildcardNotificationsDropped',
-    'droppedCoapNotifications',
-  ),
-  counter(
-    'portico_coap_wildcard_notifications_replaced_total',
-    'CoAP: Messages for wildcard observations never sent since a newer one of their topic came first.',
-    'coap/wildcardNotificationsReplaced',
-    'replacedCoapNotifications',
-  ),
-  counter(
-    'portico_coap_conversion_failures_total',
-    'CoAP: Payloads that a mapping could not convert.',
-    'coap/conversionFailures',
-    'coapConversionFailures',
-  ),
-];
-
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -382,41 +288,6 @@ const HTTP: readonly Metric[] = [
   ),
 ];
 
-const LOOP_DELAY = 'How late the event loop was in the last `sys.interval` (10 s if that is 0)';
-
-/** Names as every Node.js process has them, so that dashboards made for any of them work. */
-const PROCESS: readonly Metric[] = [
-  gauge('portico_uptime_seconds', 'Time since the start.', [], (r) => r.uptime),
-  counter('process_cpu_seconds_total', 'Processor time, in user and in system mode.', [], (r) => r.cpu),
-  gauge('process_open_fds', 'Open file descriptors.', [], (r) => r.resources.openFiles()),
-  gauge('process_resident_memory_bytes', 'Resident memory.', 'memory/resident', (r) => r.memory.rss),
-  gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use.', 'heap/current', (r) => r.memory.heapUsed),
-  gauge(null, 'Most of it so far.', 'heap/maximum', (r) => r.memory.mostHeap),
-  gauge('nodejs_heap_size_total_bytes', 'JavaScript heap.', [], (r) => r.memory.heapTotal),
-  gauge(
-    'nodejs_external_memory_bytes',
-    'Memory outside of the JavaScript heap: buffers.',
-    'memory/external',
-    (r) => r.memory.external,
-  ),
-  gauge('nodejs_eventloop_lag_p50_seconds', `${LOOP_DELAY}: the median.`, 'loop/delay/p50', (r) => r.loop.p50),
-  gauge(
-    'nodejs_eventloop_lag_p99_seconds',
-    `${LOOP_DELAY}: 99 of 100 times at most this.`,
-    'loop/delay/p99',
-    (r) => r.loop.p99,
-  ),
-  gauge('nodejs_eventloop_lag_max_seconds', `${LOOP_DELAY}: at most.`, 'loop/delay/max', (r) => r.loop.max),
-  {
-    name: 'nodejs_active_resources',
-    kind: 'gauge',
-    help: 'What keeps the event loop alive, by type: connections, listeners, timers.',
-    measures: ([...RESOURCE_TYPES, 'other'] satisfies ResourceType[]).map((type) =>
-      measure([], (r) => r.resources.active(type), { type }),
-    ),
-  },
-];
-
 /** Everything, in the order in which it is told. */
 export const METRICS: readonly Metric[] = [
   ...CLIENTS,
@@ -424,9 +295,9 @@ export const METRICS: readonly Metric[] = [
   ...KEPT,
   ...REFUSED,
   ...HTTP,
-  ...PROCESS,
+  ...PROCESS_METRICS,
   ...COAP_METRICS,
   ...COAP_TRANSPORT_METRICS,
   ...COAP_DEVICES_METRICS,
-  ...COAP_TOPICS,
+  ...COAP_TOPICS_METRICS,
 ];

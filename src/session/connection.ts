@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { Holding } from '../bus/memory-budget.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import type { Waiting } from '../store/load.js';
@@ -27,6 +26,7 @@ import { handleAcknowledgement } from './handlers/acknowledgement.js';
 import { type Authentication, handleAuth } from './handlers/auth.js';
 import { handleConnect } from './handlers/connect.js';
 import { handleDisconnect } from './handlers/disconnect.js';
+import { handleProtocolError } from './handlers/protocol-error.js';
 import { handlePublish } from './handlers/publish.js';
 import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
@@ -36,13 +36,8 @@ import { describe, farewell } from './reasons.js';
 import type { RetainedDelivery } from './retained-delivery.js';
 import { Sender } from './sender.js';
 import { sendPublication, sendPublish } from './sending.js';
-import type { OutboundAliases } from './topic-aliases.js';
+import { InboundAliases, type OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
-
-/** Bytes of the heap that a remembered topic takes, about. */
-function routeBytes(route: Route | undefined): number {
-  return route === undefined ? 0 : 300 + 2 * route.topicBytes.length;
-}
 
 /** Bytes of a CONNACK without properties. A client that takes fewer is closed without one [MQTT-3.1.2-24]. */
 const SMALLEST_CONNACK = 5;
@@ -72,11 +67,9 @@ export class Connection extends Sender implements Link, Waiting {
   window = 0;
   /** The route of the last PUBLISH: the next one often has the same topic. */
   lastRoute: Route | null = null;
-  /** By Topic Alias: what this client has told. */
-  #topics: Map<number, Route> | null = null;
-  /** What they take of the heap. */
-  #aliased: Holding | null = null;
-  /** Aliases towards this client; null if it takes none. */
+  /** Topic Aliases that this client has told; null if there are none. */
+  #inboundAliases: InboundAliases | null = null;
+  /** Topic Aliases towards this client; null if it takes none. */
   aliases: OutboundAliases | null = null;
   /** Retained messages that are being sent to new subscriptions. */
   retainedDelivery: RetainedDelivery | null = null;
@@ -134,7 +127,7 @@ export class Connection extends Sender implements Link, Waiting {
   /** The connection is gone, and everything that the client sent before it closed it has been carried out. */
   gone(error: Error | null): void {
     const reason = error === null ? 'the client closed the connection' : describe(error);
-    if (error !== null) this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+    if (error !== null) this.tell(error);
     this.#closed(reason, true);
   }
 
@@ -146,11 +139,6 @@ export class Connection extends Sender implements Link, Waiting {
     this.parser.accept();
     this.transportLayer.accept(environment.options.maxPacketSize);
     this.intake.limit();
-  }
-
-  /** Keeps the PUBLISH that is being handled, and what comes behind it, until the store has room. */
-  putBack(): void {
-    this.intake.putBack();
   }
 
   storeChanged(): void {
@@ -169,19 +157,10 @@ export class Connection extends Sender implements Link, Waiting {
     this.intake.regulate();
   }
 
-  /** Whether the broker takes what this client sends. */
-  get reading(): boolean {
-    return this.intake.reading;
-  }
-
   /** The client has given a topic an alias, for as long as this connection lasts [MQTT-3.3.2-7]. */
   learn(alias: number, route: Route): void {
-    this.#topics ??= new Map();
-    this.#aliased ??= new Holding(this.environment.heap);
-    const { isOver, held } = this.#aliased;
-    this.#aliased.set(held - routeBytes(this.#topics.get(alias)) + routeBytes(route));
-    this.#topics.set(alias, route);
-    if (isOver) this.endForMemory('Topic Aliases');
+    this.#inboundAliases ??= new InboundAliases(this.environment.heap);
+    if (!this.#inboundAliases.set(alias, route)) this.endForMemory('Topic Aliases');
   }
 
   /** `limits.memory`: the client makes the broker keep more than its part. */
@@ -194,7 +173,7 @@ export class Connection extends Sender implements Link, Waiting {
   }
 
   topicOf(alias: number): Route | undefined {
-    return this.#topics?.get(alias);
+    return this.#inboundAliases?.get(alias);
   }
 
   /** Holds back further packets until a hook has answered. */
@@ -226,21 +205,22 @@ export class Connection extends Sender implements Link, Waiting {
   }
 
   onSubscribe(packet: SubscribePacket): void {
+    this.#onFilters(packet, packet.subscriptions.length);
+  }
+
+  onUnsubscribe(packet: UnsubscribePacket): void {
+    this.#onFilters(packet, packet.unsubscriptions.length);
+  }
+
+  #onFilters(packet: SubscribePacket | UnsubscribePacket, filters: number): void {
     this.environment.counters.packetsReceived++;
-    this.environment.router.work.done += FILTER_WORK * packet.subscriptions.length;
+    this.environment.router.work.done += FILTER_WORK * filters;
     this.carryOut(packet).catch((error: Error) => this.fail(error));
     this.intake.rest();
   }
 
   protected override carryOut(packet: SubscribePacket | UnsubscribePacket): Promise<void> {
     return packet.cmd === 'subscribe' ? handleSubscribe(this, packet) : handleUnsubscribe(this, packet);
-  }
-
-  onUnsubscribe(packet: UnsubscribePacket): void {
-    this.environment.counters.packetsReceived++;
-    this.environment.router.work.done += FILTER_WORK * packet.unsubscriptions.length;
-    this.carryOut(packet).catch((error: Error) => this.fail(error));
-    this.intake.rest();
   }
 
   onPingreq(): void {
@@ -261,27 +241,7 @@ export class Connection extends Sender implements Link, Waiting {
   }
 
   onProtocolError(error: WireError): void {
-    this.#countError(error);
-    this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
-    // What failed inside the broker is for the log alone.
-    const internal = error.reasonCode === ReasonCode.ImplementationSpecificError;
-    this.reject(error.reasonCode, error.message, internal ? reasonText(error.reasonCode) : error.message);
-  }
-
-  /** What exceeds a limit of its own is counted and logged as such, besides. */
-  #countError({ reasonCode, message }: WireError): void {
-    const { counters, journal } = this.environment;
-    counters.protocolErrors++;
-    if (reasonCode === ReasonCode.PacketTooLarge && this.parser.accepted) {
-      counters.oversizedPackets++;
-      journal.limit(this, 'mqtt.max_packet_size', `${message} is refused`);
-    } else if (reasonCode === ReasonCode.PacketTooLarge) {
-      counters.connectsTooLarge++;
-      journal.limit(this, 'mqtt.max_connect_size', `${message} is refused: the client is not accepted yet`);
-    } else if (reasonCode === ReasonCode.QuotaExceeded) {
-      counters.refusedSubscriptions++;
-      journal.limit(this, 'limits.subscriptions_per_client', 'one packet has more filters');
-    }
+    handleProtocolError(this, error);
   }
 
   /**
@@ -325,9 +285,14 @@ export class Connection extends Sender implements Link, Waiting {
     this.transportLayer.destroy();
   }
 
+  /** Emits the event of Aedes for an error. */
+  tell(error: Error): void {
+    this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+  }
+
   /** Something in the broker or a hook failed: the connection ends, the process does not. */
   fail(error: Error): void {
-    this.environment.hooks.emit(this.id === '' ? 'connectionError' : 'clientError', this, error);
+    this.tell(error);
     const reasonCode = ReasonCode.ImplementationSpecificError;
     this.terminate(reasonCode, error.message, reasonText(reasonCode));
   }
@@ -413,7 +378,7 @@ export class Connection extends Sender implements Link, Waiting {
     if (this.entry !== null) environment.gate.leave(this.entry);
     this.output.release();
     this.holding.set(0);
-    this.#aliased?.set(0);
+    this.#inboundAliases?.release();
     environment.commit.load.forget(this);
     environment.hooks.unregister(this);
     if (session !== null && session.connection === this) {

@@ -2,19 +2,19 @@
  * A client of the broker inside its process: the one door through which plugins, CoAP endpoints and HTTP requests
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
-
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
-import { isReserved, isShared, isValidFilter, isValidName } from '../bus/topics.js';
+import { isReserved, isValidName } from '../bus/topics.js';
 import type { Subscription } from '../bus/tree.js';
 import type { Acknowledger } from '../store/commit.js';
 import { ReasonCode } from '../wire/reason-codes.js';
-import { type AedesPacket, packetOf } from './aedes-packets.js';
+import { packetOf } from './aedes-packets.js';
+import { announce } from './broker-publications.js';
 import type { Environment } from './environment.js';
-import { InProcessSubscription, type MessageHandler } from './in-process-subscription.js';
+import { InProcessSubscription, type MessageHandler, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import { Rates } from './throttle.js';
@@ -127,19 +127,13 @@ export class InProcessClient implements Party {
    * 0x95 and 0x97 say that the message was delivered, and not retained because of a limit.
    */
   publish(topic: string, payload: Buffer, options: PublishOptions, outcome: PublishOutcome | null): void {
-    const { router, counters, hooks, commit, clock, journal } = this.#environment;
+    const { router, counters, hooks, commit, clock } = this.#environment;
     counters.publishReceived++;
     counters.publishBytesReceived += payload.length;
     const known = router.known(topic);
     const refusal = this.#refusal(topic, known);
     if (refusal !== ReasonCode.Success) {
-      counters.deniedPublish++;
-      journal.denied(
-        this,
-        'publish',
-        topic,
-        refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic',
-      );
+      this.#denyPublish(topic, refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic');
       outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
@@ -227,13 +221,17 @@ export class InProcessClient implements Party {
     return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
   }
 
+  #denyPublish(topic: string, reason: string): void {
+    this.#environment.counters.deniedPublish++;
+    this.#environment.journal.denied(this, 'publish', topic, reason);
+  }
+
   #askHook(message: Message, outcome: PublishOutcome | null): void {
-    const { hooks, router, commit, counters, journal } = this.#environment;
+    const { hooks, router, commit } = this.#environment;
     const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
     hooks.authorizePublish?.(null, packet, (error) => {
       if (error) {
-        counters.deniedPublish++;
-        journal.denied(this, 'publish', message.topic, error.message);
+        this.#denyPublish(message.topic, error.message);
         outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
         return;
       }
@@ -257,10 +255,9 @@ export class InProcessClient implements Party {
    * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged
    */
   mayPublish(topic: string, answer: (reasonCode: number) => void): void {
-    const { router, counters, hooks, journal, clock } = this.#environment;
+    const { router, hooks, clock } = this.#environment;
     const deny = (reasonCode: number, reason: string): void => {
-      counters.deniedPublish++;
-      journal.denied(this, 'publish', topic, reason);
+      this.#denyPublish(topic, reason);
       answer(reasonCode);
     };
     const refusal = this.#refusal(topic, router.known(topic));
@@ -287,7 +284,7 @@ export class InProcessClient implements Party {
     ended: (() => void) | null = null,
   ): SubscriptionHandle | number {
     const { router, journal } = this.#environment;
-    const refusal = this.#subscribeRefusal(filter);
+    const refusal = subscribeRefusal(this.#environment, this, filter, this.subscriptions);
     if (refusal !== ReasonCode.Success) return refusal;
     const subscriber = new InProcessSubscription(filter, handler, ended, router.work);
     const subscription: Subscription = {
@@ -318,7 +315,7 @@ export class InProcessClient implements Party {
    * @returns the subscription, which begins with its `resume`, or the MQTT 5.0 reason code why there is none
    */
   keepSubscription(id: string, filter: string, expiry: number, keeper: Keeper): KeptSubscription | number {
-    const refusal = this.#subscribeRefusal(filter);
+    const refusal = subscribeRefusal(this.#environment, this, filter, this.subscriptions);
     if (refusal !== ReasonCode.Success) return refusal;
     const kept = keepSubscription(this.#environment, this, id, filter, expiry, {
       take: (message) => keeper.take(message),
@@ -331,25 +328,6 @@ export class InProcessClient implements Party {
     return kept;
   }
 
-  /** 0, or the reason code why this client may not subscribe to a filter, counted and logged. */
-  #subscribeRefusal(filter: string): number {
-    const { options, journal, counters } = this.#environment;
-    let refusal: number = ReasonCode.Success;
-    if (!isValidFilter(filter) || exceedsLimits(this, filter, this.#environment))
-      refusal = ReasonCode.TopicFilterInvalid;
-    else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
-    else if (this.subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
-    if (refusal === ReasonCode.QuotaExceeded) {
-      counters.refusedSubscriptions++;
-      journal.limit(this, 'limits.subscriptions_per_client', 'a subscription is refused');
-    }
-    if (refusal !== ReasonCode.Success) {
-      counters.deniedSubscribe++;
-      journal.denied(this, 'subscribe', filter, 'refused');
-    }
-    return refusal;
-  }
-
   /** Whether a topic has a retained message. */
   hasRetained(topic: string): boolean {
     const { router } = this.#environment;
@@ -359,11 +337,6 @@ export class InProcessClient implements Party {
   /** The retained message of a topic, if there is one. */
   retained(topic: string): Message | null {
     return this.#environment.router.retained.get(topic);
-  }
-
-  /** Topics with a retained message that match a filter. */
-  retainedTopics(filter: string): string[] {
-    return this.#environment.router.retained.topics(filter);
   }
 
   /**
@@ -408,11 +381,4 @@ export class InProcessClient implements Party {
     for (const subscriber of subscriptions) subscriber.ended?.();
     for (const kept of [...this.#kept]) kept.suspend();
   }
-}
-
-/** Tells Aedes' `published` hook and `publish` event of a message without a network client. */
-export function announce(environment: Environment, packet: AedesPacket): void {
-  const { hooks } = environment;
-  hooks.published?.(packet, null, () => {});
-  if (hooks.wants('publish')) hooks.emit('publish', packet, null);
 }

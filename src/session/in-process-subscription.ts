@@ -1,8 +1,13 @@
-/** One subscription of a client inside the process. */
+/** One subscription of a client inside the process, and whether it may have it. */
 import type { Message } from '../bus/message.js';
 import type { Publication } from '../bus/publication.js';
+import { isShared, isValidFilter } from '../bus/topics.js';
 import type { Receiver, Subscriber } from '../bus/tree.js';
 import type { Work } from '../bus/work.js';
+import { ReasonCode } from '../wire/reason-codes.js';
+import type { Environment } from './environment.js';
+import type { Party } from './journal.js';
+import { exceedsLimits } from './topic-limits.js';
 
 /** Takes messages of a subscription. `message` may be kept. */
 export type MessageHandler = (message: Message) => void;
@@ -31,4 +36,30 @@ export class InProcessSubscription implements Subscriber {
     // Handlers run after the routing of this message, so that they may publish.
     process.nextTick(this.#handler, message);
   }
+}
+
+/**
+ * Why a client may not subscribe to a filter, counted and logged: an MQTT 5.0 reason code, 0 if it may.
+ * @param subscriptions those that it has
+ */
+export function subscribeRefusal(
+  environment: Environment,
+  party: Party,
+  filter: string,
+  subscriptions: number,
+): number {
+  const { options, journal, counters } = environment;
+  let refusal: number = ReasonCode.Success;
+  if (!isValidFilter(filter) || exceedsLimits(party, filter, environment)) refusal = ReasonCode.TopicFilterInvalid;
+  else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
+  else if (subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+  if (refusal === ReasonCode.QuotaExceeded) {
+    counters.refusedSubscriptions++;
+    journal.limit(party, 'limits.subscriptions_per_client', 'a subscription is refused');
+  }
+  if (refusal !== ReasonCode.Success) {
+    counters.deniedSubscribe++;
+    journal.denied(party, 'subscribe', filter, 'refused');
+  }
+  return refusal;
 }

@@ -11,7 +11,7 @@ import { Family, flowKey, parseQueueKey, sessionRange } from '../store/keys.js';
 import { decodeFlow, type FlowRecord } from '../store/records.js';
 import type { Environment } from './environment.js';
 import { nextRecord, RecordView } from './queue-record.js';
-import { areSegmentRecords, DamagedSegment } from './segment-queue.js';
+import { areSegmentRecords, DamagedSegment } from './segment.js';
 
 /** Bytes of queued messages that are passed on before the store is waited for. */
 const BATCH_BYTES = 256 * 1024;

@@ -171,7 +171,7 @@ export class Intake implements Throttled, Sharing, Sending {
     return !(load.ailing && connection.version === 5);
   }
 
-  /** See `Connection.putBack`. */
+  /** Keeps the PUBLISH that is being handled, and what comes behind it, until the store has room. */
   putBack(): void {
     this.#putBack = true;
     this.#connection.parser.putBack();

@@ -1,7 +1,8 @@
 /** Where a queue is being read: spares looking for the next message after each one. */
 import type { Output } from '../wire/output.js';
 import { nextRecord, RecordView } from './queue-record.js';
-import type { Segment, SegmentQueue } from './segment-queue.js';
+import type { Segment } from './segment.js';
+import type { SegmentQueue } from './segment-queue.js';
 
 export class QueueCursor {
   readonly #queue: SegmentQueue;
@@ -29,7 +30,7 @@ export class QueueCursor {
     if (segment !== this.#segment || sequence !== this.#sequence) {
       this.#segment = segment;
       this.#sequence = sequence;
-      this.#offset = this.#queue.offsetOf(segment, sequence);
+      this.#offset = segment.offsetOf(sequence);
     }
     this.record.read((segment.output as Output).buffer, this.#offset);
     return this.record.payloadEnd - this.#offset;

@@ -86,7 +86,7 @@ export function nextRecord(buffer: Buffer, offset: number): number {
 }
 
 /** QoS of the record at `offset`. */
-export function recordQos(buffer: Buffer, offset: number): 1 | 2 {
+function recordQos(buffer: Buffer, offset: number): 1 | 2 {
   return (buffer[offset + 4] & 3) === 2 ? 2 : 1;
 }
 

@@ -7,7 +7,8 @@
 import { Family, parseQueueKey, queueKey, queueRangeFrom, sessionRange } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { nextRecord, RecordView } from './queue-record.js';
-import { areSegmentRecords, SEGMENT_VERSION, type SegmentQueue } from './segment-queue.js';
+import { areSegmentRecords, SEGMENT_VERSION } from './segment.js';
+import type { SegmentQueue } from './segment-queue.js';
 import type { SequenceRange } from './sequence-range.js';
 
 /** Milliseconds between two looks for expired messages in one queue. */

@@ -11,10 +11,9 @@ import type { Publication } from '../bus/publication.js';
 import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { Output } from '../wire/output.js';
-import { appendRecord, areRecords, nextRecord, RecordView } from './queue-record.js';
+import { appendRecord, type RecordView } from './queue-record.js';
+import { DamagedSegment, SEGMENT_VERSION, Segment } from './segment.js';
 
-/** Version byte at the head of a stored segment. */
-export const SEGMENT_VERSION = 1;
 /** Bytes of records that are read ahead from the store. */
 const LOAD_BYTES = 256 * 1024;
 /**
@@ -26,31 +25,6 @@ const VOLATILE_SEGMENT_BYTES = 112 * 1024;
 /** Bounds of what a segment is expected to take: what a single small message takes, and the smallest pooled buffer. */
 const LEAST_SEGMENT_BYTES = 256;
 const MOST_EXPECTED_BYTES = 4096;
-
-/** A run of records. */
-export class Segment {
-  readonly first: number;
-  count = 0;
-  /** Messages of it that are done. */
-  done = 0;
-  /** Milliseconds since the epoch at which the first of its messages expires, 0 if none does. */
-  expiresAt = 0;
-  /** The records behind a version byte; null if they are only on disk. */
-  output: Output | null;
-  /** Key under which it is, or is being, stored; null as long as it is not. */
-  key: Buffer | null = null;
-  /** The store has it. */
-  stored = false;
-
-  constructor(first: number, output: Output | null) {
-    this.first = first;
-    this.output = output;
-  }
-
-  get end(): number {
-    return this.first + this.count;
-  }
-}
 
 export class SegmentQueue {
   readonly #session: number;
@@ -125,8 +99,8 @@ export class SegmentQueue {
       else this.#front.push(segment);
     }
     segment.count++;
-    expire(segment, publication.expiresAt);
-    expire(segment, deadline);
+    segment.expect(publication.expiresAt);
+    segment.expect(deadline);
     const output = segment.output as Output;
     const before = output.buffer.length;
     const size = appendRecord(output, publication, qos, retain, identifiers, share, deadline);
@@ -141,13 +115,8 @@ export class SegmentQueue {
   }
 
   /** Whether the next message opens a segment. */
-  get isBetween(): boolean {
+  get opensSegment(): boolean {
     return this.#open === null;
-  }
-
-  /** Whether anything waits for a commit. */
-  get dirty(): boolean {
-    return this.#deletions.length > 0 || this.#open !== null;
   }
 
   /** Adds what the store has to learn. A segment whose messages are all done by now is never written. */
@@ -197,7 +166,8 @@ export class SegmentQueue {
     }
     if (segment.end <= next) this.#dropRecords(segment);
     else if (segment.first >= sent && !this.#hasMiddle) {
-      if (!online || this.#waitingBytes() > this.#mostBytes) this.#unloadFrom(this.#front.indexOf(segment));
+      const bytes = (): number => this.#front.reduce((sum, { output }) => sum + (output?.length ?? 0), 0);
+      if (!online || bytes() > this.#mostBytes) this.#unloadFrom(this.#front.indexOf(segment));
     }
     return false;
   }
@@ -239,12 +209,6 @@ export class SegmentQueue {
     this.#dropRecords(segment);
   }
 
-  #waitingBytes(): number {
-    let bytes = 0;
-    for (const segment of this.#front) bytes += segment.output?.length ?? 0;
-    return bytes;
-  }
-
   #dropRecords(segment: Segment): void {
     if (segment.output === null) return;
     this.#hold(-segment.output.buffer.length);
@@ -254,7 +218,7 @@ export class SegmentQueue {
 
   /** Gives a segment the records that the store has of it. Throws if they are not whole. */
   #fill(segment: Segment, value: Buffer): void {
-    segment.output = outputOf(value, segment.count);
+    segment.fill(value);
     this.#hold(value.length);
   }
 
@@ -287,39 +251,18 @@ export class SegmentQueue {
     return null;
   }
 
-  /** Offset of a record in a loaded segment. */
-  offsetOf(segment: Segment, sequence: number): number {
-    const buffer = (segment.output as Output).buffer;
-    let offset = 1;
-    for (let at = segment.first; at < sequence; at++) offset = nextRecord(buffer, offset);
-    return offset;
-  }
-
   /** The records in memory from `sequence` on; each is valid until the next one is asked for. */
   *records(sequence: number): Iterable<RecordView> {
-    const view = new RecordView();
-    for (const segment of this.#front) {
-      if (segment.output === null || segment.end <= sequence) continue;
-      const { buffer, length } = segment.output;
-      const first = Math.max(segment.first, sequence);
-      for (let at = this.offsetOf(segment, first); at < length; at = nextRecord(buffer, at)) {
-        view.read(buffer, at);
-        yield view;
-      }
-    }
+    for (const segment of this.#front) yield* segment.records(sequence);
   }
 
   /** All messages below `next` have been sent: frees the records that the store has, or that nobody needs again. */
   sentUpTo(next: number): void {
     if (this.#store === null) {
-      while (this.#front.length > 0 && this.#front[0].end <= next && this.#front[0] !== this.#open) {
-        this.#dropRecords(this.#front.shift() as Segment);
-      }
-      const only = this.#front[0];
-      if (only !== undefined && only.end <= next) {
-        this.#front.shift();
-        this.#dropRecords(only);
-        this.#open = null;
+      while (this.#front.length > 0 && this.#front[0].end <= next) {
+        const segment = this.#front.shift() as Segment;
+        if (segment === this.#open) this.#open = null;
+        this.#dropRecords(segment);
       }
       return;
     }
@@ -361,7 +304,7 @@ export class SegmentQueue {
       if (value === undefined) throw new DamagedSegment('a queue segment is missing in the store');
       this.#fill(segment, value);
     } catch (error) {
-      this.#lose(segment);
+      this.#front.splice(this.#front.indexOf(segment), 1);
       this.#onDamage(error, key, value);
     }
   }
@@ -385,7 +328,7 @@ export class SegmentQueue {
       if (this.#unloadedCount <= 0 || (this.#back.length > 0 && first >= this.#back[0].first)) break;
       this.#unloadedCount -= count;
       this.#unloadedFirst = first + count;
-      const segment = storedSegment(key);
+      const segment = Segment.of(key);
       bytes += value.length;
       try {
         this.#fill(segment, value);
@@ -438,14 +381,8 @@ export class SegmentQueue {
     }
     if (!segment.stored || segment.key === null || !segment.key.equals(key)) return false;
     this.#dropRecords(segment);
-    this.#front.splice(this.#front.indexOf(segment), 1, ...runs.map(storedSegment));
+    this.#front.splice(this.#front.indexOf(segment), 1, ...runs.map(Segment.of));
     return true;
-  }
-
-  /** A segment that cannot be read is passed over. */
-  #lose(segment: Segment): void {
-    const at = this.#front.indexOf(segment);
-    if (at >= 0) this.#front.splice(at, 1);
   }
 
   /** Forgets everything in memory. */
@@ -458,36 +395,4 @@ export class SegmentQueue {
     this.#unloadedCount = 0;
     this.#deletions = [];
   }
-}
-
-/** One of a segment's messages expires then; 0 for never. */
-function expire(segment: Segment, expiresAt: number): void {
-  if (expiresAt > 0 && (segment.expiresAt === 0 || expiresAt < segment.expiresAt)) segment.expiresAt = expiresAt;
-}
-
-/** A segment that is only on disk. */
-function storedSegment(key: Buffer): Segment {
-  const { first, count } = parseQueueKey(key);
-  const segment = new Segment(first, null);
-  segment.count = count;
-  segment.key = key;
-  segment.stored = true;
-  return segment;
-}
-
-/** A stored segment that is not what was written. */
-export class DamagedSegment extends Error {}
-
-/** Whether a stored segment is what was written: `count` whole records behind a version that is known. */
-export function areSegmentRecords(value: Buffer, count: number): boolean {
-  return value[0] === SEGMENT_VERSION && areRecords(value, 1, count);
-}
-
-/** The records of a stored segment. Throws if they are not whole. */
-function outputOf(value: Buffer, count: number): Output {
-  if (!areSegmentRecords(value, count)) throw new DamagedSegment('a queue segment does not parse');
-  const output = new Output();
-  output.buffer = value;
-  output.length = value.length;
-  return output;
 }

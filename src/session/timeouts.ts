@@ -10,7 +10,7 @@ export function checkTimeouts(connection: Connection, now: number): void {
     counters.connectTimeouts++;
     connection.drop('no CONNECT, or no decision on it, within mqtt.connect_timeout');
   } else if (
-    connection.reading &&
+    connection.intake.reading &&
     connection.keepalive > 0 &&
     now - connection.lastPacketAt > connection.keepalive * 1500
   ) {
@@ -31,7 +31,7 @@ export function checkTimeouts(connection: Connection, now: number): void {
     connection.gone(null);
   } else if (
     connection.connected &&
-    connection.reading &&
+    connection.intake.reading &&
     connection.authentication?.exchanging &&
     now - connection.authentication.begunAt > connectTimeout
   ) {

@@ -1,4 +1,6 @@
-/** Topic Aliases of one connection towards its client: MQTT 5.0 3.3.2.3.4. They end with it [MQTT-3.3.2-7]. */
+/** Topic Aliases of one connection, from its client and towards it: MQTT 5.0 3.3.2.3.4. They end with it [MQTT-3.3.2-7]. */
+import { Holding, type MemoryBudget } from '../bus/memory-budget.js';
+import type { Route } from '../bus/router.js';
 
 /** Credit of a topic that is used more often than others. */
 const MOST_CREDIT = 255;
@@ -56,4 +58,37 @@ export class OutboundAliases {
     this.#credits[alias - 1] = 1;
     return alias;
   }
+}
+
+/** What the client has told: alias to topic. */
+export class InboundAliases {
+  readonly #routes = new Map<number, Route>();
+  /** What they take of the heap. */
+  readonly #holding: Holding;
+
+  constructor(heap: MemoryBudget) {
+    this.#holding = new Holding(heap);
+  }
+
+  get(alias: number): Route | undefined {
+    return this.#routes.get(alias);
+  }
+
+  /** Returns false if they took more memory than they may. */
+  set(alias: number, route: Route): boolean {
+    const { isOver, held } = this.#holding;
+    this.#holding.set(held - bytesOf(this.#routes.get(alias)) + bytesOf(route));
+    this.#routes.set(alias, route);
+    return !isOver;
+  }
+
+  /** The connection has ended. */
+  release(): void {
+    this.#holding.set(0);
+  }
+}
+
+/** Bytes of the heap that a remembered topic takes, about. */
+function bytesOf(route: Route | undefined): number {
+  return route === undefined ? 0 : 300 + 2 * route.topicBytes.length;
 }

@@ -1,5 +1,5 @@
 /** `mqtt.max_topic_levels` and `mqtt.max_topic_length`, for topic names and topic filters. */
-import { isTooDeep } from './depth.js';
+import { levelCount } from '../bus/topics.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
 
@@ -16,7 +16,16 @@ export function topicTooLong(party: Party, { counters, journal }: Environment): 
   journal.limit(party, 'mqtt.max_topic_length', 'a longer topic was refused');
 }
 
+/** Whether a topic has more levels than the broker takes; that is counted and logged then. */
+export function isTooDeep(party: Party, topic: string, { options, counters, journal }: Environment): boolean {
+  const levels = levelCount(topic);
+  if (levels <= options.maxTopicLevels) return false;
+  counters.deepTopics++;
+  journal.limit(party, 'mqtt.max_topic_levels', `a topic of ${levels} levels is refused`);
+  return true;
+}
+
 /** Whether a topic is longer or has more levels than the broker takes. That is counted and logged then. */
 export function exceedsLimits(party: Party, topic: string, environment: Environment): boolean {
-  return isTooLong(party, topic, environment) || isTooDeep(environment, party, topic);
+  return isTooLong(party, topic, environment) || isTooDeep(party, topic, environment);
 }

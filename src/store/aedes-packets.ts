@@ -19,7 +19,7 @@ export interface AedesClient {
 }
 
 /** A packet that is asked for, updated or deleted is not there. */
-export const NoSuchPacket: ErrorKind = { code: 'PORTICO_NO_SUCH_PACKET' };
+const NoSuchPacket: ErrorKind = { code: 'PORTICO_NO_SUCH_PACKET' };
 
 export function noSuchPacket(): PorticoError {
   return new PorticoError(NoSuchPacket, 'no such packet');
@@ -64,7 +64,7 @@ export interface AedesSubscription {
 const VERSION = Buffer.from([1]);
 
 /** @throws PorticoError `PORTICO_STORE_VALUE` if the value holds a function or something else that cannot be cloned */
-export function encodeValue(value: unknown): Buffer {
+function encodeValue(value: unknown): Buffer {
   try {
     return Buffer.concat([VERSION, serialize(value)]);
   } catch (error) {

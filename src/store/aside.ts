@@ -8,7 +8,7 @@ import { describeKey } from './describe.js';
 import { codeOf, namesIn } from './leveldb/files.js';
 
 /** Name of the file of values in such a folder. */
-export const VALUES_FILE = 'values.jsonl';
+const VALUES_FILE = 'values.jsonl';
 
 /** Of folders that hold messages. */
 const FOLDER_MODE = 0o700;

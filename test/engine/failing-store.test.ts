@@ -398,7 +398,7 @@ describe('what waits for the store is bounded (store.unwritten_bytes)', () => {
     assert.ok(scene.load.crowded);
     assert.ok(scene.limits.includes('store.unwritten_bytes'));
     assert.ok(scene.load.bytes < LIMIT + 8 * KIB, `${scene.load.bytes} bytes wait`);
-    const held = [...scene.engine.broker.connections].filter(({ reading }) => !reading);
+    const held = [...scene.engine.broker.connections].filter(({ intake }) => !intake.reading);
     assert.ok(held.length >= 19, `${held.length} are not read`);
     scene.engine.pass(1000);
     assert.equal(scene.counters.keepAliveTimeouts, 0);

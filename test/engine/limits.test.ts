@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BrokerOptions } from '../../src/broker.js';
 import type { Message } from '../../src/bus/message.js';
-import type { CounterField } from '../../src/monitor/measures.js';
+import type { CounterField } from '../../src/monitor/measure.js';
 import { Engine, type RawClient } from '../support/engine.js';
 import { journalOf } from '../support/journal.js';
 

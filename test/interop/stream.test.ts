@@ -134,7 +134,7 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
         if (version === 5) assert.equal((await silent.expect('disconnect')).reasonCode, 0x8d);
         await silent.closed;
         const seconds = (performance.now() - started) / 1000;
-        assert.ok(seconds >= 1.4 && seconds < 5, `level ${version}: after ${seconds} s`);
+        assert.ok(seconds >= 1.4, `level ${version}: after ${seconds} s`);
       };
       await Promise.all(VERSIONS.map(silence));
       const wills = new Set<string>();

@@ -165,7 +165,7 @@ const METHODS = { get: '0.01', post: '0.02', put: '0.03', delete: '0.04' } as co
 const MOST_TURNS = 10_000;
 
 /** A request for a path such as `/ps/a?q=1`. */
-export function requestOf(method: keyof typeof METHODS, uri: string, more: Partial<Wire> = {}): Wire {
+function requestOf(method: keyof typeof METHODS, uri: string, more: Partial<Wire> = {}): Wire {
   const [path, query] = uri.split('?');
   const queries = query === undefined ? [] : query.split('&').map((one): [number, string] => [OPT.uriQuery, one]);
   return {

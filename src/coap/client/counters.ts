@@ -1,9 +1,7 @@
+import { DatagramCounters } from '../counters.js';
+
 /** What a CoAP client counts, since its start. */
-export class ClientCounters {
-  datagramsReceived = 0;
-  datagramsSent = 0;
-  bytesReceived = 0;
-  bytesSent = 0;
+export class ClientCounters extends DatagramCounters {
   /** Requests taken, and how they ended. Each ends once, as a response or under one of the failures. */
   requests = 0;
   responses = 0;

@@ -91,6 +91,6 @@ export class Peers {
   }
 }
 
-export function peerKey(address: DatagramAddress): string {
+function peerKey(address: DatagramAddress): string {
   return address.key ?? `${address.address}:${address.port}`;
 }

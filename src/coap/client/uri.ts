@@ -16,7 +16,7 @@ export interface CoapUri {
 }
 
 /** The port of `coap` (RFC 7252 6.1). */
-export const DEFAULT_PORT = 5683;
+const DEFAULT_PORT = 5683;
 
 const PARTS = /^coap:\/\/(\[[^\][/?#@]*\]|[^:/?#@[\]]*)(?::([0-9]*))?(\/[^?#]*)?(?:\?([^#]*))?$/i;
 /** What RFC 3986 allows in a path or a query; everything else is percent-encoded. */

@@ -13,7 +13,7 @@ import { addressOf, identityOf, isSecured } from './devices.js';
 export const CONNECTION_PATH = '/mqtt/connection';
 
 /** Why a password in a query is not taken; null if it may be. */
-export function passwordFault(request: CoapRequest, { password }: DeviceQuery, insecure: boolean): string | null {
+function passwordFault(request: CoapRequest, { password }: DeviceQuery, insecure: boolean): string | null {
   if (password === undefined || insecure || isSecured(request.remote)) return null;
   return 'a password without DTLS or TLS is not taken (coap.insecure_password)';
 }

@@ -1,5 +1,6 @@
 /** GET with Observe: a subscription whose messages are the states of a resource (RFC 7641). */
 import type { Message } from '../../bus/message.js';
+import { codeClass } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
@@ -20,7 +21,7 @@ export function observe(
   const message = client.retained(topic);
   const first = message === null ? EMPTY_CONTENT : represent(message, request, view, client.now());
   const { accept } = request;
-  if (first.code >>> 5 !== 2) {
+  if (codeClass(first.code) !== 2) {
     exchange.respond(first);
     return;
   }
@@ -58,8 +59,8 @@ export function isConfirmable(message: Message, notification: CoapTopicsOptions[
  * Notifications have the Content-Format of the first answer (RFC 7641 4.2). MQTT clients often say none: that is no other
  * format, and what is said where the first answer had none is left out. Two that differ end the observation.
  */
-function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
-  if (response.contentFormat === first.contentFormat) return response;
+export function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
+  if (response.contentFormat === first.contentFormat || codeClass(response.code) !== 2) return response;
   if (first.contentFormat !== undefined && response.contentFormat !== undefined) return response;
   const { contentFormat: _own, ...unsaid } = response;
   return first.contentFormat === undefined ? unsaid : { ...unsaid, contentFormat: first.contentFormat };

@@ -21,7 +21,11 @@ export function read(
 
 /** A message for a request: 2.03 if the client has it already, 4.06 in a form that it does not accept. */
 export function represent(message: Message, request: CoapRequest, view: TopicView, now: number): CoapResponse {
-  const content = acceptable(view.outgoing(message, now), request.accept);
+  return unlessKnown(acceptable(view.outgoing(message, now), request.accept), request);
+}
+
+/** A representation, or 2.03 in its place if the client has it already (RFC 7252 5.10.6.2). */
+export function unlessKnown(content: CoapResponse, request: CoapRequest): CoapResponse {
   const { etag } = content;
   if (etag === undefined || !request.etags.some((known) => known.equals(etag))) return content;
   const valid: CoapResponse = { code: Code.Valid, etag };

@@ -7,9 +7,8 @@ import { forwardableProperties, type PublishView } from '../../wire/publish-view
 import { ReasonCode } from '../../wire/reason-codes.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
-import { isTooDeep } from '../depth.js';
 import { UNWRITABLE } from '../reasons.js';
-import { topicTooLong } from '../topic-limits.js';
+import { isTooDeep, topicTooLong } from '../topic-limits.js';
 
 /** Publications of QoS 2 that a client has not released, between two looks at the memory that they take. */
 const WEIGHED = 1024;
@@ -37,7 +36,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
       counters.packetsReceived--;
       counters.publishReceived--;
       counters.publishBytesReceived -= payload;
-      connection.putBack();
+      connection.intake.putBack();
       return;
     }
     if (!mayAcknowledgeLater(connection, view)) return;
@@ -98,7 +97,7 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
     }
     reason = found;
     if (reason === ReasonCode.TopicNameInvalid) {
-      isTooDeep(environment, connection, view.buffer.utf8Slice(view.topicStart, view.topicEnd));
+      isTooDeep(connection, view.buffer.utf8Slice(view.topicStart, view.topicEnd), environment);
     }
   } else {
     counters.excessAliases++;

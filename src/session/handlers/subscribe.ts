@@ -7,12 +7,11 @@ import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { writeSuback } from '../../wire/writers.js';
 import { type AedesSubscription, subscriptionOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
-import { isTooDeep } from '../depth.js';
 import type { SessionOptions } from '../environment.js';
 import { problem, UNWRITABLE } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
 import type { Session } from '../session.js';
-import { isTooLong } from '../topic-limits.js';
+import { isTooDeep, isTooLong } from '../topic-limits.js';
 import { hasRoomForCodes } from './room.js';
 import { endsTurn, FILTERS_PER_TURN } from './turns.js';
 
@@ -148,8 +147,8 @@ function isInOrder(connection: Connection, packet: SubscribePacket, from: number
 
 function isWellFormed(connection: Connection, filter: string): boolean {
   const { environment } = connection;
-  if (!isShared(filter)) return isValidFilter(filter) && !isTooDeep(environment, connection, filter);
-  return isValidShared(filter) && !isTooDeep(environment, connection, sharedPartsOf(filter)[1]);
+  if (!isShared(filter)) return isValidFilter(filter) && !isTooDeep(connection, filter, environment);
+  return isValidShared(filter) && !isTooDeep(connection, sharedPartsOf(filter)[1], environment);
 }
 
 /** The reason code why a kind of subscription is not to be had, 0 if it is. */

@@ -13,6 +13,7 @@ import {
   type ClientOptions,
   DATA,
   DtlsBench,
+  type DtlsClient,
   fragmentOf,
   GCM,
   HANDSHAKE,
@@ -21,6 +22,16 @@ import {
 } from './client.js';
 
 const FATAL = 2;
+
+/** A client whose hello, cookie and second hello arrive; what it says after that is lost, until `copies` is set anew. */
+function halfway(bench: DtlsBench, port: number): DtlsClient {
+  const client = bench.client(port);
+  const start = bench.flown;
+  bench.copies = (flown) => (flown >= start + 4 ? 0 : 1);
+  client.start();
+  bench.deliver();
+  return client;
+}
 
 for (const [suite, name] of [
   [CCM_8, 'TLS_PSK_WITH_AES_128_CCM_8'],
@@ -304,11 +315,7 @@ test('the server’s flight in fragments, none longer than the limit', () => {
 
 test('RFC 6347 4.2.4: the server repeats its flight after 1, 2, 4 and 8 s, and gives up after the handshake time', () => {
   const bench = new DtlsBench();
-  const client = bench.client(1);
-  client.start();
-  // Hello, cookie and hello arrive; what the client says after that is lost.
-  bench.copies = (flown) => (flown >= 4 ? 0 : 1);
-  bench.deliver();
+  halfway(bench, 1);
   const times: number[] = [];
   for (let tenth = 1; tenth <= 320; tenth++) {
     bench.clock.advance(100);
@@ -325,10 +332,7 @@ test('RFC 6347 4.2.4: the server repeats its flight after 1, 2, 4 and 8 s, and g
 
 test('a client that repeats its ClientHello without end is answered a bounded number of times', () => {
   const bench = new DtlsBench();
-  const client = bench.client(1);
-  client.start();
-  bench.copies = (flown) => (flown >= 4 ? 0 : 1);
-  bench.deliver();
+  const client = halfway(bench, 1);
   bench.copies = () => 1;
   const hello = client.plain(HANDSHAKE, helloWithCookie(client.helloBody()));
   let answers = 0;
@@ -386,10 +390,7 @@ test('a message that is too long, or out of place, ends the handshake', () => {
     [16, 5, 50],
   ]) {
     const bench = new DtlsBench();
-    const client = bench.client(1);
-    client.start();
-    bench.copies = (flown) => (flown >= 4 ? 0 : 1);
-    bench.deliver();
+    const client = halfway(bench, 1);
     bench.copies = () => 1;
     const head = Buffer.alloc(12);
     const size = Math.min(length, 100);
@@ -468,10 +469,7 @@ test('a message in pieces with too many gaps between them takes no more of them'
 
 test('an alert of the client ends its handshake', () => {
   const bench = new DtlsBench();
-  const client = bench.client(1);
-  client.start();
-  bench.copies = (flown) => (flown >= 4 ? 0 : 1);
-  bench.deliver();
+  const client = halfway(bench, 1);
   assert.equal(bench.dtls.tables.handshakes, 1);
   bench.below.receive(client.plain(ALERT, Buffer.from([FATAL, 40])), 1);
   assert.equal(bench.dtls.tables.handshakes, 0);
@@ -481,11 +479,7 @@ test('an alert of the client ends its handshake', () => {
 test('with the limit of handshakes reached the oldest makes place, and it is said', () => {
   const bench = new DtlsBench({ limits: { handshakes: 3 } });
   const halves = [1, 2, 3, 4].map((port) => {
-    const client = bench.client(port);
-    const start = bench.flown;
-    bench.copies = (flown) => (flown >= start + 4 ? 0 : 1);
-    client.start();
-    bench.deliver();
+    const client = halfway(bench, port);
     bench.clock.advance(10);
     return client;
   });

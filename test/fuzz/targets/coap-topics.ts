@@ -95,6 +95,13 @@ function steps(datagrams: readonly Buffer[]): Buffer {
 
 /** Where the topic that is created below is. */
 const PUBSUB_ID = 'c14cddc0';
+/** {0: "a/b", 1: "/pubsub/data/x", 2: "core.ps.data", 3: 0, 5: 1(9999999999), 6: 1, 7: 1, 8: 'v'} */
+const CONFIGURATION =
+  'a80063612f62016e2f7075627375622f646174612f78026c636f72652e70732e64617461030005c11b00000002540be3ff06010701084176';
+
+function withBody(mid: number, code: string, path: string[], contentFormat: number, payload: string | Buffer): Buffer {
+  return encode({ code, path, mid, options: [[OPT.contentFormat, contentFormat]], payload });
+}
 
 const REQUESTS: readonly Buffer[] = [
   encode({ code: '0.03', path: ['ps', 'a', 'b'], mid: 1, payload: 'value' }),
@@ -174,47 +181,12 @@ const REQUESTS: readonly Buffer[] = [
     payload: 'x',
   }),
   encode({ type: 1, code: '0.05', path: ['ps', 'a'], mid: 13, payload: 'fetch' }),
-  // {0: "a/b", 1: "/pubsub/data/x", 2: "core.ps.data", 3: 0, 5: 1(9999999999), 6: 1, 7: 1, 8: 'v'}
-  encode({
-    code: '0.02',
-    path: ['pubsub'],
-    mid: 14,
-    options: [[OPT.contentFormat, 606]],
-    payload: Buffer.from(
-      'a80063612f62016e2f7075627375622f646174612f78026c636f72652e70732e64617461030005c11b00000002540be3ff060107010841' +
-        '76',
-      'hex',
-    ),
-  }),
+  withBody(14, '0.02', ['pubsub'], 606, Buffer.from(CONFIGURATION, 'hex')),
   encode({ code: '0.01', path: ['pubsub', 'data', 'x'], mid: 15, token: '04', options: [[OPT.observe, 0]] }),
-  encode({
-    code: '0.03',
-    path: ['pubsub', 'data', 'x'],
-    mid: 16,
-    options: [[OPT.contentFormat, 0]],
-    payload: 'value',
-  }),
-  encode({
-    code: '0.05',
-    path: ['pubsub'],
-    mid: 17,
-    options: [[OPT.contentFormat, 606]],
-    payload: Buffer.from('a1006161', 'hex'),
-  }),
-  encode({
-    code: '0.05',
-    path: ['pubsub', PUBSUB_ID],
-    mid: 18,
-    options: [[OPT.contentFormat, 60]],
-    payload: Buffer.from('820103', 'hex'),
-  }),
-  encode({
-    code: '0.07',
-    path: ['pubsub', PUBSUB_ID],
-    mid: 19,
-    options: [[OPT.contentFormat, 606]],
-    payload: Buffer.from('a10600', 'hex'),
-  }),
+  withBody(16, '0.03', ['pubsub', 'data', 'x'], 0, 'value'),
+  withBody(17, '0.05', ['pubsub'], 606, Buffer.from('a1006161', 'hex')),
+  withBody(18, '0.05', ['pubsub', PUBSUB_ID], 60, Buffer.from('820103', 'hex')),
+  withBody(19, '0.07', ['pubsub', PUBSUB_ID], 606, Buffer.from('a10600', 'hex')),
   encode({ code: '0.04', path: ['pubsub', 'data', 'x'], mid: 20 }),
   encode({ code: '0.04', path: ['pubsub', PUBSUB_ID], mid: 21 }),
 ];

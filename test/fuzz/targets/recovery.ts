@@ -5,7 +5,7 @@ import { Publication } from '../../../src/bus/publication.js';
 import { Route } from '../../../src/bus/router.js';
 import { PorticoError } from '../../../src/errors.js';
 import { appendRecord } from '../../../src/session/queue-record.js';
-import { DamagedSegment } from '../../../src/session/segment-queue.js';
+import { DamagedSegment } from '../../../src/session/segment.js';
 import * as keys from '../../../src/store/keys.js';
 import { MemoryStore } from '../../../src/store/memory-store.js';
 import * as records from '../../../src/store/records.js';

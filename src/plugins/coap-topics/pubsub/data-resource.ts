@@ -9,8 +9,12 @@ import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
 import { propertiesOf } from '../content-format.js';
+import { inFormat } from '../observing.js';
+import { preconditionsHold } from '../preconditions.js';
 import { failureOf, PublishReply } from '../publishing.js';
+import { unlessKnown } from '../reading.js';
 import { contentOf } from '../representation.js';
+import { PLAIN } from '../topic-view.js';
 import {
   badRequest,
   METHOD_NOT_ALLOWED,
@@ -72,10 +76,9 @@ export class DataResource {
     context: PluginContext,
   ): void {
     const { name, contentFormat } = configuration;
-    const former = client.retained(name);
     if (contentFormat !== undefined && request.contentFormat !== contentFormat) exchange.respond(UNSUPPORTED_FORMAT);
     else if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
-    else if (!this.#preconditionsHold(request, former)) exchange.respond(PRECONDITION_FAILED);
+    else if (!preconditionsHold(request, client, name, PLAIN)) exchange.respond(PRECONDITION_FAILED);
     else {
       const wait = this.#rate.wait(request.remote, this.#now());
       if (wait > 0) {
@@ -86,18 +89,18 @@ export class DataResource {
       }
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
-      const reply = new PublishReply(exchange, former === null ? 'created' : 'changed');
+      const reply = new PublishReply(exchange, client.hasRetained(name) ? 'changed' : 'created');
       client.publish(name, request.payload, options, reply);
     }
   }
 
   #delete({ configuration }: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
-    const former = client.retained(configuration.name);
-    if (former === null) exchange.respond(NOT_FOUND);
-    else if (!this.#preconditionsHold(request, former)) exchange.respond(PRECONDITION_FAILED);
+    const { name } = configuration;
+    if (!client.hasRetained(name)) exchange.respond(NOT_FOUND);
+    else if (!preconditionsHold(request, client, name, PLAIN)) exchange.respond(PRECONDITION_FAILED);
     else {
       const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-      client.publish(configuration.name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
+      client.publish(name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
     }
   }
 
@@ -108,9 +111,7 @@ export class DataResource {
       return;
     }
     const content = this.#represent(topic, message, request.accept);
-    const { etag, maxAge } = content;
-    const known = etag !== undefined && request.etags.some((one) => one.equals(etag));
-    const answer: CoapResponse = known ? { code: Code.Valid, etag, ...(maxAge !== undefined && { maxAge }) } : content;
+    const answer = unlessKnown(content, request);
     if (request.observe !== 0 || codeClass(answer.code) !== 2) exchange.respond(answer);
     else exchange.respond(this.#subscribe(topic, request, exchange, client, content) ?? answer);
   }
@@ -159,22 +160,4 @@ export class DataResource {
     if (contentFormat === undefined) return content;
     return accept === undefined || accept === contentFormat ? { ...content, contentFormat } : NOT_ACCEPTABLE;
   }
-
-  /** If-Match and If-None-Match (RFC 7252 5.10.8). */
-  #preconditionsHold(request: CoapRequest, former: Message | null): boolean {
-    if (request.ifNoneMatch && former !== null) return false;
-    if (request.ifMatch.length === 0) return true;
-    const etag = former === null ? undefined : contentOf(former, this.#now()).etag;
-    return etag !== undefined && request.ifMatch.some((wanted) => wanted.length === 0 || wanted.equals(etag));
-  }
-}
-
-/** A notification of another Content-Format than the first answer ends the observation; one where either says none does not. */
-function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
-  if (response.contentFormat === first.contentFormat || codeClass(response.code) !== 2) return response;
-  if (first.contentFormat === undefined) {
-    const { contentFormat: _own, ...unsaid } = response;
-    return unsaid;
-  }
-  return response.contentFormat === undefined ? { ...response, contentFormat: first.contentFormat } : response;
 }

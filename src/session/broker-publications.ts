@@ -1,0 +1,97 @@
+/** What the broker publishes itself: for a program that embeds it, in its own name, and the wills of its clients. */
+import type { Message } from '../bus/message.js';
+import { Publication } from '../bus/publication.js';
+import { isValidName } from '../bus/topics.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './aedes-packets.js';
+import type { Connection } from './connection.js';
+import type { Environment } from './environment.js';
+import type { Party } from './journal.js';
+import { UNWRITABLE } from './reasons.js';
+
+/** Whom the log names for what nobody is connected for any more. */
+const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
+
+/**
+ * Publishes for the program that the broker runs in.
+ * @param publisher client identifier, empty for none
+ * @param done told once everything that the message changed is durable, or why it was not published
+ */
+export function publishAsBroker(
+  environment: Environment,
+  request: PublishRequest,
+  publisher: string,
+  done: ((error?: Error) => void) | undefined,
+): void {
+  const { router, commit, counters, journal, clock } = environment;
+  if (!isValidName(request.topic)) {
+    done?.(new PorticoError(ErrorKinds.Topic, `${JSON.stringify(request.topic)} is not a topic name`));
+    return;
+  }
+  const before = commit.revision;
+  const message = messageOf(request, publisher, clock.now());
+  const route = router.routeOf(message.topic);
+  const needed = commit.load.strained && router.needsStore(route, message.qos, message.retain, null);
+  if (needed && (message.qos > 0 || done !== undefined)) {
+    counters.refusedPublish++;
+    journal.limit(null, commit.load.cause, `a publication of the broker on ${request.topic} was refused`);
+    done?.(new PorticoError(ErrorKinds.StoreCommit, UNWRITABLE));
+    return;
+  }
+  publishMessage(environment, message);
+  if (done === undefined) return;
+  if (commit.revision === before) setImmediate(done);
+  else commit.whenSettled(() => done());
+}
+
+/** Publishes a message in the broker's own name. */
+export function publishMessage(environment: Environment, message: Message): void {
+  const { router, hooks } = environment;
+  router.publish(new Publication().of(message, router.routeOf(message.topic)));
+  if (hooks.published === null && !hooks.wants('publish')) return;
+  announce(environment, packetOf(message, hooks.brokerId, hooks.nextCounter()));
+}
+
+/**
+ * A will is a publication of its client: `authorizePublish` decides on it.
+ * @param client null if its connection is long gone
+ * @param decided called once it has been published or refused
+ */
+export function publishWill(
+  environment: Environment,
+  message: Message,
+  client: Connection | null,
+  decided: () => void,
+): void {
+  const { hooks, journal, counters, clock } = environment;
+  if (hooks.authorizePublish === null) {
+    publishMessage(environment, message);
+    decided();
+    return;
+  }
+  const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
+  let answered = false;
+  const answer = (error?: Error | null): void => {
+    if (answered) return;
+    answered = true;
+    if (!error) publishMessage(environment, messageOf(packet, message.publisherId, clock.now()));
+    else {
+      counters.deniedPublish++;
+      journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
+    }
+    decided();
+  };
+  try {
+    hooks.authorizePublish(client, packet, answer);
+  } catch (error) {
+    // A connection has just ended, or a timer has run out: nobody above could take this.
+    answer(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+/** Tells Aedes' `published` hook and `publish` event of a message without a network client. */
+export function announce(environment: Environment, packet: AedesPacket): void {
+  const { hooks } = environment;
+  hooks.published?.(packet, null, () => {});
+  if (hooks.wants('publish')) hooks.emit('publish', packet, null);
+}
