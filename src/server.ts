@@ -24,6 +24,7 @@ import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
+import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
@@ -50,6 +51,7 @@ export class Server {
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
+  #devices: RegisteredDevices | null = null;
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
   readonly #control: ControlServer;
@@ -162,7 +164,8 @@ export class Server {
     if (config.type === 'coap') {
       this.#pubsub ??= await this.#startPubsub();
       const options = { ...this.#loaded.config.coap, host, port: config.port, anonymous };
-      const plugin = new CoapTopics(options, this.#pubsub);
+      this.#devices ??= await this.#startDevices();
+      const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
       address = plugin.describe().join(', ');
@@ -175,6 +178,16 @@ export class Server {
     const known = this.#addresses.get(config);
     if (known === undefined) this.#addresses.set(config, [address]);
     else known.push(address);
+  }
+
+  /** The directory of devices: one for all addresses of CoAP, if there is a topic for them. */
+  async #startDevices(): Promise<RegisteredDevices | null> {
+    const { coap } = this.#loaded.config;
+    if (coap.devices_topic === '') return null;
+    const devices = new RegisteredDevices(coap);
+    await devices.start(this.#context(devices.name));
+    this.#plugins.push(devices);
+    return devices;
   }
 
   /** One for all addresses of CoAP. */

@@ -82,6 +82,7 @@ export class CoapEndpoint {
   /** Whatever is under way for a remote that is gone ends. */
   #forget(source: DatagramAddress): void {
     const core = this.#core;
+    this.line.onGone?.(source);
     const remote = core.remotes.peek(source);
     if (remote === undefined || core.closed) return;
     core.transmission.clear(remote);

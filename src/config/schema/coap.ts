@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { command } from './coap-commands.js';
 import { mapping } from './coap-mappings.js';
+import { registeredDevices } from './coap-devices.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
 export const coap = z
@@ -192,6 +193,7 @@ export const coap = z
       unit: 'messages',
       since: '0.1.0',
     }),
+    ...registeredDevices,
     mappings: z
       .array(mapping)
       .default([])

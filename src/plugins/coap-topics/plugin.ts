@@ -8,6 +8,7 @@ import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
 import { Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
+import type { FaceOwner } from './face.js';
 import type { CoapTopicsOptions } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
@@ -16,14 +17,19 @@ export class CoapTopics implements Plugin {
   readonly name = 'coap';
   readonly #options: CoapTopicsOptions;
   readonly #pubsub: Pubsub | null;
+  readonly #directory: FaceOwner | null;
   #transport: UdpTransport | null = null;
   #endpoint: CoapEndpoint | null = null;
   #connections: Connections | null = null;
 
-  /** @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none */
-  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null) {
+  /**
+   * @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none
+   * @param directory the resource directory, which has started; null for none
+   */
+  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null, directory: FaceOwner | null = null) {
     this.#options = options;
     this.#pubsub = pubsub;
+    this.#directory = directory;
   }
 
   describe(): string[] {
@@ -51,6 +57,9 @@ export class CoapTopics implements Plugin {
         else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
       },
     });
+    if (this.#directory !== null) {
+      resources.add(this.#directory.open(this.#endpoint.line, this.describe().join(), true));
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,59 @@
+/** Lookups that are observed (RFC 9176 6, RFC 7641): told once a second, and only if what they found is another. */
+import { Code, ContentFormat } from '../../coap/codes.js';
+import type { CoapExchange } from '../../coap/exchange.js';
+import { formatLinks } from '../../coap/link-format.js';
+import type { Observation } from '../../coap/observe.js';
+import type { CoapResponse } from '../../coap/response.js';
+import type { Directory } from './directory.js';
+
+/** Lookups that are observed at a time; each is made anew when the directory changes. */
+const MOST = 100;
+
+export interface Lookup {
+  readonly kind: 'ep' | 'res';
+  readonly query: readonly string[];
+}
+
+export class LookupObservers {
+  /** The directory has changed since the last look. */
+  dirty = false;
+  readonly #directory: Directory;
+  readonly #observed = new Map<Observation, { readonly lookup: Lookup; text: string }>();
+
+  constructor(directory: Directory) {
+    this.#directory = directory;
+  }
+
+  answer(lookup: Lookup, exchange: CoapExchange): void {
+    const text = this.#find(lookup);
+    // Beyond the limit it is a lookup like any (RFC 7641 4.1).
+    if (this.#observed.size < MOST) {
+      const observation = exchange.observe(() => {
+        if (observation !== undefined) this.#observed.delete(observation);
+      });
+      if (observation !== undefined) this.#observed.set(observation, { lookup, text });
+    }
+    exchange.respond(responseOf(text));
+  }
+
+  tell(): void {
+    if (!this.dirty) return;
+    this.dirty = false;
+    for (const [observation, observed] of [...this.#observed]) {
+      const text = this.#find(observed.lookup);
+      if (text === observed.text) continue;
+      observed.text = text;
+      observation.notify(responseOf(text));
+    }
+  }
+
+  #find({ kind, query }: Lookup): string {
+    return formatLinks(
+      kind === 'ep' ? this.#directory.lookUpEndpoints(query) : this.#directory.lookUpResources(query),
+    );
+  }
+}
+
+function responseOf(text: string): CoapResponse {
+  return { code: Code.Content, contentFormat: ContentFormat.LinkFormat, payload: Buffer.from(text) };
+}
