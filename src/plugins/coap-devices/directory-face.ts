@@ -12,11 +12,23 @@ import { isOfDevice } from '../coap-topics/device-query.js';
 import type { Face } from '../coap-topics/face.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient } from '../plugin.js';
-import type { DirectoryAnswer, Registrant } from './directory.js';
+import type { DeviceCounters } from './counters.js';
+import type { DeviceHost } from './device-topics.js';
+import type { Directory, DirectoryAnswer, Registrant } from './directory.js';
+import type { LookupObservers } from './lookup-observers.js';
 import { levelOf, readRegistrationQuery } from './registration.js';
-import { DIRECTORY_PATH, type RegisteredDevices } from './registered-devices.js';
 import { overLine } from './route.js';
 
+/** What the directory has on every address. */
+export interface DirectoryHost {
+  readonly directory: Directory;
+  readonly lookups: LookupObservers;
+  readonly tally: DeviceCounters;
+  readonly host: DeviceHost;
+}
+
+/** Path of registrations. */
+export const DIRECTORY_PATH = 'rd';
 const REGISTRATIONS = `/${DIRECTORY_PATH}`;
 const SIMPLE = '/.well-known/rd';
 const LOOKUPS: ReadonlyMap<string, 'ep' | 'res'> = new Map([
@@ -39,7 +51,7 @@ function ownQuery({ query }: CoapRequest): string[] {
 
 export class DirectoryFace implements Face {
   readonly client: CoapClient;
-  readonly #devices: RegisteredDevices;
+  readonly #devices: DirectoryHost;
   readonly #via: string;
   readonly #plain: boolean;
   /** Where those are that came by an association or a connection, by registration; and the registrations of each. */
@@ -48,7 +60,7 @@ export class DirectoryFace implements Face {
   /** Simple registrations under way, by remote. */
   readonly #asked = new Set<string>();
 
-  constructor(devices: RegisteredDevices, client: CoapClient, via: string, plain: boolean) {
+  constructor(devices: DirectoryHost, client: CoapClient, via: string, plain: boolean) {
     this.#devices = devices;
     this.client = client;
     this.#via = via;

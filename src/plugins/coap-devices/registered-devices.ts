@@ -10,7 +10,7 @@ import type { Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type DeviceHost, DeviceTopics } from './device-topics.js';
 import { type Change, Directory, type DirectoryLimits, type Registrant } from './directory.js';
-import { DirectoryFace } from './directory-face.js';
+import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
 import { type ErrandLimits, Errands } from './errands.js';
 import { LookupObservers } from './lookup-observers.js';
 import { decodeRegistration, encodeRegistration, levelOf, type Registration } from './registration.js';
@@ -29,8 +29,6 @@ export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits,
   readonly max_payload: number;
 }
 
-/** Path of registrations. */
-export const DIRECTORY_PATH = 'rd';
 /** Milliseconds between looks at whose lifetime is over. */
 const TICK = 1000;
 
@@ -50,7 +48,7 @@ const CHANGED = {
   expired: 'registrationsExpired',
 } as const satisfies Record<Change, keyof DeviceCounters>;
 
-export class RegisteredDevices implements Plugin, FaceOwner {
+export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly name = 'coap-devices';
   readonly directory: Directory;
   readonly tally = new DeviceCounters();
