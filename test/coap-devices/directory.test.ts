@@ -13,7 +13,12 @@ function from(address: string, port: number): Registrant {
   const family = address.includes(':') ? 'IPv6' : 'IPv4';
   const host = family === 'IPv6' ? `[${address}]` : address;
   const at = { address, port, family } as const;
-  return { base: `coap://${host}:${port}`, owner: null, origin: { ...at, via: '[::]:5683', bound: false }, address: at };
+  return {
+    base: `coap://${host}:${port}`,
+    owner: null,
+    origin: { ...at, via: '[::]:5683', bound: false },
+    address: at,
+  };
 }
 
 const NODE = from('2001:db8:3::123', 61_616);

@@ -2,11 +2,8 @@
 import assert from 'node:assert/strict';
 import type { BrokerOptions } from '../../src/broker.js';
 import { loadConfig } from '../../src/config/load.js';
-import {
-  RegisteredDevices,
-  type RegisteredDevicesOptions,
-} from '../../src/plugins/coap-devices/registered-devices.js';
-import { ACK, type Decoded, OPT, type Wire, values } from '../coap/harness.js';
+import { RegisteredDevices, type RegisteredDevicesOptions } from '../../src/plugins/coap-devices/registered-devices.js';
+import { ACK, type Decoded, OPT, values, type Wire } from '../coap/harness.js';
 import { type Device, Face, faceContext } from '../support/coap-face.js';
 import type { RawClient } from '../support/engine.js';
 
@@ -66,7 +63,9 @@ export class Scene {
 
   async listener(...filters: string[]): Promise<Listener> {
     const client = await this.face.engine.connect({ protocolVersion: 5, clientId: 'listener' });
-    for (const filter of filters) await client.subscribe(filter, 1);
+    // In one packet: what is retained comes behind the answer.
+    client.send({ cmd: 'subscribe', messageId: 1, subscriptions: filters.map((topic) => ({ topic, qos: 1 })) });
+    await client.expect('suback');
     return new Listener(client);
   }
 

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Broker, BrokerOptions } from '../../src/broker.js';
+import type { DatagramAddress, DatagramTransport } from '../../src/coap/transport.js';
 import { Connections } from '../../src/plugins/coap-topics/connections.js';
 import { Devices } from '../../src/plugins/coap-topics/devices.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { Resources } from '../../src/plugins/coap-topics/resources.js';
-import type { DatagramAddress, DatagramTransport } from '../../src/coap/transport.js';
 import type { PluginContext } from '../../src/plugins/plugin.js';
 import { ACK, Bench, type Decoded, decode, encode, OPT, type Wire } from '../coap/harness.js';
 import { Engine } from './engine.js';

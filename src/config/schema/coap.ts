@@ -1,8 +1,8 @@
 /** `coap`. */
 import { z } from 'zod';
 import { command } from './coap-commands.js';
-import { mapping } from './coap-mappings.js';
 import { registeredDevices } from './coap-devices.js';
+import { mapping } from './coap-mappings.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
 export const coap = z

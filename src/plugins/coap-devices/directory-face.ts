@@ -7,16 +7,16 @@ import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { DatagramAddress } from '../../coap/transport.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import { BAD_REQUEST, CHANGED, diagnostic, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from '../coap-topics/answers.js';
 import { isOfDevice } from '../coap-topics/device-query.js';
 import type { Face } from '../coap-topics/face.js';
-import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient } from '../plugin.js';
 import type { DeviceCounters } from './counters.js';
 import type { DeviceHost } from './device-topics.js';
 import type { Directory, DirectoryAnswer, Registrant } from './directory.js';
 import type { LookupObservers } from './lookup-observers.js';
-import { levelOf, readRegistrationQuery } from './registration.js';
+import { baseOf, levelOf, readRegistrationQuery } from './registration.js';
 import { overLine } from './route.js';
 
 /** What the directory has on every address. */
@@ -41,7 +41,10 @@ const LINKS: readonly Link[] = [
   { href: '/rd-lookup/res', attributes: { rt: 'core.rd-lookup-res', ct: ContentFormat.LinkFormat, obs: true } },
 ];
 const UNSUPPORTED: CoapResponse = { code: Code.UnsupportedContentFormat };
-const FORBIDDEN: CoapResponse = diagnostic(Code.Forbidden, 'this endpoint name needs the right to publish on its topic');
+const FORBIDDEN: CoapResponse = diagnostic(
+  Code.Forbidden,
+  'this endpoint name needs the right to publish on its topic',
+);
 /** Seconds after which a device that was refused for want of room may try again. */
 const RETRY_AFTER = 10;
 /** Parameters that say who the device is (`mqtt/connection`): they are not told to anybody else. */
@@ -207,11 +210,9 @@ export class DirectoryFace implements Face {
     const { address, port, family, session, reliable } = remote;
     const secure = session !== undefined && 'identity' in session;
     const scheme = `${secure ? 'coaps' : 'coap'}${reliable === true ? '+tcp' : ''}`;
-    // A zone means nothing to anyone else.
-    const host = family === 'IPv6' ? `[${address.replace(/%.*$/, '')}]` : address;
     const bound = isBound(remote);
     return {
-      base: `${scheme}://${host}:${port}`,
+      base: baseOf(remote, scheme),
       owner: username,
       origin: { address, port, family, via: this.#via, bound },
       address: reachable(remote),

@@ -4,12 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Code } from '../../coap/codes.js';
-import type { DatagramAddress } from '../../coap/transport.js';
 import { filterLinks, type Link } from '../../coap/link-format.js';
+import type { DatagramAddress } from '../../coap/transport.js';
 import {
   absoluteLink,
   DEFAULT_LIFETIME,
   endpointLink,
+  hostOf,
   levelOf,
   type Origin,
   type Registration,
@@ -164,8 +165,11 @@ export class Directory {
     const refusal = this.check(query, registrant);
     const read = readRegistrationQuery(query);
     if (refusal !== null || read === null) return refusal ?? bad('');
-    const { registration_bytes: bytes, registration_links: most, registration_lifetime_max: longest } =
-      this.#options.limits;
+    const {
+      registration_bytes: bytes,
+      registration_links: most,
+      registration_lifetime_max: longest,
+    } = this.#options.limits;
     if (payload.length > bytes) return this.#tooLarge('registration_bytes', registrant);
     const base = read.base ?? registrant.base;
     const links = readLinks(payload, base);
@@ -310,11 +314,6 @@ function bad(sentence: string): DirectoryAnswer {
 /** Whom `coap.registrations_per_device` counts for. */
 function partyOf({ owner, origin }: Pick<Registrant, 'owner' | 'origin'>): string {
   return owner === null ? `address ${origin.address}` : `user ${owner}`;
-}
-
-/** The host of a base; of an IPv6 address the one way of writing it. */
-function hostOf(base: string): string {
-  return new URL(base).hostname.toLowerCase();
 }
 
 function matchesAny(links: readonly Link[], filter: string): boolean {

@@ -48,9 +48,7 @@ export class LookupObservers {
   }
 
   #find({ kind, query }: Lookup): string {
-    return formatLinks(
-      kind === 'ep' ? this.#directory.lookUpEndpoints(query) : this.#directory.lookUpResources(query),
-    );
+    return formatLinks(kind === 'ep' ? this.#directory.lookUpEndpoints(query) : this.#directory.lookUpResources(query));
   }
 }
 

@@ -13,7 +13,7 @@ import { type Change, Directory, type DirectoryLimits, type Registrant } from '.
 import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
 import { type ErrandLimits, Errands } from './errands.js';
 import { LookupObservers } from './lookup-observers.js';
-import { decodeRegistration, encodeRegistration, levelOf, type Registration } from './registration.js';
+import { baseOf, decodeRegistration, encodeRegistration, hostOf, levelOf, type Registration } from './registration.js';
 import type { Route } from './route.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
 
@@ -186,7 +186,8 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     const { origin, base, implicit } = registration;
     const face = this.#faces.get(origin.via);
     if (face === undefined) return `the broker does not listen at ${origin.via} any more: the device has to come back`;
-    if (origin.bound) {
+    // A tool may register devices that are elsewhere.
+    if (origin.bound && (implicit || hostOf(base) === hostOf(baseOf(origin)))) {
       const address = face.addressOf(registration.id);
       return address === undefined
         ? 'its association or connection is gone: the device has to come back'

@@ -102,6 +102,20 @@ function isBase(base: string): boolean {
   return SCHEMES.has(protocol) && hostname !== '' && bare;
 }
 
+/** The base that an address stands for. */
+export function baseOf(
+  { address, port, family }: Pick<Origin, 'address' | 'port' | 'family'>,
+  scheme = 'coap',
+): string {
+  // A zone means nothing to anyone else.
+  return `${scheme}://${family === 'IPv6' ? `[${address.replace(/%.*$/, '')}]` : address}:${port}`;
+}
+
+/** The host of a base; of an IPv6 address the one way of writing it. */
+export function hostOf(base: string): string {
+  return new URL(base).hostname.toLowerCase();
+}
+
 /** The links of a registration; null if they are no link format, or have a target that is no URI. */
 export function readLinks(payload: Buffer, base: string): Link[] | null {
   const links = isUtf8(payload) ? parseLinks(payload.toString(), Number.POSITIVE_INFINITY) : null;
