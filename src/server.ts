@@ -23,6 +23,7 @@ import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
@@ -148,12 +149,15 @@ export class Server {
 
   async #commandDevices(): Promise<void> {
     const { coap } = this.#loaded.config;
-    if (coap.commands.length === 0) return;
-    const plugin = new CoapDevices(coap);
+    if (coap.commands.length > 0) await this.#startPlugin(new CoapDevices(coap), 'commands devices');
+    if (coap.observations.length > 0) await this.#startPlugin(new ObservedResources(coap), 'observes devices');
+  }
+
+  async #startPlugin(plugin: Plugin, does: string): Promise<void> {
     // Before it starts, so that whatever it has bound is closed if the rest fails.
     this.#plugins.push(plugin);
     await plugin.start(this.#context(plugin.name));
-    for (const command of plugin.describe()) this.#logger.info({ command }, `commands devices: ${command}`);
+    for (const what of plugin.describe()) this.#logger.info({ what }, `${does}: ${what}`);
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();

@@ -31,7 +31,7 @@ export interface ClientTables {
 }
 
 const OVER: PendingRequest = { cancel: () => {} };
-const NO_OBSERVATION: ClientObservation = { active: false, cancel: () => {}, forget: () => {} };
+const NO_OBSERVATION: ClientObservation = { active: false, renew: () => {}, cancel: () => {}, forget: () => {} };
 
 export class CoapClient implements Requester {
   readonly #core: ClientCore;

@@ -26,6 +26,8 @@ export interface ObservationHandler {
 /** An observation as its owner sees it. */
 export interface ClientObservation {
   readonly active: boolean;
+  /** Registers anew with the same token, as when Max-Age has passed (RFC 7641 3.3.1). */
+  renew(): void;
   /** Deregisters with Observe 1 (RFC 7641 3.6). */
   cancel(): void;
   /** Forgets it: the next notification gets a Reset (RFC 7641 3.6). */
@@ -87,6 +89,10 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     core.counters.observationsBegun++;
     this.#peer.observations++;
     this.#register();
+  }
+
+  renew(): void {
+    this.expire();
   }
 
   cancel(): void {

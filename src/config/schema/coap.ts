@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { command } from './coap-commands.js';
 import { registeredDevices } from './coap-devices.js';
 import { mapping } from './coap-mappings.js';
+import { observation } from './coap-observations.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
 export const coap = z
@@ -191,6 +192,11 @@ export const coap = z
     commands_per_device: whole(1, 1_000_000).default(16).register(documentation, {
       doc: 'The same for the requests to one device, of which one is in flight at a time (NSTART, RFC 7252 4.7).',
       unit: 'messages',
+      since: '0.1.0',
+    }),
+    observations: z.array(observation).default([]).register(documentation, {
+      doc: 'Resources of CoAP devices whose states are published; docs/coap.md has the fields and an example.',
+      type: 'a list of observations',
       since: '0.1.0',
     }),
     ...registeredDevices,

@@ -3,14 +3,12 @@
  * is published. It reaches the bus through one client of its own.
  */
 import type { Message } from '../../bus/message.js';
-import { CoapClient } from '../../coap/client/client.js';
-import { type DatagramAddress, UdpTransport } from '../../coap/transport.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
-import { DeviceAddresses } from './addresses.js';
 import { Command, type CommandOptions } from './command.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type Errand, type ErrandLimits, Errands } from './errands.js';
+import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
 
 /** Options of the plugin; those with a name in `coap.` are documented there. */
@@ -21,15 +19,12 @@ export interface CoapDevicesOptions extends SharedOptions, ErrandLimits {
 }
 
 const CLIENT_ID = 'coap-commands';
-type Family = DatagramAddress['family'];
 
 export class CoapDevices implements Plugin {
   readonly name = 'coap-devices';
   readonly #options: CoapDevicesOptions;
   readonly #commands: readonly Command[];
-  readonly #addresses = new DeviceAddresses();
-  /** One socket for each family of addresses that the machine has. */
-  readonly #clients = new Map<Family, CoapClient>();
+  readonly #sockets: DeviceSockets;
   readonly #counters = new DeviceCounters();
   #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
@@ -37,6 +32,8 @@ export class CoapDevices implements Plugin {
   constructor(options: CoapDevicesOptions) {
     this.#options = options;
     this.#commands = options.commands.map((command) => new Command(command, options));
+    const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
+    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes });
   }
 
   describe(): string[] {
@@ -44,14 +41,11 @@ export class CoapDevices implements Plugin {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...sumOf(this.#counters, this.#clients.values()) };
+    return { ...sumOf(this.#counters, this.#sockets.clients) };
   }
 
   async start(context: PluginContext): Promise<void> {
-    const families = new Set(this.#commands.map(({ target }) => target.kind));
-    if (families.has('IPv4') || families.has('name')) await this.#bind('IPv4', '0.0.0.0');
-    if (families.has('IPv6')) await this.#bind('IPv6', '::');
-    else if (families.has('name')) await this.#bind('IPv6', '::').catch(() => {});
+    await this.#sockets.open(this.#commands.map(({ target }) => target));
     const bus = context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
     this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {
@@ -66,18 +60,8 @@ export class CoapDevices implements Plugin {
 
   async stop(): Promise<void> {
     // What is under way fails as `closed`, and that is published.
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+    await this.#sockets.close();
     this.#running?.bus.close();
-  }
-
-  async #bind(family: Family, address: string): Promise<void> {
-    const {
-      commands_in_flight: requests,
-      commands_per_device: requestsPerPeer,
-      max_payload: bodyBytes,
-    } = this.#options;
-    const limits = { requests, requestsPerPeer, bodyBytes };
-    this.#clients.set(family, new CoapClient(await UdpTransport.bind({ address, port: 0 }), { limits }));
   }
 
   #received(command: Command, message: Message): void {
@@ -88,11 +72,9 @@ export class CoapDevices implements Plugin {
     const { response_topic: responseTopic, response: form } = command.options;
     const errand: Errand = { message, device, responseTopic, form, bus };
     if (!errands.begin(errand)) return;
-    this.#addresses.find(target, (address) => {
-      const client = address === null ? undefined : this.#clients.get(address.family);
-      if (address === null || client === undefined) {
-        errands.unreachable(errand, `${target.host} has no address that can be reached`);
-      } else client.request(address, command.request(message), (outcome) => errands.end(errand, outcome));
+    this.#sockets.find(target, (route) => {
+      if (route === null) errands.unreachable(errand, `${target.host} has no address that can be reached`);
+      else route.client.request(route.address, command.request(message), (outcome) => errands.end(errand, outcome));
     });
   }
 }
