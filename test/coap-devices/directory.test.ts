@@ -16,7 +16,7 @@ function from(address: string, port: number): Registrant {
   return {
     base: `coap://${host}:${port}`,
     owner: null,
-    origin: { ...at, via: '[::]:5683', bound: false },
+    origin: { ...at, via: 'coap://[::]:5683', bound: false },
     address: at,
   };
 }

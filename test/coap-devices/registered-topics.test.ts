@@ -283,7 +283,7 @@ test('a device that registered at an address where the broker does not listen an
   await scene.register(scene.face.device(), 'ep=node1');
   const { clock } = scene.face.engine;
   await scene.stop();
-  scene = await Scene.create({}, { store, clock }, '127.0.0.2:5683');
+  scene = await Scene.create({}, { store, clock }, 'coap://127.0.0.2:5683');
   const listener = await scene.listener('devices/node1/a/$response');
   listener.tell('devices/node1/a/get');
   assert.equal((await listener.next()).said['coap-failure'], 'unsendable');

@@ -7,7 +7,7 @@ import { ACK, type Decoded, OPT, values, type Wire } from '../coap/harness.js';
 import { type Device, Face, faceContext } from '../support/coap-face.js';
 import type { RawClient } from '../support/engine.js';
 
-export const VIA = '127.0.0.1:5683';
+export const VIA = 'coap://127.0.0.1:5683';
 export const LINKS = '</temp>;rt=temperature;ct=0,</lamp>;rt=light';
 const LINK_FORMAT = 40;
 

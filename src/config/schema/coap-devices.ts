@@ -36,7 +36,7 @@ export const registeredDevices = {
       unit: 'bytes',
       since: '0.1.0',
     }),
-  registration_links: whole(1, 100_000).default(200).register(documentation, {
+  registration_links: whole(1, 100_000).default(100).register(documentation, {
     doc: 'Links of one registration. More are refused with 4.13.',
     since: '0.1.0',
   }),

@@ -72,7 +72,7 @@ export class DirectoryFace implements Face {
 
   /** Whether any address of a family can be reached from here. */
   serves(family: 'IPv4' | 'IPv6'): boolean {
-    return this.#plain && this.#via.startsWith('[') === (family === 'IPv6');
+    return this.#plain && this.#via.includes('[') === (family === 'IPv6');
   }
 
   /** Where a device is that came by an association or a connection; undefined if that is gone. */
@@ -156,11 +156,13 @@ export class DirectoryFace implements Face {
       if (this.#asked.has(key)) return;
       this.#asked.add(key);
       const { transmission } = this.#devices.host;
+      // Whoever it is may not be there: two small datagrams are no more than a false source has spent.
+      const maxRetransmit = Math.min(1, transmission.maxRetransmit);
       const asking = {
         method: Method.Get,
         path: ['.well-known', 'core'],
         accept: ContentFormat.LinkFormat,
-        transmission,
+        transmission: { ...transmission, maxRetransmit },
       };
       this.client.request(remote, overLine(asking, { client: this.client, address: remote }), ({ response }) => {
         this.#asked.delete(key);

@@ -81,6 +81,7 @@ const PAGE = 1000;
 export class Directory {
   readonly #options: DirectoryOptions;
   readonly #byId = new Map<string, Registration>();
+  readonly #shown = new Map<string, Shown>();
   /** By topic level. */
   readonly #byLevel = new Map<string, Registration>();
   /** Registrations of one identity, or of one address. */
@@ -260,12 +261,17 @@ export class Directory {
     if (former !== undefined) this.#count(former, -1);
     this.#count(registration, 1);
     this.#byId.set(registration.id, registration);
+    this.#shown.set(registration.id, {
+      device: endpointLink(registration, this.locationOf(registration)),
+      links: registration.links.map((link) => absoluteLink(link, registration.base)),
+    });
     this.#byLevel.set(levelOf(registration), registration);
   }
 
   #forget(registration: Registration): void {
     this.#count(registration, -1);
     this.#byId.delete(registration.id);
+    this.#shown.delete(registration.id);
     this.#byLevel.delete(levelOf(registration));
   }
 
@@ -278,33 +284,31 @@ export class Directory {
 
   /** Links of all devices that match a query (RFC 9176 6.1). A device's own attributes match for each of its links. */
   lookUpResources(query: readonly string[]): Link[] {
-    const { page, filters } = splitPaging(query);
-    const found: Link[] = [];
-    for (const registration of this.#byId.values()) {
-      const device = this.#link(registration);
-      for (const link of registration.links) {
-        const absolute = absoluteLink(link, registration.base);
-        if (filters.every((filter) => matchesAny([absolute, device], filter))) found.push(absolute);
-      }
+    const page = new Page(query);
+    for (const { id } of this.#byId.values()) {
+      const { device, links } = this.#shown.get(id) as Shown;
+      const filters = page.filters.filter((filter) => !matches(device, filter));
+      for (const link of filterLinks(links, filters)) if (!page.take(link)) return page.links;
     }
-    return page(found);
+    return page.links;
   }
 
   /** Devices that match a query, or have a link that does (RFC 9176 6.1, 6.4). */
   lookUpEndpoints(query: readonly string[]): Link[] {
-    const { page, filters } = splitPaging(query);
-    const found: Link[] = [];
-    for (const registration of this.#byId.values()) {
-      const device = this.#link(registration);
-      const links = registration.links.map((link) => absoluteLink(link, registration.base));
-      if (filters.every((filter) => matchesAny([device, ...links], filter))) found.push(device);
+    const page = new Page(query);
+    for (const { id } of this.#byId.values()) {
+      const { device, links } = this.#shown.get(id) as Shown;
+      const found = page.filters.every((filter) => matches(device, filter) || filterLinks(links, [filter]).length > 0);
+      if (found && !page.take(device)) return page.links;
     }
-    return page(found);
+    return page.links;
   }
+}
 
-  #link(registration: Registration): Link {
-    return endpointLink(registration, this.locationOf(registration));
-  }
+/** What lookups show of a registration; it is made once, since a lookup looks at all of them. */
+interface Shown {
+  readonly device: Link;
+  readonly links: readonly Link[];
 }
 
 function bad(sentence: string): DirectoryAnswer {
@@ -316,20 +320,37 @@ function partyOf({ owner, origin }: Pick<Registrant, 'owner' | 'origin'>): strin
   return owner === null ? `address ${origin.address}` : `user ${owner}`;
 }
 
-function matchesAny(links: readonly Link[], filter: string): boolean {
-  return filterLinks(links, [filter]).length > 0;
+function matches(link: Link, filter: string): boolean {
+  return filterLinks([link], [filter]).length > 0;
 }
 
-/** `page` and `count` choose a part of what the other parameters find (RFC 9176 6.1). */
-function splitPaging(query: readonly string[]): { page: (found: Link[]) => Link[]; filters: string[] } {
-  let page = 0;
-  let count = PAGE;
-  const filters: string[] = [];
-  for (const argument of query) {
-    const [, name, number] = /^(page|count)=(\d{1,9})$/.exec(argument) ?? [];
-    if (name === 'page') page = Number(number);
-    else if (name === 'count') count = Math.min(PAGE, Number(number));
-    else filters.push(argument);
+/** `page` and `count` choose a part of what the other parameters of a query find (RFC 9176 6.1). */
+class Page {
+  readonly filters: readonly string[];
+  readonly links: Link[] = [];
+  readonly #count: number;
+  /** Links of the pages before this one that are still to come. */
+  #skip: number;
+
+  constructor(query: readonly string[]) {
+    const filters: string[] = [];
+    let page = 0;
+    let count = PAGE;
+    for (const argument of query) {
+      const [, name, number] = /^(page|count)=(\d{1,9})$/.exec(argument) ?? [];
+      if (name === 'page') page = Number(number);
+      else if (name === 'count') count = Math.min(PAGE, Number(number));
+      else filters.push(argument);
+    }
+    this.filters = filters;
+    this.#count = count;
+    this.#skip = page * count;
   }
-  return { page: (found) => found.slice(page * count, (page + 1) * count), filters };
+
+  /** False once the page is full. */
+  take(link: Link): boolean {
+    if (this.#skip > 0) this.#skip--;
+    else if (this.links.length < this.#count) this.links.push(link);
+    return this.links.length < this.#count;
+  }
 }

@@ -8,6 +8,8 @@ import type { Directory } from './directory.js';
 
 /** Lookups that are observed at a time; each is made anew when the directory changes. */
 const MOST = 100;
+/** Milliseconds that may go into looking at once; the others have their turn at the next look. */
+const SPAN = 20;
 
 export interface Lookup {
   readonly kind: 'ep' | 'res';
@@ -15,10 +17,10 @@ export interface Lookup {
 }
 
 export class LookupObservers {
-  /** The directory has changed since the last look. */
-  dirty = false;
   readonly #directory: Directory;
   readonly #observed = new Map<Observation, { readonly lookup: Lookup; text: string }>();
+  /** Those that have not been looked at since the directory has changed. */
+  readonly #stale = new Set<Observation>();
 
   constructor(directory: Directory) {
     this.#directory = directory;
@@ -29,21 +31,32 @@ export class LookupObservers {
     // Beyond the limit it is a lookup like any (RFC 7641 4.1).
     if (this.#observed.size < MOST) {
       const observation = exchange.observe(() => {
-        if (observation !== undefined) this.#observed.delete(observation);
+        if (observation === undefined) return;
+        this.#observed.delete(observation);
+        this.#stale.delete(observation);
       });
       if (observation !== undefined) this.#observed.set(observation, { lookup, text });
     }
     exchange.respond(responseOf(text));
   }
 
+  /** The directory has changed. */
+  changed(): void {
+    for (const observation of this.#observed.keys()) this.#stale.add(observation);
+  }
+
+  /** Call about once a second. */
   tell(): void {
-    if (!this.dirty) return;
-    this.dirty = false;
-    for (const [observation, observed] of [...this.#observed]) {
-      const text = this.#find(observed.lookup);
-      if (text === observed.text) continue;
-      observed.text = text;
-      observation.notify(responseOf(text));
+    const end = performance.now() + SPAN;
+    for (const observation of this.#stale) {
+      const observed = this.#observed.get(observation);
+      this.#stale.delete(observation);
+      const text = observed === undefined ? '' : this.#find(observed.lookup);
+      if (observed !== undefined && text !== observed.text) {
+        observed.text = text;
+        observation.notify(responseOf(text));
+      }
+      if (performance.now() >= end) return;
     }
   }
 

@@ -154,7 +154,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   #changed(registration: Registration, what: Change, by: Registrant | null): void {
     const { id } = registration;
     this.tally[CHANGED[what]]++;
-    this.lookups.dirty = true;
+    this.lookups.changed();
     let topics = this.#topics.get(id);
     // Wherever it was before.
     for (const face of this.#faces.values()) face.forget(id);

@@ -19,7 +19,7 @@ export interface Origin {
   readonly address: string;
   readonly port: number;
   readonly family: 'IPv4' | 'IPv6';
-  /** The broker's address, `host:port`: a device behind an address translator is reached from there only. */
+  /** The broker's address, `scheme://host:port`: a device behind an address translator is reached from there only. */
   readonly via: string;
   /** It is reached by its security association or connection, or not at all. */
   readonly bound: boolean;

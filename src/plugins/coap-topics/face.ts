@@ -18,7 +18,7 @@ export interface FaceOwner {
   /**
    * One more address is served.
    * @param line for requests to devices from the endpoint's own socket
-   * @param via the address, `host:port`
+   * @param via the address, `scheme://host:port`: TCP and UDP may have the same port
    * @param plain whether any UDP address can be reached through it; if not, only who has come by it
    */
   open(line: SharedLine, via: string, plain: boolean): Face;

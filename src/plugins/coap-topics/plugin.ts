@@ -58,7 +58,7 @@ export class CoapTopics implements Plugin {
       },
     });
     if (this.#directory !== null) {
-      resources.add(this.#directory.open(this.#endpoint.line, this.describe().join(), true));
+      resources.add(this.#directory.open(this.#endpoint.line, `coap://${this.describe().join()}`, true));
     }
   }
 
