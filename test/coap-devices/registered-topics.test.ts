@@ -219,6 +219,28 @@ test('a device of DTLS is asked over its association; when that is gone it canno
   assert.equal((await listener.next()).payload, 'again');
 });
 
+test('when an association is gone, what is under way fails at once, and observations go on when the device is back', async () => {
+  scene = await Scene.create();
+  const device = scene.face.device({ identity: 'alice' });
+  const location = await scene.register(device, 'ep=node1');
+  const listener = await scene.listener('devices/node1/temp', 'devices/node1/a/$response');
+  listener.tell('devices/node1/temp/observe');
+  device.send(reply(await device.next(), '2.05', '20', [[OPT.observe, 1]]));
+  assert.deepEqual(await listener.lines(1), ['devices/node1/temp 20']);
+  listener.tell('devices/node1/a/get');
+  assert.equal(words(await device.next()), '0.01 /a');
+  device.leave();
+  assert.equal((await listener.next()).said['coap-failure'], 'gone');
+  const back = device.moved();
+  back.send({ code: '0.02', path: location.slice(1).split('/') });
+  const sent = [await back.next(), await back.next()];
+  const asked = sent.find(({ code }) => code === '0.01');
+  assert.ok(asked !== undefined && sent.some(({ code }) => code === '2.04'));
+  assert.deepEqual([words(asked), number(asked, OPT.observe)], ['0.01 /temp', 0]);
+  back.send(reply(asked, '2.05', '21', [[OPT.observe, 1]]));
+  assert.deepEqual(await listener.lines(1), ['devices/node1/temp 21']);
+});
+
 test('RFC 8323: over a connection a request is not confirmable, and nothing waits for an acknowledgement', async () => {
   scene = await Scene.create();
   const device = scene.face.device(undefined, true);

@@ -105,9 +105,17 @@ export class CoapClient implements Requester {
     core.closed = true;
     core.line.requester = undefined;
     for (const operation of [...this.#operations]) operation.fail('closed', '');
-    for (const observing of [...this.#observations]) observing.close();
+    for (const observing of [...this.#observations]) observing.end('closed');
     core.wheel.close();
     await core.line.close();
+  }
+
+  /** A peer will never take or answer anything again: what is under way with it fails as `gone`. */
+  gone(remote: DatagramAddress): void {
+    const peer = this.#core.peers.peek(remote);
+    if (peer === undefined || !peer.busy) return;
+    for (const operation of [...this.#operations]) if (operation.peer === peer) operation.fail('gone', '');
+    for (const observing of [...this.#observations]) if (observing.peer === peer) observing.end('gone');
   }
 
   receiveEmpty(type: number, messageId: number, source: DatagramAddress): boolean {

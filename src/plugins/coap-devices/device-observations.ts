@@ -133,6 +133,13 @@ export class DeviceObservations {
   }
 
   #ended(key: string, watch: Watch, end: ObservationOver): void {
+    if (end.reason === 'gone' && watch.answered) {
+      // It goes on when the device is back.
+      watch.generation++;
+      watch.observation = null;
+      watch.peer = '';
+      return;
+    }
     this.#watches.delete(key);
     // The error was the last word.
     if (end.reason === 'final' && watch.refused) return;

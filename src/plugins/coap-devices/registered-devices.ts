@@ -125,7 +125,10 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     const limits = { requests, requestsPerPeer, bodyBytes, observations, observationsPerPeer };
     const client = new CoapClient(line, { limits });
     const face = new DirectoryFace(this, client, via, plain);
-    line.onGone = ({ key }) => face.gone(key);
+    line.onGone = (remote) => {
+      face.gone(remote.key);
+      client.gone(remote);
+    };
     this.#clients.push(client);
     this.#faces.set(via, face);
     return face;

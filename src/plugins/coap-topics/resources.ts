@@ -85,7 +85,6 @@ export class Resources {
       return;
     }
     if (this.#pubsub?.handle(request, exchange, () => client)) return;
-    if (this.#faces.some((face) => face.handle(request, exchange, client))) return;
     for (const mapping of this.#mappings) {
       const topic = mapping.topicOf(request.path);
       if (topic === undefined) continue;
@@ -105,7 +104,7 @@ export class Resources {
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
       this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#links()), exchange);
     } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
-    else exchange.respond(NOT_FOUND);
+    else if (!this.#faces.some((face) => face.handle(request, exchange, client))) exchange.respond(NOT_FOUND);
   }
 
   *#links(): Iterable<Link> {
