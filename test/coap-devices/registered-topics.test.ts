@@ -299,6 +299,24 @@ test('registrations survive a restart; whose lifetime ended meanwhile has expire
   assert.equal((await again.ask('post', location)).code, '2.04');
 });
 
+test('what somebody has cleared about a device that is registered is published again at the next start', async () => {
+  const store = new LastingStore();
+  scene = await Scene.create({}, { store });
+  await scene.register(scene.face.device(), 'ep=node1&lt=600');
+  const eraser = await scene.listener('none');
+  for (const topic of ['devices/node1', 'devices/node1/$state']) {
+    eraser.client.publish(topic, '', { qos: 1, retain: true, messageId: 2 });
+    await eraser.client.expect('puback');
+  }
+  const { clock } = scene.face.engine;
+  await scene.stop();
+  scene = await Scene.create({}, { store, clock });
+  const listener = await scene.listener('devices/node1', 'devices/node1/$state');
+  const about = await listener.next();
+  assert.equal(JSON.parse(about.payload).lifetime, 600);
+  assert.deepEqual(await listener.lines(1), ['devices/node1/$state online']);
+});
+
 test('a device that registered at an address where the broker does not listen any more has to come back', async () => {
   const store = new LastingStore();
   scene = await Scene.create({}, { store });

@@ -72,6 +72,12 @@ export class DeviceTopics {
     this.#observations.renew(what === 'registered');
   }
 
+  /** The registration was kept; what was to be published about it is, if it is not there. */
+  restored(): void {
+    if (this.#bus.retained(this.#topic) === null) this.here(this.#registration, 'updated');
+    else this.#tell('online');
+  }
+
   /** The device is gone. */
   gone(what: 'removed' | 'expired'): void {
     this.#observations.close();

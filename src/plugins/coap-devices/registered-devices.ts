@@ -103,6 +103,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     }
     // Those whose lifetime ended while the broker did not run.
     this.tick();
+    for (const topics of this.#topics.values()) topics.restored();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
   }
