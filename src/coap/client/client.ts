@@ -127,7 +127,7 @@ export class CoapClient implements Requester {
     return true;
   }
 
-  receiveResponse(message: Message, source: DatagramAddress): void {
+  receiveResponse(message: Message, source: DatagramAddress): boolean {
     const core = this.#core;
     const { counters, peers } = core;
     const { type, messageId, tokenHigh: high, tokenLow: low } = message;
@@ -136,7 +136,7 @@ export class CoapClient implements Requester {
     if (type === Type.Confirmable && peer !== undefined && core.isRemembered(memory)) {
       counters.duplicates++;
       core.sendEmpty(Type.Acknowledgement, messageId, source);
-      return;
+      return true;
     }
     const holder = peer === undefined || message.tokenLength !== 8 ? undefined : core.holder(peer, high, low);
     const exchange = holder?.current ?? null;
@@ -145,19 +145,19 @@ export class CoapClient implements Requester {
     if (!matches || !isResponse(message)) {
       counters.unmatched++;
       this.#reject(message, source);
-      return;
+      return false;
     }
     const response = readResponse(message);
     if (response === undefined) {
       this.#reject(message, source);
       exchange?.failed('bad-response', `${codeName(message.code)} with an option that is critical and not understood`);
-      return;
+      return true;
     }
     // A notification that crosses a deregistration is not its response; a Reset says the same as the request does.
     if (exchange?.frame.observe === 1 && response.observed && type !== Type.Acknowledgement) {
       counters.unmatched++;
       this.#reject(message, source);
-      return;
+      return true;
     }
     if (type === Type.Confirmable) {
       core.remember(memory);
@@ -168,6 +168,7 @@ export class CoapClient implements Requester {
       if (type === Type.Confirmable) counters.separateResponses++;
       exchange.answered(response);
     }
+    return true;
   }
 
   /** A Confirmable response, and a notification that nobody waits for, are told so (RFC 7252 4.2, RFC 7641 3.6). */
