@@ -11,6 +11,7 @@ import { BackupRoute } from './admin/backup.js';
 import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
+import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
@@ -48,6 +49,7 @@ const UNBOUNDED = Number.POSITIVE_INFINITY;
 export class Server {
   readonly #loaded: LoadedConfig;
   readonly #logger: Logger;
+  readonly #security: CoapSecurity;
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
@@ -57,8 +59,9 @@ export class Server {
   readonly #sys: SysTree;
   readonly #control: ControlServer;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, broker: Broker) {
+  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
     this.#loaded = loaded;
+    this.#security = security;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
@@ -80,6 +83,7 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const identify = await identifier(config);
+    const security = await CoapSecurity.load(config);
     const scram = config.access.scram_file;
     const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
     const broker = new Broker({
@@ -99,7 +103,7 @@ export class Server {
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, broker);
+    const server = new Server(loaded, logger, security, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -165,10 +169,11 @@ export class Server {
   async #open(config: ListenerConfig, host: string): Promise<void> {
     const anonymous = anonymousAllowed(this.#loaded.config, config);
     let address: string;
-    if (config.type === 'coap') {
+    if (isCoap(config)) {
       this.#pubsub ??= await this.#startPubsub();
-      const options = { ...this.#loaded.config.coap, host, port: config.port, anonymous };
       this.#devices ??= await this.#startDevices();
+      const below = this.#security.below(config);
+      const options = { ...this.#loaded.config.coap, below, host, port: config.port, anonymous };
       const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
@@ -202,7 +207,7 @@ export class Server {
     return pubsub;
   }
 
-  #listener(config: Exclude<ListenerConfig, { type: 'coap' }>, host: string, anonymous: boolean): Listener {
+  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
     const { broker } = this;
     switch (config.type) {
       case 'mqtt':

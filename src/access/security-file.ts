@@ -22,17 +22,24 @@ export interface UserFileFormat<Secret> {
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message has one line `FILE:LINE: sentence` for every fault
  */
 export async function readUserFile<Secret>(file: string, format: UserFileFormat<Secret>): Promise<Map<string, Secret>> {
-  let text: string;
+  const bytes = await readSecurityFile(file, format.kind);
+  return parse(file, bytes.toString('utf8'), format);
+}
+
+/**
+ * The bytes of a file.
+ * @param kind what it is, in words
+ * @param name what the sentence about a fault begins with
+ * @throws PorticoError `PORTICO_SECURITY_FILE`
+ */
+export async function readSecurityFile(file: string, kind: string, name = file): Promise<Buffer> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     const reason = UNREADABLE[code] ?? (error as Error).message;
-    throw new PorticoError(ErrorKinds.SecurityFile, `${file}: the ${format.kind} cannot be read: ${reason}`, {
-      cause: error,
-    });
+    throw new PorticoError(ErrorKinds.SecurityFile, `${name}: the ${kind} cannot be read: ${reason}`, { cause: error });
   }
-  return parse(file, text, format);
 }
 
 const UNREADABLE: Readonly<Record<string, string>> = {

@@ -2,6 +2,7 @@
 import { Document, isMap, isScalar, isSeq, type Node } from 'yaml';
 import { PasswordFile } from '../access/password-file.js';
 import { readScramFile } from '../access/scram-file.js';
+import { CoapSecurity } from '../coap-security.js';
 import { describeListeners } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { CoapDevices } from '../plugins/coap-devices/plugin.js';
@@ -15,6 +16,7 @@ export async function check(request: LoadRequest): Promise<void> {
   const { password_file: passwords, scram_file: scram } = loaded.config.access;
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
+  await CoapSecurity.load(loaded.config);
   // Reads the URIs and filters of its commands.
   new CoapDevices(loaded.config.coap);
   process.stdout.write(effective(loaded));

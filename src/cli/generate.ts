@@ -154,7 +154,21 @@ function exampleListeners(option: Option): string[] {
     lines.push(`#${line}`);
     if (line === '    port: 9001') lines.push(`#    #path: ${String(extra)}`);
   }
-  return [...lines, ''];
+  return [...lines, ...furtherListeners(option.defaultValue), ''];
+}
+
+/** An example of each type that is not in the default list, behind a second `#`: each needs more than its line. */
+function furtherListeners(defaultValue: unknown): string[] {
+  const usual = JSON.stringify(defaultValue);
+  const lines: string[] = [];
+  for (const [type, schema] of listenerSchemas) {
+    if (usual.includes(`"type":"${type}"`)) continue;
+    for (const [name, field] of Object.entries(schema.shape)) {
+      const value = name === 'type' ? type : (defaultField(type, name) ?? docOf(field).example);
+      lines.push(`#  #${name === 'type' ? '- ' : '  '}${name}: ${written(value)}`);
+    }
+  }
+  return lines;
 }
 
 function example(): string {

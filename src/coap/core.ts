@@ -150,7 +150,7 @@ export class Core {
   }
 
   /** Code of the endpoint's owner threw. */
-  handlerFailed(remote: CoapRemote, error: unknown): void {
+  handlerFailed(remote: CoapRemote | undefined, error: unknown): void {
     this.counters.handlerErrors++;
     this.event('handler-error', remote, describe(error));
   }

@@ -47,15 +47,24 @@ export class EchoValues {
     createHmac('sha256', this.#secret)
       .update(value.subarray(0, TIME_BYTES))
       .update(remote.key)
+      // A security association may move: what it was sent at one address proves nothing of the next.
+      .update(` ${remote.address} ${remote.port}`)
       .digest()
       .copy(value, TIME_BYTES, 0, MAC_BYTES);
     return value;
   }
 }
 
-/** True for remotes whose address nobody can forge: a security association, and this machine itself. */
+/**
+ * True for remotes whose address nobody can forge: a security association where its handshake was, a connection of TCP, and
+ * this machine itself.
+ */
 export function isAuthentic(source: DatagramAddress): boolean {
-  if (source.key !== undefined) return true;
+  return (source.key !== undefined && source.unproven !== true) || isThisMachine(source);
+}
+
+/** True for addresses that no other machine can have. */
+function isThisMachine(source: DatagramAddress): boolean {
   return isIPv4(source.address) ? source.address.startsWith('127.') : source.address === '::1';
 }
 

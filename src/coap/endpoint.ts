@@ -27,6 +27,8 @@ export interface CoapServerOptions extends CoreOptions {
   readonly handler: RequestHandler;
   /** Host names and addresses that a Uri-Host may name; any other is 5.05 (RFC 7252 5.7.2). Default: any. */
   readonly hosts?: readonly string[];
+  /** Told of a remote endpoint that will never send or take anything again, once everything of it here has ended. */
+  readonly onGone?: (remote: DatagramAddress, reason: string) => void;
 }
 
 /** How full the tables of an endpoint are. */
@@ -56,6 +58,7 @@ export class CoapEndpoint {
   readonly #core: Core;
   readonly #handler: RequestHandler;
   readonly #hosts: ReadonlySet<string> | undefined;
+  readonly #onGone: CoapServerOptions['onGone'];
   readonly #message = new Message();
   readonly #paths = new PathReader();
   readonly #tooLarge: CoapResponse;
@@ -66,6 +69,7 @@ export class CoapEndpoint {
     this.line = new SharedLine(this.#core);
     this.#handler = options.handler;
     this.#hosts = options.hosts && new Set(options.hosts.map((host) => host.toLowerCase()));
+    this.#onGone = options.onGone;
     this.#tooLarge = { code: Code.RequestEntityTooLarge, size1: this.#core.limits.bodyBytes };
     transport.onDatagram = (bytes, source) => {
       try {
@@ -76,17 +80,26 @@ export class CoapEndpoint {
         this.#core.event('internal-error', undefined, describe(error));
       }
     };
-    transport.onGone = (source) => this.#forget(source);
+    transport.onGone = (source, reason) => this.#forget(source, reason);
+    transport.onMoved = (source) => this.#core.remotes.moved(source);
   }
 
-  /** Whatever is under way for a remote that is gone ends. */
-  #forget(source: DatagramAddress): void {
+  /** Whatever is under way for a remote that is gone ends, and nothing of it is remembered. */
+  #forget(source: DatagramAddress, reason: string): void {
     const core = this.#core;
+    if (core.closed) return;
     this.line.onGone?.(source);
     const remote = core.remotes.peek(source);
-    if (remote === undefined || core.closed) return;
-    core.transmission.clear(remote);
-    for (const observer of [...remote.observers]) observer.terminate('closed');
+    if (remote !== undefined) {
+      core.transmission.clear(remote);
+      for (const observer of [...remote.observers]) observer.terminate('closed');
+      core.remotes.remove(remote);
+    }
+    try {
+      this.#onGone?.(source, reason);
+    } catch (error) {
+      core.handlerFailed(remote, error);
+    }
   }
 
   get counters(): Readonly<CoapCounters> {
@@ -117,6 +130,7 @@ export class CoapEndpoint {
     core.closed = true;
     core.transport.onDatagram = undefined;
     core.transport.onGone = undefined;
+    core.transport.onMoved = undefined;
     for (const remote of core.remotes.all()) {
       core.transmission.clear(remote);
       for (const observer of [...remote.observers]) observer.terminate('closed');

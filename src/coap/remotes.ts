@@ -35,6 +35,8 @@ export class Remote implements CoapRemote {
   notifications: NotificationWindow | null = null;
   /** It has shown that it is where its datagrams say (RFC 9175 2.4), or need not show it. */
   verified = true;
+  /** A message that was in flight when it moved: its acknowledgement does not show where the remote is now. */
+  sentElsewhere: Outgoing | null = null;
   /** Bytes of datagrams with their headers, both ways, as long as it has not. */
   unverifiedReceived = 0;
   unverifiedSent = 0;
@@ -46,6 +48,8 @@ export class Remote implements CoapRemote {
   recent = false;
   /** The table's age when it was last used. */
   age = 0;
+  /** Its place in the table. */
+  slot = 0;
 
   constructor(source: DatagramAddress, key: string, id: number) {
     this.address = source.address;
@@ -183,9 +187,38 @@ export class RemoteTable {
     const remote = new Remote(source, key, this.#id);
     remote.age = this.#age;
     remote.verified = !this.#verify || isAuthentic(source);
+    remote.slot = slot;
     this.#ring[slot] = remote;
     this.#byKey.set(key, remote);
     return remote;
+  }
+
+  /**
+   * Notes that a remote with a key is at another address. DTLS proves who sends and that it is new, not that answers reach
+   * that address: it has to be shown (RFC 9146 6).
+   */
+  moved(source: DatagramAddress): void {
+    const remote = this.peek(source);
+    if (remote === undefined) return;
+    remote.address = source.address;
+    remote.port = source.port;
+    remote.family = source.family;
+    remote.verified = !this.#verify || isAuthentic(source);
+    remote.unverifiedReceived = 0;
+    remote.unverifiedSent = 0;
+    remote.sentElsewhere = remote.inFlight;
+  }
+
+  /** Forgets a remote that will never be heard of again. */
+  remove(remote: Remote): void {
+    if (this.#byKey.get(remote.key) !== remote) return;
+    this.#drop(remote);
+    const last = this.#ring.pop();
+    if (last !== undefined && last !== remote) {
+      last.slot = remote.slot;
+      this.#ring[last.slot] = last;
+    }
+    if (this.#hand >= this.#ring.length) this.#hand = 0;
   }
 
   /** Forgets, once in a lifetime, whoever has not been used since before the last time: nothing of it is valid any more. */
@@ -196,8 +229,10 @@ export class RemoteTable {
     this.#age++;
     let kept = 0;
     for (const remote of this.#ring) {
-      if (remote.busy || remote.age >= this.#age - 1) this.#ring[kept++] = remote;
-      else this.#drop(remote);
+      if (remote.busy || remote.age >= this.#age - 1) {
+        remote.slot = kept;
+        this.#ring[kept++] = remote;
+      } else this.#drop(remote);
     }
     this.#ring.length = kept;
     this.#hand = 0;

@@ -121,7 +121,7 @@ export class Transmission {
       return;
     }
     if (outgoing.retransmissions === 0) remote.measured(this.#core.clock.now() - outgoing.sentAt);
-    this.#core.verify(remote);
+    this.#verify(remote, outgoing);
     this.#next(remote);
     outgoing.observer?.ready();
   }
@@ -132,7 +132,7 @@ export class Transmission {
     const inFlight = remote?.inFlight ?? null;
     if (remote !== undefined && inFlight !== null && inFlight.messageId === messageId) {
       counters.resetsReceived++;
-      this.#core.verify(remote);
+      this.#verify(remote, inFlight);
       inFlight.observer?.terminate('reset');
       if (remote.inFlight === inFlight) this.#next(remote);
       return;
@@ -143,6 +143,11 @@ export class Transmission {
       counters.resetsReceived++;
       observer.terminate('reset');
     }
+  }
+
+  /** Who answers a message has received it where it was sent. */
+  #verify(remote: Remote, answered: Outgoing): void {
+    if (remote.sentElsewhere !== answered) this.#core.verify(remote);
   }
 
   /** The time of a message in flight is up. */
@@ -215,6 +220,7 @@ export class Transmission {
       this.#forget(done);
     }
     remote.inFlight = null;
+    remote.sentElsewhere = null;
     const following = remote.waiting.shift();
     if (following !== undefined) this.#start(following);
   }

@@ -17,6 +17,8 @@ export interface DatagramAddress {
   readonly key?: string;
   /** What the transport knows about the remote, such as its identity; opaque to the protocol. */
   readonly session?: object;
+  /** It has moved there: nothing shows yet that datagrams reach it. */
+  readonly unproven?: boolean;
   /** Messages arrive once and in order: nothing has to be remembered of them. */
   readonly reliable?: boolean;
 }
@@ -25,8 +27,10 @@ export interface DatagramAddress {
 export interface DatagramTransport {
   /** Set by the endpoint. The transport hands `bytes` over: it does not write to them again. */
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
-  /** Set by the endpoint: a remote endpoint will never send or take anything again. */
-  onGone?: ((remote: DatagramAddress) => void) | undefined;
+  /** Set by the endpoint: a remote endpoint will never send or take anything again; why, in words. */
+  onGone?: ((remote: DatagramAddress, reason: string) => void) | undefined;
+  /** Set by the endpoint: a remote endpoint with a key is at another address from now on. */
+  onMoved?: ((remote: DatagramAddress) => void) | undefined;
   /**
    * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
    * are the caller's again when this returns.

@@ -59,12 +59,19 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
   return files;
 }
 
+/** The protocol below each type that is not TCP: a port of the one is free for the other. */
+const UDP: readonly ListenerConfig['type'][] = ['coap', 'coaps'];
+/** CoAP without encryption: a password on its way can be read. */
+const PLAIN_COAP: readonly ListenerConfig['type'][] = ['coap', 'coap+tcp'];
+
 /** Whether a client without user name may connect to the listener; for one of HTTP, whether anyone may read. */
 export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
   // Who reads there is no client: no password file is for them.
   if (listener.type === 'http') {
     return isLoopback(listener) || listener.allow_anonymous || config.allow_anonymous === true;
   }
+  // A key has proved who is there.
+  if (listener.type === 'coaps') return false;
   return config.allow_anonymous ?? (credentialFiles(config).length === 0 && isLoopback(listener));
 }
 
@@ -92,15 +99,28 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
           'keep it on loopback, or write allow_anonymous: true into this listener to let anyone read';
         faults.push({ path: ['listeners', i, 'host'], sentence });
       }
+    } else if (listener.type === 'coaps') {
+      if (config.access.psk_file === undefined) {
+        const sentence = `${place(listener)} knows no device: name a file of pre-shared keys in access.psk_file`;
+        faults.push({ path: ['listeners', i, 'type'], sentence });
+      }
     } else if (!isLoopback(listener) && credentialFiles(config).length === 0 && config.allow_anonymous !== true) {
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
         'name a password file in access.password_file or a SCRAM file in access.scram_file, or write allow_anonymous: true to let anyone in';
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
+    if (listener.type === 'coaps+tcp') {
+      for (const option of ['cert_file', 'key_file'] as const) {
+        if (listener[option] !== undefined) continue;
+        const what = option === 'cert_file' ? 'certificate' : 'key';
+        const sentence = `${place(listener)} has no ${what}: name its file in ${option}`;
+        faults.push({ path: ['listeners', i, option], sentence });
+      }
+    }
     if (listener.port === 0) return;
     for (const { host } of bindAddresses(listener)) {
-      const address = `${listener.type === 'coap' ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+      const address = `${UDP.includes(listener.type) ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
       const other = taken.get(address);
       if (other === undefined) taken.set(address, i);
       else {
@@ -116,16 +136,20 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 /** What is allowed, but hardly meant. */
 export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>): string[] {
   const warnings: string[] = [];
-  if (config.allow_anonymous === false && credentialFiles(config).length === 0) {
+  const keyed = config.listeners.some(({ type }) => type === 'coaps');
+  if (config.access.psk_file !== undefined && !keyed) {
+    warnings.push('access.psk_file is set, and no listener of type coaps takes its keys');
+  }
+  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !keyed) {
     warnings.push(
       'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
     );
   }
   config.listeners.forEach((listener) => {
     const anonymous = anonymousAllowed(config, listener);
-    if (listener.type === 'coap' && !anonymous && !config.coap.insecure_password) {
+    if (PLAIN_COAP.includes(listener.type) && !anonymous && !config.coap.insecure_password) {
       warnings.push(
-        `${place(listener)}: no password is taken without DTLS, so every request is refused without ` +
+        `${place(listener)}: no password is taken without DTLS or TLS, so every request is refused without ` +
           'allow_anonymous: true or coap.insecure_password: true',
       );
     }
@@ -144,7 +168,7 @@ export function describeListeners(loaded: LoadedConfig): string[] {
   const files = credentials.map(({ file }) => file).join(' and ');
   return config.listeners.map((listener, i) => {
     const http = listener.type === 'http';
-    const password = listener.type !== 'coap' || config.coap.insecure_password;
+    const password = !PLAIN_COAP.includes(listener.type) || config.coap.insecure_password;
     const anonymous = anonymousAllowed(config, listener);
     const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
     let who = 'nobody may connect';
@@ -152,11 +176,15 @@ export function describeListeners(loaded: LoadedConfig): string[] {
       who = http ? `${reach} may read metrics and health` : `${reach} may connect without a password`;
       if (files !== '' && password && !http) who += `, users of ${files} with theirs`;
     } else if (files !== '' && password) who = `only users of ${files} may connect`;
+    const keys = listener.type === 'coaps' ? config.access.psk_file : undefined;
+    if (keys !== undefined) who = `only devices with a key of ${keys} may connect`;
     const reasons = http
       ? []
-      : anonymous || files === ''
-        ? ['allow_anonymous']
-        : credentials.map(({ option }) => option);
+      : keys !== undefined
+        ? ['access.psk_file']
+        : anonymous || files === ''
+          ? ['allow_anonymous']
+          : credentials.map(({ option }) => option);
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     const why = reasons.map((reason) => `${reason}: ${sourceOf(loaded, reason)}`).join(', ');

@@ -1,6 +1,7 @@
 /** Puts a configuration together from a file, the environment and the command line, or says everything that is wrong. */
 import { readFileSync } from 'node:fs';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { pathFaults } from './coap-paths.js';
 import { refusal } from './faults.js';
 import { exposureFaults, exposureWarnings } from './listeners.js';
 import { sections } from './options.js';
@@ -33,6 +34,7 @@ export interface LoadedConfig {
 
 /** What has to be right before anything can be said about who reaches the broker. */
 const exposureSchema = configSchema.pick({ listeners: true, allow_anonymous: true, access: true });
+const coapSchema = configSchema.pick({ coap: true });
 
 /**
  * Loads and validates the configuration.
@@ -53,6 +55,10 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
   const { listeners, allow_anonymous, access } = values.raw;
   const exposure = exposureSchema.safeParse({ listeners, allow_anonymous, access });
   for (const { path, sentence } of exposure.success ? exposureFaults(exposure.data) : []) {
+    faults.push({ ...values.place(path), sentence });
+  }
+  const coap = coapSchema.safeParse({ coap: values.raw.coap });
+  for (const { path, sentence } of coap.success ? pathFaults(coap.data.coap) : []) {
     faults.push({ ...values.place(path), sentence });
   }
   const parsed = configSchema.safeParse(values.raw);

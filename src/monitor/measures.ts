@@ -5,6 +5,7 @@
 import type { Counters } from '../bus/counters.js';
 import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
+import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
 import type { Reading } from './reading.js';
 import { RESOURCE_TYPES, type ResourceType } from './resources.js';
 
@@ -425,6 +426,7 @@ export const METRICS: readonly Metric[] = [
   ...HTTP,
   ...PROCESS,
   ...COAP_METRICS,
+  ...COAP_TRANSPORT_METRICS,
   ...COAP_DEVICES_METRICS,
   ...COAP_TOPICS,
 ];

@@ -4,6 +4,7 @@ import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
 import { DeviceCounters } from '../plugins/coap-devices/counters.js';
 import { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
+import { NO_TRANSPORT_NUMBERS, type TransportNumbers } from '../plugins/coap-topics/transport-counters.js';
 import type { SessionRegistry } from '../session/sessions.js';
 import { EventLoop, type LoopDelay } from './event-loop.js';
 import { Queues, type QueueTotals } from './queues.js';
@@ -48,7 +49,7 @@ export interface Reading {
   readonly cpu: number;
   readonly resources: Resources;
   /** Sums over all CoAP listeners. */
-  readonly coap: Readonly<CoapCounters & PubsubCounters>;
+  readonly coap: Readonly<CoapCounters & PubsubCounters & TransportNumbers>;
   /** Of the commands to CoAP devices. */
   readonly coapDevices: Readonly<DeviceCounters>;
   /** Sums by name, of plugins other than CoAP. */
@@ -113,7 +114,7 @@ export class Instruments {
       for (const [name, value] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + value;
       sums.set(plugin, sum);
     }
-    const coap = Object.assign(new CoapCounters(), new PubsubCounters(), sums.get('coap'));
+    const coap = Object.assign(new CoapCounters(), new PubsubCounters(), NO_TRANSPORT_NUMBERS, sums.get('coap'));
     const coapDevices = Object.assign(new DeviceCounters(), sums.get('coap-devices'));
     sums.delete('coap');
     sums.delete('coap-devices');

@@ -26,7 +26,7 @@ export interface ClientIdentity {
   readonly username?: string | null;
   /** `address:port` of whoever stands behind it. */
   readonly remote: string;
-  /** `coap`, `http`, `internal`. */
+  /** `http`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
 }
 

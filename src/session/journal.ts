@@ -12,7 +12,7 @@ export interface Party {
   /** `address:port`, or what stands for it. */
   readonly remote: string;
   readonly username: string | null;
-  /** How it came: `mqtt`, `websocket`, `coap`, `internal`. */
+  /** How it came: `mqtt`, `websocket`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
   /** MQTT protocol version 3, 4, 5; 0 for others. */
   readonly version: number;

@@ -199,7 +199,7 @@ test('coap.device_observations and coap.device_observations_per_device: one too 
 });
 
 test('a device of DTLS is asked over its association; when that is gone it cannot be, until it comes back', async () => {
-  scene = await Scene.create();
+  scene = await Scene.create({}, {}, 'coaps://127.0.0.1:5684');
   const device = scene.face.device({ identity: 'alice' });
   const location = await scene.register(device, 'ep=node1');
   const listener = await scene.listener('devices/node1/a/$response');
@@ -242,7 +242,7 @@ test('when an association is gone, what is under way fails at once, and observat
 });
 
 test('RFC 8323: over a connection a request is not confirmable, and nothing waits for an acknowledgement', async () => {
-  scene = await Scene.create();
+  scene = await Scene.create({}, {}, 'coap+tcp://127.0.0.1:5683');
   const device = scene.face.device(undefined, true);
   await scene.register(device, 'ep=node1');
   const found = await device.ask('get', '/rd-lookup/ep');

@@ -215,6 +215,7 @@ export class FakeClock implements Clock {
 /** Datagrams in memory. */
 export class MemoryTransport implements DatagramTransport {
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  onGone: ((remote: DatagramAddress, reason: string) => void) | undefined;
   readonly sent: { readonly bytes: Buffer; readonly port: number; readonly address: string }[] = [];
   /** Whether sent datagrams are kept; a fuzzer sends too many. */
   keep = true;

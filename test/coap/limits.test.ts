@@ -187,3 +187,22 @@ test('the memory of paths starts over when it is full, and never mixes paths up'
   assert.equal(reader.read(two, 0, 1, 3, [0, 2], [1, 1], 0, 2)?.key, '/a/b');
   assert.equal(reader.read(two, 0, 3, 3, [0], [3], 0, 1)?.key, '/a\u0001b');
 });
+
+test('remotes that are gone leave their places to others, whatever their order', () => {
+  const bench = new Bench((_request, exchange) => exchange.respond({ code: 0x45 }), { limits: { remotes: 8 } });
+  const at = (port: number): DatagramAddress => ({ address: '192.0.2.1', port, family: 'IPv4', key: `k${port}` });
+  const ask = (port: number): void => {
+    bench.transport.onDatagram?.(encode({ type: NON, code: '0.01', path: ['x'], mid: port }), at(port));
+  };
+  for (let port = 1; port <= 8; port++) ask(port);
+  for (const port of [8, 1, 4, 4]) bench.transport.onGone?.(at(port), 'gone');
+  assert.equal(bench.endpoint.tables.remotes, 5);
+  for (let port = 11; port <= 13; port++) ask(port);
+  assert.equal(bench.endpoint.tables.remotes, 8);
+  assert.equal(bench.endpoint.counters.remoteEvictions, 0);
+  for (let port = 21; port <= 40; port++) ask(port);
+  assert.equal(bench.endpoint.tables.remotes, 8);
+  assert.equal(bench.endpoint.counters.remoteEvictions, 20);
+  for (let port = 1; port <= 40; port++) bench.transport.onGone?.(at(port), 'gone');
+  assert.equal(bench.endpoint.tables.remotes, 0);
+});

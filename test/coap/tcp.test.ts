@@ -187,12 +187,12 @@ test('RFC 8323 5.3: a request before CSM ends the connection with Abort', async 
     client.frames.map(({ code }) => code),
     [CSM, '7.05'],
   );
-  assert.equal(transport.abortedConnections, 1);
+  assert.equal(transport.counters.abortedConnections, 1);
   assert.deepEqual(resources.handled, []);
 });
 
 test('whoever sends no CSM is disconnected', async (context) => {
-  const { peer } = await serve(context, { openTimeout: 20 });
+  const { peer } = await serve(context, { limits: { openTime: 20 } });
   const client = peer();
   await client.until(() => client.ended);
   assert.deepEqual(client.frames.at(-1)?.code, '7.05');
@@ -223,7 +223,7 @@ test('RFC 8323 5.2: a critical option that is not known ends the connection, and
 });
 
 test('a frame that is too large, or has no form, ends the connection and not the others', async (context) => {
-  const { peer, resources } = await serve(context, { frameBytes: 2000 });
+  const { peer, resources } = await serve(context, { limits: { messageBytes: 2000 } });
   const bad = [
     frame('0.03', '', Buffer.alloc(3000)).subarray(0, 10),
     Buffer.from([0xf0, 0xff, 0xff, 0xff, 0xff, 1]),
@@ -320,7 +320,7 @@ test('an observer that does not read gets the newest state, once, when it reads 
 });
 
 test('whoever does not take its answers is not read on; the others are served', async (context) => {
-  const { peer, endpoint } = await serve(context, { outputBytes: 16_384 });
+  const { peer, endpoint } = await serve(context, { limits: { outputBytes: 16_384 } });
   const deaf = peer().send(frame(CSM));
   deaf.socket.pause();
   const requests = 20_000;
@@ -337,15 +337,17 @@ test('whoever does not take its answers is not read on; the others are served', 
 });
 
 test('more connections than the limit are refused, and counted', async (context) => {
-  const { peer, transport } = await serve(context, { connections: 2 });
   const events: string[] = [];
-  transport.onEvent = (event, _address, detail) => events.push(`${event} ${detail}`);
+  const { peer, transport } = await serve(context, {
+    limits: { connections: 2 },
+    onEvent: (event, _peer, detail) => events.push(`${event} ${detail}`),
+  });
   const first = peer().send(frame(CSM), get('test', '01'));
   const second = peer().send(frame(CSM), get('test', '01'));
   await Promise.all([first.answer('01'), second.answer('01')]);
   const third = peer();
   await third.until(() => third.ended);
-  assert.equal(transport.refusedConnections, 1);
+  assert.equal(transport.counters.refusedConnections, 1);
   assert.deepEqual(events, ['limit connections']);
   first.end();
   while (transport.size > 1) await turn();
@@ -427,5 +429,5 @@ test('a TLS handshake that fails costs nobody else anything', async (context) =>
   await once(socket, 'close');
   const uri = `coaps+tcp://127.0.0.1:${transport.port}`;
   assert.equal(await libcoap('-R', join(folder, 'cert.pem'), `${uri}/test`), 'a test');
-  assert.equal(transport.abortedConnections, 1);
+  assert.equal(transport.counters.handshakesFailed, 1);
 });

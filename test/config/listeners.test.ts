@@ -170,3 +170,67 @@ test('configurations with which nobody can connect are warned about', () => {
   assert.match(load('access: { password_file: /p }\n').warnings.join('\n'), /no password is taken without DTLS/);
   assert.deepEqual(load('access: { password_file: /p }\ncoap: { insecure_password: true }\n').warnings, []);
 });
+
+test('a coaps listener needs a file of keys, and nothing else, on any address', () => {
+  const listener = 'listeners:\n  - { type: coaps, host: 0.0.0.0 }\n';
+  assert.deepEqual(faultsOf(listener), [
+    '2: coaps on 0.0.0.0:5684 knows no device: name a file of pre-shared keys in access.psk_file',
+  ]);
+  const loaded = load(`${listener}access: { psk_file: /k }\nallow_anonymous: false\n`);
+  assert.deepEqual(loaded.warnings, []);
+  assert.match(
+    describeListeners(loaded)[0],
+    /^coaps on .*: only devices with a key of \/k may connect .*access\.psk_file/,
+  );
+  assert.match(load('access: { psk_file: /k }\n').warnings.join('\n'), /no listener of type coaps takes its keys/);
+});
+
+test('a coaps+tcp listener needs a certificate and a key', () => {
+  assert.deepEqual(faultsOf('listeners:\n  - type: coaps+tcp\n'), [
+    '2: coaps+tcp on loopback:5684 has no certificate: name its file in cert_file',
+    '2: coaps+tcp on loopback:5684 has no key: name its file in key_file',
+  ]);
+  const both = 'listeners: [{ type: coaps+tcp, cert_file: /c, key_file: /k }]\n';
+  assert.equal(load(both).config.listeners[0].port, 5684);
+  const users = load(`${both}access: { password_file: /p }\n`);
+  assert.match(describeListeners(users)[0], /only users of \/p may connect/, 'a password over TLS is taken');
+});
+
+test('a port of UDP and one of TCP do not collide; two types of CoAP over UDP do', () => {
+  const two = (first: string, second: string): string =>
+    `access: { psk_file: /k }\nlisteners:\n  - { type: ${first}, port: 7 }\n  - { type: ${second}, port: 7 }\n`;
+  assert.equal(load(two('coap', 'coap+tcp')).config.listeners.length, 2);
+  assert.equal(load(two('coaps', 'coap+tcp')).config.listeners.length, 2);
+  assert.match(
+    faultsOf(two('coap', 'coaps'))[0],
+    /^4: listeners\.1 binds udp 127\.0\.0\.1 port 7, as listeners\.0 does/,
+  );
+  assert.match(faultsOf(two('mqtt', 'coap+tcp'))[0], /binds tcp 127\.0\.0\.1 port 7/);
+});
+
+test('coap+tcp for other machines needs credentials, as coap does', () => {
+  assert.match(faultsOf('listeners: [{ type: coap+tcp, host: 0.0.0.0 }]\n')[0], /access\.password_file/);
+});
+
+test('paths of coap that would hide each other are refused with their line', () => {
+  const hidden = 'which would hide all topics: give one of them another path';
+  for (const [text, ...sentences] of [
+    ['coap:\n  path: pubsub\n', `2: coap.path "pubsub" is inside of coap.pubsub_path "pubsub", ${hidden}`],
+    ['coap:\n  path: pubsub/x\n', `2: coap.path "pubsub/x" is inside of coap.pubsub_path "pubsub", ${hidden}`],
+    ['coap:\n  pubsub_path: ps\n', `2: coap.path "ps" is inside of coap.pubsub_path "ps", ${hidden}`],
+    [
+      'coap:\n  mappings:\n    - { path: /s/a, topic: a }\n    - { path: "/ps/{x}", topic: "{x}" }\n    - { path: /pubsub, topic: b }\n',
+      '4: coap.mappings.1.path "/ps/{x}" is inside of coap.path "ps", whose resources it would stand in for: give it another path',
+      '5: coap.mappings.2.path "/pubsub" is inside of coap.pubsub_path "pubsub", whose resources it would stand in for: give it another path',
+    ],
+  ]) {
+    assert.deepEqual(faultsOf(text), sentences);
+  }
+  for (const text of [
+    'coap: { path: pubsubs }\n',
+    'coap: { pubsub_path: ps/pubsub }\n',
+    'coap: { path: a/pubsub }\n',
+  ]) {
+    assert.ok(load(text).config.coap, text);
+  }
+});

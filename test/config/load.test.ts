@@ -87,10 +87,13 @@ test('a wrong type or a value out of range is refused with its line and what is 
     ['mqtt: 5', '1: mqtt is 5; it must be a section with options'],
     ['listeners: mqtt', '1: listeners is "mqtt"; it must be a list of listeners'],
     ['listeners:\n  - mqtt', '2: listeners.0 is "mqtt"; it must be a listener with type, host and port'],
-    ['listeners:\n  - port: 1', '2: listeners.0.type is missing; it must be one of mqtt, websocket, coap, http'],
+    [
+      'listeners:\n  - port: 1',
+      '2: listeners.0.type is missing; it must be one of mqtt, websocket, coap, coaps, coap+tcp, coaps+tcp, http',
+    ],
     [
       'listeners:\n  - type: mqt',
-      '2: listeners.0.type is "mqt"; it must be one of mqtt, websocket, coap, http (did you mean mqtt?)',
+      '2: listeners.0.type is "mqt"; it must be one of mqtt, websocket, coap, coaps, coap+tcp, coaps+tcp, http (did you mean mqtt?)',
     ],
     [
       'listeners:\n  - type: coap\n    port: -1',

@@ -91,7 +91,10 @@ test('every option has words, a version, a variable of its own, and a default or
     assert.ok(defaultValue !== undefined || doc.example !== undefined, name);
     if (defaultValue === undefined) assert.match(doc.doc, /Unset: /, `${name} says what unset means`);
   }
-  assert.deepEqual([...listenerSchemas.keys()], ['mqtt', 'websocket', 'coap', 'http']);
+  assert.deepEqual(
+    [...listenerSchemas.keys()],
+    ['mqtt', 'websocket', 'coap', 'coaps', 'coap+tcp', 'coaps+tcp', 'http'],
+  );
 });
 
 test('every option is in the reference with its variable', () => {

@@ -172,6 +172,23 @@ test('a signal that arrives twice at once, as from a terminal and from npm, is o
   await portico.restart();
 });
 
+test('files of keys and certificates stop the start, and the check, with the option and the file', () => {
+  const keys = fileWith('meter:00\nmeter-8:xyz\n');
+  const psk = fileWith(`listeners: [{ type: coaps, port: 0 }]\naccess: { psk_file: ${keys} }\n`);
+  const tls = fileWith('listeners: [{ type: coaps+tcp, port: 0, cert_file: none.pem, key_file: none.key }]\n');
+  const sentence = 'listeners.0.cert_file: none.pem: the certificate file cannot be read: there is none of that name';
+  for (const [file, said] of [
+    [psk, `${keys}:2: the key is not in hexadecimal digits`],
+    [tls, sentence],
+  ]) {
+    for (const args of [['check'], []]) {
+      const { status, stderr } = run([...args, '-c', file]);
+      assert.equal(status, 3, stderr);
+      assert.ok(stderr.includes(said), stderr);
+    }
+  }
+});
+
 test('the log says, one line per listener, who may connect and which file said so', () => {
   const lines = portico.logLines.map(({ msg }) => msg);
   for (const [type, line] of [

@@ -16,6 +16,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   mosquitto_rr: 'mosquitto-clients',
   mosquitto_passwd: 'mosquitto',
   'coap-client-notls': 'libcoap3-bin',
+  'coap-client-openssl': 'libcoap3-bin',
+  'coap-client-gnutls': 'libcoap3-bin',
   stdbuf: 'coreutils',
   '/usr/bin/python3': 'python3 python3-paho-mqtt',
 };

@@ -148,7 +148,7 @@ export class Device {
   /** Its association or connection is gone. */
   leave(): void {
     const transport: DatagramTransport = this.#face.bench.transport;
-    transport.onGone?.(this.#address);
+    transport.onGone?.(this.#address, 'close_notify');
   }
 
   /** The next message to this device that has been, or will be, sent. */

@@ -7,8 +7,10 @@ import { ReplayWindow } from './replay.js';
 
 /** What the CoAP side knows about a remote behind DTLS: the `session` of its address. */
 export interface DtlsSession {
-  /** The PSK identity, authentic. */
-  readonly identity: string;
+  /** The PSK identity or the common name of the client's certificate, authentic; undefined if it has shown neither. */
+  readonly identity: string | undefined;
+  /** What shows the identity; 'none': the client has verified the server, but nobody the client. */
+  readonly proof: 'psk' | 'certificate' | 'none';
   readonly cipherSuite: string;
 }
 

@@ -1,26 +1,37 @@
 /** The table of security associations: by key, by address and by Connection ID, in the order of their last use. */
 import type { DatagramAddress } from '../transport.js';
 import type { Association } from './association.js';
+import { UseList } from './use-list.js';
 
 /** What identifies a remote endpoint without a Connection ID. */
 export function tupleOf(address: DatagramAddress): string {
   return `${address.address} ${address.port}`;
 }
 
-/** Invariant: each association of the list is in `#byKey`, and in `#byCid` if it has one; none is anywhere else. */
+/** Invariant: each association of the two lists is in `#byKey`, and in `#byCid` if it has one; none is anywhere else. */
 export class Associations {
   readonly #byKey = new Map<string, Association>();
   readonly #byTuple = new Map<string, Association>();
   readonly #byCid = new Map<string, Association>();
-  #oldest: Association | undefined;
-  #newest: Association | undefined;
+  readonly #known = new UseList();
+  /** Those of devices that have not shown who they are. */
+  readonly #strangers = new UseList();
 
   get size(): number {
     return this.#byKey.size;
   }
 
+  /** The one that has been idle longest. */
   get oldest(): Association | undefined {
-    return this.#oldest;
+    const known = this.#known.oldest;
+    const stranger = this.#strangers.oldest;
+    if (known === undefined || stranger === undefined) return known ?? stranger;
+    return stranger.lastUse < known.lastUse ? stranger : known;
+  }
+
+  /** The one that makes place for others: the oldest stranger, so that no number of them drives out a known device. */
+  get leastWanted(): Association | undefined {
+    return this.#strangers.oldest ?? this.#known.oldest;
   }
 
   byKey(key: string): Association | undefined {
@@ -44,7 +55,7 @@ export class Associations {
     this.#byKey.set(association.source.key!, association);
     this.#byTuple.set(tupleOf(association.source), association);
     if (ownCid !== undefined) this.#byCid.set(ownCid, association);
-    this.#append(association);
+    this.#listOf(association).append(association);
   }
 
   remove(association: Association): void {
@@ -52,15 +63,16 @@ export class Associations {
     this.#byKey.delete(association.source.key!);
     this.#leave(association);
     if (ownCid !== undefined) this.#byCid.delete(ownCid);
-    this.#unlink(association);
+    this.#listOf(association).remove(association);
   }
 
   /** Notes that an association was used. */
   touch(association: Association, now: number): void {
     association.lastUse = now;
-    if (this.#newest === association) return;
-    this.#unlink(association);
-    this.#append(association);
+    const list = this.#listOf(association);
+    if (list.newest === association) return;
+    list.remove(association);
+    list.append(association);
   }
 
   /**
@@ -70,7 +82,8 @@ export class Associations {
   move(association: Association, to: DatagramAddress): void {
     const { key, session } = association.source;
     this.#leave(association);
-    association.source = { address: to.address, port: to.port, family: to.family, key: key!, session: session! };
+    const { address, port, family } = to;
+    association.source = { address, port, family, key: key!, session: session!, unproven: true };
     const tuple = tupleOf(to);
     const there = this.#byTuple.get(tuple);
     if (there === undefined || there.keys.agreement.ownCid !== undefined) this.#byTuple.set(tuple, association);
@@ -81,21 +94,7 @@ export class Associations {
     if (this.#byTuple.get(tuple) === association) this.#byTuple.delete(tuple);
   }
 
-  #append(association: Association): void {
-    association.older = this.#newest;
-    association.newer = undefined;
-    if (this.#newest !== undefined) this.#newest.newer = association;
-    else this.#oldest = association;
-    this.#newest = association;
-  }
-
-  #unlink(association: Association): void {
-    const { older, newer } = association;
-    if (older !== undefined) older.newer = newer;
-    else this.#oldest = newer;
-    if (newer !== undefined) newer.older = older;
-    else this.#newest = older;
-    association.older = undefined;
-    association.newer = undefined;
+  #listOf(association: Association): UseList {
+    return association.keys.agreement.session.proof === 'none' ? this.#strangers : this.#known;
   }
 }

@@ -1,19 +1,44 @@
-/** The cipher suites, and one direction of a protected association: AEAD as RFC 5246 6.2.3.3, RFC 6655 3 and RFC 5288 3 have it. */
+/** The cipher suites, and one direction of a protected association: AEAD as RFC 5246 6.2.3.3, RFC 6655 3, RFC 7251 2 and RFC 5288 3 have it. */
 import { type CipherCCMTypes, type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
 
 export interface CipherSuite {
   readonly code: number;
   readonly name: string;
+  readonly keyExchange: 'psk' | 'ecdhe-ecdsa';
   readonly algorithm: 'aes-128-ccm' | 'aes-128-gcm';
   /** Bytes of the authentication tag. */
   readonly tag: number;
 }
 
-/** In the order of preference. RFC 7252 9.1.3.1 makes the first one mandatory. */
+/**
+ * In the order of preference. RFC 7252 makes the first of each kind mandatory (9.1.3.1, 9.1.3.3). Pre-shared keys come first:
+ * who offers them has one, while the suites with certificates are in every client's list, also of one that knows no CA.
+ */
 export const CIPHER_SUITES: readonly CipherSuite[] = [
-  { code: 0xc0a8, name: 'TLS_PSK_WITH_AES_128_CCM_8', algorithm: 'aes-128-ccm', tag: 8 },
-  { code: 0xc0a4, name: 'TLS_PSK_WITH_AES_128_CCM', algorithm: 'aes-128-ccm', tag: 16 },
-  { code: 0x00a8, name: 'TLS_PSK_WITH_AES_128_GCM_SHA256', algorithm: 'aes-128-gcm', tag: 16 },
+  { code: 0xc0a8, name: 'TLS_PSK_WITH_AES_128_CCM_8', keyExchange: 'psk', algorithm: 'aes-128-ccm', tag: 8 },
+  { code: 0xc0a4, name: 'TLS_PSK_WITH_AES_128_CCM', keyExchange: 'psk', algorithm: 'aes-128-ccm', tag: 16 },
+  { code: 0x00a8, name: 'TLS_PSK_WITH_AES_128_GCM_SHA256', keyExchange: 'psk', algorithm: 'aes-128-gcm', tag: 16 },
+  {
+    code: 0xc0ae,
+    name: 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8',
+    keyExchange: 'ecdhe-ecdsa',
+    algorithm: 'aes-128-ccm',
+    tag: 8,
+  },
+  {
+    code: 0xc0ac,
+    name: 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM',
+    keyExchange: 'ecdhe-ecdsa',
+    algorithm: 'aes-128-ccm',
+    tag: 16,
+  },
+  {
+    code: 0xc02b,
+    name: 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+    keyExchange: 'ecdhe-ecdsa',
+    algorithm: 'aes-128-gcm',
+    tag: 16,
+  },
 ];
 
 export const KEY_BYTES = 16;

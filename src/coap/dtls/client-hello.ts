@@ -17,6 +17,10 @@ export interface ClientHello extends HelloStart {
   readonly secureRenegotiation: boolean;
   /** The Connection ID that the client wants on records to it; undefined if it does not know RFC 9146. */
   readonly connectionId: Buffer | undefined;
+  /** What the client knows of elliptic curves (RFC 8422 5.1) and signatures; undefined if it does not say. */
+  readonly groups: readonly number[] | undefined;
+  readonly pointFormats: Buffer | undefined;
+  readonly signatureSchemes: readonly number[] | undefined;
 }
 
 function readStart(reader: FieldReader): HelloStart {
@@ -32,6 +36,12 @@ export function parseHelloStart(body: Buffer): HelloStart | undefined {
   const reader = new FieldReader(body);
   const start = readStart(reader);
   return reader.failed ? undefined : start;
+}
+
+/** A vector of numbers of 2 bytes, at least one; undefined if that is not what it is. */
+function parseNumbers(data: Buffer): number[] | undefined {
+  if (data.length < 4 || data.length % 2 !== 0 || data.readUInt16BE(0) !== data.length - 2) return undefined;
+  return Array.from({ length: data.length / 2 - 1 }, (_, at) => data.readUInt16BE(2 + 2 * at));
 }
 
 /** The whole message, as views of `body`; or the alert that it deserves. */
@@ -65,11 +75,26 @@ export function parseClientHello(body: Buffer): ClientHello | number {
   if (master !== undefined && master.length > 0) return Alert.DecodeError;
   const cid = extensions.get(Extension.ConnectionId);
   if (cid !== undefined && (cid.length === 0 || cid[0] !== cid.length - 1)) return Alert.DecodeError;
+  const curves = extensions.get(Extension.SupportedGroups);
+  const groups = curves && parseNumbers(curves);
+  const signatures = extensions.get(Extension.SignatureAlgorithms);
+  const signatureSchemes = signatures && parseNumbers(signatures);
+  const formats = extensions.get(Extension.EcPointFormats);
+  if (
+    (curves !== undefined && groups === undefined) ||
+    (signatures !== undefined && signatureSchemes === undefined) ||
+    (formats !== undefined && (formats.length < 2 || formats[0] !== formats.length - 1))
+  ) {
+    return Alert.DecodeError;
+  }
   return {
     ...start,
     cipherSuites,
     extendedMasterSecret: master !== undefined,
     secureRenegotiation: renegotiation !== undefined || cipherSuites.includes(RENEGOTIATION_SCSV),
     connectionId: cid?.subarray(1),
+    groups,
+    pointFormats: formats?.subarray(1),
+    signatureSchemes,
   };
 }

@@ -2,11 +2,18 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
+import type { HelloStart } from './client-hello.js';
 
 export const COOKIE_BYTES = 16;
 /** Milliseconds between two secrets. A cookie is good for one to two of these. */
 export const COOKIE_PERIOD = 60_000;
 const SECRET_BYTES = 32;
+
+/**
+ * The fields of a ClientHello that its cookie covers: those in front of it, so that a fragment suffices. The cipher suites
+ * and compression methods behind it are left out; Finished covers them.
+ */
+export type CookieFields = Pick<HelloStart, 'version' | 'random' | 'sessionId'>;
 
 export class Cookies {
   readonly #clock: Clock;
@@ -19,18 +26,18 @@ export class Cookies {
     this.#since = clock.now();
   }
 
-  /** The cookie for a ClientHello. It covers what stands in front of the cookie there, so that a fragment suffices. */
-  make(source: DatagramAddress, random: Buffer, sessionId: Buffer): Buffer {
+  /** The cookie for a ClientHello. */
+  make(source: DatagramAddress, fields: CookieFields): Buffer {
     this.#rotate();
-    return mac(this.#secret, source, random, sessionId);
+    return mac(this.#secret, source, fields);
   }
 
-  verify(cookie: Buffer, source: DatagramAddress, random: Buffer, sessionId: Buffer): boolean {
+  verify(cookie: Buffer, source: DatagramAddress, fields: CookieFields): boolean {
     if (cookie.length !== COOKIE_BYTES) return false;
     this.#rotate();
     return (
-      timingSafeEqual(cookie, mac(this.#secret, source, random, sessionId)) ||
-      timingSafeEqual(cookie, mac(this.#before, source, random, sessionId))
+      timingSafeEqual(cookie, mac(this.#secret, source, fields)) ||
+      timingSafeEqual(cookie, mac(this.#before, source, fields))
     );
   }
 
@@ -43,11 +50,12 @@ export class Cookies {
   }
 }
 
-function mac(secret: Buffer, source: DatagramAddress, random: Buffer, sessionId: Buffer): Buffer {
+/** The text ends with a space and the random has 32 bytes, so no two sets of fields look the same. */
+function mac(secret: Buffer, source: DatagramAddress, fields: CookieFields): Buffer {
   return createHmac('sha256', secret)
-    .update(`${source.address} ${source.port} `)
-    .update(random)
-    .update(sessionId)
+    .update(`${source.address} ${source.port} ${fields.version} `)
+    .update(fields.random)
+    .update(fields.sessionId)
     .digest()
     .subarray(0, COOKIE_BYTES);
 }

@@ -18,9 +18,13 @@ export class DtlsCounters {
   cookiesSent = 0;
   handshakesStarted = 0;
   handshakesCompleted = 0;
-  /** Handshakes that ended with an alert from here; those among them for a wrong key or an unknown identity. */
+  /** Handshakes that ended with an alert from here; those among them for a wrong key, an unknown identity or a client certificate. */
   handshakesFailed = 0;
   handshakesUnauthentic = 0;
+  /** Handshakes among them for an identity that is too long (`limits.identityBytes`). */
+  identitiesTooLong = 0;
+  /** Client certificates refused, and signatures that are not their owner's: among the unauthentic. */
+  certificatesRefused = 0;
   /** Handshakes given up by the client, by a new ClientHello or an alert. */
   handshakesAbandoned = 0;
   /** Handshakes that took too long (`limits.handshakeTime`) or made place for newer ones (`limits.handshakes`). */

@@ -1,15 +1,18 @@
-/** One handshake of the server, from the ClientHello with its cookie to Finished (RFC 6347 4.2, RFC 4279 2). */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { Timer, type TimerWheel } from '../timers.js';
+/** One handshake of the server, from the ClientHello with its cookie to Finished (RFC 6347 4.2, RFC 4279 2, RFC 8422 2). */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { Timer } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
-import { Keys, type LastFlight } from './association.js';
+import { type DtlsSession, Keys } from './association.js';
+import { certificateRequest } from './certificate-messages.js';
 import { CIPHER_SUITES, type CipherSuite } from './cipher.js';
 import { type ClientHello, parseClientHello } from './client-hello.js';
-import type { DtlsCounters } from './counters.js';
-import { FieldReader } from './fields.js';
+import { ClientProof } from './client-proof.js';
 import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from './flight.js';
-import { type Fragment, LARGEST_MESSAGE, Reassembly, readFragment, wholeMessage } from './fragments.js';
-import { type DtlsLimits, RETRANSMISSION_TIME, RETRANSMISSIONS } from './limits.js';
+import { type Fragment, LARGEST_MESSAGE, Reassembly, readFragment } from './fragments.js';
+import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
+import { ecdheExchange, type KeyExchange, pskExchange } from './key-exchange.js';
+import { RETRANSMISSION_TIME, RETRANSMISSIONS } from './limits.js';
+import { negotiate } from './negotiation.js';
 import { verifyData } from './prf.js';
 import {
   Alert,
@@ -20,32 +23,24 @@ import {
   RANDOM_BYTES,
   VERSION_1_2,
 } from './protocol.js';
-import type { PskLookup } from './psk.js';
 import { CID_BYTES, RecordReader } from './record.js';
+import { Refusal } from './refusal.js';
 import { deriveKeys } from './secrets.js';
-import { serverHello, serverKeyExchange } from './server-hello.js';
+import { serverHello } from './server-hello.js';
+import { Transcript } from './transcript.js';
 
-/** Why a handshake ended without an association. */
-export type HandshakeEnd = 'failed' | 'unauthentic' | 'abandoned' | 'timeout' | 'evicted' | 'closed';
-
-/** What a handshake needs of the transport. */
-export interface HandshakeHost {
-  readonly limits: DtlsLimits;
-  readonly counters: DtlsCounters;
-  readonly wheel: TimerWheel;
-  readonly psk: PskLookup;
-  readonly identityHint: Buffer | undefined;
-  now(): number;
-  transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
-  finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;
-  ended(handshake: Handshake, end: HandshakeEnd, detail: string): void;
-}
-
-/** What the handshake waits for. */
-const State = { ClientHello: 0, ClientKeyExchange: 1, Finished: 2, Over: 3 } as const;
+/** The message that the handshake waits for. */
+const State = {
+  ClientHello: HandshakeType.ClientHello,
+  Certificate: HandshakeType.Certificate,
+  ClientKeyExchange: HandshakeType.ClientKeyExchange,
+  CertificateVerify: HandshakeType.CertificateVerify,
+  Finished: HandshakeType.Finished,
+  Over: -1,
+} as const;
 type State = (typeof State)[keyof typeof State];
 
-/** Protected records that came ahead of ClientKeyExchange and are kept for later, and the bytes of each. */
+/** Protected records that came ahead of the messages before Finished and are kept for later, and the bytes of each. */
 const EARLY_RECORDS = 2;
 const EARLY_RECORD_BYTES = 256;
 
@@ -54,7 +49,7 @@ export class Handshake extends Timer {
   readonly clientRandom: Buffer;
   readonly #host: HandshakeHost;
   readonly #writer: FlightWriter;
-  readonly #transcript = createHash('sha256');
+  readonly #transcript = new Transcript();
   readonly #serverRandom = randomBytes(RANDOM_BYTES);
   readonly #deadline: number;
   #state: State = State.ClientHello;
@@ -67,6 +62,9 @@ export class Handshake extends Timer {
   #wait = RETRANSMISSION_TIME;
   #hello: ClientHello | undefined;
   #suite: CipherSuite = CIPHER_SUITES[0];
+  #exchange: KeyExchange | undefined;
+  /** If the client is asked for a certificate. */
+  #proof: ClientProof | undefined;
   #cid: Buffer | undefined;
   #keys: Keys | undefined;
   #master: Buffer | undefined;
@@ -92,6 +90,11 @@ export class Handshake extends Timer {
     return this.#cid?.toString('latin1');
   }
 
+  /** The PSK identity that the client has named, authentic or not. */
+  get identity(): string | undefined {
+    return this.#keys?.agreement.session.identity;
+  }
+
   /** An unprotected record of the client. */
   receivePlain(record: RecordReader): void {
     if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
@@ -104,7 +107,7 @@ export class Handshake extends Timer {
     // Nothing but Finished is due; a late record of an association that is no more must not end this handshake.
     if (record.type !== ContentType.Handshake && record.type !== ContentType.Cid) return;
     const keys = this.#keys;
-    if (keys === undefined) {
+    if (keys === undefined || this.#state !== State.Finished) {
       const whole = record.whole();
       if (this.#early.length < EARLY_RECORDS && whole.length <= EARLY_RECORD_BYTES)
         this.#early.push(Buffer.from(whole));
@@ -153,6 +156,13 @@ export class Handshake extends Timer {
   #fail(alert: number, detail: string): void {
     this.#writer.alert(AlertLevel.Fatal, alert);
     this.end('failed', detail);
+  }
+
+  /** A certificate that is not good, or a signature that is not its owner's. */
+  #refuseCertificate({ alert, words }: Refusal): void {
+    this.#host.counters.certificatesRefused++;
+    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.end('unauthentic', words);
   }
 
   /** A wrong key or an unknown identity: nobody but the operator learns which identity it was. */
@@ -211,23 +221,24 @@ export class Handshake extends Timer {
 
   #receiveMessage(type: number, body: Buffer): void {
     const state = this.#state;
-    const expected =
-      state === State.ClientHello
-        ? HandshakeType.ClientHello
-        : state === State.ClientKeyExchange
-          ? HandshakeType.ClientKeyExchange
-          : HandshakeType.Finished;
-    if (type !== expected) {
+    if (type !== state) {
       this.#fail(Alert.UnexpectedMessage, `unexpected message ${type}`);
       return;
     }
-    // The hash that Finished is about ends before it.
-    const before = state === State.Finished ? this.#transcript.copy().digest() : undefined;
-    this.#transcript.update(wholeMessage(type, this.#expected, body));
+    // What CertificateVerify signs, and the hash that Finished is about, end before them.
+    const refusal = state === State.CertificateVerify ? this.#proof!.receiveVerify(body) : undefined;
+    if (refusal !== undefined) {
+      this.#refuseCertificate(refusal);
+      return;
+    }
+    const before = state === State.Finished ? this.#transcript.hash() : undefined;
+    this.#transcript.add(type, this.#expected, body);
     this.#expected++;
     if (before !== undefined) this.#receiveFinished(body, before);
     else if (state === State.ClientHello) this.#receiveClientHello(body);
-    else this.#receiveClientKeyExchange(body);
+    else if (state === State.Certificate) this.#receiveCertificate(body);
+    else if (state === State.ClientKeyExchange) this.#receiveClientKeyExchange(body);
+    else this.#awaitFinished();
   }
 
   #receiveClientHello(body: Buffer): void {
@@ -246,19 +257,28 @@ export class Handshake extends Timer {
       this.#fail(Alert.IllegalParameter, 'another random');
       return;
     }
-    const suite = CIPHER_SUITES.find(({ code }) => hello.cipherSuites.includes(code));
-    if (suite === undefined) {
-      this.#fail(Alert.HandshakeFailure, 'no common cipher suite');
+    const { psk, certificate, clientCertificates, identityHint, wheel } = this.#host;
+    const choice = negotiate(hello, { psk: psk !== undefined, certificate: certificate !== undefined });
+    if (choice instanceof Refusal) {
+      this.#fail(choice.alert, choice.words);
       return;
     }
+    const { suite, group } = choice;
+    const own = suite.keyExchange === 'psk' ? undefined : certificate!;
+    const isAsked = own !== undefined && clientCertificates !== undefined;
     this.#hello = hello;
     this.#suite = suite;
     if (hello.connectionId !== undefined) this.#cid = randomBytes(CID_BYTES);
-    const { identityHint, wheel } = this.#host;
+    this.#exchange =
+      own === undefined ? pskExchange(psk!, identityHint) : ecdheExchange(own, group, hello.random, this.#serverRandom);
+    if (isAsked) this.#proof = new ClientProof(clientCertificates, this.#transcript);
+    else this.#transcript.forgetSignature();
     this.#say(HandshakeType.ServerHello, serverHello(hello, suite, this.#serverRandom, this.#cid));
-    if (identityHint !== undefined) this.#say(HandshakeType.ServerKeyExchange, serverKeyExchange(identityHint));
+    if (own !== undefined) this.#say(HandshakeType.Certificate, own.message);
+    if (this.#exchange.message !== undefined) this.#say(HandshakeType.ServerKeyExchange, this.#exchange.message);
+    if (isAsked) this.#say(HandshakeType.CertificateRequest, certificateRequest(clientCertificates.authorities));
     this.#say(HandshakeType.ServerHelloDone, Buffer.alloc(0));
-    this.#state = State.ClientKeyExchange;
+    this.#state = isAsked ? State.Certificate : State.ClientKeyExchange;
     this.#writer.send(this.#flight, undefined);
     wheel.arm(this, RETRANSMISSION_TIME);
   }
@@ -266,30 +286,49 @@ export class Handshake extends Timer {
   /** Adds a message to the flight. */
   #say(type: number, body: Buffer): void {
     const messageSequence = this.#next++;
-    this.#transcript.update(wholeMessage(type, messageSequence, body));
+    this.#transcript.add(type, messageSequence, body);
     this.#flight.push({ type, messageSequence, body });
   }
 
+  #receiveCertificate(body: Buffer): void {
+    const refusal = this.#proof!.receiveCertificate(body);
+    if (refusal === undefined) this.#state = State.ClientKeyExchange;
+    else this.#refuseCertificate(refusal);
+  }
+
   #receiveClientKeyExchange(body: Buffer): void {
-    const reader = new FieldReader(body);
-    const identity = reader.vector(2);
-    if (reader.failed || reader.left > 0) {
-      this.#fail(Alert.DecodeError, 'malformed ClientKeyExchange');
+    const hello = this.#hello!;
+    const agreed = this.#exchange!.receive(body);
+    if (agreed instanceof Refusal) {
+      this.#fail(agreed.alert, agreed.words);
       return;
     }
-    const hello = this.#hello!;
-    const found = this.#host.psk.find(identity);
-    const sessionHash = hello.extendedMasterSecret ? this.#transcript.copy().digest() : undefined;
-    const { master, read, write } = deriveKeys(this.#suite, found.key, hello.random, this.#serverRandom, sessionHash);
-    found.key.fill(0);
+    const { premaster, identity } = agreed;
+    const sessionHash = hello.extendedMasterSecret ? this.#transcript.hash() : undefined;
+    const { master, read, write } = deriveKeys(this.#suite, premaster, hello.random, this.#serverRandom, sessionHash);
+    premaster.fill(0);
     this.#master = master;
     this.#keys = new Keys({
-      session: { identity: found.identity, cipherSuite: this.#suite.name },
+      session: this.#session(identity),
       read,
       write,
       ownCid: this.cid,
       peerCid: Buffer.from(hello.connectionId ?? []),
     });
+    if (this.#proof?.identity === undefined) this.#awaitFinished();
+    else this.#state = State.CertificateVerify;
+  }
+
+  /** Holds from Finished on. @param identity of the pre-shared key */
+  #session(identity: string | undefined): DtlsSession {
+    const cipherSuite = this.#suite.name;
+    if (identity !== undefined) return { identity, cipherSuite, proof: 'psk' };
+    const name = this.#proof?.identity;
+    return { identity: name, cipherSuite, proof: name === undefined ? 'none' : 'certificate' };
+  }
+
+  /** Nothing more comes unprotected. */
+  #awaitFinished(): void {
     this.#state = State.Finished;
     const early = this.#early;
     this.#early = [];
@@ -313,7 +352,7 @@ export class Handshake extends Timer {
       this.#unauthentic('bad Finished');
       return;
     }
-    const verify = verifyData(master, 'server', this.#transcript.copy().digest());
+    const verify = verifyData(master, 'server', this.#transcript.hash());
     const flight = [
       CHANGE_CIPHER_SPEC,
       { type: HandshakeType.Finished, messageSequence: this.#next, body: verify },

@@ -29,7 +29,7 @@ export class HelloGate {
   readonly #counters: DtlsCounters;
   readonly #send: (bytes: Buffer, length: number, to: DatagramAddress) => void;
   readonly #answer = Buffer.alloc(RECORD_HEADER + 64);
-  #mayAnswer = false;
+  #mayLook = false;
 
   constructor(
     clock: Clock,
@@ -41,9 +41,9 @@ export class HelloGate {
     this.#send = send;
   }
 
-  /** A new datagram: it is worth one HelloVerifyRequest, whatever is in it. */
+  /** A new datagram: it is worth one look at a cookie and one HelloVerifyRequest, whatever is in it. */
   begin(): void {
-    this.#mayAnswer = true;
+    this.#mayLook = true;
   }
 
   /** @param inProgress the client's random of the handshake in progress with `source` */
@@ -56,20 +56,28 @@ export class HelloGate {
       this.#counters.droppedRecords++;
       return Admission.Taken;
     }
-    const { random, sessionId, cookie } = hello;
+    const { random, cookie } = hello;
     // Another random is another handshake, of a client that has begun anew (RFC 6347 4.2.8).
     if (inProgress?.equals(random)) return Admission.Passed;
-    if (this.#cookies.verify(cookie, source, random, sessionId)) {
+    // No client puts two in a datagram; a full one has room for hundreds.
+    if (!this.#mayLook) {
+      this.#counters.droppedRecords++;
+      return Admission.Taken;
+    }
+    this.#mayLook = false;
+    if (this.#cookies.verify(cookie, source, hello)) {
       return { random, messageSequence: fragment.messageSequence };
     }
-    if (this.#mayAnswer) this.#challenge(record.sequence, source, this.#cookies.make(source, random, sessionId));
+    this.#challenge(record.sequence, fragment.messageSequence, source, this.#cookies.make(source, hello));
     return Admission.Taken;
   }
 
-  /** The record takes the number of the ClientHello's, since nothing is remembered. */
-  #challenge(sequence: number, source: DatagramAddress, cookie: Buffer): void {
-    this.#mayAnswer = false;
-    const message = wholeMessage(HandshakeType.HelloVerifyRequest, 0, helloVerifyRequest(cookie));
+  /**
+   * Record and message take the numbers of the ClientHello's, since nothing is remembered. The message's is not always 0: a
+   * ClientHello with a cookie that is good no more is the client's second message, and waits for the server's second one.
+   */
+  #challenge(sequence: number, messageSequence: number, source: DatagramAddress, cookie: Buffer): void {
+    const message = wholeMessage(HandshakeType.HelloVerifyRequest, messageSequence, helloVerifyRequest(cookie));
     const end = writePlainRecord(this.#answer, 0, ContentType.Handshake, sequence, message, VERSION_1_0);
     this.#counters.cookiesSent++;
     this.#send(this.#answer, end, source);

@@ -1,7 +1,7 @@
 /** Limits and times of a DTLS transport, with their defaults. */
 
 export interface DtlsLimits {
-  /** Security associations; beyond it the one that has been idle longest goes. Default 16,384. */
+  /** Security associations; beyond it one goes that has shown no identity, or else any, the one idle longest. Default 16,384. */
   readonly associations: number;
   /** Handshakes in progress, after the cookie; beyond it the oldest goes. Default 1,024. */
   readonly handshakes: number;
@@ -11,6 +11,8 @@ export interface DtlsLimits {
   readonly idleTime: number;
   /** Records that an association may send before it ends, at most 2^48 - 2. Default 2^32, far below what AES-128 in CCM or GCM bears. */
   readonly records: number;
+  /** Bytes of the longest PSK identity; a longer one is as good as unknown. RFC 4279 5.3 asks for 128, the default. */
+  readonly identityBytes: number;
   /** Bytes of the longest datagram of a handshake; longer messages go in fragments. Default 1,232, what IPv6 always carries. */
   readonly handshakeDatagram: number;
 }
@@ -21,6 +23,7 @@ export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
   handshakeTime: 30_000,
   idleTime: 86_400_000,
   records: 2 ** 32,
+  identityBytes: 128,
   handshakeDatagram: 1_232,
 };
 
@@ -28,5 +31,5 @@ export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
 export const RETRANSMISSION_TIME = 1_000;
 /** Repetitions of one flight, whoever causes them. */
 export const RETRANSMISSIONS = 16;
-/** Bytes of the longest PSK identity: RFC 4279 5.3 asks for 128. */
-export const IDENTITY_BYTES = 128;
+/** Bytes of the longest identity hint: RFC 4279 5.3 asks for 128. */
+export const HINT_BYTES = 128;

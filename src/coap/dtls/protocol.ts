@@ -16,8 +16,11 @@ export const HandshakeType = {
   ClientHello: 1,
   ServerHello: 2,
   HelloVerifyRequest: 3,
+  Certificate: 11,
   ServerKeyExchange: 12,
+  CertificateRequest: 13,
   ServerHelloDone: 14,
+  CertificateVerify: 15,
   ClientKeyExchange: 16,
   Finished: 20,
 } as const;
@@ -29,7 +32,11 @@ export const Alert = {
   CloseNotify: 0,
   UnexpectedMessage: 10,
   HandshakeFailure: 40,
+  BadCertificate: 42,
+  UnsupportedCertificate: 43,
+  CertificateExpired: 45,
   IllegalParameter: 47,
+  UnknownCa: 48,
   DecodeError: 50,
   DecryptError: 51,
   ProtocolVersion: 70,
@@ -38,6 +45,11 @@ export const Alert = {
 } as const;
 
 export const Extension = {
+  /** RFC 8422 5.1. */
+  SupportedGroups: 10,
+  EcPointFormats: 11,
+  /** RFC 5246 7.4.1.4.1. */
+  SignatureAlgorithms: 13,
   /** RFC 7627. */
   ExtendedMasterSecret: 23,
   /** RFC 9146. */
@@ -48,6 +60,11 @@ export const Extension = {
 
 /** TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 3.3): asks as an empty renegotiation_info does. */
 export const RENEGOTIATION_SCSV = 0x00ff;
+
+/** A hash and a kind of signature (RFC 5246 7.4.1.4.1). */
+export const SignatureScheme = { RsaSha256: 0x0401, EcdsaSha256: 0x0403 } as const;
+/** The point format that everybody knows (RFC 8422 5.1.2). */
+export const UNCOMPRESSED_POINTS = 0;
 
 /** Bytes in front of a record's fragment, without a Connection ID. */
 export const RECORD_HEADER = 13;

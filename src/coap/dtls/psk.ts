@@ -2,7 +2,6 @@
 import { isUtf8 } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import type { DtlsCounters } from './counters.js';
-import { IDENTITY_BYTES } from './limits.js';
 
 /** The key of an identity, 1 to 65,535 bytes; null if there is no such identity. Must not block; the bytes are not changed. */
 export type PskFunction = (identity: string) => Buffer | null;
@@ -13,10 +12,15 @@ const LONGEST_KEY = 65_535;
 export class PskLookup {
   readonly #psk: PskFunction;
   readonly #counters: DtlsCounters;
+  readonly #longest: number;
+  readonly #onTooLong: () => void;
 
-  constructor(psk: PskFunction, counters: DtlsCounters) {
+  /** @param longest bytes of the longest identity; `onTooLong` is told of a longer one */
+  constructor(psk: PskFunction, counters: DtlsCounters, longest: number, onTooLong: () => void) {
     this.#psk = psk;
     this.#counters = counters;
+    this.#longest = longest;
+    this.#onTooLong = onTooLong;
   }
 
   /**
@@ -26,7 +30,11 @@ export class PskLookup {
   find(bytes: Buffer): { readonly identity: string; readonly key: Buffer } {
     const standIn = randomBytes(STAND_IN_BYTES);
     // RFC 4279 5.1: an identity is UTF-8. What is not could be mistaken for another.
-    const isIdentity = bytes.length <= IDENTITY_BYTES && isUtf8(bytes);
+    const isIdentity = bytes.length <= this.#longest && isUtf8(bytes);
+    if (bytes.length > this.#longest) {
+      this.#counters.identitiesTooLong++;
+      this.#onTooLong();
+    }
     const identity = isIdentity ? bytes.toString() : '';
     let key: Buffer | null = null;
     try {

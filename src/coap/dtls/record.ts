@@ -67,18 +67,20 @@ export class RecordReader {
     return this.#bytes.toString('latin1', start, start + CID_BYTES);
   }
 
-  /** Opens a protected record. Undefined if it is not authentic. */
+  /** Opens a protected record. Undefined if it is not authentic, or holds more than a record may (RFC 5246 6.2.1). */
   open(protection: Protection): OpenedRecord | undefined {
     const length = this.fragmentEnd - this.fragmentStart - protection.expansion;
     if (length < 0) return undefined;
     const header = this.#bytes.subarray(this.#start, this.fragmentStart);
     const plaintext = protection.open(this.fragment(), additionalData(header, length));
     if (plaintext === undefined) return undefined;
-    if (this.type !== ContentType.Cid) return { type: this.type, content: plaintext };
+    if (this.type !== ContentType.Cid) {
+      return plaintext.length > LARGEST_PLAINTEXT ? undefined : { type: this.type, content: plaintext };
+    }
     // DTLSInnerPlaintext: content, its type, and any number of zero bytes.
     let end = plaintext.length;
     while (end > 0 && plaintext[end - 1] === 0) end--;
-    if (end === 0) return undefined;
+    if (end === 0 || end - 1 > LARGEST_PLAINTEXT) return undefined;
     return { type: plaintext[end - 1], content: plaintext.subarray(0, end - 1) };
   }
 }

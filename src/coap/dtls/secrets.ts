@@ -1,6 +1,6 @@
-/** From a pre-shared key to the keys of an association. */
+/** From a premaster secret to the keys of an association. */
 import { type CipherSuite, KEY_BYTES, Protection, SALT_BYTES } from './cipher.js';
-import { extendedMasterSecret, keyBlock, masterSecret, premasterSecret } from './prf.js';
+import { extendedMasterSecret, keyBlock, masterSecret } from './prf.js';
 
 /** What a handshake goes on with. */
 export interface Secrets {
@@ -10,15 +10,14 @@ export interface Secrets {
   readonly write: Protection;
 }
 
-/** @param sessionHash for the extended master secret; undefined for the one of RFC 5246 */
+/** @param premaster is left as it is; @param sessionHash for the extended master secret; undefined for the one of RFC 5246 */
 export function deriveKeys(
   suite: CipherSuite,
-  key: Buffer,
+  premaster: Buffer,
   clientRandom: Buffer,
   serverRandom: Buffer,
   sessionHash: Buffer | undefined,
 ): Secrets {
-  const premaster = premasterSecret(key);
   const master =
     sessionHash === undefined
       ? masterSecret(premaster, clientRandom, serverRandom)
@@ -28,7 +27,6 @@ export function deriveKeys(
   const salts = 2 * KEY_BYTES;
   const read = new Protection(suite, block.subarray(0, KEY_BYTES), block.subarray(salts, salts + SALT_BYTES));
   const write = new Protection(suite, block.subarray(KEY_BYTES, salts), block.subarray(salts + SALT_BYTES));
-  premaster.fill(0);
   block.fill(0);
   return { master, read, write };
 }

@@ -1,7 +1,7 @@
 /** The server's messages of the first flight, and HelloVerifyRequest. */
 import type { CipherSuite } from './cipher.js';
 import type { ClientHello } from './client-hello.js';
-import { Extension, VERSION_1_0, VERSION_1_2 } from './protocol.js';
+import { Extension, UNCOMPRESSED_POINTS, VERSION_1_0, VERSION_1_2 } from './protocol.js';
 
 function uint16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 0xff]);
@@ -19,6 +19,10 @@ export function serverHello(hello: ClientHello, suite: CipherSuite, random: Buff
   const extensions: Buffer[] = [];
   if (hello.secureRenegotiation) extensions.push(extension(Extension.RenegotiationInfo, Buffer.from([0])));
   if (hello.extendedMasterSecret) extensions.push(extension(Extension.ExtendedMasterSecret, Buffer.alloc(0)));
+  // RFC 8422 5.2: only with a suite that uses points.
+  if (hello.pointFormats !== undefined && suite.keyExchange === 'ecdhe-ecdsa') {
+    extensions.push(extension(Extension.EcPointFormats, Buffer.from([1, UNCOMPRESSED_POINTS])));
+  }
   if (cid !== undefined) {
     extensions.push(extension(Extension.ConnectionId, Buffer.concat([Buffer.from([cid.length]), cid])));
   }

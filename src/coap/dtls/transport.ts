@@ -1,15 +1,17 @@
-/** DTLS 1.2 with pre-shared keys between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3.1). */
+/** DTLS 1.2 with pre-shared keys and certificates between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3). */
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
+import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
 import { DtlsCounters } from './counters.js';
 import { writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
-import { Handshake, type HandshakeEnd, type HandshakeHost } from './handshake.js';
+import { Handshake } from './handshake.js';
+import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
-import { DEFAULT_DTLS_LIMITS, type DtlsLimits, IDENTITY_BYTES } from './limits.js';
+import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HINT_BYTES } from './limits.js';
 import {
   Alert,
   AlertLevel,
@@ -21,6 +23,7 @@ import {
 } from './protocol.js';
 import { type PskFunction, PskLookup } from './psk.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
+import { ServerCertificate, type ServerCertificateOptions } from './server-certificate.js';
 
 /**
  * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
@@ -28,13 +31,18 @@ import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
  */
 export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
 
+/** `psk`, `certificate` or both. The order of the cipher suites decides for a client that offers both: `CIPHER_SUITES`. */
 export interface DtlsOptions {
-  readonly psk: PskFunction;
+  readonly psk?: PskFunction | undefined;
+  readonly certificate?: ServerCertificateOptions | undefined;
+  /** Asks clients for certificates, in handshakes with that of the server. Default: none is asked for. */
+  readonly clientCertificates?: ClientCertificateOptions | undefined;
   /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
   readonly identityHint?: string;
   readonly limits?: Partial<DtlsLimits>;
   readonly clock?: Clock;
-  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string) => void;
+  /** @param identity that a failed handshake was for, if it failed for the identity or its key */
+  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
 }
 
 /** Sequence numbers kept for the records of a handshake. */
@@ -45,6 +53,9 @@ const RESERVE = 1;
 export class DtlsTransport implements DatagramTransport {
   /** The endpoint's. Its `source` has `key` and `session`, a `DtlsSession`. */
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
+  /** The endpoint's: an association has ended, or is at another address. */
+  onGone: ((remote: DatagramAddress, reason: string) => void) | undefined;
+  onMoved: ((remote: DatagramAddress) => void) | undefined;
   readonly counters = new DtlsCounters();
   readonly #below: DatagramTransport;
   readonly #limits: DtlsLimits;
@@ -62,10 +73,17 @@ export class DtlsTransport implements DatagramTransport {
   #id = 0;
   #closing: Promise<void> | undefined;
 
-  /** Takes over the datagrams of `below` from now on. Throws a RangeError for an identity hint that is too long. */
+  /**
+   * Takes over the datagrams of `below` from now on. Throws a RangeError for an identity hint that is too long, a TypeError
+   * for certificates and keys that cannot serve, and without `psk` and `certificate`.
+   */
   constructor(below: DatagramTransport, options: DtlsOptions) {
     const hint = options.identityHint === undefined ? undefined : Buffer.from(options.identityHint);
-    if (hint !== undefined && hint.length > IDENTITY_BYTES) throw new RangeError('identityHint is too long');
+    if (hint !== undefined && hint.length > HINT_BYTES) throw new RangeError('identityHint is too long');
+    const { psk, certificate, clientCertificates } = options;
+    if (certificate === undefined && (psk === undefined || clientCertificates !== undefined)) {
+      throw new TypeError(psk === undefined ? 'psk or certificate is needed' : 'clientCertificates need certificate');
+    }
     this.#below = below;
     const limits = { ...DEFAULT_DTLS_LIMITS, ...options.limits };
     this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
@@ -76,13 +94,18 @@ export class DtlsTransport implements DatagramTransport {
     this.#gate = new HelloGate(this.#clock, this.counters, transmit);
     this.#idle = new IdleTimer(this.#associations, limits.idleTime, this.#clock, this.#wheel, (association) => {
       this.counters.associationsExpired++;
-      this.#end(association, Alert.CloseNotify);
+      this.#event('limit', association.source, 'idleTime');
+      this.#end(association, Alert.CloseNotify, 'its DTLS association was idle for too long');
     });
     this.#host = {
       limits: this.#limits,
       counters: this.counters,
       wheel: this.#wheel,
-      psk: new PskLookup(options.psk, this.counters),
+      psk:
+        psk &&
+        new PskLookup(psk, this.counters, limits.identityBytes, () => this.#event('limit', undefined, 'identityBytes')),
+      certificate: certificate && new ServerCertificate(certificate),
+      clientCertificates: clientCertificates && new ClientCertificates(clientCertificates),
       identityHint: hint,
       now: () => this.#clock.now(),
       transmit,
@@ -119,7 +142,10 @@ export class DtlsTransport implements DatagramTransport {
     if (association.keys.written >= this.#limits.records - RESERVE) {
       this.counters.associationsExhausted++;
       this.#event('limit', association.source, 'records');
-      this.#end(association, Alert.CloseNotify);
+      const { source } = association;
+      this.#close(association, Alert.CloseNotify);
+      // Later: the endpoint is just sending.
+      queueMicrotask(() => this.onGone?.(source, 'its DTLS association has sent all its records'));
       return;
     }
     this.counters.recordsSent++;
@@ -129,7 +155,7 @@ export class DtlsTransport implements DatagramTransport {
   /** Ends the associations that `which` names, as when a key is withdrawn. Returns how many. */
   endAssociations(which: (session: DtlsSession) => boolean): number {
     const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
-    for (const association of found) this.#end(association, Alert.CloseNotify);
+    for (const association of found) this.#end(association, Alert.CloseNotify, 'its DTLS association was ended');
     return found.length;
   }
 
@@ -137,9 +163,11 @@ export class DtlsTransport implements DatagramTransport {
   close(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing;
     this.onDatagram = undefined;
+    this.onGone = undefined;
+    this.onMoved = undefined;
     this.#below.onDatagram = undefined;
     for (const handshake of [...this.#handshakes.values()]) handshake.end('closed', '');
-    for (const association of [...this.#associations.all()]) this.#end(association, Alert.CloseNotify);
+    for (const association of [...this.#associations.all()]) this.#close(association, Alert.CloseNotify);
     this.#wheel.close();
     this.#closing = this.#below.close();
     return this.#closing;
@@ -235,6 +263,7 @@ export class DtlsTransport implements DatagramTransport {
       // Only a Connection ID leads here (RFC 9146 6).
       this.counters.addressChanges++;
       this.#associations.move(association, source);
+      this.onMoved?.(association.source);
     }
     this.#deliver(association, opened);
     return true;
@@ -255,7 +284,9 @@ export class DtlsTransport implements DatagramTransport {
     const [level, description] = content;
     if (description !== Alert.CloseNotify && level !== AlertLevel.Fatal) return;
     this.counters.associationsClosed++;
-    this.#end(association, description === Alert.CloseNotify ? Alert.CloseNotify : undefined);
+    const closed = description === Alert.CloseNotify;
+    const reason = closed ? 'the device closed its DTLS association' : `its DTLS failed with alert ${description}`;
+    this.#end(association, closed ? Alert.CloseNotify : undefined, reason);
   }
 
   /** Finished once more, since our answer was lost; or the wish to renegotiate, which is refused (RFC 5246 7.2.2). */
@@ -286,12 +317,7 @@ export class DtlsTransport implements DatagramTransport {
     const before = associations.byTuple(tuple);
     if (before !== undefined) {
       this.counters.associationsReplaced++;
-      this.#forget(before);
-    }
-    if (associations.size >= this.#limits.associations && associations.oldest !== undefined) {
-      this.counters.associationEvictions++;
-      this.#event('limit', associations.oldest.source, 'associations');
-      this.#end(associations.oldest, Alert.CloseNotify);
+      this.#end(before, undefined, 'a new DTLS association at its address took its place');
     }
     this.counters.handshakesCompleted++;
     this.#id++;
@@ -300,42 +326,53 @@ export class DtlsTransport implements DatagramTransport {
     const association = new Association(keys, at, clientRandom, this.#clock.now());
     association.lastFlight = lastFlight;
     associations.add(association);
+    const { leastWanted } = associations;
+    if (associations.size > this.#limits.associations && leastWanted !== undefined) {
+      this.counters.associationEvictions++;
+      this.#event('limit', leastWanted.source, 'associations');
+      this.#end(leastWanted, Alert.CloseNotify, 'its DTLS association made place for another');
+      if (leastWanted === association) return;
+    }
     this.#idle.update();
-    this.#event('established', at, session.identity);
+    this.#event('established', at, session.identity ?? '');
   }
 
   #ended(handshake: Handshake, end: HandshakeEnd, detail: string): void {
     const tuple = tupleOf(handshake.source);
     if (this.#handshakes.get(tuple) === handshake) this.#handshakes.delete(tuple);
     const { counters } = this;
-    if (end === 'timeout') counters.handshakeTimeouts++;
-    else if (end === 'evicted') counters.handshakeEvictions++;
+    if (end === 'timeout') {
+      counters.handshakeTimeouts++;
+      this.#event('limit', handshake.source, detail);
+    } else if (end === 'evicted') counters.handshakeEvictions++;
     else if (end === 'abandoned') counters.handshakesAbandoned++;
     else if (end !== 'closed') {
       counters.handshakesFailed++;
       if (end === 'unauthentic') counters.handshakesUnauthentic++;
-      this.#event('handshake-failed', handshake.source, detail);
+      const identity = end === 'unauthentic' ? handshake.identity : undefined;
+      this.#event('handshake-failed', handshake.source, detail, identity);
     }
   }
 
-  /** Ends an association, with an alert if there is one to say. */
-  #end(association: Association, alert: number | undefined): void {
+  /** Ends an association, with an alert if there is one to say, and tells the endpoint. */
+  #end(association: Association, alert: number | undefined, reason: string): void {
+    this.#close(association, alert);
+    this.onGone?.(association.source, reason);
+  }
+
+  #close(association: Association, alert: number | undefined): void {
     if (alert !== undefined) {
       const level = alert === Alert.CloseNotify ? AlertLevel.Warning : AlertLevel.Fatal;
       this.#write(association, ContentType.Alert, Buffer.from([level, alert]));
     }
-    this.#forget(association);
-  }
-
-  #forget(association: Association): void {
     this.#associations.remove(association);
     association.keys.destroy();
     this.#idle.update();
   }
 
-  #event(name: DtlsEvent, remote: DatagramAddress | undefined, detail: string): void {
+  #event(name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string): void {
     try {
-      this.#onEvent?.(name, remote, detail);
+      this.#onEvent?.(name, remote, detail, identity);
     } catch {
       this.counters.internalErrors++;
     }

@@ -7,20 +7,21 @@ import { codeClass, EMPTY, Type } from '../codes.js';
 import { FormatError, Message, parseMessage } from '../message.js';
 import type { DatagramAddress } from '../transport.js';
 import { datagramOf, FrameHead, frameOf, Head, readHead } from './frame.js';
+import type { TcpLimits } from './limits.js';
 import { abort, csm, pong, release, SIGNALING_CLASS, Signal, unknownCriticalOption } from './signaling.js';
+
+/** Why a connection was ended for what its client did: a limit by its name, or a fault. */
+export type AbortCause = 'openTime' | 'messageBytes' | 'fault';
 
 /** What a connection tells, and asks for. */
 export interface ConnectionHost {
-  /** Bytes of the largest frame that is taken. */
-  readonly frameBytes: number;
-  /** Bytes that may wait for a client that does not read: beyond, Non-confirmable messages are dropped. */
-  readonly outputBytes: number;
+  readonly limits: TcpLimits;
   /** A message for the endpoint. */
   deliver(datagram: Buffer, source: DatagramAddress): void;
   /** A message was dropped because the client does not read. */
-  dropped(): void;
+  dropped(source: DatagramAddress): void;
   /** The connection was ended for what the client sent, or did not send. */
-  aborted(source: DatagramAddress, reason: string): void;
+  aborted(source: DatagramAddress, cause: AbortCause, reason: string): void;
   closed(connection: Connection): void;
 }
 
@@ -76,15 +77,15 @@ export class Connection {
       // TCP repeats by itself.
       if (messageId === this.#confirmable) return;
       this.#confirmable = messageId;
-    } else if (type === Type.NonConfirmable && this.#socket.writableLength > this.#host.outputBytes) {
-      this.#host.dropped();
+    } else if (type === Type.NonConfirmable && this.#socket.writableLength > this.#host.limits.outputBytes) {
+      this.#host.dropped(this.address);
       return;
     }
     this.#socket.write(frameOf(bytes, offset, offset + length), (error) => {
       if (type === Type.Confirmable && !error) this.#acknowledge(messageId);
     });
     // Whoever asks without taking the answers has to wait.
-    if (this.#socket.writableLength > this.#host.outputBytes) this.#socket.pause();
+    if (this.#socket.writableLength > this.#host.limits.outputBytes) this.#socket.pause();
   }
 
   /** A Confirmable message is done once the socket has taken it, so that a slow client gets the newest state next. */
@@ -95,10 +96,10 @@ export class Connection {
   }
 
   /** Ends the connection for a fault of the client. @param option the critical option that is not known, or -1 */
-  abort(reason: string, option = -1): void {
+  abort(reason: string, option = -1, cause: AbortCause = 'fault'): void {
     if (this.#state === 'closed' || this.#state === 'closing') return;
     this.#state = 'closing';
-    this.#host.aborted(this.address, reason);
+    this.#host.aborted(this.address, cause, reason);
     this.#socket.end(abort(reason, option));
     this.#socket.destroySoon();
   }
@@ -137,8 +138,9 @@ export class Connection {
         this.abort('a token of more than eight bytes');
         return;
       }
-      if (frame.end - at > this.#host.frameBytes) {
-        this.abort(`a message of more than ${this.#host.frameBytes} bytes`);
+      const { messageBytes } = this.#host.limits;
+      if (frame.end - at > messageBytes) {
+        this.abort(`a message of more than ${messageBytes} bytes`, -1, 'messageBytes');
         return;
       }
       if (found === Head.Unfinished) break;

@@ -1,9 +1,11 @@
 /** CoAP over TCP and TLS (RFC 8323) below the endpoint for datagrams: one remote endpoint for each connection. */
-import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { createServer, type DropArgument, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
-import { Connection, type ConnectionHost } from './connection.js';
+import { type AbortCause, Connection, type ConnectionHost } from './connection.js';
+import { TcpCounters } from './counters.js';
+import { DEFAULT_TCP_LIMITS, type TcpLimits } from './limits.js';
 
 /** Where and how a TCP transport listens. */
 export interface TcpOptions {
@@ -12,51 +14,55 @@ export interface TcpOptions {
   readonly port: number;
   /** `coaps+tcp` with these certificates; `coap+tcp` without. */
   readonly tls?: TlsOptions;
-  /** Connections at a time. Default 10,000. */
-  readonly connections?: number;
-  /** Milliseconds until a client must have said what it can. Default 10,000. */
-  readonly openTimeout?: number;
-  /** Bytes of the largest message; its peers must not send more than 1152 of their own (RFC 8323 5.3.1). Default 65,536. */
-  readonly frameBytes?: number;
-  /** Bytes that may wait for a client that does not read. Default 256 KiB. */
-  readonly outputBytes?: number;
+  readonly limits?: Partial<TcpLimits>;
+  readonly onEvent?: (name: TcpEvent, remote: TcpPeer, detail: string) => void;
+}
+
+/**
+ * What an operator may want to see: a limit that was reached (the detail is its name), a connection that was ended for a fault of
+ * its client, a TLS handshake that failed (the detail says why). A remote can cause any number.
+ */
+export type TcpEvent = 'limit' | 'aborted' | 'handshake-failed';
+
+/** Where a connection comes from; without an address it is gone already. */
+export type TcpPeer = Pick<DatagramAddress, 'address' | 'port' | 'family'>;
+
+/** What the CoAP side knows about a remote behind TLS: the `session` of its address. */
+export interface TlsSession {
+  readonly cipherSuite: string;
 }
 
 export class TcpTransport implements DatagramTransport, ConnectionHost {
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
-  /** Told of a connection that is refused or ended. */
-  onEvent: ((event: 'limit' | 'aborted', address: string, detail: string) => void) | undefined;
-  readonly frameBytes: number;
-  readonly outputBytes: number;
-  /** Connections that were refused for their number, and ended for a fault of the client. */
-  refusedConnections = 0;
-  abortedConnections = 0;
-  /** Notifications that were dropped because the client did not read. */
-  droppedMessages = 0;
+  readonly counters = new TcpCounters();
+  readonly limits: TcpLimits;
+  readonly #onEvent: TcpOptions['onEvent'];
   readonly #server: Server;
-  readonly #most: number;
-  readonly #openTimeout: number;
   readonly #connections = new Map<string, Connection>();
   readonly #sockets = new Set<Socket>();
+  /** Where connections come from whose handshake is under way. */
+  readonly #shaking = new Set<string>();
   #last = 0;
+  #closing = false;
 
   private constructor(options: TcpOptions) {
-    this.#most = options.connections ?? 10_000;
-    this.#openTimeout = options.openTimeout ?? 10_000;
-    this.frameBytes = options.frameBytes ?? 65_536;
-    this.outputBytes = options.outputBytes ?? 256 * 1024;
+    this.limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
+    this.#onEvent = options.onEvent;
+    const handshake = { ALPNProtocols: ['coap'], handshakeTimeout: this.limits.openTime };
     this.#server =
       options.tls === undefined
         ? createServer((socket) => this.#accept(socket))
-        : createTlsServer({ ALPNProtocols: ['coap'], ...options.tls }, (socket) => this.#accept(socket));
-    // A handshake that fails is the client's own loss.
-    this.#server.on('tlsClientError', (error: Error, socket: Socket) => {
-      this.abortedConnections++;
-      this.onEvent?.('aborted', `${socket.remoteAddress}:${socket.remotePort}`, error.message);
+        : createTlsServer({ ...handshake, ...options.tls }, (socket) => this.#accept(socket));
+    this.#server.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
+      this.#handshakeFailed(error, socket);
     });
+    // Before the handshake of TLS: it costs more than anything that follows.
+    this.#server.maxConnections = this.limits.connections;
+    this.#server.on('drop', (dropped) => this.#refused(dropped));
     this.#server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
+      if (options.tls !== undefined) this.#shake(socket);
     });
   }
 
@@ -82,9 +88,14 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     });
   }
 
+  get address(): string {
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null ? bound.address : '';
+  }
+
   get port(): number {
-    const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null ? bound.port : 0;
   }
 
   /** Number of connections. */
@@ -92,22 +103,63 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     return this.#connections.size;
   }
 
+  #refused(dropped: DropArgument | undefined): void {
+    this.counters.refusedConnections++;
+    this.#onEvent?.('limit', peerOf(dropped ?? {}), 'connections');
+  }
+
+  /** A handshake begins. When it fails for the end of the connection, only the socket below TLS knows whose it was. */
+  #shake(socket: Socket): void {
+    const peer = peerOf(socket);
+    const place = placeOf(peer);
+    const brokenOff = (): void => {
+      this.counters.handshakesFailed++;
+      this.#onEvent?.('handshake-failed', peer, 'the client closed the connection');
+    };
+    // It was gone before anyone could ask where it came from.
+    if (peer.port === 0) {
+      brokenOff();
+      return;
+    }
+    this.#shaking.add(place);
+    socket.on('close', () => {
+      if (this.#shaking.delete(place) && !this.#closing) brokenOff();
+    });
+  }
+
+  /** A handshake that fails is the client's own loss. */
+  #handshakeFailed(error: TlsError, socket: TLSSocket): void {
+    const peer = peerOf(socket);
+    // Node.js leaves a connection open whose handshake has taken too long.
+    socket.destroy();
+    if (!this.#shaking.delete(placeOf(peer))) return;
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
+      this.counters.openTimeouts++;
+      this.#onEvent?.('limit', peer, 'openTime');
+      return;
+    }
+    this.counters.handshakesFailed++;
+    this.#onEvent?.('handshake-failed', peer, error.reason ?? error.message);
+  }
+
   #accept(socket: Socket): void {
-    const { remoteAddress: address, remotePort: port } = socket;
-    if (address === undefined || port === undefined || this.#connections.size >= this.#most) {
-      this.refusedConnections++;
-      this.onEvent?.('limit', `${address}:${port}`, 'connections');
+    const peer = peerOf(socket);
+    this.#shaking.delete(placeOf(peer));
+    if (peer.port === 0) {
       socket.on('error', () => {});
       socket.destroy();
       return;
     }
+    this.counters.connectionsAccepted++;
     const key = `tcp-${++this.#last}`;
-    const family = socket.remoteFamily === 'IPv6' ? 'IPv6' : 'IPv4';
-    const connection = new Connection(socket, { address, port, family, key, reliable: true }, this);
+    const session: TlsSession | undefined =
+      socket instanceof TLSSocket ? { cipherSuite: socket.getCipher().standardName } : undefined;
+    const source = { ...peer, key, reliable: true, ...(session === undefined ? null : { session }) };
+    const connection = new Connection(socket, source, this);
     this.#connections.set(key, connection);
     const timer = setTimeout(() => {
-      if (!connection.open) connection.abort('no Capabilities and Settings Message');
-    }, this.#openTimeout);
+      if (!connection.open) connection.abort('no Capabilities and Settings Message', -1, 'openTime');
+    }, this.limits.openTime);
     timer.unref();
     socket.on('close', () => clearTimeout(timer));
   }
@@ -116,23 +168,31 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     this.onDatagram?.(datagram, source);
   }
 
-  dropped(): void {
-    this.droppedMessages++;
+  dropped(source: DatagramAddress): void {
+    this.counters.droppedMessages++;
+    this.#onEvent?.('limit', source, 'outputBytes');
   }
 
-  aborted(source: DatagramAddress, reason: string): void {
-    this.abortedConnections++;
-    this.onEvent?.('aborted', `${source.address}:${source.port}`, reason);
+  aborted(source: DatagramAddress, cause: AbortCause, reason: string): void {
+    if (cause === 'fault') {
+      this.counters.abortedConnections++;
+      this.#onEvent?.('aborted', source, reason);
+      return;
+    }
+    if (cause === 'openTime') this.counters.openTimeouts++;
+    else this.counters.messagesTooLarge++;
+    this.#onEvent?.('limit', source, cause);
   }
 
   closed(connection: Connection): void {
     const { address } = connection;
+    this.counters.connectionsClosed++;
     this.#connections.delete(address.key as string);
-    this.onGone?.(address);
+    this.onGone?.(address, 'its TCP connection was closed');
   }
 
   /** Set by the endpoint: told of a remote endpoint that will never send or take anything again. */
-  onGone: ((remote: DatagramAddress) => void) | undefined;
+  onGone: ((remote: DatagramAddress, reason: string) => void) | undefined;
 
   send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
     this.#connections.get(remote.key ?? '')?.send(bytes, offset, length);
@@ -140,6 +200,7 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
 
   /** Releases all connections. */
   async close(): Promise<void> {
+    this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections.values()) connection.release();
     const timer = setTimeout(() => {
@@ -152,3 +213,20 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
 
 /** Milliseconds that clients have to take what was sent to them at the end. */
 const CLOSE_GRACE = 1000;
+
+/** What a socket knows of its other side. */
+type Whence = { readonly [Name in 'remoteAddress' | 'remotePort' | 'remoteFamily']?: DropArgument[Name] | undefined };
+
+/** Port 0 if it is gone. */
+function peerOf({ remoteAddress, remotePort, remoteFamily }: Whence): TcpPeer {
+  return { address: remoteAddress ?? '', port: remotePort ?? 0, family: remoteFamily === 'IPv6' ? 'IPv6' : 'IPv4' };
+}
+
+function placeOf({ address, port }: TcpPeer): string {
+  return `${address} ${port}`;
+}
+
+/** OpenSSL says its reason in words, without the place in its sources. */
+interface TlsError extends NodeJS.ErrnoException {
+  readonly reason?: string;
+}

@@ -23,6 +23,25 @@ export const access = z
         example: '/etc/portico/scram',
         since: '0.1.0',
       }),
+    psk_file: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'Identities and pre-shared keys of CoAP devices, a line `identity:key` each with the key in hexadecimal digits, as ' +
+          'the `psk_file` of Mosquitto. A relative path starts at the working directory. Unset: no listener of type `coaps` ' +
+          'starts.',
+        example: '/etc/portico/psk',
+        since: '0.1.0',
+      }),
+    psk_hint: text()
+      .refine((hint) => Buffer.byteLength(hint) <= 128)
+      .optional()
+      .register(documentation, {
+        doc: 'The identity hint that devices are told before they name their identity (RFC 4279 5.2). Unset: none.',
+        type: 'a text of at most 128 bytes',
+        example: 'portico',
+        since: '0.1.0',
+      }),
   })
   .prefault({})
   .register(documentation, { doc: 'Who may connect.', since: '0.1.0' });

@@ -4,6 +4,7 @@ import { command } from './coap-commands.js';
 import { registeredDevices } from './coap-devices.js';
 import { mapping } from './coap-mappings.js';
 import { observation } from './coap-observations.js';
+import { transportOptions } from './coap-transports.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
 export const coap = z
@@ -93,8 +94,8 @@ export const coap = z
       .register(documentation, {
         doc:
           'With `auto`, a device that has not shown that it is where its datagrams say gets at most three times the bytes ' +
-          'that it sent; a larger answer is 4.01 with the option Echo (RFC 9175 2.4). This machine itself, DTLS and TCP have ' +
-          'nothing to show. `off` answers everybody.',
+          'that it sent; a larger answer is 4.01 with the option Echo (RFC 9175 2.4). This machine itself and TCP have nothing ' +
+          'to show, DTLS only when its address has changed (RFC 9146 6). `off` answers everybody.',
         since: '0.1.0',
       }),
     max_payload: whole(16, 268_435_455).default(MIB).register(documentation, {
@@ -252,10 +253,11 @@ export const coap = z
       .default(false)
       .register(documentation, {
         doc:
-          'Whether a device may send its password in a query without DTLS, where anyone on its way can read it. If not, ' +
+          'Whether a device may send its password in a query without DTLS or TLS, where anyone on its way can read it. If not, ' +
           'such a request is refused with 4.01.',
         since: '0.1.0',
       }),
+    ...transportOptions,
     pubsub_path: z
       .string()
       .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)

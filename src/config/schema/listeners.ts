@@ -1,7 +1,7 @@
 /** `listeners`. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { documentation, whole } from './documentation.js';
+import { documentation, text, whole } from './documentation.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -50,6 +50,49 @@ const coapListener = z.strictObject({
   port: port(5683),
 });
 
+/** A certificate and its key. */
+const certificate = {
+  cert_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
+        'working directory. Unset: a listener of type `coaps+tcp` does not start.',
+      example: '/etc/portico/cert.pem',
+      since: '0.1.0',
+    }),
+  key_file: text().optional().register(documentation, {
+    doc: 'The private key of the certificate in PEM, not encrypted. Unset: as for `cert_file`.',
+    example: '/etc/portico/key.pem',
+    since: '0.1.0',
+  }),
+};
+
+const coapsListener = z.strictObject({
+  type: z.literal('coaps').register(documentation, {
+    doc: 'CoAP over DTLS 1.2 with the pre-shared keys of `access.psk_file`. It serves nobody else.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(5684),
+});
+
+const coapTcpListener = z.strictObject({
+  type: z.literal('coap+tcp').register(documentation, { doc: 'CoAP over TCP (RFC 8323).', since: '0.1.0' }),
+  host,
+  port: port(5683),
+});
+
+const coapsTcpListener = z.strictObject({
+  type: z.literal('coaps+tcp').register(documentation, {
+    doc: 'CoAP over TLS (RFC 8323). It needs a certificate.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(5684),
+  ...certificate,
+});
+
 const httpListener = z.strictObject({
   type: z.literal('http').register(documentation, {
     doc: 'HTTP for programs that look after the broker: `/metrics` for Prometheus, and `/health`.',
@@ -69,7 +112,17 @@ const httpListener = z.strictObject({
 });
 
 export const listeners = z
-  .array(z.discriminatedUnion('type', [mqttListener, websocketListener, coapListener, httpListener]))
+  .array(
+    z.discriminatedUnion('type', [
+      mqttListener,
+      websocketListener,
+      coapListener,
+      coapsListener,
+      coapTcpListener,
+      coapsTcpListener,
+      httpListener,
+    ]),
+  )
   .prefault([{ type: 'mqtt' }, { type: 'websocket' }, { type: 'coap' }, { type: 'http' }])
   .register(documentation, {
     doc: 'Where the broker listens. A list in the file replaces the default list as a whole.',

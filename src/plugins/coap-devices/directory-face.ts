@@ -209,9 +209,8 @@ export class DirectoryFace implements Face {
   }
 
   #registrant(remote: CoapRemote, { username }: InProcessClient): Registrant {
-    const { address, port, family, session, reliable } = remote;
-    const secure = session !== undefined && 'identity' in session;
-    const scheme = `${secure ? 'coaps' : 'coap'}${reliable === true ? '+tcp' : ''}`;
+    const { address, port, family } = remote;
+    const [scheme] = this.#via.split(':');
     const bound = isBound(remote);
     return {
       base: baseOf(remote, scheme),

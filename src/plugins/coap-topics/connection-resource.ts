@@ -8,14 +8,14 @@ import type { CoapRequest } from '../../coap/request.js';
 import { CHANGED, DELETED, diagnostic, METHOD_NOT_ALLOWED, UNAUTHORIZED } from './answers.js';
 import type { Connections } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
-import { addressOf, identityOf } from './devices.js';
+import { addressOf, identityOf, isSecured } from './devices.js';
 
 export const CONNECTION_PATH = '/mqtt/connection';
 
 /** Why a password in a query is not taken; null if it may be. */
 export function passwordFault(request: CoapRequest, { password }: DeviceQuery, insecure: boolean): string | null {
-  if (password === undefined || insecure || identityOf(request.remote) !== undefined) return null;
-  return 'a password without DTLS is not taken (coap.insecure_password)';
+  if (password === undefined || insecure || isSecured(request.remote)) return null;
+  return 'a password without DTLS or TLS is not taken (coap.insecure_password)';
 }
 
 export class ConnectionResource {

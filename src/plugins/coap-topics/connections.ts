@@ -39,23 +39,26 @@ export interface Asking {
   readonly observes: boolean;
 }
 
+type ConnectionOptions = Pick<CoapTopicsOptions, 'below' | 'anonymous' | 'connections' | 'heartbeat'>;
+
 export class Connections {
   readonly #context: PluginContext;
-  readonly #options: Pick<CoapTopicsOptions, 'anonymous' | 'connections' | 'heartbeat'>;
+  readonly #options: ConnectionOptions;
   readonly #now: () => number;
   /** By token, in the order in which they were last heard of. */
   readonly #byToken = new Map<string, DeviceConnection>();
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds of a clock */
-  constructor(
-    context: PluginContext,
-    options: Pick<CoapTopicsOptions, 'anonymous' | 'connections' | 'heartbeat'>,
-    now: () => number = () => performance.now(),
-  ) {
+  constructor(context: PluginContext, options: ConnectionOptions, now: () => number = () => performance.now()) {
     this.#context = context;
     this.#options = options;
     this.#now = now;
+  }
+
+  /** How its devices come: the type of the listener. */
+  get transport(): string {
+    return this.#options.below?.type ?? 'coap';
   }
 
   get size(): number {
@@ -76,7 +79,7 @@ export class Connections {
   async open(asking: Asking): Promise<DeviceConnection | CoapResponse> {
     const { anonymous, heartbeat } = this.#options;
     const { clientId: id, username, password, remote, verified, observes } = asking;
-    const identity = { id, username: username ?? null, remote, transport: 'coap' };
+    const identity = { id, username: username ?? null, remote, transport: this.transport };
     if (this.#isFull(id, remote)) return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const credentials: Credentials = {
@@ -97,7 +100,7 @@ export class Connections {
   #isFull(id: string, remote: string): boolean {
     if (this.#byToken.size < this.#options.connections) return false;
     this.#context.counters.refusedCoapConnections++;
-    const party = { id, remote, username: null, transport: 'coap', version: 0 };
+    const party = { id, remote, username: null, transport: this.transport, version: 0 };
     this.#context.limit(party, 'coap.connections', 'a connection was refused');
     return true;
   }

@@ -8,7 +8,7 @@ import type { Connections, DeviceConnection } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
 
 /** `address:port` of a remote endpoint. */
-export function addressOf({ family, address, port }: CoapRemote): string {
+export function addressOf({ family, address, port }: Pick<CoapRemote, 'family' | 'address' | 'port'>): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
@@ -16,6 +16,11 @@ export function addressOf({ family, address, port }: CoapRemote): string {
 export function identityOf({ session }: CoapRemote): string | undefined {
   if (session === undefined || !('identity' in session)) return undefined;
   return typeof session.identity === 'string' ? session.identity : undefined;
+}
+
+/** Whether nobody on the way can read what a remote endpoint sends: DTLS or TLS is below. */
+export function isSecured({ session }: CoapRemote): boolean {
+  return session !== undefined;
 }
 
 export class Devices {
@@ -26,6 +31,8 @@ export class Devices {
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /** Clients of remote endpoints that prove nothing; they go when the endpoint forgets the remote. */
   readonly #strangers = new WeakMap<object, InProcessClient>();
+  /** Those of them that come over TCP, by the key of their connection, of whose end the endpoint is told. */
+  readonly #connected = new Map<string, InProcessClient>();
 
   /** @param anonymous whether devices without credentials are served */
   constructor(context: PluginContext, connections: Connections, anonymous: boolean) {
@@ -61,7 +68,7 @@ export class Devices {
     } else if (known !== undefined) return known.then(clientOf);
     const address = addressOf(remote);
     const opening = this.#connections.open({
-      clientId: query.clientId ?? `coap-${address}`,
+      clientId: query.clientId ?? `coap-${identity}`,
       username: identity,
       password: undefined,
       remote: address,
@@ -82,14 +89,29 @@ export class Devices {
     );
   }
 
+  /** A remote endpoint will never send anything again: its client ends. */
+  gone(key: string | undefined, session: object | undefined, reason: string): void {
+    if (key !== undefined) {
+      this.#connected.get(key)?.close(reason);
+      this.#connected.delete(key);
+    }
+    const secured = session === undefined ? undefined : this.#secured.get(session);
+    if (session === undefined || secured === undefined) return;
+    this.#secured.delete(session);
+    if ('client' in secured) secured.client.close(reason);
+    else void secured.then((made) => 'client' in made && made.client.close(reason)).catch(() => {});
+  }
+
   /** It may call itself what it likes, as an MQTT client without user name may. */
   #stranger(remote: CoapRemote, { clientId }: DeviceQuery): InProcessClient {
     const known = this.#strangers.get(remote);
     if (known !== undefined && (clientId === undefined || clientId === known.id)) return known;
     const address = addressOf(remote);
     known?.close();
-    const client = this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport: 'coap' });
+    const { transport } = this.#connections;
+    const client = this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
     this.#strangers.set(remote, client);
+    if (transport === 'coap+tcp' || transport === 'coaps+tcp') this.#connected.set(remote.key, client);
     return client;
   }
 }

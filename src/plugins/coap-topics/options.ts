@@ -1,5 +1,6 @@
 /** What one CoAP listener is told. */
 import type { EndpointOptions } from './endpoint-options.js';
+import type { Below, TransportOptions } from './transports.js';
 
 /** One entry of `coap.mappings`. */
 export interface MappingOptions {
@@ -16,9 +17,11 @@ export interface MappingOptions {
 }
 
 /** Options of one CoAP listener; those with a name in `coap.` are documented there. */
-export interface CoapTopicsOptions extends EndpointOptions {
+export interface CoapTopicsOptions extends EndpointOptions, TransportOptions {
+  /** What stands below the endpoint. Default: UDP. */
+  readonly below?: Below;
   readonly host: string;
-  /** UDP port; 0 for any free one. */
+  /** 0 for any free one. */
   readonly port: number;
   /** Whether devices without credentials are served. */
   readonly anonymous: boolean;

@@ -3,22 +3,22 @@
  * subscribes, DELETE clears. A device reaches the bus through a client of its own, like any MQTT client.
  */
 import { CoapEndpoint } from '../../coap/endpoint.js';
-import { UdpTransport } from '../../coap/transport.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
-import { Devices } from './devices.js';
+import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { FaceOwner } from './face.js';
 import type { CoapTopicsOptions } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
+import { type Bound, bind } from './transports.js';
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
   readonly #options: CoapTopicsOptions;
   readonly #pubsub: Pubsub | null;
   readonly #directory: FaceOwner | null;
-  #transport: UdpTransport | null = null;
+  #bound: Bound | null = null;
   #endpoint: CoapEndpoint | null = null;
   #connections: Connections | null = null;
 
@@ -33,13 +33,13 @@ export class CoapTopics implements Plugin {
   }
 
   describe(): string[] {
-    if (this.#transport === null) return [];
-    const { address, port } = this.#transport;
+    if (this.#bound === null) return [];
+    const { address, port } = this.#bound;
     return [address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`];
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#endpoint?.counters };
+    return { ...this.#endpoint?.counters, ...this.#bound?.counters() };
   }
 
   async start(context: PluginContext): Promise<void> {
@@ -48,17 +48,22 @@ export class CoapTopics implements Plugin {
     this.#connections = connections;
     const devices = new Devices(context, connections, options.anonymous);
     const resources = new Resources(options, devices, connections, context, this.#pubsub);
-    this.#transport = await UdpTransport.bind({ address: options.host, port: options.port });
-    this.#endpoint = new CoapEndpoint(this.#transport, {
+    const place = { address: options.host, port: options.port };
+    this.#bound = await bind(options.below ?? { type: 'coap' }, place, options, context);
+    this.#endpoint = new CoapEndpoint(this.#bound.transport, {
       handler: (request, exchange) => resources.handle(request, exchange),
       ...endpointOptions(options),
+      onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
       onEvent: (name, remote, detail) => {
-        if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${remote?.key ?? 'all devices'}`);
-        else context.logger.debug({ event: name, remote: remote?.key, detail }, `coap: ${name} ${detail}`);
+        const where = remote === undefined ? undefined : addressOf(remote);
+        if (name === 'limit') context.limit(null, optionOf(detail), `reached by ${where ?? 'all devices'}`);
+        else context.logger.debug({ event: name, remote: where, detail }, `coap: ${name} ${detail}`);
       },
     });
     if (this.#directory !== null) {
-      resources.add(this.#directory.open(this.#endpoint.line, `coap://${this.describe().join()}`, true));
+      const scheme = options.below?.type ?? 'coap';
+      const via = `${scheme}://${this.describe().join()}`;
+      resources.add(this.#directory.open(this.#endpoint.line, via, scheme === 'coap'));
     }
   }
 

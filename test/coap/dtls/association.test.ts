@@ -57,6 +57,20 @@ test('several records in one datagram, and an empty one', () => {
   assert.equal(bench.received.map(({ text }) => text).join('|'), 'a||c');
 });
 
+for (const cid of [undefined, Buffer.from('a CID')]) {
+  test(`RFC 5246 6.2.1: no content is longer than 2^14 bytes, ${cid === undefined ? 'without' : 'with'} a Connection ID`, () => {
+    const bench = new DtlsBench();
+    const client = bench.client(1, cid === undefined ? {} : { cid }).connect();
+    client.raw(client.seal(DATA, Buffer.alloc(2 ** 14 + 1, 0x61)));
+    bench.deliver();
+    assert.equal(bench.received.length, 0);
+    client.raw(client.seal(DATA, Buffer.alloc(2 ** 14, 0x61)));
+    bench.deliver();
+    assert.equal(bench.received.at(-1)?.text.length, 2 ** 14);
+    bench.check(client);
+  });
+}
+
 test('a datagram from source port 0, and one to an association that is no more, go nowhere', () => {
   const bench = new DtlsBench();
   const client = bench.client(1).connect();

@@ -1,12 +1,20 @@
-/** A DTLS 1.2 PSK client that shares no code with the server, and a bench that it meets the server on: no sockets, no real time. */
+/** A DTLS 1.2 client, with a key or certificates, that shares no code with the server, and a bench that it meets the server on: no sockets, no real time. */
 import assert from 'node:assert/strict';
 import {
   type CipherCCMTypes,
   createCipheriv,
   createDecipheriv,
+  createECDH,
   createHash,
   createHmac,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
   randomBytes,
+  sign,
+  verify,
+  X509Certificate,
 } from 'node:crypto';
 import { type DtlsOptions, DtlsTransport } from '../../../src/coap/dtls/transport.js';
 import type { DatagramAddress } from '../../../src/coap/transport.js';
@@ -15,6 +23,12 @@ import { FakeClock, MemoryTransport } from '../harness.js';
 export const CCM_8 = 0xc0a8;
 export const CCM = 0xc0a4;
 export const GCM = 0x00a8;
+export const ECDSA_CCM_8 = 0xc0ae;
+export const ECDSA_CCM = 0xc0ac;
+export const ECDSA_GCM = 0xc02b;
+const ECDSA: readonly number[] = [ECDSA_CCM_8, ECDSA_CCM, ECDSA_GCM];
+export const P256 = 23;
+export const X25519 = 29;
 export const CCS = 20;
 export const ALERT = 21;
 export const HANDSHAKE = 22;
@@ -86,6 +100,14 @@ export interface ClientOptions {
   /** The Connection ID that the client wants; may be empty. Undefined: not offered. */
   readonly cid?: Buffer;
   readonly random?: Buffer;
+  /** Named groups; P-256 if the suites want one. */
+  readonly groups?: readonly number[];
+  /** Signature algorithms; ecdsa_secp256r1_sha256 if the suites want one. */
+  readonly schemes?: readonly number[];
+  /** What is sent when the server asks for a certificate. */
+  readonly credential?: { readonly chain: readonly Buffer[]; readonly key: KeyObject };
+  /** Puts other messages in the place of the right ones, or none. */
+  readonly change?: (type: number, body: Buffer) => Buffer | undefined;
   readonly version?: number;
   readonly compressions?: Buffer;
   /** Extensions besides those that the other options ask for. */
@@ -115,8 +137,15 @@ interface Assembly {
   readonly have: Set<number>;
 }
 
+/** What carries the datagrams of clients. */
+export interface DtlsNetwork {
+  fromClient(client: DtlsClient, bytes: Buffer): void;
+  /** Carries datagrams until none is on its way, where that can be known. */
+  deliver(): void;
+}
+
 export class DtlsClient {
-  readonly bench: DtlsBench;
+  readonly bench: DtlsNetwork;
   port: number;
   address: string;
   readonly random: Buffer;
@@ -132,12 +161,17 @@ export class DtlsClient {
   /** Records that were not for these keys, as those of an association that this one takes the place of. */
   strange = 0;
   hint: string | undefined;
+  /** The certificates of the server, and what CertificateRequest had. */
+  chain: Buffer[] = [];
+  request: Buffer | undefined;
   suite = 0;
   serverExtensions = new Map<number, Buffer>();
   /** Next sequence numbers of epoch 0 and 1. */
   readonly sequences = [0, 0];
   cookie: Buffer = Buffer.alloc(0);
   #serverRandom: Buffer = Buffer.alloc(0);
+  /** The group and the point of ServerKeyExchange. */
+  #share: [number, Buffer] | undefined;
   #serverCid: Buffer | undefined;
   #transcript: Buffer[] = [];
   #expected = 0;
@@ -148,7 +182,7 @@ export class DtlsClient {
   #read: Direction | undefined;
   #master: Buffer = Buffer.alloc(0);
 
-  constructor(bench: DtlsBench, port: number, options: ClientOptions = {}, address = '192.0.2.1') {
+  constructor(bench: DtlsNetwork, port: number, options: ClientOptions = {}, address = '192.0.2.1') {
     this.bench = bench;
     this.port = port;
     this.address = address;
@@ -199,6 +233,12 @@ export class DtlsClient {
     const list = [...(extensions ?? [])];
     if (extendedMasterSecret !== false) list.push([23, Buffer.alloc(0)]);
     if (cid !== undefined) list.push([54, vector(cid, 1)]);
+    const numbers = (codes: readonly number[]): Buffer => vector(Buffer.concat(codes.map((code) => int(code, 2))), 2);
+    const isEcdsa = suites?.some((code) => ECDSA.includes(code)) === true;
+    if (isEcdsa && extensions === undefined) {
+      list.push([10, numbers(this.options.groups ?? [P256])], [11, Buffer.from([1, 0])]);
+      list.push([13, numbers(this.options.schemes ?? [0x0403])]);
+    }
     return Buffer.concat([
       int(version ?? 0xfefd, 2),
       this.random,
@@ -236,7 +276,7 @@ export class DtlsClient {
     const start = Buffer.concat([int(outer, 1), int(0xfefd, 2)]);
     const aad = this.#aad(start, numbers, this.#serverCid, inner.length);
     const { key, salt } = this.#write!;
-    const tag = this.suite === CCM_8 ? 8 : 16;
+    const tag = this.suite === CCM_8 || this.suite === ECDSA_CCM_8 ? 8 : 16;
     const nonce = Buffer.concat([salt, numbers]);
     const cipher = createCipheriv(this.#algorithm, key, nonce, { authTagLength: tag });
     cipher.setAAD(aad, { plaintextLength: inner.length });
@@ -245,7 +285,7 @@ export class DtlsClient {
   }
 
   get #algorithm(): CipherCCMTypes {
-    return (this.suite === GCM ? 'aes-128-gcm' : 'aes-128-ccm') as CipherCCMTypes;
+    return (this.suite === GCM || this.suite === ECDSA_GCM ? 'aes-128-gcm' : 'aes-128-ccm') as CipherCCMTypes;
   }
 
   #aad(start: Buffer, numbers: Buffer, cid: Buffer | undefined, length: number): Buffer {
@@ -256,7 +296,7 @@ export class DtlsClient {
 
   #open(record: RecordView): { type: number; body: Buffer } | undefined {
     const { key, salt } = this.#read!;
-    const tag = this.suite === CCM_8 ? 8 : 16;
+    const tag = this.suite === CCM_8 || this.suite === ECDSA_CCM_8 ? 8 : 16;
     const { body } = record;
     const length = body.length - 8 - tag;
     if (length < 0) {
@@ -332,8 +372,12 @@ export class DtlsClient {
     }
     this.#transcript.push(whole({ type, sequence, body }));
     if (type === 2) this.#serverHello(body);
+    else if (type === 11) this.#takeChain(body);
+    else if (type === 12 && this.chain.length > 0) this.#takeShare(body);
+    else if (type === 13) this.request = body;
     else if (type === 12) this.hint = body.toString('utf8', 2, 2 + body.readUInt16BE(0));
-    else if (type === 14) this.#keyExchange();
+    else if (type === 14 && (this.chain.length === 0 || this.#share !== undefined)) this.#keyExchange();
+    else if (type === 14) return;
     else {
       assert.equal(type, 20);
       assert.deepEqual(body, expand(this.#master, 'server finished', before, 12));
@@ -352,20 +396,76 @@ export class DtlsClient {
     this.#serverCid = this.serverExtensions.get(54)?.subarray(1);
   }
 
-  #keyExchange(): void {
+  #takeChain(body: Buffer): void {
+    assert.equal(body.readUIntBE(0, 3), body.length - 3);
+    for (let at = 3; at < body.length; at += 3 + body.readUIntBE(at, 3)) {
+      this.chain.push(body.subarray(at + 3, at + 3 + body.readUIntBE(at, 3)));
+    }
+  }
+
+  /** RFC 8422 5.4: the server's point, signed with its certificate's key. */
+  #takeShare(body: Buffer): void {
+    assert.equal(body[0], 3);
+    const end = 4 + body[3];
+    assert.equal(body.readUInt16BE(end), 0x0403);
+    assert.equal(body.readUInt16BE(end + 2), body.length - end - 4);
+    const signed = Buffer.concat([this.random, this.#serverRandom, body.subarray(0, end)]);
+    const { publicKey } = new X509Certificate(this.chain[0]);
+    if (!verify('sha256', signed, publicKey, body.subarray(end + 4))) {
+      // Of the handshake of another client at this address, as when one takes the place of another.
+      this.strange++;
+      return;
+    }
+    this.#share = [body.readUInt16BE(1), body.subarray(4, end)];
+  }
+
+  /** The body of ClientKeyExchange, and the premaster secret. */
+  #agree(): [Buffer, Buffer] {
     const { identity = IDENTITY, key = KEY } = this.options;
-    const exchange = this.message(16, vector(Buffer.from(identity), 2));
+    if (this.#share === undefined) {
+      const premaster = Buffer.concat([vector(Buffer.alloc(key.length), 2), vector(key, 2)]);
+      return [vector(Buffer.from(identity), 2), premaster];
+    }
+    const [group, theirs] = this.#share;
+    if (group === P256) {
+      const ecdh = createECDH('prime256v1');
+      return [vector(ecdh.generateKeys(), 1), ecdh.computeSecret(theirs)];
+    }
+    assert.equal(group, X25519);
+    const { privateKey, publicKey } = generateKeyPairSync('x25519');
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
+    const other = Buffer.concat([spki.subarray(0, -32), theirs]);
+    const peer = createPublicKey({ key: other, type: 'spki', format: 'der' });
+    return [vector(spki.subarray(-32), 1), diffieHellman({ privateKey, publicKey: peer })];
+  }
+
+  #keyExchange(): void {
+    const flight: Message[] = [];
+    const { credential, change } = this.options;
+    const say = (type: number, right: Buffer): void => {
+      const body = change === undefined ? right : change(type, right);
+      if (body !== undefined) flight.push(this.message(type, body));
+    };
+    if (this.request !== undefined) {
+      const list = (credential?.chain ?? []).map((der) => vector(der, 3));
+      say(11, vector(Buffer.concat(list), 3));
+    }
+    const [exchange, premaster] = this.#agree();
+    say(16, exchange);
     const hash = (): Buffer => createHash('sha256').update(Buffer.concat(this.#transcript)).digest();
-    const premaster = Buffer.concat([vector(Buffer.alloc(key.length), 2), vector(key, 2)]);
     this.#master = this.serverExtensions.has(23)
       ? expand(premaster, 'extended master secret', hash(), 48)
       : expand(premaster, 'master secret', Buffer.concat([this.random, this.#serverRandom]), 48);
     const block = expand(this.#master, 'key expansion', Buffer.concat([this.#serverRandom, this.random]), 40);
     this.#write = { key: block.subarray(0, 16), salt: block.subarray(32, 36) };
     this.#read = { key: block.subarray(16, 32), salt: block.subarray(36, 40) };
+    if (this.request !== undefined && credential !== undefined) {
+      const signature = sign('sha256', Buffer.concat(this.#transcript), credential.key);
+      say(15, Buffer.concat([int(0x0403, 2), vector(signature, 2)]));
+    }
     const verifyData = expand(this.#master, 'client finished', hash(), 12);
     const finished = this.message(20, this.options.finished?.(verifyData) ?? verifyData);
-    this.#flight = [exchange, finished];
+    this.#flight = [...flight, finished];
     this.#send(this.#flight);
   }
 

@@ -111,26 +111,26 @@ for (const seed of seeds(3)) {
   });
 }
 
-test('RFC 6347 4.2.1: a cookie is bound to address, port and random, and is good for one to two periods', () => {
+test('RFC 6347 4.2.1: a cookie is bound to address, port, version, random and session, and is good for one to two periods', () => {
   const clock = new FakeClock();
   const cookies = new Cookies(clock);
   const source = { address: '192.0.2.1', port: 5, family: 'IPv4' } as const;
-  const random = Buffer.alloc(32, 1);
-  const id = Buffer.alloc(0);
-  const cookie = cookies.make(source, random, id);
+  const hello = { version: 0xfefd, random: Buffer.alloc(32, 1), sessionId: Buffer.alloc(0) };
+  const cookie = cookies.make(source, hello);
   const isGood = (from: typeof source | { address: string; port: number; family: 'IPv4' } = source): boolean =>
-    cookies.verify(cookie, from, random, id);
+    cookies.verify(cookie, from, hello);
   assert.ok(isGood());
   assert.ok(!isGood({ ...source, port: 6 }));
   assert.ok(!isGood({ ...source, address: '192.0.2.2' }));
-  assert.ok(!cookies.verify(cookie, source, Buffer.alloc(32, 2), id));
-  assert.ok(!cookies.verify(cookie, source, random, Buffer.alloc(1)));
-  assert.ok(!cookies.verify(cookie.subarray(1), source, random, id));
+  assert.ok(!cookies.verify(cookie, source, { ...hello, random: Buffer.alloc(32, 2) }));
+  assert.ok(!cookies.verify(cookie, source, { ...hello, sessionId: Buffer.alloc(1) }));
+  assert.ok(!cookies.verify(cookie, source, { ...hello, version: 0xfeff }));
+  assert.ok(!cookies.verify(cookie.subarray(1), source, hello));
   clock.advance(COOKIE_PERIOD);
   assert.ok(isGood());
   clock.advance(COOKIE_PERIOD);
   assert.ok(!isGood());
-  const late = cookies.make(source, random, id);
+  const late = cookies.make(source, hello);
   clock.advance(5 * COOKIE_PERIOD);
-  assert.ok(!cookies.verify(late, source, random, id), 'after a long silence too');
+  assert.ok(!cookies.verify(late, source, hello), 'after a long silence too');
 });

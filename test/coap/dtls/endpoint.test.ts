@@ -1,19 +1,24 @@
 /** A CoAP endpoint over DTLS: its remote endpoints are security associations (RFC 7252 9.1). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CoapEndpoint } from '../../../src/coap/endpoint.js';
-import { ACK, type Decoded, decode, encode, type Wire } from '../harness.js';
+import { CoapEndpoint, type CoapServerOptions } from '../../../src/coap/endpoint.js';
+import { ACK, type Decoded, decode, encode, OPT, values, type Wire } from '../harness.js';
 import { Resources } from '../resources.js';
-import { DATA, DtlsBench, type DtlsClient } from './client.js';
+import { ALERT, DATA, DtlsBench, type DtlsClient } from './client.js';
 
 class Server {
   readonly bench = new DtlsBench();
   readonly resources = new Resources(() => {});
-  readonly endpoint = new CoapEndpoint(this.bench.dtls, {
-    handler: this.resources.handler,
-    clock: this.bench.clock,
-    random: () => 0,
-  });
+  readonly endpoint: CoapEndpoint;
+
+  constructor(options: Partial<CoapServerOptions> = {}) {
+    this.endpoint = new CoapEndpoint(this.bench.dtls, {
+      handler: this.resources.handler,
+      clock: this.bench.clock,
+      random: () => 0,
+      ...options,
+    });
+  }
 
   /** What the client has received since the last call. */
   take(client: DtlsClient): Decoded[] {
@@ -57,12 +62,11 @@ test('RFC 7252 9.1: a new association at the same address takes nothing over: no
   const [answer] = server.ask(second, { code: '0.01', path: ['test'], mid: 7 });
   assert.equal(answer.payload.toString(), 'a test');
   assert.equal(server.endpoint.counters.duplicates, 0);
+  assert.equal(server.endpoint.tables.observers, 0, 'it ended with its association');
+  assert.equal(server.endpoint.tables.remotes, 1, 'the former one is forgotten');
   resources.change('/obs', 'not for the second');
   assert.deepEqual(server.take(second), []);
-  assert.equal(bench.dtls.counters.droppedSends, 1);
-  // Nobody acknowledges, so the observation ends.
-  bench.clock.advance(200_000);
-  assert.equal(server.endpoint.tables.observers, 0);
+  assert.equal(bench.dtls.counters.droppedSends, 0);
 });
 
 test('what is not authentic never reaches the endpoint; closing the endpoint ends the associations', async () => {
@@ -77,4 +81,63 @@ test('what is not authentic never reaches the endpoint; closing the endpoint end
   bench.deliver();
   assert.deepEqual(client.alerts, [[1, 1, 0]]);
   assert.equal(bench.clock.pending, 0);
+});
+
+/** A server whose remotes have to show where they are, with a client whose association is at port 2 from now on. */
+function moved(): { server: Server; client: DtlsClient } {
+  const server = new Server({ echo: true });
+  const client = server.bench.client(1, { cid: Buffer.from('c') }).connect();
+  assert.equal(server.ask(client, { code: '0.01', path: ['large'], mid: 1 })[0].code, '2.05', 'the handshake is proof');
+  server.bench.move(client, 2);
+  return { server, client };
+}
+
+test('RFC 9146 6: after a change of address a larger answer is 4.01 with Echo, until the device has shown where it is', () => {
+  const { server, client } = moved();
+  const [refused] = server.ask(client, { code: '0.01', path: ['large'], mid: 2 });
+  assert.equal(refused.code, '4.01');
+  const echo = values(refused, OPT.echo)[0];
+  const [answer] = server.ask(client, { code: '0.01', path: ['large'], mid: 3, options: [[OPT.echo, echo]] });
+  assert.equal(answer.code, '2.05');
+  assert.equal(server.ask(client, { code: '0.01', path: ['large'], mid: 4 })[0].code, '2.05');
+  server.bench.move(client, 3);
+  const [again] = server.ask(client, { code: '0.01', path: ['large'], mid: 5, options: [[OPT.echo, echo]] });
+  assert.equal(again.code, '4.01', 'the value was for the former address');
+});
+
+test('RFC 9146 6: an association that has moved before its first request has to show where it is, too', () => {
+  const server = new Server({ echo: true });
+  const client = server.bench.client(1, { cid: Buffer.from('c') }).connect();
+  server.bench.move(client, 2);
+  assert.equal(server.ask(client, { code: '0.01', path: ['large'], mid: 1 })[0].code, '4.01');
+});
+
+test('RFC 9146 6: the acknowledgement of what was sent to the former address shows nothing of the new one', () => {
+  const server = new Server({ echo: true });
+  const { bench, resources } = server;
+  const client = bench.client(1, { cid: Buffer.from('c') }).connect();
+  server.ask(client, OBSERVE);
+  resources.change('/obs', 'at the former address');
+  const [notification] = server.take(client);
+  bench.move(client, 2);
+  server.ask(client, { type: ACK, code: '0.00', mid: notification.mid });
+  assert.equal(server.endpoint.counters.echoVerified, 0);
+  assert.equal(server.ask(client, { code: '0.01', path: ['large'], mid: 9 })[0].code, '4.01');
+  resources.change('/obs', 'at the new address');
+  const [small] = server.take(client).filter(({ code }) => code === '2.05');
+  server.ask(client, { type: ACK, code: '0.00', mid: small.mid });
+  assert.equal(server.endpoint.counters.echoVerified, 1);
+  assert.equal(server.ask(client, { code: '0.01', path: ['large'], mid: 10 })[0].code, '2.05');
+});
+
+test('an association that ends takes its observations and its remote with it at once, and says why', () => {
+  const gone: string[] = [];
+  const server = new Server({ onGone: (_remote, reason) => gone.push(reason) });
+  const client = server.bench.client(1).connect();
+  server.ask(client, OBSERVE);
+  assert.deepEqual([server.endpoint.tables.observers, server.endpoint.tables.remotes], [1, 1]);
+  client.raw(client.seal(ALERT, Buffer.from([1, 0])));
+  server.bench.deliver();
+  assert.deepEqual([server.endpoint.tables.observers, server.endpoint.tables.remotes], [0, 0]);
+  assert.deepEqual(gone, ['the device closed its DTLS association']);
 });

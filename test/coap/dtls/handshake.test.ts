@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
+import { COOKIE_PERIOD } from '../../../src/coap/dtls/cookie.js';
 import { LARGEST_MESSAGE, Reassembly } from '../../../src/coap/dtls/fragments.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
@@ -34,7 +35,7 @@ for (const [suite, name] of [
       assert.equal(client.suite, suite);
       assert.equal(client.serverExtensions.has(23), extendedMasterSecret);
       const { key, session } = bench.received[0].source;
-      assert.deepEqual({ ...(session as DtlsSession) }, { identity: 'device', cipherSuite: name });
+      assert.deepEqual({ ...(session as DtlsSession) }, { identity: 'device', cipherSuite: name, proof: 'psk' });
       assert.match(key ?? '', /^dtls \d+$/);
       // One flight of the server each time, and no more.
       assert.equal(client.messages.join(), '3,2,14,20');
@@ -123,7 +124,7 @@ test('a wrong key, an unknown identity and one that is no identity look the same
     'handshake-failed 1 bad record, identity "device"',
     'handshake-failed 1 bad record, identity "nobody"',
   ]);
-  assert.equal(bench.events.length, 6);
+  assert.equal(bench.events.length, 7);
 });
 
 test('keys of 1 and of 64 bytes, an empty identity and one of 128 bytes', () => {
@@ -161,6 +162,26 @@ test('RFC 6347 4.2.1: no state, no alert and no amplification before a good cook
   assert.equal(bench.flown, before);
 });
 
+test('RFC 6347 4.2.1: a datagram is worth one look at a cookie, be it good or not', () => {
+  const bench = new DtlsBench();
+  const hellos = [1, 2].map(() => {
+    const client = bench.client(1);
+    const body = client.helloBody();
+    bench.below.receive(client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 0, body }, 0, body.length)), 1);
+    client.cookie = Buffer.from(bench.below.sent.splice(0)[0].bytes.subarray(28));
+    const again = client.helloBody();
+    return client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 1, body: again }, 0, again.length));
+  });
+  const stranger = bench.client(1);
+  const body = stranger.helloBody();
+  const without = stranger.plain(HANDSHAKE, fragmentOf({ type: 1, sequence: 0, body }, 0, body.length));
+  bench.below.receive(Buffer.concat([without, ...hellos]), 1);
+  assert.equal(bench.dtls.counters.handshakesStarted, 0);
+  bench.below.receive(Buffer.concat(hellos), 1);
+  assert.equal(bench.dtls.counters.handshakesStarted, 1);
+  assert.equal(bench.dtls.tables.handshakes, 1);
+});
+
 /** The first fragment of a ClientHello: all up to the empty cookie. */
 function fragmentStart(body: Buffer): Buffer {
   const start = body.subarray(0, 36);
@@ -185,6 +206,21 @@ test('RFC 6347 4.2.1: records and messages go on from the numbers of the ClientH
     sent.slice(0, 3).map(({ body }) => body.readUInt16BE(4)),
     [0, 1, 2],
   );
+});
+
+test('RFC 6347 4.2.2: a cookie that has become too old is answered with the message that is due: the next one', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1);
+  client.start();
+  // The ClientHello with the cookie is lost, and comes again when the cookie is good no more.
+  bench.copies = (flown) => (flown === 2 ? 0 : 1);
+  bench.deliver();
+  bench.clock.advance(2 * COOKIE_PERIOD);
+  client.repeat();
+  bench.deliver();
+  assert.ok(client.connected);
+  assert.equal(client.messages.join(), '3,3,2,14,20');
+  bench.check(client);
 });
 
 test('every datagram of the handshake lost in turn, and every two of them', () => {

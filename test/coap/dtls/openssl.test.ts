@@ -45,7 +45,7 @@ for (const [cipher, name, handshakeDatagram] of [
     assert.match(output, /Extended master secret: yes/);
     assert.deepEqual(
       sessions.map((session) => ({ ...session })),
-      [{ identity: 'device', cipherSuite: name }],
+      [{ identity: 'device', cipherSuite: name, proof: 'psk' }],
     );
     while (dtls.tables.associations > 0) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(dtls.counters.associationsClosed, 1);

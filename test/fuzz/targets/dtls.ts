@@ -1,15 +1,35 @@
-/** DTLS: a server, clients that know its key and say whatever the input wants, and strangers that know nothing. */
+/** DTLS: a server with keys and certificates, clients that have the right ones and say whatever the input wants, and strangers that know nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { DtlsSession } from '../../../src/coap/dtls/association.js';
 import { COOKIE_PERIOD } from '../../../src/coap/dtls/cookie.js';
-import { type ClientOptions, DtlsBench, type DtlsClient, fragmentOf, HANDSHAKE, KEY } from '../../coap/dtls/client.js';
+import { CA, FROM, Made, SERVER } from '../../coap/dtls/certificates.js';
+import {
+  type ClientOptions,
+  DtlsBench,
+  type DtlsClient,
+  ECDSA_CCM,
+  ECDSA_CCM_8,
+  ECDSA_GCM,
+  fragmentOf,
+  HANDSHAKE,
+  KEY,
+  P256,
+  X25519,
+} from '../../coap/dtls/client.js';
 import { Feed, input, type Target } from '../target.js';
 
 const LIMITS = { associations: 3, handshakes: 2, idleTime: 600_000, records: 200, handshakeDatagram: 100 };
+/** What clients with certificates show, if anything: the first is good. */
+const CREDENTIALS = [CA.issue(), CA.issue({ to: FROM + 1 }), new Made({}), undefined].map((made) =>
+  made === undefined ? undefined : { chain: [made.der], key: made.keys.privateKey },
+);
+/** The messages that such a client may change: Certificate, ClientKeyExchange and CertificateVerify. */
+const CHANGEABLE = [11, 16, 15];
 /** Clients have the ports 1 to 4, strangers those from here on. */
 const STRANGERS = 5;
 
-/** What a step does; its number is the upper half of the first byte, the client's that of the lower two bits. */
+/** What a step does; its number is the upper half of the first byte, the client's that of the lower two bits. The bit above asks for a certificate's handshake. */
 const Op = {
   Stranger: 0,
   Seconds: 1,
@@ -30,7 +50,12 @@ const Op = {
 } as const;
 
 class World {
-  readonly bench = new DtlsBench({ limits: LIMITS, identityHint: 'hint' });
+  readonly bench = new DtlsBench({
+    limits: LIMITS,
+    identityHint: 'hint',
+    certificate: SERVER.credential,
+    clientCertificates: { ca: [CA.x509], required: false, now: () => FROM + 86_400_000 },
+  });
   readonly clients: (DtlsClient | undefined)[] = [];
   /** What clients have protected: nothing else may be delivered. */
   readonly said = new Set<string>();
@@ -64,7 +89,8 @@ class World {
         bench.clock.advance(feed.byte() * 10_000);
         break;
       case Op.Start:
-        this.#start(index, feed.byte());
+        if ((head & 4) === 0) this.#start(index, feed.byte());
+        else this.#startCertified(index, feed);
         break;
       case Op.Copies: {
         const [from, copies] = [bench.flown + (head & 3), feed.byte() % 3];
@@ -109,10 +135,36 @@ class World {
     assert.deepEqual(after, earlier);
   }
 
-  #start(index: number, choice: number): void {
-    const random = createHash('sha256')
+  #random(): Buffer {
+    return createHash('sha256')
       .update(String(this.#starts++))
       .digest();
+  }
+
+  /** A client of certificates. Its message of a kind that the input names has bytes of the input in the place of its own. */
+  #startCertified(index: number, feed: Feed): void {
+    const choice = feed.byte();
+    const credential = CREDENTIALS[choice & 3];
+    const changed = CHANGEABLE[((choice >> 2) & 3) - 1];
+    const [at, bytes] = changed === undefined ? [0, Buffer.alloc(0)] : [feed.short(), feed.take(feed.byte())];
+    const client = this.bench.client(1 + index, {
+      random: this.#random(),
+      suites: [[ECDSA_CCM_8], [ECDSA_CCM], [ECDSA_GCM], [ECDSA_GCM, ECDSA_CCM_8]][(choice >> 4) & 3],
+      groups: (choice & 64) === 0 ? [P256] : [X25519, P256],
+      ...(credential === undefined ? {} : { credential }),
+      ...((choice & 128) === 0 ? {} : { fragment: 60 }),
+      change: (type, right) => {
+        if (type !== changed) return right;
+        const from = at % (right.length + 1);
+        return Buffer.concat([right.subarray(0, from), bytes, right.subarray(from + bytes.length)]);
+      },
+    });
+    this.clients[index] = client;
+    client.start();
+  }
+
+  #start(index: number, choice: number): void {
+    const random = this.#random();
     const options: ClientOptions = {
       random,
       extendedMasterSecret: (choice & 1) === 0,
@@ -172,8 +224,11 @@ class World {
     assert.ok(associations <= LIMITS.associations && handshakes <= LIMITS.handshakes);
     assert.equal(timers, handshakes + Math.min(1, associations));
     for (const { text, source } of received) {
+      const { identity, proof } = source.session as DtlsSession;
+      assert.equal(identity, proof === 'none' ? undefined : 'device', 'an identity that nobody has shown');
       assert.ok(this.said.has(text), 'data that nobody protected');
-      assert.deepEqual(Object.keys(source).sort(), ['address', 'family', 'key', 'port', 'session']);
+      const { unproven: _, ...rest } = source;
+      assert.deepEqual(Object.keys(rest).sort(), ['address', 'family', 'key', 'port', 'session']);
     }
   }
 }
@@ -203,6 +258,7 @@ async function run(bytes: Buffer): Promise<string> {
 const op = (number: number, client = 0): number => (number << 4) | client;
 const START = input(op(Op.Start), 0, op(Op.Deliver));
 const START_CID = input(op(Op.Start, 1), 0x32, op(Op.Deliver));
+const START_CERTIFIED = input(op(Op.Start, 4), 0, op(Op.Deliver));
 const DATA = input(op(Op.Sealed), 3, 4, 'data', op(Op.Deliver), op(Op.Answer));
 const HELLO = Buffer.from(
   `16fefd0000000000000000003a 01000060 0000 000000 00002e fefd ${'11'.repeat(32)} 00 00 0002c0a8 0100 0000`.replace(
@@ -219,6 +275,7 @@ export const dtlsTarget: Target = {
   words: [
     START,
     START_CID,
+    START_CERTIFIED,
     DATA,
     Buffer.from('16fefd0000000000000000', 'hex'),
     Buffer.from('17fefd0001000000000000', 'hex'),
@@ -226,6 +283,10 @@ export const dtlsTarget: Target = {
     Buffer.from('0100002c0001000000000000', 'hex'),
     Buffer.from('c0a8', 'hex'),
     Buffer.from('00170000', 'hex'),
+    Buffer.from('c0aec0acc02b', 'hex'),
+    Buffer.from('000a000400020017', 'hex'),
+    Buffer.from('000b00020100', 'hex'),
+    Buffer.from('000d000400020403', 'hex'),
     Buffer.from('0036000100', 'hex'),
   ],
   seeds: () => [
@@ -242,6 +303,11 @@ export const dtlsTarget: Target = {
     input(op(Op.Stranger), 0, HELLO.length, HELLO, op(Op.Stranger), 0, HELLO.length, HELLO),
     input(op(Op.Start), 0, op(Op.Copies, 3), 0, op(Op.Deliver), op(Op.Plain), 21, 2, 2, 40),
     input(op(Op.Start), 0, op(Op.Copies, 2), 0, op(Op.Deliver), op(Op.Hello), 9, '\0\x02\xc0\xa8\x01\0\0\0', 1),
+    input(START_CERTIFIED, DATA, op(Op.Repeat), op(Op.Deliver)),
+    input(op(Op.Start, 4), 0xf3, op(Op.Deliver), DATA),
+    ...[0x41, 0x82, 0xa3].map((choice) => input(op(Op.Start, 4), choice, op(Op.Deliver), DATA)),
+    ...[0x04, 0x48, 0x0c, 0x08].map((choice) => input(op(Op.Start, 4), choice, 0, 9, 3, 'abc', op(Op.Deliver), DATA)),
+    input(op(Op.Copies, 3), 0, START_CERTIFIED, op(Op.Seconds), 20, op(Op.Deliver), START, DATA),
     input(START, op(Op.Handshake), 14, Buffer.from('0b00000200020000000000020000', 'hex'), op(Op.Raw), 0, 3, 'raw'),
   ],
   run,

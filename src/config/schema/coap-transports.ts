@@ -1,0 +1,85 @@
+/** Options of `coap` that concern DTLS and TCP below CoAP. */
+import { documentation, KIB, whole } from './documentation.js';
+
+const DAY = 86_400;
+
+export const transportOptions = {
+  dtls_associations: whole(1, 16_777_216)
+    .default(16_384)
+    .register(documentation, {
+      doc:
+        'Security associations (RFC 6347) of each address that `coaps` listens on. For one more the one that has been idle ' +
+        'longest ends.',
+      since: '0.1.0',
+    }),
+  dtls_handshakes: whole(1, 1_000_000).default(1_024).register(documentation, {
+    doc: 'DTLS handshakes in progress whose cookie was right. For one more the oldest ends.',
+    since: '0.1.0',
+  }),
+  dtls_handshake_time: whole(1, 3600).default(30).register(documentation, {
+    doc: 'How long a DTLS handshake may take, from the ClientHello with its cookie to its end.',
+    unit: 'seconds',
+    since: '0.1.0',
+  }),
+  dtls_idle_time: whole(1, 365 * DAY)
+    .default(DAY)
+    .register(documentation, {
+      doc:
+        'A security association from which nothing has come for so long ends, with its observations; the device makes a new ' +
+        'one when it has something to say.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+  dtls_records: whole(100, 2 ** 48 - 2)
+    .default(2 ** 32)
+    .register(documentation, {
+      doc: 'Records that the broker sends in one security association before it ends, and the device makes a new one.',
+      since: '0.1.0',
+    }),
+  dtls_identity: whole(1, 1024).default(128).register(documentation, {
+    doc: 'Longest PSK identity; RFC 4279 5.3 asks for 128. The handshake of a longer one fails like that of an unknown one.',
+    unit: 'bytes',
+    since: '0.1.0',
+  }),
+  dtls_handshake_datagram: whole(256, 16_384).default(1_232).register(documentation, {
+    doc: 'Longest datagram of a DTLS handshake; longer messages go in fragments. 1232 is what IPv6 always carries.',
+    unit: 'bytes',
+    since: '0.1.0',
+  }),
+  tcp_connections: whole(1, 1_000_000)
+    .default(10_000)
+    .register(documentation, {
+      doc:
+        'Connections of each address that `coap+tcp` or `coaps+tcp` listens on, also those whose TLS handshake is not done. ' +
+        'A further one is closed at once.',
+      unit: 'connections',
+      since: '0.1.0',
+    }),
+  tcp_open_time: whole(1, 3600)
+    .default(10)
+    .register(documentation, {
+      doc:
+        'Time that a connection has for its TLS handshake, and then for its Capabilities and Settings Message (RFC 8323 5.3). ' +
+        'Without them it is closed.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+  tcp_message: whole(1152, 16 * KIB * KIB)
+    .default(64 * KIB)
+    .register(documentation, {
+      doc:
+        'Largest message over TCP; a larger one ends its connection. Clients may send 1152 bytes without asking, and go on in ' +
+        'blocks (RFC 8323 5.3.1).',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+  tcp_output: whole(16 * KIB, 1024 * KIB * KIB)
+    .default(256 * KIB)
+    .register(documentation, {
+      doc:
+        'What may wait for a client over TCP that does not read. Beyond it, its requests are not read, and non-confirmable ' +
+        'notifications to it are dropped.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
+};

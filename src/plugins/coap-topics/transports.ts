@@ -1,0 +1,184 @@
+/** What stands below the endpoint of a listener: UDP, DTLS around it, TCP, or TLS. */
+import type { DtlsLimits } from '../../coap/dtls/limits.js';
+import { DtlsTransport } from '../../coap/dtls/transport.js';
+import type { TcpLimits } from '../../coap/tcp/limits.js';
+import { TcpTransport } from '../../coap/tcp/transport.js';
+import { type DatagramAddress, type DatagramTransport, UdpTransport } from '../../coap/transport.js';
+import type { PluginContext } from '../plugin.js';
+import { addressOf } from './devices.js';
+import { HandshakeLog } from './handshake-log.js';
+import { dtlsNumbers, tcpNumbers } from './transport-counters.js';
+
+/** Options of the section `coap` that concern these transports. Whatever is left out has the transport's default. */
+export interface TransportOptions {
+  readonly dtls_associations?: number | undefined;
+  readonly dtls_handshakes?: number | undefined;
+  /** Seconds. */
+  readonly dtls_handshake_time?: number | undefined;
+  /** Seconds. */
+  readonly dtls_idle_time?: number | undefined;
+  readonly dtls_records?: number | undefined;
+  /** Bytes. */
+  readonly dtls_identity?: number | undefined;
+  /** Bytes. */
+  readonly dtls_handshake_datagram?: number | undefined;
+  readonly tcp_connections?: number | undefined;
+  /** Seconds. */
+  readonly tcp_open_time?: number | undefined;
+  /** Bytes. */
+  readonly tcp_message?: number | undefined;
+  /** Bytes. */
+  readonly tcp_output?: number | undefined;
+}
+
+/** Who may talk to a listener of DTLS, and what it tells them. */
+export interface PskCredentials {
+  readonly keys: ReadonlyMap<string, Buffer>;
+  /** Told to each client before it names its identity (RFC 4279 5.2). */
+  readonly hint?: string | undefined;
+}
+
+/** The certificate of a listener and its private key, PEM. */
+export interface CertificateFiles {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** Which transport, with what it needs. */
+export type Below =
+  | { readonly type: 'coap' }
+  | { readonly type: 'coaps'; readonly psk: PskCredentials }
+  | { readonly type: 'coap+tcp' }
+  | { readonly type: 'coaps+tcp'; readonly certificate: CertificateFiles };
+
+/** A transport that is bound. */
+export interface Bound {
+  readonly transport: DatagramTransport;
+  readonly address: string;
+  readonly port: number;
+  /** What it counts, for `$SYS` and the metrics. */
+  counters(): Readonly<Record<string, number>>;
+}
+
+/** Where a transport binds. */
+interface Place {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The option that sets each limit of DTLS, and how many of its unit are one of the option's. */
+const DTLS_LIMITS = {
+  associations: ['dtls_associations', 1],
+  handshakes: ['dtls_handshakes', 1],
+  handshakeTime: ['dtls_handshake_time', 1000],
+  idleTime: ['dtls_idle_time', 1000],
+  records: ['dtls_records', 1],
+  identityBytes: ['dtls_identity', 1],
+  handshakeDatagram: ['dtls_handshake_datagram', 1],
+} as const satisfies Record<keyof DtlsLimits, readonly [keyof TransportOptions, number]>;
+
+/** The same for TCP. */
+const TCP_LIMITS = {
+  connections: ['tcp_connections', 1],
+  openTime: ['tcp_open_time', 1000],
+  messageBytes: ['tcp_message', 1],
+  outputBytes: ['tcp_output', 1],
+} as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
+
+function limitsOf<Limit extends string>(
+  table: Readonly<Record<Limit, readonly [keyof TransportOptions, number]>>,
+  options: TransportOptions,
+): Partial<Record<Limit, number>> {
+  const limits: Partial<Record<Limit, number>> = {};
+  for (const limit of Object.keys(table) as Limit[]) {
+    const [option, factor] = table[limit];
+    const value = options[option];
+    if (value !== undefined) limits[limit] = value * factor;
+  }
+  return limits;
+}
+
+/** Logs that a limit was reached, by the name of its option. */
+function reached(
+  context: PluginContext,
+  table: Readonly<Record<string, readonly [string, number]>>,
+  limit: string,
+  remote: Pick<DatagramAddress, 'address' | 'port' | 'family'> | undefined,
+): void {
+  const by = remote === undefined ? 'a device' : addressOf(remote);
+  context.limit(null, `coap.${table[limit]?.[0] ?? limit}`, `reached by ${by}`);
+}
+
+/** Binds the transport of a listener. Rejects with `PORTICO_LISTEN`. */
+export async function bind(
+  below: Below,
+  place: Place,
+  options: TransportOptions,
+  context: PluginContext,
+): Promise<Bound> {
+  if (below.type === 'coap+tcp') return bindTcp(place, undefined, options, context);
+  if (below.type === 'coaps+tcp') return bindTcp(place, below.certificate, options, context);
+  const udp = await UdpTransport.bind(place);
+  const { address, port } = udp;
+  if (below.type === 'coap') return { transport: udp, address, port, counters: () => ({}) };
+  const dtls = dtlsAround(udp, below.psk, options, context);
+  return { transport: dtls, address, port, counters: () => ({ ...dtlsNumbers(dtls.counters, dtls.tables) }) };
+}
+
+function dtlsAround(
+  udp: UdpTransport,
+  { keys, hint }: PskCredentials,
+  options: TransportOptions,
+  context: PluginContext,
+): DtlsTransport {
+  const log = new HandshakeLog(context.logger);
+  return new DtlsTransport(udp, {
+    psk: (identity) => keys.get(identity) ?? null,
+    ...(hint === undefined ? null : { identityHint: hint }),
+    limits: limitsOf(DTLS_LIMITS, options),
+    onEvent: (name, remote, detail, identity) => {
+      if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
+      else if (name === 'handshake-failed') {
+        log.failed('DTLS', remote === undefined ? '' : addressOf(remote), reasonOf(detail, identity, keys));
+      } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
+      else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
+    },
+  });
+}
+
+/** Why a handshake failed, for whoever has the file of keys at hand. */
+function reasonOf(detail: string, identity: string | undefined, keys: PskCredentials['keys']): string {
+  if (identity === undefined) return detail;
+  const who = `identity ${JSON.stringify(identity)}`;
+  return keys.has(identity) ? `${who} has another key in access.psk_file` : `${who} is not in access.psk_file`;
+}
+
+async function bindTcp(
+  { address, port }: Place,
+  tls: CertificateFiles | undefined,
+  options: TransportOptions,
+  context: PluginContext,
+): Promise<Bound> {
+  const log = new HandshakeLog(context.logger);
+  const transport = await TcpTransport.bind({
+    address,
+    port,
+    ...(tls === undefined ? null : { tls }),
+    limits: limitsOf(TCP_LIMITS, options),
+    onEvent: (name, remote, detail) => {
+      if (name === 'limit') reached(context, TCP_LIMITS, detail, remote);
+      else if (name === 'handshake-failed')
+        log.failed('TLS', remote.port === 0 ? 'someone' : addressOf(remote), detail);
+      else {
+        const where = addressOf(remote);
+        context.logger.debug({ remote: where, detail }, `coap: the connection of ${where} was ended: ${detail}`);
+      }
+    },
+  });
+  return {
+    transport,
+    address: transport.address,
+    port: transport.port,
+    counters: () => ({ ...tcpNumbers(transport.counters) }),
+  };
+}

@@ -1,0 +1,203 @@
+/** CoAP over DTLS, TCP and TLS: the broker as a process, libcoap's clients, and MQTT on the other side. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { IDENTITY, KEY } from '../coap/dtls/client.js';
+import { UdpDevice } from '../coap/dtls/udp-device.js';
+import { OPT } from '../coap/harness.js';
+import { type LogLine, Portico, temporaryFolder } from '../support/portico.js';
+import { JsClient } from './mqttjs.js';
+import { Program, run } from './programs.js';
+import { SysWatch } from './sys.js';
+
+const openssl = promisify(execFile);
+const CLIENTS = ['coap-client-openssl', 'coap-client-gnutls'] as const;
+const TYPES = ['coaps', 'coap+tcp', 'coaps+tcp'] as const;
+const POLL_MS = 5;
+/** libcoap takes keys and identities as text. */
+const METER = ['-u', 'meter-7', '-k', 'sesame'];
+
+/** A certificate of 127.0.0.1 and its key. */
+async function certificate(folder: string, name: string): Promise<{ cert: string; key: string }> {
+  const files = { cert: join(folder, `${name}.pem`), key: join(folder, `${name}.key`) };
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  await openssl('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', files.key, '-out', files.cert]);
+  return files;
+}
+
+describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
+  let portico: Portico;
+  let js: JsClient;
+  let sys: SysWatch;
+  let trust: string[];
+  const ports = new Map<string, number>();
+
+  before(async () => {
+    const folder = temporaryFolder();
+    const { cert, key } = await certificate(folder, 'broker');
+    trust = ['-R', cert];
+    const keys = join(folder, 'psk');
+    const hex = (text: string | Buffer): string => Buffer.from(text).toString('hex');
+    writeFileSync(keys, `# devices\nmeter-7:${hex('sesame')}\n${IDENTITY}:${hex(KEY)}\n`);
+    const passwords = join(folder, 'passwords');
+    writeFileSync(passwords, '');
+    assert.equal((await run('mosquitto_passwd', ['-b', passwords, 'tom', 'secret'])).code, 0);
+    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+      listeners: [
+        { type: 'mqtt', host: '127.0.0.1', port: mqtt },
+        { type: 'websocket', host: '127.0.0.1', port: websocket },
+        { type: 'coap', host: '127.0.0.1', port: coap },
+        { type: 'coaps', host: '127.0.0.1', port: 0 },
+        { type: 'coap+tcp', host: '127.0.0.1', port: 0 },
+        { type: 'coaps+tcp', host: '127.0.0.1', port: 0, cert_file: cert, key_file: key },
+      ],
+      access: { psk_file: keys, psk_hint: 'portico', password_file: passwords },
+      allow_anonymous: true,
+    }));
+    for (const type of TYPES) {
+      const line = await logged(({ msg }) => msg.includes(`. ${type} on 127.0.0.1:0:`));
+      const [address] = line.addresses as string[];
+      ports.set(type, Number(address.split(':')[1]));
+    }
+    js = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, { clientId: 'beside' });
+    await js.subscribe('door/#', 1);
+    sys = await SysWatch.start(portico.ports.mqtt);
+  });
+  after(() => portico?.dispose());
+
+  /** The first line of the log, from a place on, that satisfies a condition. */
+  async function logged(matches: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
+    const deadline = performance.now() + 15_000;
+    for (;;) {
+      const found = portico.logLines.slice(from).find(matches);
+      if (found !== undefined) return found;
+      assert.ok(performance.now() < deadline, `the line is not in the log:\n${portico.log}`);
+      await delay(POLL_MS);
+    }
+  }
+
+  const uri = (type: (typeof TYPES)[number], path: string): string => `${type}://127.0.0.1:${ports.get(type)}/${path}`;
+
+  /** Runs a client; what it has printed. */
+  async function ask(client: string, ...args: string[]): Promise<string> {
+    const { stdout, stderr, code } = await run(client, ['-B', '10', ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout.toString().trimEnd();
+  }
+
+  /** A message from a client to MQTT, and one of MQTT to a client that observes. */
+  async function across(client: string, scheme: (typeof TYPES)[number], args: readonly string[]): Promise<void> {
+    const topic = `door/${client}/${scheme.replace('+', '-')}`;
+    await ask(client, ...args, '-m', 'put', '-e', 'from the device', uri(scheme, `ps/${topic}`));
+    const published = await js.next(topic);
+    assert.equal(published.payload.toString(), 'from the device');
+    assert.equal(await ask(client, ...args, uri(scheme, `ps/${topic}`)), 'from the device');
+    const observer = await Program.start(client, [...args, '-w', '-s', '30', uri(scheme, `ps/${topic}`)]);
+    assert.equal(await observer.lines.next('the present value'), 'from the device');
+    await js.publish(topic, 'to the device', 1);
+    assert.equal(await observer.lines.next('a notification'), 'to the device');
+    await observer.end('SIGINT');
+  }
+
+  for (const client of CLIENTS) {
+    test(`${client} over coaps: the identity of the key is the user name; messages go both ways`, async () => {
+      const from = portico.logLines.length;
+      await across(client, 'coaps', METER);
+      const came = await logged(({ msg }) => msg.includes('connected from'), from);
+      assert.deepEqual([came.client, came.username, came.transport], ['coap-meter-7', 'meter-7', 'coaps']);
+      await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+    });
+
+    test(`${client} over coaps: a wrong key and an unknown identity are not served, and are told with their reason`, async () => {
+      const growth = await sys.growth(async () => {
+        for (const [identity, key, reason] of [
+          ['meter-7', 'not sesame', 'identity "meter-7" has another key in access.psk_file'],
+          ['nobody', 'sesame', 'identity "nobody" is not in access.psk_file'],
+        ]) {
+          const from = portico.logLines.length;
+          const { stdout } = await run(client, ['-B', '5', '-u', identity, '-k', key, uri('coaps', 'ps/door/x')]);
+          assert.match(stdout.toString(), /decrypt error/i);
+          const line = await logged(({ msg }) => msg.includes('handshake'), from);
+          assert.match(line.msg, /^the DTLS handshake with 127\.0\.0\.1:\d+ failed: /);
+          assert.equal(line.reason, reason);
+          // The log has one such line a second.
+          await sys.passed(1);
+        }
+      });
+      assert.equal(growth('coap/dtlsHandshakesUnauthentic'), 2);
+    });
+  }
+
+  test('coap-client-openssl over coap+tcp: messages go both ways', () => across(CLIENTS[0], 'coap+tcp', []));
+
+  test('coap-client-openssl over coaps+tcp: messages go both ways', () => across(CLIENTS[0], 'coaps+tcp', trust));
+
+  test('a password in a query is taken over DTLS and TLS without coap.insecure_password, not over TCP', async () => {
+    const query = 'mqtt/connection?clientid=c&username=tom&password=secret';
+    const post = (type: (typeof TYPES)[number], ...args: string[]): Promise<string> =>
+      ask(CLIENTS[0], ...args, '-v', '3', '-m', 'post', uri(type, query));
+    for (const [type, args] of [
+      ['coaps', METER],
+      ['coaps+tcp', trust],
+    ] as const) {
+      const token = await post(type, ...args);
+      assert.match(token, /^[\w-]{22}$/);
+      await ask(CLIENTS[0], ...args, '-m', 'delete', uri(type, `mqtt/connection?clientid=c&token=${token}`));
+    }
+    const { stdout, stderr } = await run(CLIENTS[0], ['-m', 'post', uri('coap+tcp', query)]);
+    assert.match(stdout.toString() + stderr, /4\.01/);
+    const wrong = await run(CLIENTS[0], [...trust, '-m', 'post', uri('coaps+tcp', query.replace('secret', 'guess'))]);
+    assert.match(wrong.stdout.toString() + wrong.stderr, /4\.01/);
+  });
+
+  test('a device whose port changes goes on with its Connection ID: same client, observation at the new port', async (context) => {
+    const from = portico.logLines.length;
+    const device = await UdpDevice.connect(ports.get('coaps')!, { cid: Buffer.from('me') });
+    context.after(() => device.close());
+    const get = { code: '0.01', path: ['ps', 'door', 'cid'] };
+    assert.equal((await device.ask({ ...get, mid: 1, token: '01', options: [[OPT.observe, 0]] })).code, '2.05');
+    const before = device.port;
+    await device.move();
+    assert.notEqual(device.port, before);
+    assert.equal(
+      (await device.ask({ code: '0.02', path: ['ps', 'door', 'moved'], mid: 2, payload: 'x' })).code,
+      '2.04',
+    );
+    await js.next('door/moved');
+    await js.publish('door/cid', 'at the new port', 1);
+    assert.equal((await device.next('2.05')).payload.toString(), 'at the new port');
+    const came = portico.logLines.slice(from).filter(({ msg }) => msg.includes('connected from'));
+    assert.equal(came.length, 1, 'one client of the broker all the while');
+    device.sayGoodbye();
+    await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+  });
+
+  test('a second association of an identity takes over the client of the first; who leaves is off the list', async (context) => {
+    const from = portico.logLines.length;
+    const { clients, associations } = await sys.now().then((value) => ({
+      clients: value('clients/in_process'),
+      associations: value('coap/dtlsAssociations'),
+    }));
+    const get = { code: '0.01', path: ['ps', 'door', 'taken'], mid: 1 };
+    const first = await UdpDevice.connect(ports.get('coaps')!);
+    context.after(() => first.close());
+    assert.equal((await first.ask({ ...get, token: '01', options: [[OPT.observe, 0]] })).code, '2.05');
+    assert.equal((await sys.now())('clients/in_process'), clients + 1);
+    const second = await UdpDevice.connect(ports.get('coaps')!);
+    context.after(() => second.close());
+    assert.equal((await second.ask(get)).code, '4.04');
+    await first.next('4.01');
+    await logged(({ reason }) => String(reason).startsWith('another connection took over'), from);
+    const counters = await sys.now();
+    assert.equal(counters('clients/in_process'), clients + 1);
+    assert.equal(counters('coap/dtlsAssociations'), associations + 2);
+    for (const device of [first, second]) device.sayGoodbye();
+    await sys.until('clients/in_process', (value) => value === clients, 'falls');
+    await sys.until('coap/dtlsAssociations', (value) => value === associations, 'falls');
+  });
+});
