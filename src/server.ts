@@ -24,7 +24,9 @@ import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
+import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
@@ -52,6 +54,7 @@ export class Server {
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
+  #devices: RegisteredDevices | null = null;
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
   readonly #control: ControlServer;
@@ -150,12 +153,15 @@ export class Server {
 
   async #commandDevices(): Promise<void> {
     const { coap } = this.#loaded.config;
-    if (coap.commands.length === 0) return;
-    const plugin = new CoapDevices(coap);
+    if (coap.commands.length > 0) await this.#startPlugin(new CoapDevices(coap), 'commands devices');
+    if (coap.observations.length > 0) await this.#startPlugin(new ObservedResources(coap), 'observes devices');
+  }
+
+  async #startPlugin(plugin: Plugin, does: string): Promise<void> {
     // Before it starts, so that whatever it has bound is closed if the rest fails.
     this.#plugins.push(plugin);
     await plugin.start(this.#context(plugin.name));
-    for (const command of plugin.describe()) this.#logger.info({ command }, `commands devices: ${command}`);
+    for (const what of plugin.describe()) this.#logger.info({ what }, `${does}: ${what}`);
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
@@ -165,9 +171,10 @@ export class Server {
     let address: string;
     if (isCoap(config)) {
       this.#pubsub ??= await this.#startPubsub();
+      this.#devices ??= await this.#startDevices();
       const below = this.#security.below(config);
       const options = { ...this.#loaded.config.coap, below, host, port: config.port, anonymous };
-      const plugin = new CoapTopics(options, this.#pubsub);
+      const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
       address = plugin.describe().join(', ');
@@ -180,6 +187,16 @@ export class Server {
     const known = this.#addresses.get(config);
     if (known === undefined) this.#addresses.set(config, [address]);
     else known.push(address);
+  }
+
+  /** The directory of devices: one for all addresses of CoAP, if there is a topic for them. */
+  async #startDevices(): Promise<RegisteredDevices | null> {
+    const { coap } = this.#loaded.config;
+    if (coap.devices_topic === '') return null;
+    const devices = new RegisteredDevices(coap);
+    await devices.start(this.#context(devices.name));
+    this.#plugins.push(devices);
+    return devices;
   }
 
   /** One for all addresses of CoAP. */

@@ -88,6 +88,7 @@ export class CoapEndpoint {
   #forget(source: DatagramAddress, reason: string): void {
     const core = this.#core;
     if (core.closed) return;
+    this.line.onGone?.(source);
     const remote = core.remotes.peek(source);
     if (remote !== undefined) {
       core.transmission.clear(remote);
@@ -152,7 +153,7 @@ export class CoapEndpoint {
     else if (message.code === EMPTY) this.#receiveEmpty(source);
     else if (codeClass(message.code) === 0 && message.type <= Type.NonConfirmable) this.#receiveRequest(source);
     else if (this.line.requester !== undefined && isResponse(message)) {
-      this.line.requester.receiveResponse(message, source);
+      if (!this.line.requester.receiveResponse(message, source)) counters.unexpectedMessages++;
     } else {
       // A response, a reserved class, or a type that carries no request (RFC 7252 4.2, 4.3): this endpoint asked nothing.
       counters.unexpectedMessages++;

@@ -19,6 +19,7 @@ export class Remote implements CoapRemote {
   port: number;
   family: 'IPv4' | 'IPv6';
   session?: object;
+  readonly reliable: boolean;
   readonly key: string;
   /** Never used again for another remote: it keys the deduplication. Starts at 1. */
   readonly id: number;
@@ -55,6 +56,7 @@ export class Remote implements CoapRemote {
     this.port = source.port;
     this.family = source.family;
     if (source.session !== undefined) this.session = source.session;
+    this.reliable = source.reliable ?? false;
     this.key = key;
     this.id = id;
   }

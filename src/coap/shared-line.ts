@@ -8,6 +8,8 @@ import type { DatagramAddress } from './transport.js';
 
 export class SharedLine implements ClientLine {
   requester: Requester | undefined;
+  /** Told of a remote endpoint that will never send or take anything again. */
+  onGone: ((remote: DatagramAddress) => void) | undefined;
   readonly #core: Core;
 
   constructor(core: Core) {

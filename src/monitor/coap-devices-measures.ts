@@ -1,4 +1,4 @@
-/** What the commands to CoAP devices count, as measures: one of each counter, under its own name. */
+/** What the commands to CoAP devices and their directory count, as measures: one of each counter, under its own name. */
 import type { DeviceCounters } from '../plugins/coap-devices/counters.js';
 import { counter, gauge, type Measure, type Metric, totalOf } from './measure.js';
 
@@ -45,13 +45,33 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
   refusedPerDevice: 'Messages not sent, by coap.commands_per_device.',
   unresolved: 'Messages not sent: their device has no address that can be reached.',
   droppedReplies: 'Outcomes that could not be published.',
+  registered: 'Devices registered now.',
+  registrations: 'Registrations taken.',
+  registrationUpdates: 'Registrations renewed.',
+  registrationsRemoved: 'Registrations removed by their devices.',
+  registrationsExpired: 'Registrations whose lifetime ended.',
+  refusedRegistrations: 'Registrations refused by coap.registrations.',
+  refusedRegistrationsPerDevice: 'Registrations refused by coap.registrations_per_device.',
+  refusedRegistrationBytes: 'Registrations refused by coap.registration_bytes.',
+  refusedRegistrationLinks: 'Registrations refused by coap.registration_links.',
+  refusedLifetimesMin: 'Registrations and updates refused by coap.registration_lifetime_min.',
+  refusedLifetimesMax: 'Registrations and updates refused by coap.registration_lifetime_max.',
+  badRegistrations: 'Registrations and updates that are not as RFC 9176 says.',
+  deniedRegistrations: 'Registrations, updates and removals by someone who may not.',
+  failedSimpleRegistrations: 'Simple registrations whose device did not tell its links.',
 };
 
 const NAMES = Object.keys(HELP) as (keyof DeviceCounters)[];
 
+/** Numbers that go down, too. */
+const GAUGES: Readonly<Record<string, string>> = {
+  inFlight: 'portico_coap_devices_in_flight',
+  registered: 'portico_coap_devices_registered',
+};
+
 export const COAP_DEVICES_METRICS: readonly Metric[] = NAMES.map((name) => {
-  const help = `Commands to CoAP devices: ${HELP[name]}`;
+  const help = `Requests to CoAP devices: ${HELP[name]}`;
   const read: Measure['read'] = ({ coapDevices }) => coapDevices[name];
-  if (name === 'inFlight') return gauge('portico_coap_devices_in_flight', help, `coap-devices/${name}`, read);
+  if (name in GAUGES) return gauge(GAUGES[name], help, `coap-devices/${name}`, read);
   return counter(totalOf('portico_coap_devices', name), help, `coap-devices/${name}`, read);
 });

@@ -3,29 +3,62 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Code } from '../../src/coap/codes.js';
 import { formatLinks, parseLinks } from '../../src/coap/link-format.js';
-import { Directory, type Registrant } from '../../src/plugins/coap-devices/directory.js';
+import { Directory, type DirectoryLimits, type Registrant } from '../../src/plugins/coap-devices/directory.js';
 import { decodeRegistration, encodeRegistration } from '../../src/plugins/coap-devices/registration.js';
 import { Random } from '../support/random.js';
 import { seeds } from '../support/seeds.js';
 
-const NODE: Registrant = { base: 'coap://[2001:db8:3::123]:61616', owner: null };
-const OTHER: Registrant = { base: 'coap://192.0.2.7:5683', owner: null };
+/** Whoever comes from an address, without a name. */
+function from(address: string, port: number): Registrant {
+  const family = address.includes(':') ? 'IPv6' : 'IPv4';
+  const host = family === 'IPv6' ? `[${address}]` : address;
+  const at = { address, port, family } as const;
+  return {
+    base: `coap://${host}:${port}`,
+    owner: null,
+    origin: { ...at, via: 'coap://[::]:5683', bound: false },
+    address: at,
+  };
+}
+
+const NODE = from('2001:db8:3::123', 61_616);
+const OTHER = from('192.0.2.7', 5683);
 const LINKS = Buffer.from('</sensors/temp>;rt=temperature-c;if=sensor,</t>;anchor="/sensors/temp";rel=alternate');
 const NONE = Buffer.alloc(0);
+
+const LIMITS: DirectoryLimits = {
+  registrations: 100,
+  registrations_per_device: 100,
+  registration_bytes: 8192,
+  registration_links: 200,
+  registration_lifetime_min: 1,
+  registration_lifetime_max: 0xffffffff,
+};
 
 class Bench {
   now = 1_000_000;
   readonly told: string[] = [];
-  full = 0;
+  readonly limits: string[] = [];
   readonly directory: Directory;
 
-  constructor(registrations = 100) {
+  /** What the store holds, and whether it takes anything. */
+  readonly kept = new Map<string, Buffer>();
+  writable = true;
+
+  constructor(limits: Partial<DirectoryLimits> = {}) {
+    const write = (change: () => void): Promise<void> => {
+      if (!this.writable) throw new Error('full');
+      change();
+      return Promise.resolve();
+    };
     this.directory = new Directory({
-      registrations,
+      limits: { ...LIMITS, ...limits },
       path: '/rd',
       now: () => this.now,
+      put: (registration) => write(() => this.kept.set(registration.id, encodeRegistration(registration))),
+      delete: ({ id }) => write(() => this.kept.delete(id)),
       changed: ({ ep }, what) => this.told.push(`${ep} ${what}`),
-      full: () => this.full++,
+      refused: (limit) => this.limits.push(limit),
     });
   }
 
@@ -107,6 +140,12 @@ test('RFC 9176 5: what a registration may not be is 4.00, and changes nothing', 
     'ep=',
     `ep=${'x'.repeat(64)}`,
     'ep=a\u0001b',
+    'ep=a/b',
+    'ep=a+b',
+    'ep=#',
+    'ep=$a',
+    'ep=a&d=b/c',
+    'ep=a&d=b@c',
     `ep=a&d=${'x'.repeat(64)}`,
     'ep=a&ep=b',
     'ep=a&lt=0',
@@ -138,8 +177,9 @@ test('RFC 9176 5.3.1: an update renews the lifetime, and follows the device to w
   bench.now += 59_000;
   bench.directory.dropExpired();
   assert.match(bench.resources('rt=temperature-c'), /^<coap:\/\/192\.0\.2\.7:5683\/sensors\/temp>/);
-  const named = bench.register('ep=named&base=coap://device.example:5683');
-  bench.directory.update(named, ['lt=10', 'et=lamp'], NONE, OTHER);
+  const tool = { ...OTHER, owner: 'tool' };
+  const named = bench.register('ep=named&base=coap://device.example:5683', tool);
+  bench.directory.update(named, ['lt=10', 'et=lamp'], NONE, tool);
   const registration = bench.directory.get(named);
   assert.equal(registration?.base, 'coap://device.example:5683');
   assert.equal(registration?.lt, 10);
@@ -185,11 +225,11 @@ test('a name belongs to whoever registered it first: nobody else replaces, renew
 });
 
 test('more registrations than the limit are 5.03, and told; those that are there may renew', () => {
-  const bench = new Bench(2);
+  const bench = new Bench({ registrations: 2 });
   const id = bench.register('ep=a');
   bench.register('ep=b');
   assert.equal(bench.directory.register(['ep=c'], LINKS, NODE).code, Code.ServiceUnavailable);
-  assert.equal(bench.full, 1);
+  assert.deepEqual(bench.limits, ['registrations']);
   assert.equal(bench.register('ep=a'), id);
 });
 
@@ -197,15 +237,15 @@ test('RFC 9176 6: lookups filter by attributes of links and of devices, and come
   const bench = new Bench();
   for (let i = 0; i < 5; i++) {
     const links = Buffer.from(`</light>;rt=light,</temp>;rt="temp c";if=sensor`);
-    bench.register(`ep=node${i}&et=${i < 2 ? 'lamp' : 'probe'}`, { base: `coap://192.0.2.${i}`, owner: null }, links);
+    bench.register(`ep=node${i}&et=${i < 2 ? 'lamp' : 'probe'}`, from(`192.0.2.${i}`, 5683), links);
   }
   const count = (text: string): number => (parseLinks(text, 1000) ?? []).length;
   assert.equal(count(bench.resources()), 10);
   assert.equal(count(bench.resources('rt=light')), 5);
   assert.equal(count(bench.resources('rt=temp')), 5);
-  assert.equal(bench.resources('ep=node3&rt=light'), '<coap://192.0.2.3/light>;rt="light"');
+  assert.equal(bench.resources('ep=node3&rt=light'), '<coap://192.0.2.3:5683/light>;rt="light"');
   assert.equal(count(bench.resources('et=lamp&if=sen*')), 2);
-  assert.equal(count(bench.resources('href=coap://192.0.2.4/*')), 2);
+  assert.equal(count(bench.resources('href=coap://192.0.2.4:5683/*')), 2);
   assert.equal(count(bench.resources('nothing=*')), 0);
   assert.equal(count(bench.endpoints('rt=light&et=probe')), 3);
   assert.equal(count(bench.endpoints('ep=node*')), 5);
@@ -225,4 +265,69 @@ test('a registration is the same after it was stored; what is none says so', () 
   assert.equal(other.resources(), bench.resources());
   assert.throws(() => decodeRegistration(Buffer.from('{}')));
   assert.throws(() => decodeRegistration(Buffer.from('x')));
+});
+
+test('registrations of one user name, or of one address, are bounded; those of others are not', () => {
+  const bench = new Bench({ registrations_per_device: 2 });
+  bench.register('ep=a');
+  const id = bench.register('ep=b');
+  assert.equal(bench.directory.register(['ep=c'], LINKS, NODE).code, Code.ServiceUnavailable);
+  assert.deepEqual(bench.limits, ['registrations_per_device']);
+  bench.register('ep=d', OTHER);
+  bench.register('ep=e', { ...NODE, owner: 'gateway' });
+  bench.directory.remove(id, NODE);
+  bench.register('ep=c');
+});
+
+test('a list of links beyond its bytes or its number is 4.13, and told', () => {
+  const bench = new Bench({ registration_bytes: 100, registration_links: 3 });
+  const long = Buffer.from(`</${'x'.repeat(98)}>`);
+  assert.equal(bench.directory.register(['ep=a'], long, NODE).code, Code.RequestEntityTooLarge);
+  const many = Buffer.from('</a>,</b>,</c>,</d>');
+  assert.equal(bench.directory.register(['ep=a'], many, NODE).code, Code.RequestEntityTooLarge);
+  assert.deepEqual(bench.limits, ['registration_bytes', 'registration_links']);
+  bench.register('ep=a', NODE, many.subarray(0, 14));
+});
+
+test('a lifetime outside of its range is 4.00, and told; one that is not asked for is within', () => {
+  const bench = new Bench({ registration_lifetime_min: 60, registration_lifetime_max: 3600 });
+  assert.equal(bench.directory.register(['ep=a', 'lt=59'], LINKS, NODE).code, Code.BadRequest);
+  assert.equal(bench.directory.register(['ep=a', 'lt=3601'], LINKS, NODE).code, Code.BadRequest);
+  const id = bench.register('ep=a');
+  assert.equal(bench.directory.update(id, ['lt=3601'], NONE, NODE).code, Code.BadRequest);
+  assert.equal(bench.directory.get(id)?.lt, 3600);
+  const { limits } = bench;
+  assert.deepEqual(limits, ['registration_lifetime_min', 'registration_lifetime_max', 'registration_lifetime_max']);
+});
+
+test('a base elsewhere needs an identity; an anonymous device may name itself', () => {
+  const bench = new Bench();
+  const elsewhere = ['ep=a', 'base=coap://198.51.100.1'];
+  assert.equal(bench.directory.register(elsewhere, LINKS, OTHER).code, Code.Forbidden);
+  bench.register('ep=a&base=coap://192.0.2.7:9999', OTHER);
+  bench.register('ep=b&base=coap://198.51.100.1', { ...OTHER, owner: 'tool' });
+});
+
+test('names that are one topic level are one device, which nobody takes by another spelling', () => {
+  const bench = new Bench();
+  bench.register('ep=a&d=b');
+  assert.equal(bench.directory.register(['ep=a@b'], LINKS, NODE).code, Code.Forbidden);
+  assert.equal(bench.directory.find('a@b'), undefined);
+});
+
+test('what the store cannot take is 5.03 and changes nothing; expiry is tried again', () => {
+  const bench = new Bench();
+  const id = bench.register('ep=node1&lt=60');
+  bench.writable = false;
+  assert.equal(bench.directory.register(['ep=node2'], LINKS, NODE).code, Code.ServiceUnavailable);
+  assert.equal(bench.directory.update(id, ['lt=10'], NONE, NODE).code, Code.ServiceUnavailable);
+  assert.equal(bench.directory.remove(id, NODE).code, Code.ServiceUnavailable);
+  assert.equal(bench.directory.get(id)?.lt, 60);
+  bench.now += 60_000;
+  bench.directory.dropExpired();
+  assert.deepEqual(bench.told, ['node1 registered']);
+  bench.writable = true;
+  bench.directory.dropExpired();
+  assert.deepEqual(bench.told, ['node1 registered', 'node1 expired']);
+  assert.equal(bench.kept.size, 0);
 });

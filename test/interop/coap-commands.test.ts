@@ -36,6 +36,7 @@ describe('commands to devices', { timeout: 60_000 }, () => {
             response_topic: 'device/late',
           },
         ],
+        observations: [{ uri: `${resource}/time?ticks`, topic: 'device/time' }],
       },
     });
   });
@@ -65,6 +66,17 @@ describe('commands to devices', { timeout: 60_000 }, () => {
     await client.publish('device/slow', '', 1, false);
     const late = await client.next();
     assert.deepEqual(JSON.parse(late.payload.toString()), { code: '2.05', payload: 'done' });
+    await client.end();
+  });
+
+  test('coap.observations: the states of a resource of libcoap’s server are published as they change', async () => {
+    const client = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, { clientId: 'watcher' });
+    await client.subscribe('device/time', 1);
+    const first = await client.next();
+    let later = await client.next();
+    // What is retained may be the first state that is published, too.
+    while (later.payload.equals(first.payload)) later = await client.next();
+    assert.ok(Number(later.payload) > Number(first.payload), `${first.payload} ${later.payload}`);
     await client.end();
   });
 });

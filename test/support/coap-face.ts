@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Broker, BrokerOptions } from '../../src/broker.js';
+import type { DatagramAddress, DatagramTransport } from '../../src/coap/transport.js';
 import { Connections } from '../../src/plugins/coap-topics/connections.js';
 import { Devices } from '../../src/plugins/coap-topics/devices.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
@@ -58,6 +59,7 @@ export class Face {
   /** Lines that are no limits: levels and texts. */
   readonly log: string[] = [];
   readonly connections: Connections;
+  readonly resources: Resources;
   readonly bench: Bench;
   #mid = 1;
   #port = 40_000;
@@ -72,6 +74,7 @@ export class Face {
     this.connections = new Connections(context, options, () => engine.clock.now());
     const devices = new Devices(context, this.connections, options.anonymous);
     const resources = new Resources(options, devices, this.connections, context);
+    this.resources = resources;
     this.bench = new Bench((request, exchange) => resources.handle(request, exchange), {
       limits: { bodyBytes: options.max_payload, blockSize: options.block_size },
     });
@@ -84,9 +87,10 @@ export class Face {
   /**
    * A device at a port of its own.
    * @param session what DTLS knows of it
+   * @param reliable it comes over a connection that loses nothing
    */
-  device(session?: object): Device {
-    return new Device(this, ++this.#port, session);
+  device(session?: object, reliable = false): Device {
+    return new Device(this, ++this.#port, session, reliable);
   }
 
   nextMessageId(): number {
@@ -111,22 +115,40 @@ export class Device {
   readonly #face: Face;
   readonly #port: number;
   readonly #session: object | undefined;
+  readonly #reliable: boolean;
 
-  constructor(face: Face, port: number, session: object | undefined) {
+  constructor(face: Face, port: number, session: object | undefined, reliable: boolean) {
     this.#face = face;
     this.#port = port;
     this.#session = session;
+    this.#reliable = reliable;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** The same device behind an address translator that has given it another port. */
+  moved(): Device {
+    return this.#face.device(this.#session, this.#reliable);
+  }
+
+  get #address(): DatagramAddress {
+    const address = { address: '192.0.2.1', port: this.#port, family: 'IPv4' } as const;
+    const key = `${this.#reliable ? 'tcp' : 'dtls'} ${this.#port}`;
+    if (this.#reliable) return { ...address, key, reliable: true };
+    return this.#session === undefined ? address : { ...address, key, session: this.#session };
   }
 
   send(wire: Wire): void {
     const bytes = encode({ ...wire, mid: wire.mid ?? this.#face.nextMessageId() });
-    const session = this.#session === undefined ? null : { session: this.#session, key: `dtls ${this.#port}` };
-    this.#face.bench.transport.onDatagram?.(bytes, {
-      address: '192.0.2.1',
-      port: this.#port,
-      family: 'IPv4',
-      ...session,
-    });
+    this.#face.bench.transport.onDatagram?.(bytes, this.#address);
+  }
+
+  /** Its association or connection is gone. */
+  leave(): void {
+    const transport: DatagramTransport = this.#face.bench.transport;
+    transport.onGone?.(this.#address, 'close_notify');
   }
 
   /** The next message to this device that has been, or will be, sent. */

@@ -31,7 +31,7 @@ export interface ClientTables {
 }
 
 const OVER: PendingRequest = { cancel: () => {} };
-const NO_OBSERVATION: ClientObservation = { active: false, cancel: () => {}, forget: () => {} };
+const NO_OBSERVATION: ClientObservation = { active: false, renew: () => {}, cancel: () => {}, forget: () => {} };
 
 export class CoapClient implements Requester {
   readonly #core: ClientCore;
@@ -105,9 +105,17 @@ export class CoapClient implements Requester {
     core.closed = true;
     core.line.requester = undefined;
     for (const operation of [...this.#operations]) operation.fail('closed', '');
-    for (const observing of [...this.#observations]) observing.close();
+    for (const observing of [...this.#observations]) observing.end('closed');
     core.wheel.close();
     await core.line.close();
+  }
+
+  /** A peer will never take or answer anything again: what is under way with it fails as `gone`. */
+  gone(remote: DatagramAddress): void {
+    const peer = this.#core.peers.peek(remote);
+    if (peer === undefined || !peer.busy) return;
+    for (const operation of [...this.#operations]) if (operation.peer === peer) operation.fail('gone', '');
+    for (const observing of [...this.#observations]) if (observing.peer === peer) observing.end('gone');
   }
 
   receiveEmpty(type: number, messageId: number, source: DatagramAddress): boolean {
@@ -119,7 +127,7 @@ export class CoapClient implements Requester {
     return true;
   }
 
-  receiveResponse(message: Message, source: DatagramAddress): void {
+  receiveResponse(message: Message, source: DatagramAddress): boolean {
     const core = this.#core;
     const { counters, peers } = core;
     const { type, messageId, tokenHigh: high, tokenLow: low } = message;
@@ -128,7 +136,7 @@ export class CoapClient implements Requester {
     if (type === Type.Confirmable && peer !== undefined && core.isRemembered(memory)) {
       counters.duplicates++;
       core.sendEmpty(Type.Acknowledgement, messageId, source);
-      return;
+      return true;
     }
     const holder = peer === undefined || message.tokenLength !== 8 ? undefined : core.holder(peer, high, low);
     const exchange = holder?.current ?? null;
@@ -137,19 +145,19 @@ export class CoapClient implements Requester {
     if (!matches || !isResponse(message)) {
       counters.unmatched++;
       this.#reject(message, source);
-      return;
+      return false;
     }
     const response = readResponse(message);
     if (response === undefined) {
       this.#reject(message, source);
       exchange?.failed('bad-response', `${codeName(message.code)} with an option that is critical and not understood`);
-      return;
+      return true;
     }
     // A notification that crosses a deregistration is not its response; a Reset says the same as the request does.
     if (exchange?.frame.observe === 1 && response.observed && type !== Type.Acknowledgement) {
       counters.unmatched++;
       this.#reject(message, source);
-      return;
+      return true;
     }
     if (type === Type.Confirmable) {
       core.remember(memory);
@@ -160,6 +168,7 @@ export class CoapClient implements Requester {
       if (type === Type.Confirmable) counters.separateResponses++;
       exchange.answered(response);
     }
+    return true;
   }
 
   /** A Confirmable response, and a notification that nobody waits for, are told so (RFC 7252 4.2, RFC 7641 3.6). */

@@ -6,8 +6,8 @@ import type { ClientCounters } from './counters.js';
 
 /** Takes what answers requests. */
 export interface Requester {
-  /** A message with a response code, of any type. It is dealt with, if need be by a Reset. */
-  receiveResponse(message: Message, source: DatagramAddress): void;
+  /** A message with a response code, of any type. It is dealt with, if need be by a Reset; false if it answers nothing. */
+  receiveResponse(message: Message, source: DatagramAddress): boolean;
   /** An empty Acknowledgement or a Reset. False if it belongs to none of the requests. */
   receiveEmpty(type: number, messageId: number, source: DatagramAddress): boolean;
 }

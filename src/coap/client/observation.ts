@@ -26,6 +26,8 @@ export interface ObservationHandler {
 /** An observation as its owner sees it. */
 export interface ClientObservation {
   readonly active: boolean;
+  /** Registers anew with the same token, as when Max-Age has passed (RFC 7641 3.3.1). */
+  renew(): void;
   /** Deregisters with Observe 1 (RFC 7641 3.6). */
   cancel(): void;
   /** Forgets it: the next notification gets a Reset (RFC 7641 3.6). */
@@ -49,7 +51,7 @@ export function isFresher(value: number, at: number, last: number, lastAt: numbe
 
 export class Observing extends Timer implements ClientObservation, ObserveHolder, OperationOwner {
   readonly #core: ClientCore;
-  readonly #peer: Peer;
+  readonly peer: Peer;
   readonly #request: ClientRequest;
   readonly #handler: ObservationHandler;
   readonly #token: Token;
@@ -67,7 +69,7 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
   constructor(core: ClientCore, peer: Peer, request: ClientRequest, handler: ObservationHandler) {
     super();
     this.#core = core;
-    this.#peer = peer;
+    this.peer = peer;
     this.#request = request;
     this.#handler = handler;
     this.#token = core.newToken(peer);
@@ -85,8 +87,12 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     const core = this.#core;
     core.observations++;
     core.counters.observationsBegun++;
-    this.#peer.observations++;
+    this.peer.observations++;
     this.#register();
+  }
+
+  renew(): void {
+    this.expire();
   }
 
   cancel(): void {
@@ -94,16 +100,16 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     this.#over({ reason: 'cancelled', detail: '' });
     const registration = { value: 1, token: this.#token, holder: null };
     // Whatever is answered, it is over.
-    new Operation(this.#core, this.#peer, this.#request, { ended: () => {} }, registration).begin();
+    new Operation(this.#core, this.peer, this.#request, { ended: () => {} }, registration).begin();
   }
 
   forget(): void {
     if (this.#active) this.#over({ reason: 'cancelled', detail: '' });
   }
 
-  /** The client is closed. */
-  close(): void {
-    if (this.#active) this.#over({ reason: 'closed', detail: '' });
+  /** The client is closed, or the peer is gone. */
+  end(reason: 'closed' | 'gone'): void {
+    if (this.#active) this.#over({ reason, detail: '' });
   }
 
   registering(exchange: ClientExchange): void {
@@ -132,7 +138,7 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
       this.#deliver(response);
       return;
     }
-    this.#operation = new Operation(this.#core, this.#peer, this.#request, this);
+    this.#operation = new Operation(this.#core, this.peer, this.#request, this);
     this.#operation.continueFrom(response);
   }
 
@@ -157,7 +163,7 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
   #register(): void {
     this.#registering = true;
     const registration = { value: 0, token: this.#token, holder: this };
-    this.#operation = new Operation(this.#core, this.#peer, this.#request, this, registration);
+    this.#operation = new Operation(this.#core, this.peer, this.#request, this, registration);
     this.#operation.begin();
   }
 
@@ -182,11 +188,11 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     core.wheel.disarm(this);
     this.#operation?.withdraw();
     this.#operation = null;
-    core.release(this.#peer, this.#token, this);
+    core.release(this.peer, this.#token, this);
     core.observations--;
     core.counters.observationsEnded++;
-    this.#peer.observations--;
-    core.settle(this.#peer);
+    this.peer.observations--;
+    core.settle(this.peer);
     core.call(() => this.#handler.onEnd(end));
   }
 }

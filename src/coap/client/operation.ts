@@ -45,6 +45,7 @@ const COUNTERS: Readonly<Record<FailureReason, keyof ClientCounters | null>> = {
   'body-changed': 'bodiesChanged',
   unsendable: 'unsendable',
   cancelled: 'cancelled',
+  gone: 'cancelled',
   closed: 'cancelled',
 };
 

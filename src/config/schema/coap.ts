@@ -1,7 +1,9 @@
 /** `coap`. */
 import { z } from 'zod';
 import { command } from './coap-commands.js';
+import { registeredDevices } from './coap-devices.js';
 import { mapping } from './coap-mappings.js';
+import { observation } from './coap-observations.js';
 import { transportOptions } from './coap-transports.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
@@ -193,6 +195,12 @@ export const coap = z
       unit: 'messages',
       since: '0.1.0',
     }),
+    observations: z.array(observation).default([]).register(documentation, {
+      doc: 'Resources of CoAP devices whose states are published; docs/coap.md has the fields and an example.',
+      type: 'a list of observations',
+      since: '0.1.0',
+    }),
+    ...registeredDevices,
     mappings: z
       .array(mapping)
       .default([])

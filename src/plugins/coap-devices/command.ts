@@ -5,10 +5,10 @@ import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
-import { PROFILES, type ProfileName } from '../../coap/profiles.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
 import { AS_PUBLISHED, type PayloadTemplate } from './template.js';
+import { requestTransmission, type SharedOptions } from './transmission.js';
 
 const METHODS = {
   GET: Method.Get,
@@ -42,17 +42,6 @@ export interface CommandOptions {
   readonly response: 'raw' | 'json';
 }
 
-/** What all commands share, from the section `coap`. */
-export interface SharedOptions {
-  readonly profile: ProfileName;
-  /** Seconds. */
-  readonly ack_timeout?: number | undefined;
-  readonly ack_random_factor?: number | undefined;
-  readonly max_retransmit?: number | undefined;
-  /** Bytes. */
-  readonly block_size: number;
-}
-
 export class Command {
   readonly options: CommandOptions;
   readonly target: CoapUri;
@@ -73,15 +62,7 @@ export class Command {
     this.options = options;
     this.target = target;
     this.device = target.kind === 'IPv6' ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
-    const profile = PROFILES[shared.profile];
-    const { ack_timeout: wait, ack_random_factor: ackRandomFactor = profile.ackRandomFactor } = shared;
-    this.#transmission = {
-      ackTimeout: wait === undefined ? profile.ackTimeout : wait * 1000,
-      ackRandomFactor,
-      maxRetransmit: options.retries ?? shared.max_retransmit ?? profile.maxRetransmit,
-      timeout: options.timeout * 1000,
-      blockSize: shared.block_size,
-    };
+    this.#transmission = requestTransmission(shared, options.timeout, options.retries);
   }
 
   request(message: Message): ClientRequest {

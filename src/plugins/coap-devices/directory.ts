@@ -1,30 +1,55 @@
 /**
  * The resource directory of RFC 9176: devices register the links of their resources, for a time that they renew. It knows
- * no sockets and no topics; whoever owns it is told of what comes and goes.
+ * no sockets and no topics; whoever owns it keeps what comes and goes, and is told of it.
  */
 import { randomBytes } from 'node:crypto';
 import { Code } from '../../coap/codes.js';
 import { filterLinks, type Link } from '../../coap/link-format.js';
+import type { DatagramAddress } from '../../coap/transport.js';
 import {
   absoluteLink,
   DEFAULT_LIFETIME,
   endpointLink,
+  hostOf,
+  levelOf,
+  type Origin,
   type Registration,
+  type RegistrationQuery,
   readLinks,
   readRegistrationQuery,
 } from './registration.js';
 
-export interface DirectoryOptions {
-  /** Most registrations. */
+/** Bounds of the directory; documented under their names in the section `coap`. */
+export interface DirectoryLimits {
   readonly registrations: number;
+  readonly registrations_per_device: number;
+  /** Bytes. */
+  readonly registration_bytes: number;
+  readonly registration_links: number;
+  /** Seconds. */
+  readonly registration_lifetime_min: number;
+  /** Seconds. */
+  readonly registration_lifetime_max: number;
+}
+
+export type Change = 'registered' | 'updated' | 'removed' | 'expired';
+
+export interface DirectoryOptions {
+  readonly limits: DirectoryLimits;
   /** Path of the registrations, such as `/rd`. */
   readonly path: string;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** A registration has come or changed, or is gone: for its owner, or because its lifetime is over. */
-  changed(registration: Registration, what: 'registered' | 'updated' | 'removed' | 'expired'): void;
-  /** The limit of registrations was reached. */
-  full(): void;
+  /** Keeps a registration, or forgets one; throws if that cannot be done now. Resolves once it is durable. */
+  put(registration: Registration): Promise<void>;
+  delete(registration: Registration): Promise<void>;
+  /**
+   * A registration has come or changed, or is gone: for its owner, or because its lifetime is over.
+   * @param registrant who has done it; null for the time
+   */
+  changed(registration: Registration, what: Change, registrant: Registrant | null): void;
+  /** A limit refused something. */
+  refused(limit: keyof DirectoryLimits, registrant: Registrant): void;
 }
 
 /** Who asks for something. */
@@ -33,26 +58,34 @@ export interface Registrant {
   readonly base: string;
   /** Who it is; null for whoever is anonymous. */
   readonly owner: string | null;
+  readonly origin: Origin;
+  /** Where it is reached for now. */
+  readonly address: DatagramAddress;
 }
 
-/** An answer: its code, and the registration if there is one. */
+/** An answer: its code, words for people if it is an error, and the registration if there is one. */
 export interface DirectoryAnswer {
   readonly code: number;
+  readonly sentence?: string;
   readonly registration?: Registration;
+  /** Resolves once what changed is durable. */
+  readonly durable?: Promise<void>;
 }
 
-const BAD_REQUEST: DirectoryAnswer = { code: Code.BadRequest };
 const NOT_FOUND: DirectoryAnswer = { code: Code.NotFound };
-const FORBIDDEN: DirectoryAnswer = { code: Code.Forbidden };
-const FULL: DirectoryAnswer = { code: Code.ServiceUnavailable };
+const NOT_YOURS: DirectoryAnswer = { code: Code.Forbidden, sentence: 'it is registered by someone else' };
+const UNWRITABLE: DirectoryAnswer = { code: Code.ServiceUnavailable, sentence: 'the store can take nothing now' };
 /** Links of one page of a lookup, unless the query says less. */
 const PAGE = 1000;
 
 export class Directory {
   readonly #options: DirectoryOptions;
   readonly #byId = new Map<string, Registration>();
-  /** By sector and endpoint name. */
-  readonly #byName = new Map<string, Registration>();
+  readonly #shown = new Map<string, Shown>();
+  /** By topic level. */
+  readonly #byLevel = new Map<string, Registration>();
+  /** Registrations of one identity, or of one address. */
+  readonly #byParty = new Map<string, number>();
 
   constructor(options: DirectoryOptions) {
     this.#options = options;
@@ -60,6 +93,10 @@ export class Directory {
 
   get size(): number {
     return this.#byId.size;
+  }
+
+  all(): IterableIterator<Registration> {
+    return this.#byId.values();
   }
 
   /** Path of a registration (RFC 9176 5.3). */
@@ -73,7 +110,8 @@ export class Directory {
 
   /** The device of a name, in a sector or in none. */
   find(ep: string, d = ''): Registration | undefined {
-    return this.#byName.get(nameOf(ep, d));
+    const found = this.#byLevel.get(levelOf({ ep, d }));
+    return found?.ep === ep && found.d === d ? found : undefined;
   }
 
   /** Puts back what the store holds. */
@@ -81,23 +119,65 @@ export class Directory {
     this.#keep(registration);
   }
 
+  /** Why a registration cannot be, as far as its query and its links tell; null if it can. */
+  #refusal(read: RegistrationQuery | null, registrant: Registrant): DirectoryAnswer | null {
+    if (read === null) return bad('a parameter is repeated, or not what RFC 9176 5 says, or a name is no topic level');
+    const { registration_lifetime_min: least, registration_lifetime_max: most } = this.#options.limits;
+    if (read.lt !== null && read.lt < least) {
+      this.#options.refused('registration_lifetime_min', registrant);
+      return bad(`lt is at least ${least}`);
+    }
+    if (read.lt !== null && read.lt > most) {
+      this.#options.refused('registration_lifetime_max', registrant);
+      return bad(`lt is at most ${most}`);
+    }
+    if (read.base !== null && registrant.owner === null && hostOf(read.base) !== hostOf(registrant.base)) {
+      return { code: Code.Forbidden, sentence: 'a base elsewhere needs an identity' };
+    }
+    return null;
+  }
+
   /**
-   * Registers a device; one that is registered already is replaced under the same location (RFC 9176 5). A name belongs to
-   * whoever has registered it first, for as long as that lasts.
+   * Whether a device may register, before its links are known; null if it may. A name belongs to whoever has registered it
+   * first, for as long as that lasts.
    */
-  register(query: readonly string[], payload: Buffer, registrant: Registrant): DirectoryAnswer {
+  check(query: readonly string[], registrant: Registrant): DirectoryAnswer | null {
     const read = readRegistrationQuery(query);
-    if (read === null || read.ep === '') return BAD_REQUEST;
+    const refusal = this.#refusal(read, registrant);
+    if (read === null || refusal !== null) return refusal;
+    if (read.ep === '') return bad('ep is missing');
+    const former = this.#byLevel.get(levelOf(read));
+    if (former !== undefined) {
+      return former.ep === read.ep && former.d === read.d && former.owner === registrant.owner ? null : NOT_YOURS;
+    }
+    const { registrations, registrations_per_device: perDevice } = this.#options.limits;
+    if (this.#byId.size >= registrations) return this.#full('registrations', registrant);
+    const ofDevice = this.#byParty.get(partyOf(registrant)) ?? 0;
+    return ofDevice >= perDevice ? this.#full('registrations_per_device', registrant) : null;
+  }
+
+  #full(limit: keyof DirectoryLimits, registrant: Registrant): DirectoryAnswer {
+    this.#options.refused(limit, registrant);
+    return { code: Code.ServiceUnavailable, sentence: 'there are too many registrations' };
+  }
+
+  /** Registers a device; one that is registered already is replaced under the same location (RFC 9176 5). */
+  register(query: readonly string[], payload: Buffer, registrant: Registrant): DirectoryAnswer {
+    const refusal = this.check(query, registrant);
+    const read = readRegistrationQuery(query);
+    if (refusal !== null || read === null) return refusal ?? bad('');
+    const {
+      registration_bytes: bytes,
+      registration_links: most,
+      registration_lifetime_max: longest,
+    } = this.#options.limits;
+    if (payload.length > bytes) return this.#tooLarge('registration_bytes', registrant);
     const base = read.base ?? registrant.base;
     const links = readLinks(payload, base);
-    if (links === null) return BAD_REQUEST;
+    if (links === null) return bad('the payload is no application/link-format');
+    if (links.length > most) return this.#tooLarge('registration_links', registrant);
     const former = this.find(read.ep, read.d);
-    if (former !== undefined && former.owner !== registrant.owner) return FORBIDDEN;
-    if (former === undefined && this.#byId.size >= this.#options.registrations) {
-      this.#options.full();
-      return FULL;
-    }
-    const lt = read.lt ?? DEFAULT_LIFETIME;
+    const lt = read.lt ?? Math.min(DEFAULT_LIFETIME, longest);
     const registration: Registration = {
       id: former?.id ?? this.#newId(),
       ep: read.ep,
@@ -108,11 +188,15 @@ export class Directory {
       attributes: read.attributes,
       links,
       owner: registrant.owner,
+      origin: registrant.origin,
       expiresAt: this.#options.now() + lt * 1000,
     };
-    this.#keep(registration);
-    this.#options.changed(registration, 'registered');
-    return { code: Code.Created, registration };
+    return this.#change(registration, 'registered', Code.Created, registrant);
+  }
+
+  #tooLarge(limit: keyof DirectoryLimits, registrant: Registrant): DirectoryAnswer {
+    this.#options.refused(limit, registrant);
+    return { code: Code.RequestEntityTooLarge, sentence: `more than coap.${limit}` };
   }
 
   /** Not to be guessed: who knows it may update an anonymous registration. */
@@ -124,99 +208,149 @@ export class Directory {
   update(id: string, query: readonly string[], payload: Buffer, registrant: Registrant): DirectoryAnswer {
     const registration = this.#byId.get(id);
     if (registration === undefined) return NOT_FOUND;
-    if (registration.owner !== registrant.owner) return FORBIDDEN;
+    if (registration.owner !== registrant.owner) return NOT_YOURS;
     const read = readRegistrationQuery(query);
-    // Names cannot change, and links come with a new registration.
-    if (read === null || read.ep !== '' || read.d !== '' || payload.length > 0) return BAD_REQUEST;
+    const refusal = this.#refusal(read, registrant);
+    if (read === null || refusal !== null) return refusal ?? bad('');
+    if (read.ep !== '' || read.d !== '') return bad('ep and d cannot change');
+    if (payload.length > 0) return bad('links come with a new registration');
     const renewed: Registration = {
       ...registration,
       lt: read.lt ?? registration.lt,
       implicit: registration.implicit && read.base === null,
       base: read.base ?? (registration.implicit ? registrant.base : registration.base),
       attributes: { ...registration.attributes, ...read.attributes },
+      origin: registrant.origin,
       expiresAt: this.#options.now() + (read.lt ?? registration.lt) * 1000,
     };
-    this.#keep(renewed);
-    this.#options.changed(renewed, 'updated');
-    return { code: Code.Changed, registration: renewed };
+    return this.#change(renewed, 'updated', Code.Changed, registrant);
   }
 
   remove(id: string, registrant: Registrant): DirectoryAnswer {
     const registration = this.#byId.get(id);
     if (registration === undefined) return NOT_FOUND;
-    if (registration.owner !== registrant.owner) return FORBIDDEN;
-    this.#forget(registration, 'removed');
-    return { code: Code.Deleted, registration };
+    if (registration.owner !== registrant.owner) return NOT_YOURS;
+    return this.#change(registration, 'removed', Code.Deleted, registrant);
   }
 
   /** Forgets whoever has not renewed its registration in time. Call about once a second. */
   dropExpired(): void {
     const now = this.#options.now();
-    for (const registration of this.#byId.values()) {
-      if (registration.expiresAt <= now) this.#forget(registration, 'expired');
+    for (const registration of [...this.#byId.values()]) {
+      // What the store cannot forget now is tried again the next time.
+      if (registration.expiresAt <= now) this.#change(registration, 'expired', Code.Deleted, null);
     }
   }
 
-  #keep(registration: Registration): void {
-    this.#byId.set(registration.id, registration);
-    this.#byName.set(nameOf(registration.ep, registration.d), registration);
+  #change(registration: Registration, what: Change, code: number, by: Registrant | null): DirectoryAnswer {
+    const gone = what === 'removed' || what === 'expired';
+    let durable: Promise<void>;
+    try {
+      durable = gone ? this.#options.delete(registration) : this.#options.put(registration);
+    } catch {
+      return UNWRITABLE;
+    }
+    if (gone) this.#forget(registration);
+    else this.#keep(registration);
+    this.#options.changed(registration, what, by);
+    return { code, registration, durable };
   }
 
-  #forget(registration: Registration, what: 'removed' | 'expired'): void {
+  #keep(registration: Registration): void {
+    const former = this.#byId.get(registration.id);
+    if (former !== undefined) this.#count(former, -1);
+    this.#count(registration, 1);
+    this.#byId.set(registration.id, registration);
+    this.#shown.set(registration.id, {
+      device: endpointLink(registration, this.locationOf(registration)),
+      links: registration.links.map((link) => absoluteLink(link, registration.base)),
+    });
+    this.#byLevel.set(levelOf(registration), registration);
+  }
+
+  #forget(registration: Registration): void {
+    this.#count(registration, -1);
     this.#byId.delete(registration.id);
-    this.#byName.delete(nameOf(registration.ep, registration.d));
-    this.#options.changed(registration, what);
+    this.#shown.delete(registration.id);
+    this.#byLevel.delete(levelOf(registration));
+  }
+
+  #count(registration: Registration, more: 1 | -1): void {
+    const party = partyOf(registration);
+    const count = (this.#byParty.get(party) ?? 0) + more;
+    if (count === 0) this.#byParty.delete(party);
+    else this.#byParty.set(party, count);
   }
 
   /** Links of all devices that match a query (RFC 9176 6.1). A device's own attributes match for each of its links. */
   lookUpResources(query: readonly string[]): Link[] {
-    const { page, filters } = splitPaging(query);
-    const found: Link[] = [];
-    for (const registration of this.#byId.values()) {
-      const device = this.#link(registration);
-      for (const link of registration.links) {
-        const absolute = absoluteLink(link, registration.base);
-        if (filters.every((filter) => matchesAny([absolute, device], filter))) found.push(absolute);
-      }
+    const page = new Page(query);
+    for (const { id } of this.#byId.values()) {
+      const { device, links } = this.#shown.get(id) as Shown;
+      const filters = page.filters.filter((filter) => !matches(device, filter));
+      for (const link of filterLinks(links, filters)) if (!page.take(link)) return page.links;
     }
-    return page(found);
+    return page.links;
   }
 
   /** Devices that match a query, or have a link that does (RFC 9176 6.1, 6.4). */
   lookUpEndpoints(query: readonly string[]): Link[] {
-    const { page, filters } = splitPaging(query);
-    const found: Link[] = [];
-    for (const registration of this.#byId.values()) {
-      const device = this.#link(registration);
-      const links = registration.links.map((link) => absoluteLink(link, registration.base));
-      if (filters.every((filter) => matchesAny([device, ...links], filter))) found.push(device);
+    const page = new Page(query);
+    for (const { id } of this.#byId.values()) {
+      const { device, links } = this.#shown.get(id) as Shown;
+      const found = page.filters.every((filter) => matches(device, filter) || filterLinks(links, [filter]).length > 0);
+      if (found && !page.take(device)) return page.links;
     }
-    return page(found);
-  }
-
-  #link(registration: Registration): Link {
-    return endpointLink(registration, this.locationOf(registration));
+    return page.links;
   }
 }
 
-function nameOf(ep: string, d: string): string {
-  return `${d}\n${ep}`;
+/** What lookups show of a registration; it is made once, since a lookup looks at all of them. */
+interface Shown {
+  readonly device: Link;
+  readonly links: readonly Link[];
 }
 
-function matchesAny(links: readonly Link[], filter: string): boolean {
-  return filterLinks(links, [filter]).length > 0;
+function bad(sentence: string): DirectoryAnswer {
+  return { code: Code.BadRequest, sentence };
 }
 
-/** `page` and `count` choose a part of what the other parameters find (RFC 9176 6.1). */
-function splitPaging(query: readonly string[]): { page: (found: Link[]) => Link[]; filters: string[] } {
-  let page = 0;
-  let count = PAGE;
-  const filters: string[] = [];
-  for (const argument of query) {
-    const [, name, number] = /^(page|count)=(\d{1,9})$/.exec(argument) ?? [];
-    if (name === 'page') page = Number(number);
-    else if (name === 'count') count = Math.min(PAGE, Number(number));
-    else filters.push(argument);
+/** Whom `coap.registrations_per_device` counts for. */
+function partyOf({ owner, origin }: Pick<Registrant, 'owner' | 'origin'>): string {
+  return owner === null ? `address ${origin.address}` : `user ${owner}`;
+}
+
+function matches(link: Link, filter: string): boolean {
+  return filterLinks([link], [filter]).length > 0;
+}
+
+/** `page` and `count` choose a part of what the other parameters of a query find (RFC 9176 6.1). */
+class Page {
+  readonly filters: readonly string[];
+  readonly links: Link[] = [];
+  readonly #count: number;
+  /** Links of the pages before this one that are still to come. */
+  #skip: number;
+
+  constructor(query: readonly string[]) {
+    const filters: string[] = [];
+    let page = 0;
+    let count = PAGE;
+    for (const argument of query) {
+      const [, name, number] = /^(page|count)=(\d{1,9})$/.exec(argument) ?? [];
+      if (name === 'page') page = Number(number);
+      else if (name === 'count') count = Math.min(PAGE, Number(number));
+      else filters.push(argument);
+    }
+    this.filters = filters;
+    this.#count = count;
+    this.#skip = page * count;
   }
-  return { page: (found) => found.slice(page * count, (page + 1) * count), filters };
+
+  /** False once the page is full. */
+  take(link: Link): boolean {
+    if (this.#skip > 0) this.#skip--;
+    else if (this.links.length < this.#count) this.links.push(link);
+    return this.links.length < this.#count;
+  }
 }

@@ -3,46 +3,37 @@
  * is published. It reaches the bus through one client of its own.
  */
 import type { Message } from '../../bus/message.js';
-import { CoapClient } from '../../coap/client/client.js';
-import type { ClientCounters } from '../../coap/client/counters.js';
-import type { Outcome } from '../../coap/client/outcome.js';
-import { type DatagramAddress, UdpTransport } from '../../coap/transport.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
-import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
-import { DeviceAddresses } from './addresses.js';
-import { Command, type CommandOptions, type SharedOptions } from './command.js';
-import { DeviceCounters } from './counters.js';
-import { type Reply, replyOf } from './reply.js';
+import { Command, type CommandOptions } from './command.js';
+import { DeviceCounters, sumOf } from './counters.js';
+import { type Errand, type ErrandLimits, Errands } from './errands.js';
+import { DeviceSockets } from './sockets.js';
+import type { SharedOptions } from './transmission.js';
 
 /** Options of the plugin; those with a name in `coap.` are documented there. */
-export interface CoapDevicesOptions extends SharedOptions {
+export interface CoapDevicesOptions extends SharedOptions, ErrandLimits {
   readonly commands: readonly CommandOptions[];
-  readonly commands_in_flight: number;
-  readonly commands_per_device: number;
   /** Bytes. */
   readonly max_payload: number;
 }
 
 const CLIENT_ID = 'coap-commands';
-type Family = DatagramAddress['family'];
 
 export class CoapDevices implements Plugin {
   readonly name = 'coap-devices';
   readonly #options: CoapDevicesOptions;
   readonly #commands: readonly Command[];
-  readonly #addresses = new DeviceAddresses();
-  /** One socket for each family of addresses that the machine has. */
-  readonly #clients = new Map<Family, CoapClient>();
-  readonly #byDevice = new Map<string, number>();
+  readonly #sockets: DeviceSockets;
   readonly #counters = new DeviceCounters();
-  #context: PluginContext | null = null;
-  #bus: InProcessClient | null = null;
+  #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
   constructor(options: CoapDevicesOptions) {
     this.#options = options;
     this.#commands = options.commands.map((command) => new Command(command, options));
+    const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
+    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes });
   }
 
   describe(): string[] {
@@ -50,21 +41,13 @@ export class CoapDevices implements Plugin {
   }
 
   counters(): Readonly<Record<string, number>> {
-    const sum = Object.assign(new DeviceCounters(), this.#counters);
-    for (const { counters } of this.#clients.values()) {
-      for (const name of Object.keys(counters) as (keyof ClientCounters)[]) sum[name] += counters[name];
-    }
-    return { ...sum };
+    return { ...sumOf(this.#counters, this.#sockets.clients) };
   }
 
   async start(context: PluginContext): Promise<void> {
-    this.#context = context;
-    const families = new Set(this.#commands.map(({ target }) => target.kind));
-    if (families.has('IPv4') || families.has('name')) await this.#bind('IPv4', '0.0.0.0');
-    if (families.has('IPv6')) await this.#bind('IPv6', '::');
-    else if (families.has('name')) await this.#bind('IPv6', '::').catch(() => {});
+    await this.#sockets.open(this.#commands.map(({ target }) => target));
     const bus = context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
-    this.#bus = bus;
+    this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {
       const { filter } = command.options;
       const subscription = bus.subscribe(filter, 2, (message) => this.#received(command, message));
@@ -77,94 +60,21 @@ export class CoapDevices implements Plugin {
 
   async stop(): Promise<void> {
     // What is under way fails as `closed`, and that is published.
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
-    this.#bus?.close();
-  }
-
-  async #bind(family: Family, address: string): Promise<void> {
-    const {
-      commands_in_flight: requests,
-      commands_per_device: requestsPerPeer,
-      max_payload: bodyBytes,
-    } = this.#options;
-    const limits = { requests, requestsPerPeer, bodyBytes };
-    this.#clients.set(family, new CoapClient(await UdpTransport.bind({ address, port: 0 }), { limits }));
+    await this.#sockets.close();
+    this.#running?.bus.close();
   }
 
   #received(command: Command, message: Message): void {
+    const { device, target } = command;
+    const { bus, errands } = this.#running ?? {};
     // What is published about a command is no command, or one answer would ask for the next without end.
-    if (message.publisherId === CLIENT_ID) return;
-    const { device } = command;
-    const ofDevice = this.#byDevice.get(device) ?? 0;
-    if (this.#counters.inFlight >= this.#options.commands_in_flight) {
-      this.#counters.refusedInFlight++;
-      this.#refuse(command, message, 'commands_in_flight');
-    } else if (ofDevice >= this.#options.commands_per_device) {
-      this.#counters.refusedPerDevice++;
-      this.#refuse(command, message, 'commands_per_device');
-    } else {
-      this.#counters.inFlight++;
-      this.#byDevice.set(device, ofDevice + 1);
-      this.#addresses.find(command.target, (address) => this.#send(command, message, address));
-    }
+    if (bus === undefined || errands === undefined || message.publisherId === CLIENT_ID) return;
+    const { response_topic: responseTopic, response: form } = command.options;
+    const errand: Errand = { message, device, responseTopic, form, bus };
+    if (!errands.begin(errand)) return;
+    this.#sockets.find(target, (route) => {
+      if (route === null) errands.unreachable(errand, `${target.host} has no address that can be reached`);
+      else route.client.request(route.address, command.request(message), (outcome) => errands.end(errand, outcome));
+    });
   }
-
-  #refuse(command: Command, message: Message, option: 'commands_in_flight' | 'commands_per_device'): void {
-    const detail = `a message on ${message.topic} for ${command.device} was not sent`;
-    this.#context?.limit(this.#bus, `coap.${option}`, detail);
-    this.#reply(command, message, failed('limit', `coap.${option}`));
-  }
-
-  #send(command: Command, message: Message, address: DatagramAddress | null): void {
-    const client = address === null ? undefined : this.#clients.get(address.family);
-    if (address === null || client === undefined) {
-      this.#counters.unresolved++;
-      this.#over(command, message, failed('unsendable', `${command.target.host} has no address that can be reached`));
-      return;
-    }
-    client.request(address, command.request(message), (outcome) => this.#over(command, message, outcome));
-  }
-
-  #over(command: Command, message: Message, outcome: Outcome): void {
-    const { device } = command;
-    const ofDevice = (this.#byDevice.get(device) ?? 1) - 1;
-    this.#counters.inFlight--;
-    if (ofDevice === 0) this.#byDevice.delete(device);
-    else this.#byDevice.set(device, ofDevice);
-    const { failure } = outcome;
-    if (failure?.reason === 'limit') this.#context?.limit(this.#bus, optionOf(failure.detail), `reached by ${device}`);
-    else if (failure !== null) {
-      const { reason, detail } = failure;
-      this.#context?.logger.debug(
-        { device, topic: message.topic, reason, detail },
-        `coap: ${device}: ${reason} ${detail}`,
-      );
-    }
-    this.#reply(command, message, outcome);
-  }
-
-  #reply(command: Command, message: Message, outcome: Outcome): void {
-    const { responseTopic, correlationData } = decodeForwardedProperties(message.properties);
-    const topic = responseTopic ?? command.options.response_topic;
-    if (topic === undefined) return;
-    let reply: Reply;
-    try {
-      reply = replyOf(outcome, command.options.response, correlationData);
-    } catch (error) {
-      // Not reached by any response known.
-      this.#counters.droppedReplies++;
-      this.#context?.logger.error({ err: error }, `the response of ${command.device} could not be published`);
-      return;
-    }
-    this.#bus?.publish(topic, reply.payload, { qos: message.qos, properties: reply.properties }, null);
-  }
-}
-
-function failed(reason: 'limit' | 'unsendable', detail: string): Outcome {
-  return { response: null, failure: { reason, detail } };
-}
-
-/** The name of a limit of the client for the log; some have no option. */
-function optionOf(limit: string): string {
-  return limit === 'bodyBytes' ? 'coap.max_payload' : `coap ${limit}`;
 }

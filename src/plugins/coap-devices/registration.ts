@@ -1,4 +1,5 @@
 /** The registration of a device with the resource directory (RFC 9176 5): what its query and its links may be. */
+import { isUtf8 } from 'node:buffer';
 import { formatLinks, type Link, parseLinks } from '../../coap/link-format.js';
 
 /** Seconds that a registration lasts unless the device says otherwise (RFC 9176 5). */
@@ -6,14 +7,23 @@ export const DEFAULT_LIFETIME = 90_000;
 const MOST_LIFETIME = 0xffffffff;
 /** Bytes of an endpoint name, and of a sector (RFC 9176 5). */
 const MOST_NAME = 63;
-/** Links of one device. */
-const MOST_LINKS = 500;
 /** Other attributes of the endpoint, such as `et`. */
 const MOST_ATTRIBUTES = 16;
 const MOST_ATTRIBUTE = 255;
 /** Names that are no attributes of an endpoint. */
 const PARAMETERS: ReadonlySet<string> = new Set(['ep', 'd', 'lt', 'base', 'page', 'count', 'href', 'anchor']);
 const SCHEMES: ReadonlySet<string> = new Set(['coap:', 'coaps:', 'coap+tcp:', 'coaps+tcp:']);
+
+/** Where the last request of a registration came from, and which of the broker's addresses it came to. */
+export interface Origin {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+  /** The broker's address, `scheme://host:port`: a device behind an address translator is reached from there only. */
+  readonly via: string;
+  /** It is reached by its security association or connection, or not at all. */
+  readonly bound: boolean;
+}
 
 export interface Registration {
   /** Last segment of its location. */
@@ -23,17 +33,23 @@ export interface Registration {
   /** Sector; empty for none. */
   readonly d: string;
   /** Seconds. */
-  lt: number;
+  readonly lt: number;
   /** Where its relative links begin: `coap://host:port`. */
-  base: string;
+  readonly base: string;
   /** The base is where the device's last request came from. */
-  implicit: boolean;
+  readonly implicit: boolean;
   readonly attributes: Readonly<Record<string, string>>;
-  links: readonly Link[];
+  readonly links: readonly Link[];
   /** Who registered it; null for whoever is anonymous. */
   readonly owner: string | null;
+  readonly origin: Origin;
   /** Milliseconds since the epoch. */
-  expiresAt: number;
+  readonly expiresAt: number;
+}
+
+/** The topic level that stands for a device; a sector follows its name. */
+export function levelOf({ ep, d }: Pick<Registration, 'ep' | 'd'>): string {
+  return d === '' ? ep : `${ep}@${d}`;
 }
 
 /** What the query of a registration or of an update says. */
@@ -45,7 +61,7 @@ export interface RegistrationQuery {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** Reads a query; null if it may not be so. Repeated parameters may not be, nor control characters in a name. */
+/** Reads a query; null if it may not be so. Repeated parameters may not be, nor names that are no topic levels. */
 export function readRegistrationQuery(query: readonly string[]): RegistrationQuery | null {
   const values = new Map<string, string>();
   for (const argument of query) {
@@ -58,7 +74,7 @@ export function readRegistrationQuery(query: readonly string[]): RegistrationQue
   const d = values.get('d') ?? '';
   const lt = values.get('lt');
   const base = values.get('base');
-  if (!isName(ep) || !isName(d)) return null;
+  if (!isName(ep) || !isName(d) || d.includes('@')) return null;
   if (lt !== undefined && !(/^\d{1,10}$/.test(lt) && Number(lt) >= 1 && Number(lt) <= MOST_LIFETIME)) return null;
   if (base !== undefined && !isBase(base)) return null;
   const others = [...values].filter(([name]) => !PARAMETERS.has(name));
@@ -75,7 +91,7 @@ export function readRegistrationQuery(query: readonly string[]): RegistrationQue
 
 function isName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  return Buffer.byteLength(name) <= MOST_NAME && !/[\u0000-\u001f\u007f]/.test(name);
+  return Buffer.byteLength(name) <= MOST_NAME && !/[\u0000-\u001f\u007f-\u009f/+#$]/.test(name);
 }
 
 /** A base is an absolute URI of CoAP without path, query or fragment (RFC 9176 5). */
@@ -86,9 +102,23 @@ function isBase(base: string): boolean {
   return SCHEMES.has(protocol) && hostname !== '' && bare;
 }
 
+/** The base that an address stands for. */
+export function baseOf(
+  { address, port, family }: Pick<Origin, 'address' | 'port' | 'family'>,
+  scheme = 'coap',
+): string {
+  // A zone means nothing to anyone else.
+  return `${scheme}://${family === 'IPv6' ? `[${address.replace(/%.*$/, '')}]` : address}:${port}`;
+}
+
+/** The host of a base; of an IPv6 address the one way of writing it. */
+export function hostOf(base: string): string {
+  return new URL(base).hostname.toLowerCase();
+}
+
 /** The links of a registration; null if they are no link format, or have a target that is no URI. */
 export function readLinks(payload: Buffer, base: string): Link[] | null {
-  const links = parseLinks(payload.toString(), MOST_LINKS);
+  const links = isUtf8(payload) ? parseLinks(payload.toString(), Number.POSITIVE_INFINITY) : null;
   if (links === null) return null;
   return links.every(({ href }) => URL.canParse(href, base)) ? links : null;
 }
@@ -118,9 +148,13 @@ export function encodeRegistration(registration: Registration): Buffer {
 /** @throws Error if it is none */
 export function decodeRegistration(value: Buffer): Registration {
   const stored = JSON.parse(value.toString()) as Omit<Registration, 'links'> & { readonly links: string };
-  const links = parseLinks(stored.links, MOST_LINKS);
-  if (links === null || typeof stored.ep !== 'string' || typeof stored.id !== 'string') {
+  const links = parseLinks(stored.links, Number.POSITIVE_INFINITY);
+  if (links === null || typeof stored.ep !== 'string' || typeof stored.id !== 'string' || !isOrigin(stored.origin)) {
     throw new Error('a registration does not parse');
   }
   return { ...stored, links };
+}
+
+function isOrigin(origin: Origin | undefined): boolean {
+  return typeof origin?.address === 'string' && typeof origin.via === 'string' && Number.isInteger(origin.port);
 }

@@ -40,3 +40,9 @@ export function readDeviceQuery(query: readonly string[]): DeviceQuery {
   }
   return said ?? NOTHING;
 }
+
+/** Whether an argument of a query is one that says who the device is. */
+export function isOfDevice(argument: string): boolean {
+  const at = argument.indexOf('=');
+  return at >= 0 && NAMES.has(argument.slice(0, at));
+}

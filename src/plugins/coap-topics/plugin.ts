@@ -7,6 +7,7 @@ import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
 import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
+import type { FaceOwner } from './face.js';
 import type { CoapTopicsOptions } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
@@ -16,14 +17,19 @@ export class CoapTopics implements Plugin {
   readonly name = 'coap';
   readonly #options: CoapTopicsOptions;
   readonly #pubsub: Pubsub | null;
+  readonly #directory: FaceOwner | null;
   #bound: Bound | null = null;
   #endpoint: CoapEndpoint | null = null;
   #connections: Connections | null = null;
 
-  /** @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none */
-  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null) {
+  /**
+   * @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none
+   * @param directory the resource directory, which has started; null for none
+   */
+  constructor(options: CoapTopicsOptions, pubsub: Pubsub | null = null, directory: FaceOwner | null = null) {
     this.#options = options;
     this.#pubsub = pubsub;
+    this.#directory = directory;
   }
 
   describe(): string[] {
@@ -54,6 +60,11 @@ export class CoapTopics implements Plugin {
         else context.logger.debug({ event: name, remote: where, detail }, `coap: ${name} ${detail}`);
       },
     });
+    if (this.#directory !== null) {
+      const scheme = options.below?.type ?? 'coap';
+      const via = `${scheme}://${this.describe().join()}`;
+      resources.add(this.#directory.open(this.#endpoint.line, via, scheme === 'coap'));
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Which resource a request is for, and what its method does there. */
 import { Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
+import type { Link } from '../../coap/link-format.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
@@ -12,6 +13,7 @@ import type { Devices } from './devices.js';
 import { discover, WELL_KNOWN_CORE } from './discovery.js';
 import { observeDurably } from './durable-observation.js';
 import { envelopeFormat } from './envelope.js';
+import type { Face } from './face.js';
 import { FilterReading } from './filters.js';
 import { Mapping } from './mappings.js';
 import { observe } from './observing.js';
@@ -30,6 +32,8 @@ export class Resources {
   readonly #connection: ConnectionResource;
   readonly #context: PluginContext;
   readonly #pubsub: Pubsub | null;
+  /** Resources beside those of topics. */
+  readonly #faces: Face[] = [];
 
   constructor(
     options: CoapTopicsOptions,
@@ -45,6 +49,11 @@ export class Resources {
     this.#connection = new ConnectionResource(connections, options.insecure_password);
     this.#context = context;
     this.#pubsub = pubsub;
+  }
+
+  /** Serves further resources, too. */
+  add(face: Face): void {
+    this.#faces.push(face);
   }
 
   handle(request: CoapRequest, exchange: CoapExchange): void {
@@ -93,9 +102,14 @@ export class Resources {
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#pubsub?.links()), exchange);
+      this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#links()), exchange);
     } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
-    else exchange.respond(NOT_FOUND);
+    else if (!this.#faces.some((face) => face.handle(request, exchange, client))) exchange.respond(NOT_FOUND);
+  }
+
+  *#links(): Iterable<Link> {
+    for (const face of this.#faces) yield* face.links();
+    if (this.#pubsub !== null) yield* this.#pubsub.links();
   }
 
   /** A filter can only be read: nothing can be published on it. */

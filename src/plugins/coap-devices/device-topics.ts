@@ -1,0 +1,141 @@
+/**
+ * The topics of one registered device. Messages below them become requests to it, and its answers are published; a retained
+ * message says what it has registered, another one whether it is there.
+ */
+import type { Message } from '../../bus/message.js';
+import type { RequestTransmission } from '../../coap/client/limits.js';
+import type { ClientRequest } from '../../coap/client/request.js';
+import { ContentFormat, Method } from '../../coap/codes.js';
+import { decodeForwardedProperties } from '../../wire/publish-view.js';
+import { contentFormatOf, propertiesOf } from '../coap-topics/content-format.js';
+import type { InProcessClient, PluginContext } from '../plugin.js';
+import { DeviceObservations } from './device-observations.js';
+import type { Change } from './directory.js';
+import type { Errand, Errands } from './errands.js';
+import { levelOf, type Registration } from './registration.js';
+import { overLine, type Route } from './route.js';
+
+/** The publisher of everything about registered devices. */
+export const CLIENT_ID = 'coap-devices';
+/** Last levels of the topics that say whether a device is there, and where outcomes go that nobody else asks for. */
+const STATE = '$state';
+const RESPONSE = '$response';
+/** The User Property of a message that is one argument of the request's query. */
+const QUERY_PROPERTY = 'coap-query';
+const NONE = Buffer.alloc(0);
+
+const METHODS = { get: Method.Get, put: Method.Put, post: Method.Post, delete: Method.Delete } as const;
+
+/** What the topics of all devices share. */
+export interface DeviceHost {
+  readonly context: PluginContext;
+  readonly errands: Errands;
+  readonly transmission: RequestTransmission;
+  /** `coap.devices_topic`. */
+  readonly root: string;
+  /** How a device is reached, or why it cannot be. */
+  routeOf(registration: Registration): Route | string;
+}
+
+export class DeviceTopics {
+  readonly #host: DeviceHost;
+  readonly #topic: string;
+  readonly #level: string;
+  readonly #bus: InProcessClient;
+  readonly #observations: DeviceObservations;
+  #registration: Registration;
+
+  constructor(host: DeviceHost, registration: Registration) {
+    this.#host = host;
+    this.#registration = registration;
+    this.#level = levelOf(registration);
+    this.#topic = `${host.root}/${this.#level}`;
+    this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
+    this.#observations = new DeviceObservations(host.errands, () => host.routeOf(this.#registration));
+    this.#bus.subscribe(`${this.#topic}/#`, 2, (message) => this.#received(message));
+  }
+
+  /** The device has registered, again or for the first time, or has renewed its registration. */
+  here(registration: Registration, what: Change): void {
+    this.#registration = registration;
+    const { base, lt, expiresAt, attributes, links } = registration;
+    const content = {
+      base,
+      lifetime: lt,
+      expires: new Date(expiresAt).toISOString(),
+      ...(Object.keys(attributes).length === 0 ? null : { attributes }),
+      links: links.map(({ href, attributes: own }) => ({ ...own, href })),
+    };
+    this.#retain(this.#topic, JSON.stringify(content), propertiesOf(ContentFormat.Json));
+    this.#tell('online');
+    // It may have begun anew, and know of no observer.
+    this.#observations.renew(what === 'registered');
+  }
+
+  /** The registration was kept; what was to be published about it is, if it is not there. */
+  restored(): void {
+    if (this.#bus.retained(this.#topic) === null) this.here(this.#registration, 'updated');
+    else this.#tell('online');
+  }
+
+  /** The device is gone. */
+  gone(what: 'removed' | 'expired'): void {
+    this.#observations.close();
+    this.#retain(this.#topic, '', NONE);
+    this.#tell(what);
+    this.close();
+  }
+
+  close(): void {
+    this.#bus.close();
+  }
+
+  #tell(state: 'online' | 'removed' | 'expired'): void {
+    const topic = `${this.#topic}/${STATE}`;
+    // A renewal is no news.
+    if (this.#bus.retained(topic)?.payload.equals(Buffer.from(state))) return;
+    this.#retain(topic, state, NONE);
+  }
+
+  #retain(topic: string, text: string, properties: Buffer): void {
+    this.#bus.publish(topic, Buffer.from(text), { qos: 1, retain: true, properties }, null);
+  }
+
+  #received(message: Message): void {
+    // What is published about a device is no command for it.
+    if (message.publisherId === CLIENT_ID || this.#bus.closed) return;
+    const below = message.topic.slice(this.#topic.length + 1);
+    const slash = below.lastIndexOf('/');
+    const verb = below.slice(slash + 1);
+    const path = slash < 0 ? [] : below.slice(0, slash).split('/');
+    const about = slash < 0 ? this.#topic : message.topic.slice(0, -verb.length - 1);
+    const responseTopic = `${about}/${RESPONSE}`;
+    const errand: Errand = { message, device: this.#level, responseTopic, form: 'raw', bus: this.#bus };
+    if (verb === 'observe') {
+      const request = this.#request(Method.Get, path, message);
+      // The topic of the device itself says what it has registered.
+      this.#observations.begin(errand, request, path.length === 0 ? responseTopic : about);
+    } else if (verb === 'cancel') this.#observations.cancel(errand, path);
+    else if (Object.hasOwn(METHODS, verb)) {
+      this.#send(errand, this.#request(METHODS[verb as keyof typeof METHODS], path, message));
+    }
+  }
+
+  #send(errand: Errand, request: ClientRequest): void {
+    const { errands } = this.#host;
+    if (!errands.begin(errand)) return;
+    const route = this.#host.routeOf(this.#registration);
+    if (typeof route === 'string') errands.unreachable(errand, route);
+    else route.client.request(route.address, overLine(request, route), (outcome) => errands.end(errand, outcome));
+  }
+
+  #request(method: number, path: readonly string[], message: Message): ClientRequest {
+    const { transmission } = this.#host;
+    const { userProperties = [] } = decodeForwardedProperties(message.properties);
+    const query = userProperties.filter(([name]) => name === QUERY_PROPERTY).map(([, value]) => value);
+    if (method === Method.Get || method === Method.Delete) return { method, path, query, transmission };
+    const contentFormat = contentFormatOf(message);
+    const { payload } = message;
+    return { method, path, query, payload, transmission, ...(contentFormat === undefined ? null : { contentFormat }) };
+  }
+}

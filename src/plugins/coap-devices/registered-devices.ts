@@ -1,0 +1,211 @@
+/**
+ * The plugin for devices that register themselves: the directory of RFC 9176 on every address of CoAP, kept in the store,
+ * and the topics of each device that is registered.
+ */
+import { CoapClient } from '../../coap/client/client.js';
+import { parseCoapUri } from '../../coap/client/uri.js';
+import type { SharedLine } from '../../coap/shared-line.js';
+import type { FaceOwner } from '../coap-topics/face.js';
+import type { Plugin, PluginContext } from '../plugin.js';
+import { DeviceCounters, sumOf } from './counters.js';
+import { type DeviceHost, DeviceTopics } from './device-topics.js';
+import { type Change, Directory, type DirectoryLimits, type Registrant } from './directory.js';
+import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
+import { type ErrandLimits, Errands } from './errands.js';
+import { LookupObservers } from './lookup-observers.js';
+import { baseOf, decodeRegistration, encodeRegistration, hostOf, levelOf, type Registration } from './registration.js';
+import type { Route } from './route.js';
+import { requestTransmission, type SharedOptions } from './transmission.js';
+
+/** Options of the section `coap`. */
+export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits, SharedOptions {
+  /** Topic above those of the devices. */
+  readonly devices_topic: string;
+  /** Seconds. */
+  readonly device_timeout: number;
+  readonly device_observations: number;
+  readonly device_observations_per_device: number;
+  /** Bytes. */
+  readonly max_payload: number;
+}
+
+/** Milliseconds between looks at whose lifetime is over. */
+const TICK = 1000;
+
+const REFUSED = {
+  registrations: 'refusedRegistrations',
+  registrations_per_device: 'refusedRegistrationsPerDevice',
+  registration_bytes: 'refusedRegistrationBytes',
+  registration_links: 'refusedRegistrationLinks',
+  registration_lifetime_min: 'refusedLifetimesMin',
+  registration_lifetime_max: 'refusedLifetimesMax',
+} as const satisfies Record<keyof DirectoryLimits, keyof DeviceCounters>;
+
+const CHANGED = {
+  registered: 'registrations',
+  updated: 'registrationUpdates',
+  removed: 'registrationsRemoved',
+  expired: 'registrationsExpired',
+} as const satisfies Record<Change, keyof DeviceCounters>;
+
+export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
+  readonly name = 'coap-devices';
+  readonly directory: Directory;
+  readonly tally = new DeviceCounters();
+  readonly lookups: LookupObservers;
+  readonly #options: RegisteredDevicesOptions;
+  readonly #faces = new Map<string, DirectoryFace>();
+  readonly #clients: CoapClient[] = [];
+  readonly #topics = new Map<string, DeviceTopics>();
+  #host: DeviceHost | null = null;
+  #context: PluginContext | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** @param now milliseconds since the epoch, which lifetimes are counted by over restarts */
+  constructor(options: RegisteredDevicesOptions, now: () => number = Date.now) {
+    this.#options = options;
+    this.directory = new Directory({
+      limits: options,
+      path: `/${DIRECTORY_PATH}`,
+      now,
+      put: (registration) => this.#storage.put(registration.id, encodeRegistration(registration)),
+      delete: ({ id }) => this.#storage.delete(id),
+      changed: (registration, what, by) => this.#changed(registration, what, by),
+      refused: (limit, registrant) => this.#refused(limit, registrant),
+    });
+    this.lookups = new LookupObservers(this.directory);
+  }
+
+  /** Nothing of its own: the addresses are those of CoAP. */
+  describe(): string[] {
+    return [];
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const sum = sumOf(this.tally, this.#clients);
+    sum.registered = this.directory.size;
+    return { ...sum };
+  }
+
+  async start(context: PluginContext): Promise<void> {
+    const { devices_topic: root, device_timeout: timeout } = this.#options;
+    this.#context = context;
+    this.#host = {
+      context,
+      root,
+      errands: new Errands(this.#options, this.tally, context),
+      transmission: requestTransmission(this.#options, timeout),
+      routeOf: (registration) => this.#routeOf(registration),
+    };
+    for (const [, registration] of await context.storage.entries(decodeRegistration)) {
+      this.directory.restore(registration);
+      this.#topics.set(registration.id, new DeviceTopics(this.#host, registration));
+    }
+    // Those whose lifetime ended while the broker did not run.
+    this.tick();
+    for (const topics of this.#topics.values()) topics.restored();
+    this.#timer = setInterval(() => this.tick(), TICK);
+    this.#timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    // What is under way fails as `closed`, and that is published.
+    await Promise.all(this.#clients.map((client) => client.close()));
+    for (const topics of this.#topics.values()) topics.close();
+  }
+
+  open(line: SharedLine, via: string, plain: boolean): DirectoryFace {
+    const {
+      commands_in_flight: requests,
+      commands_per_device: requestsPerPeer,
+      max_payload: bodyBytes,
+      device_observations: observations,
+      device_observations_per_device: observationsPerPeer,
+    } = this.#options;
+    const limits = { requests, requestsPerPeer, bodyBytes, observations, observationsPerPeer };
+    const client = new CoapClient(line, { limits });
+    const face = new DirectoryFace(this, client, via, plain);
+    line.onGone = (remote) => {
+      face.gone(remote.key);
+      client.gone(remote);
+    };
+    this.#clients.push(client);
+    this.#faces.set(via, face);
+    return face;
+  }
+
+  get context(): PluginContext {
+    if (this.#context === null) throw new Error('the plugin has not started');
+    return this.#context;
+  }
+
+  get host(): DeviceHost {
+    if (this.#host === null) throw new Error('the plugin has not started');
+    return this.#host;
+  }
+
+  get #storage(): PluginContext['storage'] {
+    return this.context.storage;
+  }
+
+  /** Forgets whoever has not renewed its registration, and tells those who observe lookups. */
+  tick(): void {
+    this.directory.dropExpired();
+    this.lookups.tell();
+  }
+
+  #changed(registration: Registration, what: Change, by: Registrant | null): void {
+    const { id } = registration;
+    this.tally[CHANGED[what]]++;
+    this.lookups.changed();
+    let topics = this.#topics.get(id);
+    // Wherever it was before.
+    for (const face of this.#faces.values()) face.forget(id);
+    if (what === 'removed' || what === 'expired') {
+      this.#topics.delete(id);
+      topics?.gone(what);
+      this.context.logger.info({ device: levelOf(registration) }, `coap: ${levelOf(registration)} ${what}`);
+      return;
+    }
+    if (by !== null) this.#faces.get(by.origin.via)?.reached(id, by.address);
+    if (topics === undefined) {
+      topics = new DeviceTopics(this.host, registration);
+      this.#topics.set(id, topics);
+      this.context.logger.info(
+        { device: levelOf(registration), remote: registration.origin.address },
+        `coap: ${levelOf(registration)} registered`,
+      );
+    }
+    topics.here(registration, what);
+  }
+
+  #refused(limit: keyof DirectoryLimits, { owner, origin }: Registrant): void {
+    this.tally[REFUSED[limit]]++;
+    const who = owner === null ? `${origin.address}:${origin.port}` : `${owner} at ${origin.address}:${origin.port}`;
+    this.context.limit(null, `coap.${limit}`, `a registration of ${who} was refused`);
+  }
+
+  #routeOf(registration: Registration): Route | string {
+    const { origin, base, implicit } = registration;
+    const face = this.#faces.get(origin.via);
+    if (face === undefined) return `the broker does not listen at ${origin.via} any more: the device has to come back`;
+    // A tool may register devices that are elsewhere.
+    if (origin.bound && (implicit || hostOf(base) === hostOf(baseOf(origin)))) {
+      const address = face.addressOf(registration.id);
+      return address === undefined
+        ? 'its association or connection is gone: the device has to come back'
+        : { client: face.client, address };
+    }
+    if (implicit) return { client: face.client, address: origin };
+    const target = parseCoapUri(base);
+    if (typeof target === 'string') return `its base ${base} cannot be reached: ${target}`;
+    const { host: address, port, kind: family } = target;
+    if (family === 'name') return `its base ${base} is a name, which is not looked up`;
+    // Another family needs another socket.
+    const way = family === origin.family ? face : [...this.#faces.values()].find((other) => other.serves(family));
+    return way === undefined
+      ? `the broker does not listen for ${family}`
+      : { client: way.client, address: { address, port, family } };
+  }
+}
