@@ -91,6 +91,6 @@ export class Peers {
   }
 }
 
-function peerKey(address: DatagramAddress): string {
+export function peerKey(address: DatagramAddress): string {
   return address.key ?? `${address.address}:${address.port}`;
 }
