@@ -9,8 +9,8 @@ import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isValidName } from '../bus/topics.js';
 import type { Subscription } from '../bus/tree.js';
-import type { Acknowledger } from '../store/commit.js';
-import { ReasonCode } from '../wire/reason-codes.js';
+import type { Acknowledger } from '../store/group.js';
+import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import { packetOf } from './aedes-packets.js';
 import { announce } from './broker-publications.js';
 import type { Environment } from './environment.js';
@@ -133,7 +133,7 @@ export class InProcessClient implements Party {
     const known = router.known(topic);
     const refusal = this.#refusal(topic, known);
     if (refusal !== ReasonCode.Success) {
-      this.#denyPublish(topic, refusal === ReasonCode.NotAuthorized ? '$SYS is the broker’s own' : 'an invalid topic');
+      this.#denyPublish(topic, reasonText(refusal));
       outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
@@ -261,7 +261,7 @@ export class InProcessClient implements Party {
       answer(reasonCode);
     };
     const refusal = this.#refusal(topic, router.known(topic));
-    if (refusal !== ReasonCode.Success) deny(refusal, 'refused');
+    if (refusal !== ReasonCode.Success) deny(refusal, reasonText(refusal));
     else if (hooks.authorizePublish === null) answer(ReasonCode.Success);
     else {
       const message = { ...NO_MESSAGE, topic, publisherId: this.id, receivedAt: clock.now() };

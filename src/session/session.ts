@@ -8,7 +8,7 @@ import type { Member } from '../bus/shared.js';
 import { TextMap } from '../bus/text-map.js';
 import { isShared, levelCount } from '../bus/topics.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
-import type { Group, Participant } from '../store/commit.js';
+import type { Group, Participant } from '../store/group.js';
 import { sessionKey, subscriptionKey } from '../store/keys.js';
 import { encodeSession, encodeSubscription } from '../store/records.js';
 import type { Operation, Store } from '../store/store.js';

@@ -1,47 +1,16 @@
 /**
  * Group commit. Whatever has to be durable in one turn of the event loop joins the open group; the group closes at the
  * end of the turn, or when the group before it has been written, and goes to the store in one batch; while many join in
- * each turn it stays open a little longer. Acknowledgements
- * that joined the group leave after that.
+ * each turn it stays open a little longer. Acknowledgements that joined the group leave after that.
  *
  * Invariants: one group is being written at a time; groups are written in the order in which they were opened; an
  * acknowledgement leaves only after everything that had joined before it is durable.
  */
 import type { Counters } from '../bus/counters.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { type Acknowledger, Group, type Participant } from './group.js';
 import { PATIENCE, StoreLoad } from './load.js';
 import type { Operation, Store } from './store.js';
-
-/** Something with state to write. It is asked for its operations when the group closes, so late changes cancel. */
-export interface Participant {
-  /** The group that it has joined; owned by GroupCommit. */
-  group: Group | null;
-  /** Adds the operations that make its state durable. */
-  collect(operations: Operation[]): void;
-  /** Called after a group that it had joined is durable. */
-  committed(): void;
-}
-
-/** Who waits for an acknowledgement to leave. */
-export interface Acknowledger {
-  /**
-   * @param type MQTT packet type 4 to 7
-   * @param bytes as they were told to `GroupCommit.acknowledge`
-   */
-  acknowledge(type: number, packetId: number, reasonCode: number, bytes: number): void;
-}
-
-/** The changes of one turn. */
-export class Group {
-  readonly participants: Participant[] = [];
-  readonly operations: Operation[] = [];
-  readonly acknowledgers: Acknowledger[] = [];
-  /** Packet type, packet identifier, reason code and bytes of each acknowledgement. */
-  readonly acknowledgements: number[] = [];
-  readonly waiters: (() => void)[] = [];
-  /** What it takes up in memory, about. */
-  bytes = 0;
-}
 
 /** The store works again. */
 export interface Outage {

@@ -5,7 +5,8 @@
  * Invariant: `#open` holds what the next group writes, `#writing` what the group being written holds; a key in `#open`
  * is newer than the same key in `#writing`, and that is newer than the store.
  */
-import type { Group, GroupCommit, Participant } from './commit.js';
+import type { GroupCommit } from './commit.js';
+import type { Group, Participant } from './group.js';
 import type { Operation, Store } from './store.js';
 
 export class PendingWrites implements Participant {

@@ -2,7 +2,8 @@
 import type { Message } from '../bus/message.js';
 import type { RetainedJournal } from '../bus/retained.js';
 import { TextMap } from '../bus/text-map.js';
-import type { Group, GroupCommit, Participant } from './commit.js';
+import type { GroupCommit } from './commit.js';
+import type { Group, Participant } from './group.js';
 import { retainedKey } from './keys.js';
 import { encodeMessage } from './records.js';
 import type { Operation } from './store.js';

@@ -144,10 +144,7 @@ export class Scene {
       const client =
         clients.get(remote) ?? context.openClient({ id: remote.key, remote: remote.key, transport: 'coap' });
       clients.set(remote, client);
-      assert.ok(
-        pubsub.handle(request, exchange, () => client),
-        request.pathKey,
-      );
+      assert.ok(pubsub.handle(request, exchange, client), request.pathKey);
     });
     return new Scene(engine, bench, pubsub, limits);
   }

@@ -2,13 +2,8 @@
 import type { TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Counters } from '../../src/bus/counters.js';
-import {
-  type Acknowledger,
-  type CommitOptions,
-  type Group,
-  GroupCommit,
-  type Participant,
-} from '../../src/store/commit.js';
+import { type CommitOptions, GroupCommit } from '../../src/store/commit.js';
+import type { Acknowledger, Group, Participant } from '../../src/store/group.js';
 import type { Operation } from '../../src/store/store.js';
 import { GatedStore } from './gated-store.js';
 

@@ -2,7 +2,7 @@
 import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapResponse } from '../../coap/response.js';
-import type { Acknowledger } from '../../store/commit.js';
+import type { Acknowledger } from '../../store/group.js';
 import type { InProcessClient } from '../plugin.js';
 import { CHANGED, CREATED, DELETED } from './answers.js';
 

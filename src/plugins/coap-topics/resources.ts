@@ -84,7 +84,7 @@ export class Resources {
       exchange.respond(client);
       return;
     }
-    if (this.#pubsub?.handle(request, exchange, () => client)) return;
+    if (this.#pubsub?.handle(request, exchange, client)) return;
     for (const mapping of this.#mappings) {
       const topic = mapping.topicOf(request.path);
       if (topic === undefined) continue;

@@ -78,20 +78,20 @@ export class Pubsub implements Plugin {
 
   /**
    * Handles a request for a path of this face; false if it is for another.
-   * @param clientOf opens the client of the broker that stands for the device
+   * @param client the client of the broker that stands for the device
    */
-  handle(request: CoapRequest, exchange: CoapExchange, clientOf: () => InProcessClient): boolean {
+  handle(request: CoapRequest, exchange: CoapExchange, client: InProcessClient): boolean {
     const context = this.#context;
     const { pathKey } = request;
     const { key } = this.#collection;
     if (context === null || !pathKey.startsWith(key)) return false;
-    if (pathKey.length === key.length) this.#collectionResource.handle(request, exchange, clientOf(), context);
+    if (pathKey.length === key.length) this.#collectionResource.handle(request, exchange, client, context);
     else if (pathKey[key.length] !== '/') return false;
     else {
       const topic = this.#collection.at(pathKey);
       const data = topic === undefined ? this.#collection.withDataAt(pathKey) : undefined;
-      if (topic !== undefined) this.#topicResource.handle(topic, request, exchange, clientOf());
-      else if (data !== undefined) this.#dataResource.handle(data, request, exchange, clientOf(), context);
+      if (topic !== undefined) this.#topicResource.handle(topic, request, exchange, client);
+      else if (data !== undefined) this.#dataResource.handle(data, request, exchange, client, context);
       else exchange.respond(NOT_FOUND);
     }
     return true;
