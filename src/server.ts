@@ -14,6 +14,7 @@ import type { RetainedLimits } from './bus/retained.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
+import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
@@ -147,7 +148,7 @@ export class Server {
   async #commandDevices(): Promise<void> {
     const { coap } = this.#loaded.config;
     if (coap.commands.length === 0) return;
-    const plugin = new CoapDevices(coap);
+    const plugin = new CoapDevices(coap, (option) => sourceOf(this.#loaded, option));
     // Before it starts, so that whatever it has bound is closed if the rest fails.
     this.#plugins.push(plugin);
     await plugin.start(this.#context(plugin.name));

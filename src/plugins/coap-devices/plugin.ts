@@ -5,14 +5,16 @@
 import type { Message } from '../../bus/message.js';
 import { CoapClient } from '../../coap/client/client.js';
 import type { ClientCounters } from '../../coap/client/counters.js';
-import type { Outcome } from '../../coap/client/outcome.js';
+import type { ClientRequest } from '../../coap/client/request.js';
 import { type DatagramAddress, UdpTransport } from '../../coap/transport.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { DeviceAddresses } from './addresses.js';
-import { Command, type CommandOptions, type SharedOptions } from './command.js';
+import { type Command, type CommandOptions, type PlaceOf, readCommands, type SharedOptions } from './command.js';
 import { DeviceCounters } from './counters.js';
+import { TemplateFailure } from './liquid.js';
+import type { CommandFailure, CommandOutcome } from './outcome.js';
 import { type Reply, replyOf } from './reply.js';
 
 /** Options of the plugin; those with a name in `coap.` are documented there. */
@@ -40,9 +42,9 @@ export class CoapDevices implements Plugin {
   #bus: InProcessClient | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
-  constructor(options: CoapDevicesOptions) {
+  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf) {
     this.#options = options;
-    this.#commands = options.commands.map((command) => new Command(command, options));
+    this.#commands = readCommands(options.commands, options, placeOf);
   }
 
   describe(): string[] {
@@ -122,10 +124,21 @@ export class CoapDevices implements Plugin {
       this.#over(command, message, failed('unsendable', `${command.target.host} has no address that can be reached`));
       return;
     }
-    client.request(address, command.request(message), (outcome) => this.#over(command, message, outcome));
+    let request: ClientRequest;
+    try {
+      request = command.request(message);
+    } catch (error) {
+      if (!(error instanceof TemplateFailure)) throw error;
+      this.#counters.templateFailures++;
+      const detail = `a message on ${message.topic} for ${command.device} was not sent: ${error.message}`;
+      this.#context?.limit(this.#bus, 'coap.commands', detail);
+      this.#over(command, message, failed('template', error.message));
+      return;
+    }
+    client.request(address, request, (outcome) => this.#over(command, message, outcome));
   }
 
-  #over(command: Command, message: Message, outcome: Outcome): void {
+  #over(command: Command, message: Message, outcome: CommandOutcome): void {
     const { device } = command;
     const ofDevice = (this.#byDevice.get(device) ?? 1) - 1;
     this.#counters.inFlight--;
@@ -143,7 +156,7 @@ export class CoapDevices implements Plugin {
     this.#reply(command, message, outcome);
   }
 
-  #reply(command: Command, message: Message, outcome: Outcome): void {
+  #reply(command: Command, message: Message, outcome: CommandOutcome): void {
     const { responseTopic, correlationData } = decodeForwardedProperties(message.properties);
     const topic = responseTopic ?? command.options.response_topic;
     if (topic === undefined) return;
@@ -160,7 +173,7 @@ export class CoapDevices implements Plugin {
   }
 }
 
-function failed(reason: 'limit' | 'unsendable', detail: string): Outcome {
+function failed(reason: CommandFailure['reason'], detail: string): CommandOutcome {
   return { response: null, failure: { reason, detail } };
 }
 
