@@ -1,5 +1,6 @@
 /** Liquid as commands use it: few tags and filters, no files, and a bound on everything. */
-import { Context, Liquid, LiquidError, type Template as Part, toValueSync } from 'liquidjs';
+import { createRequire } from 'node:module';
+import type { Context, Liquid, LiquidError, Template as Part } from 'liquidjs';
 import { MOST_CONVERTED } from '../coap-topics/conversion.js';
 
 /** Bytes of a payload that a template takes, and of what it renders: as many as are converted. */
@@ -7,7 +8,7 @@ export const MOST_RENDERED = MOST_CONVERTED;
 /** Characters and list entries that one rendering may make on its way. */
 const MOST_MADE = 16 * MOST_RENDERED;
 /** Outputs, tags and texts that one rendering goes through, each turn of a loop anew: some milliseconds. */
-const MOST_STEPS = 10_000;
+const MOST_STEPS = 5_000;
 /** Milliseconds of one rendering, if its steps should take that long. */
 const LONGEST = 250;
 
@@ -64,8 +65,13 @@ function number(value: unknown): number {
   return found;
 }
 
+/** Loaded with the first template: it takes 8 MB, and most brokers have no templates. */
+function library(): typeof import('liquidjs') {
+  return createRequire(import.meta.url)('liquidjs') as typeof import('liquidjs');
+}
+
 function engineFor(dialect: Dialect): Liquid {
-  const engine = new Liquid({
+  const engine = new (library().Liquid)({
     strictFilters: true,
     strictVariables: true,
     // What may be missing is asked for with `if` or `default`.
@@ -86,11 +92,13 @@ function engineFor(dialect: Dialect): Liquid {
   return engine;
 }
 
-const ENGINES: Readonly<Record<Dialect, Liquid>> = {
-  text: engineFor('text'),
-  json: engineFor('json'),
-  uri: engineFor('uri'),
-};
+const engines = new Map<Dialect, Liquid>();
+
+function engineOf(dialect: Dialect): Liquid {
+  const engine = engines.get(dialect) ?? engineFor(dialect);
+  engines.set(dialect, engine);
+  return engine;
+}
 
 /** A text that is no template. */
 export class TemplateFault extends Error {
@@ -127,6 +135,7 @@ export interface Variables {
 
 /** A text with `{{ outputs }}` and `{% tags %}`. */
 export class Template {
+  readonly #library = library();
   readonly #engine: Liquid;
   readonly #parts: Part[];
   /** The variables that it asks for. */
@@ -137,7 +146,7 @@ export class Template {
    * @throws TemplateFault
    */
   constructor(source: string, dialect: Dialect, known: readonly string[]) {
-    this.#engine = ENGINES[dialect];
+    this.#engine = engineOf(dialect);
     try {
       this.#parts = this.#engine.parse(source);
       const { globals } = this.#engine.analyzeSync(this.#parts, { partials: false });
@@ -162,6 +171,7 @@ export class Template {
     }
     const out = new Bounded();
     try {
+      const { Context, toValueSync } = this.#library;
       const context = new Context(values, this.#engine.options, { sync: true });
       limitSteps(context);
       toValueSync(this.#engine.renderer.renderTemplates(this.#parts, context, out));
@@ -190,7 +200,7 @@ function sentenceOf(error: unknown): string {
 }
 
 function positionOf(error: unknown): readonly [number, number] {
-  if (!(error instanceof Error) || !LiquidError.is(error)) return [1, 1];
-  const [line, column] = error.token.getPosition();
+  if (!(error instanceof Error) || !library().LiquidError.is(error)) return [1, 1];
+  const [line, column] = (error as LiquidError).token.getPosition();
   return [line, column];
 }
