@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode } from 'cborg';
+import fc from 'fast-check';
 import type { Message } from '../../src/bus/message.js';
 import { MOST_RENDERED, TemplateFailure, TemplateFault } from '../../src/plugins/coap-devices/liquid.js';
 import { MessageValues } from '../../src/plugins/coap-devices/message-values.js';
@@ -10,6 +11,7 @@ import { UriTemplate } from '../../src/plugins/coap-devices/uri-template.js';
 import { Output } from '../../src/wire/output.js';
 import type { Properties } from '../../src/wire/packets.js';
 import { encodePropertyList } from '../../src/wire/properties.js';
+import { seeds } from '../support/seeds.js';
 
 const [TEXT, JSON_FORMAT, CBOR] = [0, 50, 60];
 
@@ -212,6 +214,27 @@ test('no value widens path, query or host', () => {
   assert.throws(() => resolved('coap://h/{{ payload }}', 'x'.repeat(256)), /more than 255 bytes/);
   assert.throws(() => resolved('coap://h/?{{ payload }}', 'ü'.repeat(128)), /more than 255 bytes/);
   assert.equal(resolved('coap://h/{{ payload }}', 'x'.repeat(255))[0][0].length, 255);
+});
+
+/** Text of any characters, among them many that mean something in JSON, URIs and Liquid. */
+const hostileText = fc
+  .array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom(...'"\\\\{}%/?&#.:,[]|', '{{', '}}', '{%', '%}')))
+  .map((parts) => parts.join(''));
+
+test('any text is one value of JSON, one segment and one part of a query', () => {
+  const asText = payloadTemplate('{"a":"{{ payload }}","b":{{ json | json }},"c":[{{ payload | json }}]}', JSON_FORMAT);
+  const uri = new UriTemplate('coap://h/x/{{ payload }}/y?q={{ payload }}');
+  for (const seed of seeds(3)) {
+    const property = fc.property(hostileText, (value) => {
+      const quoted = JSON.stringify(value);
+      const rendered = asText(valuesOf(quoted)).toString();
+      assert.deepEqual(JSON.parse(rendered), { a: quoted, b: value, c: [quoted] });
+      if (value === '.' || value === '..' || Buffer.byteLength(value) > 253) return;
+      const { path, query } = uri.resolve(valuesOf(value));
+      assert.deepEqual([path, query], [['x', value, 'y'], [`q=${value}`]]);
+    });
+    fc.assert(property, { seed, numRuns: 300 });
+  }
 });
 
 test('host and port cannot be templates; a fault in a URI says its column', () => {
