@@ -66,6 +66,7 @@ test('a payload becomes JSON around it: as a number, as text, as a whole JSON va
   assert.equal(made('{"name":"{{ payload }}"}', 'hall'), '{"name":"hall"}');
   assert.equal(made('{"name":{{ payload | json }}}', 'hall'), '{"name":"hall"}');
   assert.equal(made('{"was":{{ json }}}', '{"a":[1,null]}'), '{"was":{"a":[1,null]}}');
+  assert.equal(made('{"temp":{{ json }}}\n', '25.3'), '{"temp":25.3}');
   assert.equal(made('{"f":{{ payload | number | times: 1.8 | plus: 32 }}}', '100'), '{"f":212}');
 });
 
@@ -159,6 +160,7 @@ test('loops end: by their steps, or by what they make', () => {
 test('a payload of 64 KiB goes through, one byte more or a larger result does not', () => {
   const largest = 'ü'.repeat(MOST_RENDERED / 2);
   assert.equal(made('{{ payload }}', largest, TEXT), largest);
+  assert.equal(made('{{ payload }}\n', 'a', TEXT), 'a\n');
   fails('{{ payload }}', `${largest}.`, /the payload has more than 65536 bytes/, TEXT);
   fails('{{ payload }}!', largest, /more than 65536 bytes/, TEXT);
   fails('{"x":"{{ payload }}"}', '"'.repeat(MOST_RENDERED), /more than 65536 bytes/);

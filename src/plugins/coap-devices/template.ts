@@ -20,7 +20,8 @@ export function payloadTemplate(source: string, contentFormat: number | undefine
   }
   const template = new Template(source, 'json', VARIABLES);
   return (values) => {
-    const rendered = bytesOf(template.render(values));
+    // A block of YAML ends with a line break, which says nothing in JSON.
+    const rendered = bytesOf(template.render(values).trim());
     try {
       if (isCbor) return jsonToCbor(rendered);
       JSON.parse(rendered.toString());
