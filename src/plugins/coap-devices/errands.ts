@@ -1,9 +1,9 @@
 /** Messages that became requests to devices: bounded in all and for each device, and whatever comes of one is published. */
 import type { Message } from '../../bus/message.js';
-import type { Outcome } from '../../coap/client/outcome.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
 import type { DeviceCounters } from './counters.js';
+import type { CommandFailure, CommandOutcome } from './outcome.js';
 import { type Reply, replyOf } from './reply.js';
 
 /** Options with their names in the section `coap`. */
@@ -62,7 +62,7 @@ export class Errands {
   }
 
   /** An errand that has begun has come to its outcome. */
-  end(errand: Errand, outcome: Outcome): void {
+  end(errand: Errand, outcome: CommandOutcome): void {
     const { device, message } = errand;
     const ofDevice = (this.#byDevice.get(device) ?? 1) - 1;
     this.#counters.inFlight--;
@@ -86,8 +86,16 @@ export class Errands {
     this.end(errand, failed('unsendable', detail));
   }
 
+  /** An errand that has begun is not sent: its message has not what the templates of the command take. */
+  unrendered(errand: Errand, detail: string): void {
+    const { message, device, bus } = errand;
+    this.#counters.templateFailures++;
+    this.#context.limit(bus, 'coap.commands', `a message on ${message.topic} for ${device} was not sent: ${detail}`);
+    this.end(errand, failed('template', detail));
+  }
+
   /** Publishes an outcome. */
-  reply({ message, device, responseTopic, form, bus }: Errand, outcome: Outcome): void {
+  reply({ message, device, responseTopic, form, bus }: Errand, outcome: CommandOutcome): void {
     const { responseTopic: asked, correlationData } = decodeForwardedProperties(message.properties);
     const topic = asked ?? responseTopic;
     if (topic === undefined) return;
@@ -104,7 +112,7 @@ export class Errands {
   }
 }
 
-export function failed(reason: 'limit' | 'unsendable' | 'cancelled', detail: string): Outcome {
+export function failed<Reason extends CommandFailure['reason']>(reason: Reason, detail: string) {
   return { response: null, failure: { reason, detail } };
 }
 

@@ -3,11 +3,14 @@
  * is published. It reaches the bus through one client of its own.
  */
 import type { Message } from '../../bus/message.js';
+import type { ClientRequest } from '../../coap/client/request.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
-import { Command, type CommandOptions } from './command.js';
+import { type Command, type CommandOptions, type PlaceOf, readCommands } from './command.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type Errand, type ErrandLimits, Errands } from './errands.js';
+import { TemplateFailure } from './liquid.js';
+import type { Route } from './route.js';
 import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
 
@@ -29,9 +32,9 @@ export class CoapDevices implements Plugin {
   #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
-  constructor(options: CoapDevicesOptions) {
+  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf) {
     this.#options = options;
-    this.#commands = options.commands.map((command) => new Command(command, options));
+    this.#commands = readCommands(options.commands, options, placeOf);
     const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
     this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes });
   }
@@ -74,7 +77,19 @@ export class CoapDevices implements Plugin {
     if (!errands.begin(errand)) return;
     this.#sockets.find(target, (route) => {
       if (route === null) errands.unreachable(errand, `${target.host} has no address that can be reached`);
-      else route.client.request(route.address, command.request(message), (outcome) => errands.end(errand, outcome));
+      else this.#send(route, command, errand, errands);
     });
+  }
+
+  #send({ client, address }: Route, command: Command, errand: Errand, errands: Errands): void {
+    let request: ClientRequest;
+    try {
+      request = command.request(errand.message);
+    } catch (error) {
+      if (!(error instanceof TemplateFailure)) throw error;
+      errands.unrendered(errand, error.message);
+      return;
+    }
+    client.request(address, request, (outcome) => errands.end(errand, outcome));
   }
 }

@@ -1,11 +1,11 @@
 /** What is published about a command: the response, or why there is none. */
 import { isUtf8 } from 'node:buffer';
-import type { Failure, Outcome } from '../../coap/client/outcome.js';
 import type { ClientResponse } from '../../coap/client/response.js';
 import { Output } from '../../wire/output.js';
 import type { Properties } from '../../wire/packets.js';
 import { decodeProperties, encodePropertyList } from '../../wire/properties.js';
 import { propertiesOf } from '../coap-topics/content-format.js';
+import type { CommandFailure, CommandOutcome } from './outcome.js';
 
 /** A message to be published. */
 export interface Reply {
@@ -23,7 +23,7 @@ const NONE = Buffer.alloc(0);
  * `raw` has the body of the response as payload, and says the rest in properties; `json` says all in the payload, for
  * receivers that see no properties.
  */
-export function replyOf(outcome: Outcome, form: 'raw' | 'json', correlationData: Buffer | undefined): Reply {
+export function replyOf(outcome: CommandOutcome, form: 'raw' | 'json', correlationData: Buffer | undefined): Reply {
   const { response, failure } = outcome;
   const properties: Properties = form === 'json' ? { contentType: 'application/json' } : contentOf(response);
   if (correlationData !== undefined) properties.correlationData = correlationData;
@@ -48,7 +48,7 @@ function contentOf(response: ClientResponse | null): Properties {
   return decodeProperties(raw, 0, raw.length, 'publish');
 }
 
-function jsonOf(response: ClientResponse | null, failure: Failure | null): Buffer {
+function jsonOf(response: ClientResponse | null, failure: CommandFailure | null): Buffer {
   if (response === null) return Buffer.from(JSON.stringify({ failure: failure?.reason, detail: failure?.detail }));
   const { payload, contentFormat: content_format } = response;
   const body = isUtf8(payload) ? { payload: payload.toString() } : { payload_base64: payload.toString('base64') };

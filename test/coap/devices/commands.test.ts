@@ -222,10 +222,59 @@ test('a device is found by its name, which the request then says in Uri-Host', a
   assert.equal(host, 'localhost');
 });
 
+test('templates of path, query and payload make a request of topic and payload', async () => {
+  await command([
+    {
+      filter: 'sensor/+',
+      uri: `${uri}/rooms/{{ levels[1] }}?from={{ topic }}`,
+      content_format: 'json',
+      template: '{"temp":{{ payload | number }},"unit":"C"}',
+      response_topic: 'done',
+    },
+  ]);
+  const client = await listener('done');
+  client.publish('sensor/temp', '25.3');
+  await next(client);
+  assert.deepEqual(heard, ['CON 3 /rooms/temp?from=sensor/temp 50 {"temp":25.3,"unit":"C"}']);
+});
+
+test('a template says nothing of the Content Type of the message', async () => {
+  await command([{ filter: 'x', uri: `${uri}/x`, template: '{{ content_type }}', response_topic: 'done' }]);
+  const client = await listener('done');
+  const properties = { contentType: 'application/cbor' };
+  client.send({ cmd: 'publish', topic: 'x', payload: '', qos: 0, retain: false, dup: false, properties });
+  await next(client);
+  assert.deepEqual(heard, ['CON 3 /x? - application/cbor']);
+});
+
+test('a message that a template cannot take is not sent: published as failure, counted, logged, and the next one goes', async () => {
+  await command([
+    { filter: 'x', uri: `${uri}/{{ json.id }}`, template: '{{ json.v }}', response_topic: 'done', response: 'json' },
+  ]);
+  const client = await listener('done');
+  const sentence = 'undefined variable: json.v (line 1, column 4)';
+  client.publish('x', '{"id":"a"}');
+  const reply = await next(client);
+  assert.deepEqual(JSON.parse(reply.payload), { failure: 'template', detail: sentence });
+  assert.deepEqual({ ...reply.properties?.userProperties }, { 'coap-failure': 'template' });
+  client.publish('x', '{"id":"a","v":1}');
+  assert.equal(JSON.parse((await next(client)).payload).code, '2.04');
+  assert.deepEqual(heard, ['CON 3 /a? - 1']);
+  const { templateFailures, inFlight } = plugin?.counters() ?? {};
+  assert.deepEqual([templateFailures, inFlight], [1, 0]);
+  assert.equal(limits.length, 1);
+  assert.match(
+    limits[0],
+    /^coap\.commands a message on x for 127\.0\.0\.1:\d+ was not sent: undefined variable: json\.v/,
+  );
+});
+
 test('a URI or filter that cannot be used stops the start, in words', async () => {
   const configuration = (pattern: RegExp) => (error: unknown) =>
     error instanceof PorticoError && error.code === 'PORTICO_CONFIGURATION' && pattern.test(error.message);
   await assert.rejects(command([{ filter: 'x', uri: 'coap://h/#f' }]), configuration(/coap:\/\/h\/#f: a fragment/));
   await assert.rejects(command([{ filter: 'x/#/y', uri }]), configuration(/x\/#\/y is no topic filter/));
   await assert.rejects(command([{ filter: '$share/g/x', uri }]), configuration(/\$share\/g\/x is no topic filter/));
+  const get = { filter: 'x', uri, method: 'GET', template: 'x' };
+  await assert.rejects(command([get]), configuration(/coap\.commands\.0\.template: GET is sent without payload/));
 });
