@@ -55,7 +55,9 @@ export const command = z.strictObject({
     .optional()
     .register(
       documentation,
-      field('Where the outcome is published if the message has no Response Topic. Unset: nowhere.'),
+      field(
+        'Where the outcome is published unless the message has a Response Topic on which its publisher may publish. Unset: nowhere.',
+      ),
     ),
   response: z
     .enum(['raw', 'json'])
@@ -63,5 +65,13 @@ export const command = z.strictObject({
     .register(
       documentation,
       field('`raw`: the body, with code and failure as User Properties; `json`: all in one JSON object.'),
+    ),
+  response_template: text()
+    .optional()
+    .register(
+      documentation,
+      field(
+        'Liquid template of what is published of a response: text, or JSON with `response: json`. Unset: as `response` says.',
+      ),
     ),
 });

@@ -3,12 +3,14 @@ import type { Message } from '../../bus/message.js';
 import { isShared, isValidFilter } from '../../bus/topics.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
+import type { ClientResponse } from '../../coap/client/response.js';
 import type { CoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
 import { TemplateFault } from './liquid.js';
 import { MessageValues } from './message-values.js';
+import { RESPONSE_VARIABLES, ResponseValues } from './response-values.js';
 import { type PayloadTemplate, payloadTemplate } from './template.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
 import { UriTemplate } from './uri-template.js';
@@ -44,6 +46,7 @@ export interface CommandOptions {
   readonly retries?: number | undefined;
   readonly response_topic?: string | undefined;
   readonly response: 'raw' | 'json';
+  readonly response_template?: string | undefined;
 }
 
 /** Where an option was written, such as `FILE:LINE`. */
@@ -89,6 +92,8 @@ export class Command {
   /** Null if the payload is that of the message. */
   readonly #template: PayloadTemplate | null;
   readonly #contentFormat: number | undefined;
+  /** Makes what is published of a response; undefined if it is published as it is. @throws TemplateFailure */
+  readonly render: ((message: Message, response: ClientResponse) => Buffer) | undefined;
 
   /** @throws CommandFault */
   constructor(options: CommandOptions, shared: SharedOptions) {
@@ -106,6 +111,7 @@ export class Command {
       template === undefined
         ? null
         : parsed('template', undefined, () => payloadTemplate(template, this.#contentFormat));
+    this.render = responseTemplate(options);
     this.options = options;
     this.target = target;
     this.device = target.kind === 'IPv6' ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
@@ -139,6 +145,14 @@ export class Command {
 
 function isBodiless({ method }: CommandOptions): boolean {
   return method === 'GET' || method === 'DELETE';
+}
+
+/** @throws CommandFault */
+function responseTemplate({ response: form, response_template: source }: CommandOptions): Command['render'] {
+  if (source === undefined) return undefined;
+  const format = form === 'json' ? ContentFormat.Json : undefined;
+  const template = parsed('response_template', undefined, () => payloadTemplate(source, format, RESPONSE_VARIABLES));
+  return (message, response) => template(new ResponseValues(message, response));
 }
 
 /** @throws CommandFault with the place within the option, and the option itself if it is short */

@@ -1,19 +1,18 @@
 /** What templates can say about a message. */
-import { isUtf8 } from 'node:buffer';
 import type { Message } from '../../bus/message.js';
-import type { Properties } from '../../wire/packets.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
-import { MOST_RENDERED, TemplateFailure, type Variables } from './liquid.js';
+import { jsonOf, type Readers, textOf, Values } from './values.js';
 
-const READERS: Readonly<Record<string, (message: Message, properties: Properties) => unknown>> = {
+const READERS: Readers<Message> = {
   topic: ({ topic }) => topic,
   levels: ({ topic }) => topic.split('/'),
-  payload: textOf,
-  json: jsonOf,
+  payload: ({ payload }) => textOf(payload),
+  json: ({ payload }) => jsonOf(payload),
   client: ({ publisherId }) => (publisherId === '' ? undefined : publisherId),
-  content_type: (_message, { contentType }) => contentType,
-  properties: (_message, { userProperties = [] }) => {
+  content_type: ({ properties }) => decodeForwardedProperties(properties).contentType,
+  properties: ({ properties }) => {
     const byName: Record<string, string> = Object.create(null);
+    const { userProperties = [] } = decodeForwardedProperties(properties);
     for (const [name, value] of userProperties) byName[name] ??= value;
     return byName;
   },
@@ -21,36 +20,8 @@ const READERS: Readonly<Record<string, (message: Message, properties: Properties
 
 export const VARIABLES: readonly string[] = Object.keys(READERS);
 
-/** The variables of one message; each is read once, and only if it is asked for. */
-export class MessageValues implements Variables {
-  readonly #message: Message;
-  readonly #read = new Map<string, unknown>();
-  #properties: Properties | undefined;
-
+export class MessageValues extends Values<Message> {
   constructor(message: Message) {
-    this.#message = message;
-  }
-
-  get(name: string): unknown {
-    if (!this.#read.has(name)) {
-      this.#properties ??= decodeForwardedProperties(this.#message.properties);
-      this.#read.set(name, READERS[name](this.#message, this.#properties));
-    }
-    return this.#read.get(name);
-  }
-}
-
-function textOf({ payload }: Message): string {
-  if (payload.length > MOST_RENDERED) throw new TemplateFailure(`the payload has more than ${MOST_RENDERED} bytes`);
-  if (!isUtf8(payload)) throw new TemplateFailure('the payload is not UTF-8');
-  return payload.toString();
-}
-
-function jsonOf(message: Message): unknown {
-  const text = textOf(message);
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new TemplateFailure('the payload is not JSON');
+    super(READERS, message);
   }
 }

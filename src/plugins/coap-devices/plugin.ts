@@ -3,9 +3,11 @@
  * is published. It reaches the bus through one client of its own.
  */
 import type { Message } from '../../bus/message.js';
+import type { Party } from '../../bus/party.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
+import { AnswerTopic } from './answer-topic.js';
 import { type Command, type CommandOptions, type PlaceOf, readCommands } from './command.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type Errand, type ErrandLimits, Errands } from './errands.js';
@@ -53,7 +55,9 @@ export class CoapDevices implements Plugin {
     this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {
       const { filter } = command.options;
-      const subscription = bus.subscribe(filter, 2, (message) => this.#received(command, message));
+      const subscription = bus.subscribe(filter, 2, (message, publisher) =>
+        this.#received(command, message, publisher),
+      );
       if (typeof subscription === 'number') {
         await this.stop();
         throw new PorticoError(ErrorKinds.Configuration, `coap.commands: ${filter} cannot be subscribed to`);
@@ -67,13 +71,14 @@ export class CoapDevices implements Plugin {
     this.#running?.bus.close();
   }
 
-  #received(command: Command, message: Message): void {
-    const { device, target } = command;
+  #received(command: Command, message: Message, publisher: Party | null): void {
+    const { device, target, render } = command;
     const { bus, errands } = this.#running ?? {};
     // What is published about a command is no command, or one answer would ask for the next without end.
     if (bus === undefined || errands === undefined || message.publisherId === CLIENT_ID) return;
     const { response_topic: responseTopic, response: form } = command.options;
-    const errand: Errand = { message, device, responseTopic, form, bus };
+    const answer = new AnswerTopic(message, publisher, responseTopic, bus);
+    const errand: Errand = { message, device, answer, form, render, bus };
     if (!errands.begin(errand)) return;
     this.#sockets.find(target, (route) => {
       if (route === null) errands.unreachable(errand, `${target.host} has no address that can be reached`);

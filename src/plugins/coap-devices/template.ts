@@ -1,24 +1,29 @@
-/** How the payload of a request is made of a message. */
+/** How the payload of a request is made of a message, and that of a message of a response. */
 import { ContentFormat } from '../../coap/codes.js';
 import { isJson } from '../coap-topics/content-format.js';
 import { jsonToCbor } from '../coap-topics/conversion.js';
-import { MOST_RENDERED, Template, TemplateFailure } from './liquid.js';
-import { type MessageValues, VARIABLES } from './message-values.js';
+import { MOST_RENDERED, Template, TemplateFailure, type Variables } from './liquid.js';
+import { VARIABLES } from './message-values.js';
 
-/** Makes a payload. @throws TemplateFailure if the message has not what it takes */
-export type PayloadTemplate = (values: MessageValues) => Buffer;
+/** Makes a payload. @throws TemplateFailure if there is not what it takes */
+export type PayloadTemplate = (values: Variables) => Buffer;
 
 /**
  * A template for payloads of a Content-Format. What is rendered for one of JSON, or for CBOR, must be JSON.
+ * @param known the variables that there are
  * @throws TemplateFault
  */
-export function payloadTemplate(source: string, contentFormat: number | undefined): PayloadTemplate {
+export function payloadTemplate(
+  source: string,
+  contentFormat: number | undefined,
+  known: readonly string[] = VARIABLES,
+): PayloadTemplate {
   const isCbor = contentFormat === ContentFormat.Cbor;
   if (!isCbor && !isJson(contentFormat)) {
-    const template = new Template(source, 'text', VARIABLES);
+    const template = new Template(source, 'text', known);
     return (values) => bytesOf(template.render(values));
   }
-  const template = new Template(source, 'json', VARIABLES);
+  const template = new Template(source, 'json', known);
   return (values) => {
     // A block of YAML ends with a line break, which says nothing in JSON.
     const rendered = bytesOf(template.render(values).trim());
