@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { generate, type IPublishPacket } from 'mqtt-packet';
 import { Code } from '../../../src/coap/codes.js';
 import { PorticoError } from '../../../src/errors.js';
+import { Output } from '../../../src/wire/output.js';
+import { encodePropertyList } from '../../../src/wire/properties.js';
 import type { RawClient } from '../../support/engine.js';
 import { command, device, engine, heard, limits, listener, next, plugin, uri } from './commanded.js';
 
@@ -85,6 +87,23 @@ test('the program that the broker runs in may have an answer published anywhere'
   engine.broker.authorizePublish = (by, _packet, done) => done(by === null ? null : new Error('not yours'));
   engine.broker.publish({ topic: 'x', properties: { responseTopic: 'mine' } });
   assert.equal(await topicOfAnswer(), 'mine');
+});
+
+test('a client inside the process has its own rights: the hook knows it by the identifier in the packet', async () => {
+  await command([{ filter: 'x', uri, response_topic: 'usual' }]);
+  client = await listener('mine', 'theirs', 'usual');
+  engine.broker.authorizePublish = (_by, packet, done) =>
+    done(Reflect.get(packet, 'clientId') === 'bridge' && packet.topic === 'theirs' ? new Error('not yours') : null);
+  const bridge = engine.broker.openClient({ id: 'bridge', remote: 'internal', transport: 'internal' });
+  for (const [responseTopic, expected] of [
+    ['theirs', 'usual'],
+    ['mine', 'mine'],
+  ]) {
+    const out = new Output();
+    encodePropertyList(out, { responseTopic }, 'publish');
+    bridge.publish('x', Buffer.alloc(0), { properties: Buffer.from(out.bytes()) }, null);
+    assert.equal(await topicOfAnswer(), expected);
+  }
 });
 
 test('while authorizePublish has not answered, the request goes out and its answer waits; other answers do not', async () => {
