@@ -15,6 +15,7 @@ import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
+import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
@@ -153,7 +154,10 @@ export class Server {
 
   async #commandDevices(): Promise<void> {
     const { coap } = this.#loaded.config;
-    if (coap.commands.length > 0) await this.#startPlugin(new CoapDevices(coap), 'commands devices');
+    if (coap.commands.length > 0) {
+      const plugin = new CoapDevices(coap, (option) => sourceOf(this.#loaded, option));
+      await this.#startPlugin(plugin, 'commands devices');
+    }
     if (coap.observations.length > 0) await this.#startPlugin(new ObservedResources(coap), 'observes devices');
   }
 

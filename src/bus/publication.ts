@@ -5,10 +5,16 @@
 import { forwardableProperties } from '../wire/publish-view.js';
 import type { LiveSource } from '../wire/publish-writer.js';
 import { type Message, NO_PROPERTIES } from './message.js';
+import type { Party } from './party.js';
 import type { Route } from './router.js';
-import type { Subscriber } from './tree.js';
 
 const EMPTY = Buffer.alloc(0);
+
+/** Where publications come from: a session, or a client inside the process. */
+export interface Publisher {
+  /** The client that publishes; null if it is not connected any more. */
+  readonly party: Party | null;
+}
 
 export class Publication implements LiveSource {
   /** Where it goes. Set before it enters the router. */
@@ -27,8 +33,8 @@ export class Publication implements LiveSource {
   expiresAt = 0;
   /** Milliseconds since the epoch at which the broker received it; -1 for a message that comes in this moment. */
   receivedAt = -1;
-  /** Who published, for No Local; null for the broker itself. */
-  publisher: Subscriber | null = null;
+  /** Who published, for No Local and for rights; null for the broker itself and for wills. */
+  publisher: Publisher | null = null;
 
   #topic: string | null = null;
   #publisherId: string | null = '';

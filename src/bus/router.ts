@@ -247,7 +247,7 @@ export class Router {
     this.work.done += receivers.length * (1 + (bytes >> COPIED)) + route.identifying;
     for (let i = 0; i < receivers.length; i++) {
       const receiver = receivers[i];
-      if (!receiver.noLocal || receiver.subscriber !== publication.publisher) {
+      if (!receiver.noLocal || receiver.subscriber !== (publication.publisher as object | null)) {
         receiver.subscriber.deliver(publication, receiver);
       } else if (receiver.own !== null) {
         receiver.subscriber.deliver(publication, receiver.own);

@@ -5,6 +5,7 @@ import { readScramFile } from '../access/scram-file.js';
 import { CoapSecurity } from '../coap-security.js';
 import { describeListeners } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
+import { sourceOf } from '../config/source.js';
 import { CoapDevices } from '../plugins/coap-devices/plugin.js';
 
 /**
@@ -17,8 +18,8 @@ export async function check(request: LoadRequest): Promise<void> {
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
   await CoapSecurity.load(loaded.config);
-  // Reads the URIs and filters of its commands.
-  new CoapDevices(loaded.config.coap);
+  // Reads the URIs, filters and templates of its commands.
+  new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option));
   process.stdout.write(effective(loaded));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);

@@ -50,9 +50,14 @@ export function codeClass(code: number): number {
   return code >>> 5;
 }
 
+/** A code as RFC 7252 3 writes it: `2.05`. */
+export function codeDigits(code: number): string {
+  return `${code >>> 5}.${String(code & 0x1f).padStart(2, '0')}`;
+}
+
 /** A code for people, such as `4.04 NotFound`. */
 export function codeName(code: number): string {
-  const digits = `${code >>> 5}.${String(code & 0x1f).padStart(2, '0')}`;
+  const digits = codeDigits(code);
   const name = NAMES.get(code);
   return name === undefined ? digits : `${digits} ${name}`;
 }

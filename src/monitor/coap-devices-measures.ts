@@ -44,6 +44,8 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
   refusedInFlight: 'Messages not sent, by coap.commands_in_flight.',
   refusedPerDevice: 'Messages not sent, by coap.commands_per_device.',
   unresolved: 'Messages not sent: their device has no address that can be reached.',
+  templateFailures: 'Messages not sent: they have not what the templates of the command take.',
+  responseTemplateFailures: 'Responses that have not what the template of their command takes.',
   droppedReplies: 'Outcomes that could not be published.',
   registered: 'Devices registered now.',
   registrations: 'Registrations taken.',

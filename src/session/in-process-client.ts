@@ -17,6 +17,7 @@ import type { Environment } from './environment.js';
 import { InProcessSubscription, type MessageHandler, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
+import { askToPublish } from './publish-rights.js';
 import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
@@ -48,18 +49,6 @@ export type PublishOutcome = Acknowledger;
 /** Steps of a walk through retained messages before others have their turn. */
 const STEPS = 500;
 
-/** What a client that asks whether it may publish is taken to publish. */
-const NO_MESSAGE: Message = {
-  topic: '',
-  payload: NO_PROPERTIES,
-  qos: 0,
-  retain: false,
-  properties: NO_PROPERTIES,
-  expiresAt: 0,
-  publisherId: '',
-  receivedAt: 0,
-};
-
 export interface SubscriptionHandle {
   readonly filter: string;
   cancel(): void;
@@ -87,11 +76,16 @@ export class InProcessClient implements Party {
     this.remote = identity.remote;
     this.transport = identity.transport;
     this.#rates = Rates.of(environment.options, environment.clock.now());
+    this.#publication.publisher = this;
   }
 
   /** What tells it from all other clients inside the process. */
   get key(): string {
     return `${this.transport} ${this.id}`;
+  }
+
+  get party(): this {
+    return this;
   }
 
   get closed(): boolean {
@@ -221,9 +215,9 @@ export class InProcessClient implements Party {
     return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
   }
 
-  #denyPublish(topic: string, reason: string): void {
+  #denyPublish(topic: string, reason: string, party: Party = this): void {
     this.#environment.counters.deniedPublish++;
-    this.#environment.journal.denied(this, 'publish', topic, reason);
+    this.#environment.journal.denied(party, 'publish', topic, reason);
   }
 
   #askHook(message: Message, outcome: PublishOutcome | null): void {
@@ -244,32 +238,28 @@ export class InProcessClient implements Party {
       };
       const route = router.routeOf(changed.topic);
       if (commit.load.strained && this.#isUnwritable(route, changed, outcome)) return;
-      const reasonCode = this.#route(new Publication().of(changed, route));
+      const allowed = new Publication().of(changed, route);
+      allowed.publisher = this;
+      const reasonCode = this.#route(allowed);
       announce(this.#environment, packet);
       if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, reasonCode, 0));
     });
   }
 
   /**
-   * Asks whether this client may publish on a topic, as for a publication without content, and publishes nothing.
-   * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged
+   * Asks whether a client may publish on a topic, as for a publication without content, and publishes nothing.
+   * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged. The topic
+   * is another one if a hook has changed it.
+   * @param party the client, if it is another one; null for one that nobody knows, which may only where anybody may
    */
-  mayPublish(topic: string, answer: (reasonCode: number) => void): void {
-    const { router, hooks, clock } = this.#environment;
-    const deny = (reasonCode: number, reason: string): void => {
-      this.#denyPublish(topic, reason);
-      answer(reasonCode);
+  mayPublish(topic: string, answer: (reasonCode: number, topic: string) => void, party: Party | null = this): void {
+    const decided = (reasonCode: number, reason: string, allowed = topic): void => {
+      if (reasonCode !== ReasonCode.Success) this.#denyPublish(topic, reason, party ?? this);
+      answer(reasonCode, allowed);
     };
-    const refusal = this.#refusal(topic, router.known(topic));
-    if (refusal !== ReasonCode.Success) deny(refusal, reasonText(refusal));
-    else if (hooks.authorizePublish === null) answer(ReasonCode.Success);
-    else {
-      const message = { ...NO_MESSAGE, topic, publisherId: this.id, receivedAt: clock.now() };
-      hooks.authorizePublish(null, packetOf(message, hooks.brokerId, hooks.nextCounter()), (error) => {
-        if (error) deny(ReasonCode.NotAuthorized, error.message);
-        else answer(ReasonCode.Success);
-      });
-    }
+    const refusal = this.#refusal(topic, this.#environment.router.known(topic));
+    if (refusal === ReasonCode.Success) askToPublish(this.#environment, topic, party, decided);
+    else decided(refusal, reasonText(refusal));
   }
 
   /**

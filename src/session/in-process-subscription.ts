@@ -1,16 +1,20 @@
 /** One subscription of a client inside the process, and whether it may have it. */
 import type { Message } from '../bus/message.js';
+import type { Party } from '../bus/party.js';
 import type { Publication } from '../bus/publication.js';
 import { isShared, isValidFilter } from '../bus/topics.js';
 import type { Receiver, Subscriber } from '../bus/tree.js';
 import type { Work } from '../bus/work.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
-import type { Party } from './journal.js';
 import { exceedsLimits } from './topic-limits.js';
 
-/** Takes messages of a subscription. `message` may be kept. */
-export type MessageHandler = (message: Message) => void;
+/**
+ * Takes messages of a subscription.
+ * @param message may be kept
+ * @param publisher the client that published it; null for the broker itself, and for wills
+ */
+export type MessageHandler = (message: Message, publisher: Party | null) => void;
 
 /** What a message for a handler counts for, beyond a delivery. */
 const HANDLING = 10;
@@ -34,7 +38,7 @@ export class InProcessSubscription implements Subscriber {
     const message = publication.message();
     this.#work.done += HANDLING;
     // Handlers run after the routing of this message, so that they may publish.
-    process.nextTick(this.#handler, message);
+    process.nextTick(this.#handler, message, publication.publisher?.party ?? null);
   }
 }
 

@@ -3,20 +3,10 @@
  * here; monitor/ turns it into log lines.
  */
 
+import type { Party } from '../bus/party.js';
 import type { Outage } from '../store/commit.js';
 
-/** Whom an entry is about. */
-export interface Party {
-  /** Client identifier, empty before it is known. */
-  readonly id: string;
-  /** `address:port`, or what stands for it. */
-  readonly remote: string;
-  readonly username: string | null;
-  /** How it came: `mqtt`, `websocket`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
-  readonly transport: string;
-  /** MQTT protocol version 3, 4, 5; 0 for others. */
-  readonly version: number;
-}
+export type { Party } from '../bus/party.js';
 
 export interface Journal {
   /** @param kept whether the session outlives the connection */

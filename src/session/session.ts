@@ -82,6 +82,10 @@ export class Session implements Member, Participant, OutboundHost {
     this.weigh();
   }
 
+  get party(): Connection | null {
+    return this.connection;
+  }
+
   get online(): boolean {
     return this.connection?.connected === true;
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { number, OPT } from '../coap/harness.js';
+import { journalOf } from '../support/journal.js';
 import { LastingStore } from '../support/lasting-store.js';
 import { FORMAT, LINKS, reply, Scene, words } from './scene.js';
 
@@ -84,6 +85,33 @@ test('the answer goes to the Response Topic with its Correlation Data, if the me
     retain: false,
     said: { 'coap-code': '2.05', correlation: '7', type: 'application/json' },
   });
+});
+
+test('a Response Topic is for who may publish there: else the answer comes below the resource, and the log names the client', async () => {
+  const denied: string[] = [];
+  const journal = journalOf({
+    denied: ({ id }, action, topic, reason) => void denied.push(`${id} ${action} ${topic}: ${reason}`),
+  });
+  scene = await Scene.create({}, { journal });
+  scene.face.engine.broker.authorizePublish = (client, { topic }, done) =>
+    done(client !== null && topic === 'alarm' ? new Error('not yours') : null);
+  const device = scene.face.device();
+  await scene.register(device, 'ep=node1');
+  const listener = await scene.listener('alarm', 'mine', 'devices/node1/a/$response');
+  for (const [responseTopic, expected] of [
+    ['alarm', 'devices/node1/a/$response'],
+    ['mine', 'mine'],
+  ]) {
+    listener.tell('devices/node1/a/get', '', { responseTopic });
+    device.send(reply(await device.next(), '2.05', 'x'));
+    assert.equal((await listener.next()).topic, expected);
+  }
+  listener.tell('devices/node1/a/cancel', '', { responseTopic: 'alarm' });
+  assert.equal((await listener.next()).topic, 'devices/node1/a/$response');
+  // What is no command asks for nothing.
+  listener.tell('devices/node1/a/whatever', '', { responseTopic: 'alarm' });
+  await listener.client.drain();
+  assert.deepEqual(denied, ['listener publish alarm: not yours', 'listener publish alarm: not yours']);
 });
 
 test('failures are published: a Reset, no answer in time, more than may be under way', async () => {

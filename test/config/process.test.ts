@@ -119,6 +119,33 @@ test('portico check reports every fault with exit code 3 and prints no configura
   ]);
 });
 
+test('a fault of a command is told with its place in the file and in the template, and all faults at once', () => {
+  const text = `coap:
+  commands:
+    - filter: sensor/temp
+      uri: coap://h/temp
+      template: |
+        {"temp":{{ payload | number }},
+         "unit":{{ unit }}}
+    - filter: x
+      uri: coap://{{ payload }}/temp
+`;
+  const file = fileWith(text);
+  for (const args of [
+    ['check', '-c', file],
+    ['-c', file],
+  ]) {
+    const { status, stderr } = run(args);
+    assert.equal(status, 3, stderr);
+    assert.deepEqual(stderr.trimEnd().split('\n').slice(-2), [
+      `portico: ${file}:5: coap.commands.0.template, line 2, column 12: ` +
+        'there is no variable unit, but topic, levels, payload, json, client, content_type, properties',
+      `portico: ${file}:9: coap.commands.1.uri, line 1, column 8: coap://{{ payload }}/temp: ` +
+        'host and port cannot be templates, only path and query can',
+    ]);
+  }
+});
+
 test('portico check reads the password file', () => {
   const passwords = fileWith('alice:hunter2\n');
   const { status, stderr } = run(['check', '-c', fileWith(`access: { password_file: ${passwords} }\n`)]);

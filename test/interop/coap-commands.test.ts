@@ -1,12 +1,16 @@
-/** `coap.commands` of a broker as a process: MQTT.js asks, libcoap's server answers. */
+/** `coap.commands` of a broker as a process: MQTT.js and mosquitto_pub ask, the servers of libcoap and of `coap` answer. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { decode } from 'cborg';
+import { createServer, type IncomingMessage, type OutgoingMessage } from 'coap';
 import { CoapClient } from '../../src/coap/client/client.js';
 import { UdpTransport } from '../../src/coap/transport.js';
 import { freePorts, Portico } from '../support/portico.js';
+import { Inbox } from './inbox.js';
 import { JsClient } from './mqttjs.js';
+import { run } from './programs.js';
 
 describe('commands to devices', { timeout: 60_000 }, () => {
   let portico: Portico;
@@ -79,6 +83,43 @@ describe('commands to devices', { timeout: 60_000 }, () => {
     assert.ok(Number(later.payload) > Number(first.payload), `${first.payload} ${later.payload}`);
     await client.end();
   });
+});
+
+test('mosquitto_pub with 25.3 on sensor/temp arrives at a controller as PUT {"temp":25.3,"unit":"C"}', async () => {
+  const { coap: port } = await freePorts();
+  const controller = createServer();
+  await new Promise<void>((resolve) => controller.listen(port, '127.0.0.1', () => resolve()));
+  const uri = `coap://127.0.0.1:${port}/controllers/{{ levels[0] }}`;
+  const template = '{"{{ levels[1] }}":{{ payload | number }},"unit":"C"}';
+  const portico = await Portico.start({
+    coap: {
+      commands: [
+        { filter: 'sensor/temp', uri, template, content_format: 'json' },
+        { filter: 'sensor/humidity', uri, template, content_format: 'cbor' },
+      ],
+    },
+  });
+  try {
+    const heard = new Inbox<IncomingMessage>('requests at the controller');
+    controller.on('request', (request: IncomingMessage, response: OutgoingMessage) => {
+      response.code = '2.04';
+      response.end();
+      heard.put(request);
+    });
+    const publish = ['-h', '127.0.0.1', '-p', `${portico.ports.mqtt}`];
+    await run('mosquitto_pub', [...publish, '-t', 'sensor/temp', '-m', '25.3']);
+    const temperature = await heard.next();
+    assert.deepEqual([temperature.method, temperature.url], ['PUT', '/controllers/sensor']);
+    assert.equal(temperature.headers['Content-Format'], 'application/json');
+    assert.equal(temperature.payload.toString(), '{"temp":25.3,"unit":"C"}');
+    await run('mosquitto_pub', [...publish, '-t', 'sensor/humidity', '-m', '61']);
+    const humidity = await heard.next();
+    assert.equal(humidity.headers['Content-Format'], 'application/cbor');
+    assert.deepEqual(decode(humidity.payload), { humidity: 61, unit: 'C' });
+  } finally {
+    await portico.dispose();
+    await new Promise<void>((resolve) => controller.close(() => resolve()));
+  }
 });
 
 /** Waits until the server at this port answers. */

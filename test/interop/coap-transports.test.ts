@@ -8,8 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { IDENTITY, KEY } from '../coap/dtls/client.js';
 import { UdpDevice } from '../coap/dtls/udp-device.js';
-import { OPT } from '../coap/harness.js';
+import { ACK, CON, OPT, values, type Wire } from '../coap/harness.js';
+import { TcpDevice } from '../coap/tcp-device.js';
 import { type LogLine, Portico, temporaryFolder } from '../support/portico.js';
+import { publish, Subscriber } from './mosquitto.js';
 import { JsClient } from './mqttjs.js';
 import { Program, run } from './programs.js';
 import { SysWatch } from './sys.js';
@@ -199,5 +201,54 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     for (const device of [first, second]) device.sayGoodbye();
     await sys.until('clients/in_process', (value) => value === clients, 'falls');
     await sys.until('coap/dtlsAssociations', (value) => value === associations, 'falls');
+  });
+
+  /** Registers a device, and has it commanded by mosquitto_pub over the way that it came. */
+  async function registered(name: string, device: UdpDevice | TcpDevice): Promise<void> {
+    const links: Wire['options'] = [
+      [OPT.contentFormat, 40],
+      [OPT.uriQuery, `ep=${name}`],
+    ];
+    device.send({ code: '0.02', path: ['rd'], mid: 1, token: '01', options: links, payload: '</lamp>;rt=light' });
+    const made = await device.next('2.01');
+    if (made.type === CON) device.send({ type: ACK, code: '0.00', mid: made.mid });
+    await commanded(name, device);
+  }
+
+  async function commanded(name: string, device: UdpDevice | TcpDevice): Promise<void> {
+    const { mqtt } = portico.ports;
+    const usual = `devices/${name}/lamp/$response`;
+    const listener = await Subscriber.start(mqtt, 'mqttv5', ['-q', '1', '-t', usual, '-t', 'answers']);
+    for (const [more, topic] of [
+      [[], usual],
+      [['-D', 'publish', 'response-topic', 'answers'], 'answers'],
+    ] as const) {
+      await publish(mqtt, 'mqttv5', ['-q', '1', '-t', `devices/${name}/lamp/put`, '-m', 'on', ...more]);
+      const asked = await device.next('0.03');
+      assert.deepEqual([String(values(asked, OPT.uriPath)), String(asked.payload)], ['lamp', 'on']);
+      device.send({ type: ACK, code: '2.04', mid: asked.mid, token: asked.token, payload: 'was off' });
+      const told = await listener.next();
+      assert.deepEqual([told.topic, told.payload], [topic, 'was off']);
+    }
+    await listener.end();
+  }
+
+  test('a device that registers over DTLS is commanded by mosquitto_pub over its association, also at its next port', async (context) => {
+    const from = portico.logLines.length;
+    const device = await UdpDevice.connect(ports.get('coaps')!, { cid: Buffer.from('me') });
+    context.after(() => device.close());
+    await registered('lamp-dtls', device);
+    await device.move();
+    device.send({ code: '0.01', path: ['ps', 'door', 'moved'], mid: 2, token: '02' });
+    await device.next('4.04');
+    await commanded('lamp-dtls', device);
+    device.sayGoodbye();
+    await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+  });
+
+  test('a device that registers over TCP is commanded by mosquitto_pub over its connection', async (context) => {
+    const device = await TcpDevice.connect(ports.get('coap+tcp')!);
+    context.after(() => device.close());
+    await registered('lamp-tcp', device);
   });
 });

@@ -10,7 +10,13 @@ export const command = z.strictObject({
   uri: z
     .string()
     .regex(/^coap:\/\/./i)
-    .register(documentation, field('The resource that the request goes to.', 'coap://host:port/path?query')),
+    .register(
+      documentation,
+      field(
+        'The resource that the request goes to. Segments of the path and parts of the query may hold templates.',
+        'coap://host:port/path?query',
+      ),
+    ),
   method: z
     .enum(['GET', 'POST', 'PUT', 'DELETE', 'FETCH', 'PATCH', 'iPATCH'])
     .default('PUT')
@@ -22,9 +28,15 @@ export const command = z.strictObject({
     .register(
       documentation,
       field(
-        'Content-Format of the payload. Unset: the Content Type of the message, if it has one.',
+        'Content-Format of the payload. Unset: the Content Type of the message, if it has one and there is no `template`.',
         'text, link, octets, json, cbor or a whole number from 0 to 65535',
       ),
+    ),
+  template: text()
+    .optional()
+    .register(
+      documentation,
+      field('Liquid template of the payload; with `cbor` what it renders is JSON. Unset: the payload of the message.'),
     ),
   confirmable: z.boolean().default(true).register(documentation, field('Whether the request is Confirmable.')),
   timeout: z
@@ -43,7 +55,9 @@ export const command = z.strictObject({
     .optional()
     .register(
       documentation,
-      field('Where the outcome is published if the message has no Response Topic. Unset: nowhere.'),
+      field(
+        'Where the outcome is published unless the message has a Response Topic on which its publisher may publish. Unset: nowhere.',
+      ),
     ),
   response: z
     .enum(['raw', 'json'])
@@ -51,5 +65,13 @@ export const command = z.strictObject({
     .register(
       documentation,
       field('`raw`: the body, with code and failure as User Properties; `json`: all in one JSON object.'),
+    ),
+  response_template: text()
+    .optional()
+    .register(
+      documentation,
+      field(
+        'Liquid template of what is published of a response: text, or JSON with `response: json`. Unset: as `response` says.',
+      ),
     ),
 });

@@ -9,6 +9,10 @@ export class DeviceCounters extends ClientCounters {
   refusedPerDevice = 0;
   /** Messages not sent since their device has no address that can be reached. */
   unresolved = 0;
+  /** Messages not sent since they have not what the templates of the command take. */
+  templateFailures = 0;
+  /** Responses that have not what the template of their command takes. */
+  responseTemplateFailures = 0;
   /** Outcomes that no message can say. */
   droppedReplies = 0;
   /** Of the resource directory. Registrations now; it goes down, too. */

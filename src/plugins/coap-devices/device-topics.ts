@@ -3,12 +3,14 @@
  * message says what it has registered, another one whether it is there.
  */
 import type { Message } from '../../bus/message.js';
+import type { Party } from '../../bus/party.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import { contentFormatOf, propertiesOf } from '../coap-topics/content-format.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
+import { AnswerTopic } from './answer-topic.js';
 import { DeviceObservations } from './device-observations.js';
 import type { Change } from './directory.js';
 import type { Errand, Errands } from './errands.js';
@@ -52,7 +54,7 @@ export class DeviceTopics {
     this.#topic = `${host.root}/${this.#level}`;
     this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
     this.#observations = new DeviceObservations(host.errands, () => host.routeOf(this.#registration));
-    this.#bus.subscribe(`${this.#topic}/#`, 2, (message) => this.#received(message));
+    this.#bus.subscribe(`${this.#topic}/#`, 2, (message, publisher) => this.#received(message, publisher));
   }
 
   /** The device has registered, again or for the first time, or has renewed its registration. */
@@ -101,24 +103,24 @@ export class DeviceTopics {
     this.#bus.publish(topic, Buffer.from(text), { qos: 1, retain: true, properties }, null);
   }
 
-  #received(message: Message): void {
+  #received(message: Message, publisher: Party | null): void {
     // What is published about a device is no command for it.
     if (message.publisherId === CLIENT_ID || this.#bus.closed) return;
     const below = message.topic.slice(this.#topic.length + 1);
     const slash = below.lastIndexOf('/');
     const verb = below.slice(slash + 1);
+    if (verb !== 'observe' && verb !== 'cancel' && !Object.hasOwn(METHODS, verb)) return;
     const path = slash < 0 ? [] : below.slice(0, slash).split('/');
     const about = slash < 0 ? this.#topic : message.topic.slice(0, -verb.length - 1);
     const responseTopic = `${about}/${RESPONSE}`;
-    const errand: Errand = { message, device: this.#level, responseTopic, form: 'raw', bus: this.#bus };
+    const answer = new AnswerTopic(message, publisher, responseTopic, this.#bus);
+    const errand: Errand = { message, device: this.#level, answer, form: 'raw', bus: this.#bus };
     if (verb === 'observe') {
       const request = this.#request(Method.Get, path, message);
       // The topic of the device itself says what it has registered.
       this.#observations.begin(errand, request, path.length === 0 ? responseTopic : about);
     } else if (verb === 'cancel') this.#observations.cancel(errand, path);
-    else if (Object.hasOwn(METHODS, verb)) {
-      this.#send(errand, this.#request(METHODS[verb as keyof typeof METHODS], path, message));
-    }
+    else this.#send(errand, this.#request(METHODS[verb as keyof typeof METHODS], path, message));
   }
 
   #send(errand: Errand, request: ClientRequest): void {

@@ -1,10 +1,13 @@
 /** Messages that became requests to devices: bounded in all and for each device, and whatever comes of one is published. */
 import type { Message } from '../../bus/message.js';
-import type { Outcome } from '../../coap/client/outcome.js';
+import type { ClientResponse } from '../../coap/client/response.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
+import type { AnswerTopic } from './answer-topic.js';
 import type { DeviceCounters } from './counters.js';
-import { type Reply, replyOf } from './reply.js';
+import { TemplateFailure } from './liquid.js';
+import type { CommandFailure, CommandOutcome } from './outcome.js';
+import { type Reply, renderedReply, replyOf } from './reply.js';
 
 /** Options with their names in the section `coap`. */
 export interface ErrandLimits {
@@ -17,9 +20,11 @@ export interface Errand {
   readonly message: Message;
   /** What `coap.commands_per_device` counts by, and the log names. */
   readonly device: string;
-  /** Where the outcome goes if the message names no Response Topic; undefined for nowhere. */
-  readonly responseTopic: string | undefined;
+  /** Where the outcome goes. */
+  readonly answer: AnswerTopic;
   readonly form: 'raw' | 'json';
+  /** Makes the payload of a response that is published. @throws TemplateFailure */
+  readonly render?: ((message: Message, response: ClientResponse) => Buffer) | undefined;
   /** The client that publishes the outcome. */
   readonly bus: InProcessClient;
 }
@@ -62,7 +67,7 @@ export class Errands {
   }
 
   /** An errand that has begun has come to its outcome. */
-  end(errand: Errand, outcome: Outcome): void {
+  end(errand: Errand, outcome: CommandOutcome): void {
     const { device, message } = errand;
     const ofDevice = (this.#byDevice.get(device) ?? 1) - 1;
     this.#counters.inFlight--;
@@ -86,14 +91,27 @@ export class Errands {
     this.end(errand, failed('unsendable', detail));
   }
 
+  /** An errand that has begun is not sent: its message has not what the templates of the command take. */
+  unrendered(errand: Errand, detail: string): void {
+    const { message, device, bus } = errand;
+    this.#counters.templateFailures++;
+    this.#context.limit(bus, 'coap.commands', `a message on ${message.topic} for ${device} was not sent: ${detail}`);
+    this.end(errand, failed('template', detail));
+  }
+
   /** Publishes an outcome. */
-  reply({ message, device, responseTopic, form, bus }: Errand, outcome: Outcome): void {
-    const { responseTopic: asked, correlationData } = decodeForwardedProperties(message.properties);
-    const topic = asked ?? responseTopic;
-    if (topic === undefined) return;
+  reply(errand: Errand, outcome: CommandOutcome): void {
+    errand.answer.whenKnown((topic) => {
+      if (topic !== undefined) this.#publish(topic, errand, outcome);
+    });
+  }
+
+  #publish(topic: string, errand: Errand, outcome: CommandOutcome): void {
+    const { message, device, form, bus } = errand;
+    const { correlationData } = decodeForwardedProperties(message.properties);
     let reply: Reply;
     try {
-      reply = replyOf(outcome, form, correlationData);
+      reply = this.#rendered(errand, outcome, correlationData) ?? replyOf(outcome, form, correlationData);
     } catch (error) {
       // Not reached by any response known.
       this.#counters.droppedReplies++;
@@ -102,9 +120,26 @@ export class Errands {
     }
     bus.publish(topic, reply.payload, { qos: message.qos, properties: reply.properties }, null);
   }
+
+  /** What the command’s template makes of a response, or the failure to do so; null without template or response. */
+  #rendered(errand: Errand, outcome: CommandOutcome, correlationData: Buffer | undefined): Reply | null {
+    const { message, device, form, render, bus } = errand;
+    const { response } = outcome;
+    if (render === undefined || response === null) return null;
+    try {
+      return renderedReply(render(message, response), response, form, correlationData);
+    } catch (error) {
+      if (!(error instanceof TemplateFailure)) throw error;
+      this.#counters.responseTemplateFailures++;
+      const detail = `a response of ${device} to a message on ${message.topic}: ${error.message}`;
+      this.#context.limit(bus, 'coap.commands', detail);
+      const failure = { reason: 'template', detail: error.message, code: response.code } as const;
+      return replyOf({ response: null, failure }, form, correlationData);
+    }
+  }
 }
 
-export function failed(reason: 'limit' | 'unsendable' | 'cancelled', detail: string): Outcome {
+export function failed<Reason extends CommandFailure['reason']>(reason: Reason, detail: string) {
   return { response: null, failure: { reason, detail } };
 }
 

@@ -3,11 +3,16 @@
  * is published. It reaches the bus through one client of its own.
  */
 import type { Message } from '../../bus/message.js';
+import type { Party } from '../../bus/party.js';
+import type { ClientRequest } from '../../coap/client/request.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
-import { Command, type CommandOptions } from './command.js';
+import { AnswerTopic } from './answer-topic.js';
+import { type Command, type CommandOptions, type PlaceOf, readCommands } from './command.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type Errand, type ErrandLimits, Errands } from './errands.js';
+import { TemplateFailure } from './liquid.js';
+import type { Route } from './route.js';
 import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
 
@@ -29,9 +34,9 @@ export class CoapDevices implements Plugin {
   #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
-  constructor(options: CoapDevicesOptions) {
+  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf) {
     this.#options = options;
-    this.#commands = options.commands.map((command) => new Command(command, options));
+    this.#commands = readCommands(options.commands, options, placeOf);
     const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
     this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes });
   }
@@ -50,7 +55,9 @@ export class CoapDevices implements Plugin {
     this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {
       const { filter } = command.options;
-      const subscription = bus.subscribe(filter, 2, (message) => this.#received(command, message));
+      const subscription = bus.subscribe(filter, 2, (message, publisher) =>
+        this.#received(command, message, publisher),
+      );
       if (typeof subscription === 'number') {
         await this.stop();
         throw new PorticoError(ErrorKinds.Configuration, `coap.commands: ${filter} cannot be subscribed to`);
@@ -64,17 +71,30 @@ export class CoapDevices implements Plugin {
     this.#running?.bus.close();
   }
 
-  #received(command: Command, message: Message): void {
-    const { device, target } = command;
+  #received(command: Command, message: Message, publisher: Party | null): void {
+    const { device, target, render } = command;
     const { bus, errands } = this.#running ?? {};
     // What is published about a command is no command, or one answer would ask for the next without end.
     if (bus === undefined || errands === undefined || message.publisherId === CLIENT_ID) return;
     const { response_topic: responseTopic, response: form } = command.options;
-    const errand: Errand = { message, device, responseTopic, form, bus };
+    const answer = new AnswerTopic(message, publisher, responseTopic, bus);
+    const errand: Errand = { message, device, answer, form, render, bus };
     if (!errands.begin(errand)) return;
     this.#sockets.find(target, (route) => {
       if (route === null) errands.unreachable(errand, `${target.host} has no address that can be reached`);
-      else route.client.request(route.address, command.request(message), (outcome) => errands.end(errand, outcome));
+      else this.#send(route, command, errand, errands);
     });
+  }
+
+  #send({ client, address }: Route, command: Command, errand: Errand, errands: Errands): void {
+    let request: ClientRequest;
+    try {
+      request = command.request(errand.message);
+    } catch (error) {
+      if (!(error instanceof TemplateFailure)) throw error;
+      errands.unrendered(errand, error.message);
+      return;
+    }
+    client.request(address, request, (outcome) => errands.end(errand, outcome));
   }
 }

@@ -1,11 +1,12 @@
 /** What is published about a command: the response, or why there is none. */
 import { isUtf8 } from 'node:buffer';
-import type { Failure, Outcome } from '../../coap/client/outcome.js';
 import type { ClientResponse } from '../../coap/client/response.js';
+import { codeDigits } from '../../coap/codes.js';
 import { Output } from '../../wire/output.js';
 import type { Properties } from '../../wire/packets.js';
 import { decodeProperties, encodePropertyList } from '../../wire/properties.js';
 import { propertiesOf } from '../coap-topics/content-format.js';
+import type { CommandFailure, CommandOutcome } from './outcome.js';
 
 /** A message to be published. */
 export interface Reply {
@@ -18,29 +19,41 @@ export interface Reply {
 const CODE_PROPERTY = 'coap-code';
 const FAILURE_PROPERTY = 'coap-failure';
 const NONE = Buffer.alloc(0);
+const JSON_CONTENT: Properties = { contentType: 'application/json' };
 
 /**
  * `raw` has the body of the response as payload, and says the rest in properties; `json` says all in the payload, for
  * receivers that see no properties.
  */
-export function replyOf(outcome: Outcome, form: 'raw' | 'json', correlationData: Buffer | undefined): Reply {
+export function replyOf(outcome: CommandOutcome, form: 'raw' | 'json', correlationData: Buffer | undefined): Reply {
   const { response, failure } = outcome;
-  const properties: Properties = form === 'json' ? { contentType: 'application/json' } : contentOf(response);
+  const said: [string, string][] = [];
+  const code = response === null ? failure.code : response.code;
+  if (code !== undefined) said.push([CODE_PROPERTY, codeDigits(code)]);
+  if (failure !== null) said.push([FAILURE_PROPERTY, failure.reason]);
+  const payload = form === 'json' ? jsonOf(response, failure) : (response?.payload ?? NONE);
+  return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : contentOf(response), said, correlationData) };
+}
+
+/** A response with another payload, of which only the form is known. */
+export function renderedReply(
+  payload: Buffer,
+  { code }: ClientResponse,
+  form: 'raw' | 'json',
+  correlationData: Buffer | undefined,
+): Reply {
+  const said: [string, string][] = [[CODE_PROPERTY, codeDigits(code)]];
+  return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : {}, said, correlationData) };
+}
+
+function encoded(content: Properties, said: [string, string][], correlationData: Buffer | undefined): Buffer {
+  const properties: Properties = { ...content, userProperties: [...(content.userProperties ?? []), ...said] };
   if (correlationData !== undefined) properties.correlationData = correlationData;
-  const said: [string, string] =
-    response === null ? [FAILURE_PROPERTY, failure.reason] : [CODE_PROPERTY, digits(response)];
-  properties.userProperties = [...(properties.userProperties ?? []), said];
   const out = new Output();
   encodePropertyList(out, properties, 'publish');
   const bytes = Buffer.from(out.bytes());
   out.recycle();
-  const payload = form === 'json' ? jsonOf(response, failure) : (response?.payload ?? NONE);
-  return { payload, properties: bytes };
-}
-
-/** The response code as RFC 7252 3 writes it. */
-function digits({ code }: ClientResponse): string {
-  return `${code >>> 5}.${String(code & 0x1f).padStart(2, '0')}`;
+  return bytes;
 }
 
 function contentOf(response: ClientResponse | null): Properties {
@@ -48,9 +61,12 @@ function contentOf(response: ClientResponse | null): Properties {
   return decodeProperties(raw, 0, raw.length, 'publish');
 }
 
-function jsonOf(response: ClientResponse | null, failure: Failure | null): Buffer {
-  if (response === null) return Buffer.from(JSON.stringify({ failure: failure?.reason, detail: failure?.detail }));
+function jsonOf(response: ClientResponse | null, failure: CommandFailure | null): Buffer {
+  if (response === null) {
+    const code = failure?.code === undefined ? undefined : codeDigits(failure.code);
+    return Buffer.from(JSON.stringify({ failure: failure?.reason, detail: failure?.detail, code }));
+  }
   const { payload, contentFormat: content_format } = response;
   const body = isUtf8(payload) ? { payload: payload.toString() } : { payload_base64: payload.toString('base64') };
-  return Buffer.from(JSON.stringify({ code: digits(response), content_format, ...body }));
+  return Buffer.from(JSON.stringify({ code: codeDigits(response.code), content_format, ...body }));
 }

@@ -34,6 +34,11 @@ const FORMAT_OF = new Map(MEDIA_TYPES.map(([format, type]) => [type, format]));
 FORMAT_OF.set('text/plain', 0);
 FORMAT_OF.set('text/plain;charset=utf-8', 0);
 
+/** Whether a Content-Format is JSON, or of a structured syntax that is. */
+export function isJson(contentFormat: number | undefined): boolean {
+  return contentFormat !== undefined && TYPE_OF.get(contentFormat)?.endsWith('json') === true;
+}
+
 /** The User Property that carries a Content-Format without a known media type. */
 const USER_PROPERTY = 'coap-content-format';
 const NONE = Buffer.alloc(0);

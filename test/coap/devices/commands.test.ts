@@ -3,76 +3,11 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { afterEach, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { Code } from '../../../src/coap/codes.js';
-import { CoapEndpoint } from '../../../src/coap/endpoint.js';
 import type { CoapExchange } from '../../../src/coap/exchange.js';
-import type { CoapRequest } from '../../../src/coap/request.js';
-import { UdpTransport } from '../../../src/coap/transport.js';
-import { loadConfig } from '../../../src/config/load.js';
 import { PorticoError } from '../../../src/errors.js';
-import { CoapDevices, type CoapDevicesOptions } from '../../../src/plugins/coap-devices/plugin.js';
-import { faceContext } from '../../support/coap-face.js';
-import { Engine, type RawClient } from '../../support/engine.js';
-
-/** What the device has heard, as one line each; `answer` decides what it says. */
-const heard: string[] = [];
-let answer: (request: CoapRequest, exchange: CoapExchange) => void;
-let engine: Engine;
-let device: CoapEndpoint;
-let uri: string;
-let plugin: CoapDevices | undefined;
-const limits: string[] = [];
-
-beforeEach(async () => {
-  engine = await Engine.create();
-  heard.length = 0;
-  limits.length = 0;
-  plugin = undefined;
-  answer = (_request, exchange) => exchange.respond({ code: Code.Changed });
-  const transport = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
-  uri = `coap://127.0.0.1:${transport.port}`;
-  device = new CoapEndpoint(transport, {
-    handler: (request, exchange) => {
-      const type = request.confirmable ? 'CON' : 'NON';
-      const format = request.contentFormat ?? '-';
-      heard.push(`${type} ${request.method} ${request.pathKey}?${request.query} ${format} ${request.payload}`);
-      answer(request, exchange);
-    },
-  });
-});
-
-afterEach(async () => {
-  await plugin?.stop();
-  await device.close();
-  await engine.stop();
-});
-
-/** Starts the plugin with commands as an admin would write them, and defaults for the rest. */
-async function command(commands: readonly object[], others: object = {}): Promise<void> {
-  const variables = { PORTICO_COAP_COMMANDS: JSON.stringify(commands) };
-  const options: CoapDevicesOptions = { ...loadConfig({ env: variables }).config.coap, ...others };
-  plugin = new CoapDevices(options);
-  const { broker } = engine;
-  await plugin.start(
-    faceContext(broker, {
-      storage: broker.storageOf('coap-devices'),
-      limit: (_party, option, detail) => void limits.push(`${option} ${detail}`),
-    }),
-  );
-}
-
-async function listener(...filters: string[]): Promise<RawClient> {
-  const client = await engine.connect({ protocolVersion: 5, clientId: 'listener' });
-  for (const filter of filters) await client.subscribe(filter, 1);
-  return client;
-}
-
-/** The next message that is not the client's own command. */
-async function next(client: RawClient) {
-  const { topic, payload, properties } = await client.expect('publish');
-  return { topic, payload: payload.toString(), properties };
-}
+import { command, device, heard, limits, listener, next, plugin, uri } from './commanded.js';
 
 test('a message becomes a request, and the response is published on the response topic', async () => {
   await command([
@@ -83,7 +18,7 @@ test('a message becomes a request, and the response is published on the response
       response_topic: 'heater/answers',
     },
   ]);
-  answer = (_request, exchange) =>
+  device.answer = (_request, exchange) =>
     exchange.respond({ code: Code.Content, contentFormat: 50, payload: Buffer.from('{"on":true}') });
   const client = await listener('heater/answers');
   client.publish('heater/1/set', '{"on":1}');
@@ -118,13 +53,13 @@ test('GET is sent without payload, NON if wanted, and an error of the device is 
   await command([
     { filter: 'ask', uri: `${uri}/a`, method: 'GET', confirmable: false, response_topic: 'told', response: 'json' },
   ]);
-  answer = (_request, exchange) => exchange.respond({ code: Code.NotFound, payload: Buffer.from('no "a"') });
+  device.answer = (_request, exchange) => exchange.respond({ code: Code.NotFound, payload: Buffer.from('no "a"') });
   const client = await listener('told');
   client.publish('ask', 'whatever');
   const reply = await next(client);
   assert.deepEqual(heard, ['NON 1 /a? - ']);
   assert.deepEqual(JSON.parse(reply.payload), { code: '4.04', payload: 'no "a"' });
-  answer = (_request, exchange) =>
+  device.answer = (_request, exchange) =>
     exchange.respond({ code: Code.Content, contentFormat: 60, payload: Buffer.of(0xa0, 0xff) });
   client.publish('ask', '');
   assert.deepEqual(JSON.parse((await next(client)).payload), {
@@ -176,7 +111,7 @@ test('failures are published: no response in time, no acknowledgement, a Reset',
 
 test('limits: requests to one device and in all; what is beyond is counted, logged and answered', async () => {
   const waiting: CoapExchange[] = [];
-  answer = (_request, exchange) => waiting.push(exchange);
+  device.answer = (_request, exchange) => waiting.push(exchange);
   const other = uri.replace('127.0.0.1', '127.0.0.2');
   await command(
     [
@@ -211,7 +146,7 @@ test('what the plugin publishes is no command itself', async () => {
 
 test('a device is found by its name, which the request then says in Uri-Host', async () => {
   let host: string | undefined;
-  answer = (request, exchange) => {
+  device.answer = (request, exchange) => {
     host = request.uriHost;
     exchange.respond({ code: Code.Changed });
   };
@@ -222,10 +157,59 @@ test('a device is found by its name, which the request then says in Uri-Host', a
   assert.equal(host, 'localhost');
 });
 
+test('templates of path, query and payload make a request of topic and payload', async () => {
+  await command([
+    {
+      filter: 'sensor/+',
+      uri: `${uri}/rooms/{{ levels[1] }}?from={{ topic }}`,
+      content_format: 'json',
+      template: '{"temp":{{ payload | number }},"unit":"C"}',
+      response_topic: 'done',
+    },
+  ]);
+  const client = await listener('done');
+  client.publish('sensor/temp', '25.3');
+  await next(client);
+  assert.deepEqual(heard, ['CON 3 /rooms/temp?from=sensor/temp 50 {"temp":25.3,"unit":"C"}']);
+});
+
+test('a template says nothing of the Content Type of the message', async () => {
+  await command([{ filter: 'x', uri: `${uri}/x`, template: '{{ content_type }}', response_topic: 'done' }]);
+  const client = await listener('done');
+  const properties = { contentType: 'application/cbor' };
+  client.send({ cmd: 'publish', topic: 'x', payload: '', qos: 0, retain: false, dup: false, properties });
+  await next(client);
+  assert.deepEqual(heard, ['CON 3 /x? - application/cbor']);
+});
+
+test('a message that a template cannot take is not sent: published as failure, counted, logged, and the next one goes', async () => {
+  await command([
+    { filter: 'x', uri: `${uri}/{{ json.id }}`, template: '{{ json.v }}', response_topic: 'done', response: 'json' },
+  ]);
+  const client = await listener('done');
+  const sentence = 'undefined variable: json.v (line 1, column 4)';
+  client.publish('x', '{"id":"a"}');
+  const reply = await next(client);
+  assert.deepEqual(JSON.parse(reply.payload), { failure: 'template', detail: sentence });
+  assert.deepEqual({ ...reply.properties?.userProperties }, { 'coap-failure': 'template' });
+  client.publish('x', '{"id":"a","v":1}');
+  assert.equal(JSON.parse((await next(client)).payload).code, '2.04');
+  assert.deepEqual(heard, ['CON 3 /a? - 1']);
+  const { templateFailures, inFlight } = plugin?.counters() ?? {};
+  assert.deepEqual([templateFailures, inFlight], [1, 0]);
+  assert.equal(limits.length, 1);
+  assert.match(
+    limits[0],
+    /^coap\.commands a message on x for 127\.0\.0\.1:\d+ was not sent: undefined variable: json\.v/,
+  );
+});
+
 test('a URI or filter that cannot be used stops the start, in words', async () => {
   const configuration = (pattern: RegExp) => (error: unknown) =>
     error instanceof PorticoError && error.code === 'PORTICO_CONFIGURATION' && pattern.test(error.message);
   await assert.rejects(command([{ filter: 'x', uri: 'coap://h/#f' }]), configuration(/coap:\/\/h\/#f: a fragment/));
   await assert.rejects(command([{ filter: 'x/#/y', uri }]), configuration(/x\/#\/y is no topic filter/));
   await assert.rejects(command([{ filter: '$share/g/x', uri }]), configuration(/\$share\/g\/x is no topic filter/));
+  const get = { filter: 'x', uri, method: 'GET', template: 'x' };
+  await assert.rejects(command([get]), configuration(/coap\.commands\.0\.template: GET is sent without payload/));
 });

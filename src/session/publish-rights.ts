@@ -1,0 +1,58 @@
+/** Whether a client may publish on a topic, asked of Aedes' `authorizePublish` before there is something to publish. */
+import type { Message } from '../bus/message.js';
+import { NO_PROPERTIES } from '../bus/message.js';
+import { ReasonCode } from '../wire/reason-codes.js';
+import { packetOf } from './aedes-packets.js';
+import { Connection } from './connection.js';
+import type { Environment } from './environment.js';
+import type { Party } from './journal.js';
+
+/** What a client that asks is taken to publish. */
+const NO_MESSAGE: Message = {
+  topic: '',
+  payload: NO_PROPERTIES,
+  qos: 0,
+  retain: false,
+  properties: NO_PROPERTIES,
+  expiresAt: 0,
+  publisherId: '',
+  receivedAt: 0,
+};
+
+/**
+ * @param topic a valid topic that is not reserved
+ * @param party null for a client that nobody knows, which may only where anybody may
+ * @param decided told once, possibly before this returns: the MQTT 5.0 reason code, in words why not, and the topic as the hook
+ * has left it
+ */
+export function askToPublish(
+  { hooks, clock }: Environment,
+  topic: string,
+  party: Party | null,
+  decided: (reasonCode: number, reason: string, allowed?: string) => void,
+): void {
+  if (hooks.authorizePublish === null) {
+    decided(ReasonCode.Success, '');
+    return;
+  }
+  if (party === null) {
+    decided(ReasonCode.NotAuthorized, 'its publisher is not known any more');
+    return;
+  }
+  const message = { ...NO_MESSAGE, topic, publisherId: party.id, receivedAt: clock.now() };
+  const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
+  let answered = false;
+  const answer = (error?: Error | null): void => {
+    if (answered) return;
+    answered = true;
+    if (error) decided(ReasonCode.NotAuthorized, error.message);
+    else decided(ReasonCode.Success, '', packet.topic);
+  };
+  try {
+    hooks.authorizePublish(party instanceof Connection ? party : null, packet, answer);
+  } catch (error) {
+    if (answered) throw error;
+    // The hook failed, and not who asks: there may be nobody above to take this.
+    answer(error instanceof Error ? error : new Error(String(error)));
+  }
+}
