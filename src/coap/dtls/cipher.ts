@@ -1,5 +1,6 @@
 /** The cipher suites, and one direction of a protected association: AEAD as RFC 5246 6.2.3.3, RFC 6655 3, RFC 7251 2 and RFC 5288 3 have it. */
 import { type CipherCCMTypes, type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+import { ownCopy } from './fields.js';
 
 export interface CipherSuite {
   readonly code: number;
@@ -61,7 +62,7 @@ export class Protection {
   constructor(suite: CipherSuite, key: Buffer, salt: Buffer) {
     this.suite = suite;
     this.expansion = EXPLICIT_NONCE_BYTES + suite.tag;
-    this.#key = Buffer.from(key);
+    this.#key = ownCopy(key);
     salt.copy(this.#nonce);
     this.#options = { authTagLength: suite.tag };
   }

@@ -35,3 +35,10 @@ export class FieldReader {
     return this.take(this.uint(size));
   }
 }
+
+/** A copy for as long as an association lives: not of the runtime's pool, of which a few bytes keep 8 KiB from being freed. */
+export function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.alloc(bytes.length);
+  bytes.copy(copy);
+  return copy;
+}

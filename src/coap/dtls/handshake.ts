@@ -5,8 +5,9 @@ import type { DatagramAddress } from '../transport.js';
 import { type DtlsSession, Keys } from './association.js';
 import { certificateRequest } from './certificate-messages.js';
 import { CIPHER_SUITES, type CipherSuite } from './cipher.js';
-import { type ClientHello, parseClientHello } from './client-hello.js';
+import { type ClientHello, parseClientHello, parseHelloStart } from './client-hello.js';
 import { ClientProof } from './client-proof.js';
+import { ownCopy } from './fields.js';
 import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from './flight.js';
 import { type Fragment, LARGEST_MESSAGE, Reassembly, readFragment } from './fragments.js';
 import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
@@ -74,7 +75,7 @@ export class Handshake extends Timer {
   constructor(host: HandshakeHost, source: DatagramAddress, random: Buffer, sequence: number, messageSequence: number) {
     super();
     this.source = source;
-    this.clientRandom = Buffer.from(random);
+    this.clientRandom = ownCopy(random);
     this.#host = host;
     this.#writer = new FlightWriter(host.limits.handshakeDatagram, sequence, (bytes, length) =>
       host.transmit(bytes, length, source),
@@ -198,9 +199,10 @@ export class Handshake extends Timer {
   #receiveFragment(fragment: Fragment, isProtected: boolean): void {
     if (fragment.messageSequence !== this.#expected) {
       // The ClientHello once more: the client has not received the answer to it.
-      if (fragment.type === HandshakeType.ClientHello && fragment.offset === 0 && !isProtected) {
-        if (fragment.messageSequence < this.#expected) this.#repeat();
-      }
+      if (fragment.type !== HandshakeType.ClientHello || fragment.offset !== 0 || isProtected) return;
+      // Nobody else knows its random: the answer is longer than the question.
+      const isOurs = parseHelloStart(fragment.body)?.random.equals(this.clientRandom) === true;
+      if (isOurs && fragment.messageSequence < this.#expected) this.#repeat();
       return;
     }
     // Only Finished is protected, and it always is.
@@ -280,7 +282,7 @@ export class Handshake extends Timer {
     this.#say(HandshakeType.ServerHelloDone, Buffer.alloc(0));
     this.#state = isAsked ? State.Certificate : State.ClientKeyExchange;
     this.#writer.send(this.#flight, undefined);
-    wheel.arm(this, RETRANSMISSION_TIME);
+    wheel.arm(this, Math.min(RETRANSMISSION_TIME, this.#deadline - this.#host.now()));
   }
 
   /** Adds a message to the flight. */
@@ -313,7 +315,7 @@ export class Handshake extends Timer {
       read,
       write,
       ownCid: this.cid,
-      peerCid: Buffer.from(hello.connectionId ?? []),
+      peerCid: ownCopy(hello.connectionId ?? Buffer.alloc(0)),
     });
     if (this.#proof?.identity === undefined) this.#awaitFinished();
     else this.#state = State.CertificateVerify;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CIPHER_SUITES, Protection } from '../../../src/coap/dtls/cipher.js';
 import { COOKIE_PERIOD, Cookies } from '../../../src/coap/dtls/cookie.js';
+import { ownCopy } from '../../../src/coap/dtls/fields.js';
 import { premasterSecret, prf } from '../../../src/coap/dtls/prf.js';
 import { ReplayWindow } from '../../../src/coap/dtls/replay.js';
 import { Random } from '../../support/random.js';
@@ -133,4 +134,11 @@ test('RFC 6347 4.2.1: a cookie is bound to address, port, version, random and se
   const late = cookies.make(source, hello);
   clock.advance(5 * COOKIE_PERIOD);
   assert.ok(!cookies.verify(late, source, hello), 'after a long silence too');
+});
+
+test('what an association keeps is a copy of its own, not of the pool', () => {
+  const bytes = Buffer.from('sixteen of a key');
+  const copy = ownCopy(bytes);
+  assert.deepEqual(copy, bytes);
+  assert.equal(copy.buffer.byteLength, bytes.length);
 });

@@ -493,3 +493,30 @@ test('with the limit of handshakes reached the oldest makes place, and it is sai
     assert.ok(client.connected);
   }
 });
+
+test('a handshake time below the first repetition holds', () => {
+  const bench = new DtlsBench({ limits: { handshakeTime: 500 } });
+  bench.client(1).start();
+  bench.copies = (flown) => (flown === 3 ? 0 : 1);
+  bench.deliver();
+  bench.clock.advance(510);
+  assert.equal(bench.dtls.counters.handshakeTimeouts, 1);
+});
+
+test('a wish for the flight needs the client’s random: a second message in the record does not get round it', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1);
+  // The client takes nothing of the server's flight.
+  bench.copies = (flown) => (flown === 3 ? 0 : 1);
+  client.start();
+  bench.deliver();
+  const stranger = bench.client(1);
+  const body = Buffer.alloc(0);
+  const first = fragmentOf({ type: 99, sequence: 77, body }, 0, 0);
+  const second = fragmentOf({ type: 1, sequence: 0, body }, 0, 0);
+  bench.below.receive(
+    stranger.plain(HANDSHAKE, Buffer.concat([first, ...Array.from({ length: 20 }, () => second)])),
+    1,
+  );
+  assert.equal(bench.below.sent.length, 0);
+});
