@@ -75,6 +75,8 @@ export class Association {
   /** From the ClientHello: a copy of it starts nothing new. */
   readonly clientRandom: Buffer;
   lastFlight: LastFlight | undefined;
+  /** When its handshake finished. */
+  readonly since: number;
   lastUse: number;
   /** Neighbours in the order of last use; kept by `Associations`. */
   older: Association | undefined;
@@ -84,6 +86,7 @@ export class Association {
     this.keys = keys;
     this.source = source;
     this.clientRandom = clientRandom;
+    this.since = now;
     this.lastUse = now;
   }
 }

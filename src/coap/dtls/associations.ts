@@ -1,6 +1,7 @@
 /** The table of security associations: by key, by address and by Connection ID, in the order of their last use. */
 import type { DatagramAddress } from '../transport.js';
 import type { Association } from './association.js';
+import { Shares } from './shares.js';
 import { UseList } from './use-list.js';
 
 /** What identifies a remote endpoint without a Connection ID. */
@@ -8,7 +9,16 @@ export function tupleOf(address: DatagramAddress): string {
   return `${address.address} ${address.port}`;
 }
 
-/** Invariant: each association of the two lists is in `#byKey`, and in `#byCid` if it has one; none is anywhere else. */
+/** The identity that a device has shown; undefined if it has not. */
+function identityOf({ keys }: Association): string | undefined {
+  const { proof, identity } = keys.agreement.session;
+  return proof === 'none' ? undefined : identity;
+}
+
+/**
+ * Invariant: each association of the two lists is in `#byKey`, and in `#byCid` if it has one; those of known devices are in
+ * `#shares`; none is anywhere else.
+ */
 export class Associations {
   readonly #byKey = new Map<string, Association>();
   readonly #byTuple = new Map<string, Association>();
@@ -16,6 +26,8 @@ export class Associations {
   readonly #known = new UseList();
   /** Those of devices that have not shown who they are. */
   readonly #strangers = new UseList();
+  /** Known devices by identity, each one's in the order of last use. */
+  readonly #shares = new Shares<Association>();
 
   get size(): number {
     return this.#byKey.size;
@@ -29,9 +41,13 @@ export class Associations {
     return stranger.lastUse < known.lastUse ? stranger : known;
   }
 
-  /** The one that makes place for others: the oldest stranger, so that no number of them drives out a known device. */
+  /**
+   * The one that makes place for others: the oldest stranger, so that no number of them drives out a known device; else the
+   * oldest of the identity that has the most, so that no key takes the places of others.
+   */
   get leastWanted(): Association | undefined {
-    return this.#strangers.oldest ?? this.#known.oldest;
+    // As a rule each device has one.
+    return this.#strangers.oldest ?? (this.#shares.largest > 1 ? this.#shares.mostDispensable : this.#known.oldest);
   }
 
   byKey(key: string): Association | undefined {
@@ -55,7 +71,9 @@ export class Associations {
     this.#byKey.set(association.source.key!, association);
     this.#byTuple.set(tupleOf(association.source), association);
     if (ownCid !== undefined) this.#byCid.set(ownCid, association);
-    this.#listOf(association).append(association);
+    const identity = identityOf(association);
+    this.#listOf(identity).append(association);
+    if (identity !== undefined) this.#shares.add(identity, association);
   }
 
   remove(association: Association): void {
@@ -63,16 +81,20 @@ export class Associations {
     this.#byKey.delete(association.source.key!);
     this.#leave(association);
     if (ownCid !== undefined) this.#byCid.delete(ownCid);
-    this.#listOf(association).remove(association);
+    const identity = identityOf(association);
+    this.#listOf(identity).remove(association);
+    if (identity !== undefined) this.#shares.remove(identity, association);
   }
 
   /** Notes that an association was used. */
   touch(association: Association, now: number): void {
     association.lastUse = now;
-    const list = this.#listOf(association);
+    const identity = identityOf(association);
+    const list = this.#listOf(identity);
     if (list.newest === association) return;
     list.remove(association);
     list.append(association);
+    if (identity !== undefined) this.#shares.touch(identity, association);
   }
 
   /**
@@ -94,7 +116,7 @@ export class Associations {
     if (this.#byTuple.get(tuple) === association) this.#byTuple.delete(tuple);
   }
 
-  #listOf(association: Association): UseList {
-    return association.keys.agreement.session.proof === 'none' ? this.#strangers : this.#known;
+  #listOf(identity: string | undefined): UseList {
+    return identity === undefined ? this.#strangers : this.#known;
   }
 }

@@ -1,9 +1,9 @@
 /** Limits and times of a DTLS transport, with their defaults. */
 
 export interface DtlsLimits {
-  /** Security associations; beyond it one goes that has shown no identity, or else any, the one idle longest. Default 16,384. */
+  /** Security associations; beyond it the one idle longest goes: of those without identity, or else of the identity that has the most. Default 16,384. */
   readonly associations: number;
-  /** Handshakes in progress, after the cookie; beyond it the oldest goes. Default 1,024. */
+  /** Handshakes in progress, after the cookie; beyond it the oldest of the host that has the most goes. Default 1,024. */
   readonly handshakes: number;
   /** Milliseconds from the ClientHello with its cookie to Finished. Default 30,000. */
   readonly handshakeTime: number;

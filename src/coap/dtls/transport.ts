@@ -4,11 +4,13 @@ import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
 import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
+import { COOKIE_PERIOD } from './cookie.js';
 import { DtlsCounters } from './counters.js';
 import { writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
 import { Handshake } from './handshake.js';
 import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
+import { Handshakes } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
 import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HINT_BYTES } from './limits.js';
@@ -65,8 +67,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #gate: HelloGate;
   readonly #host: HandshakeHost;
   readonly #associations = new Associations();
-  /** Handshakes in progress by address, the oldest first. */
-  readonly #handshakes = new Map<string, Handshake>();
+  readonly #handshakes = new Handshakes();
   readonly #idle: IdleTimer;
   readonly #record = new RecordReader();
   readonly #scratch = Buffer.allocUnsafeSlow(LARGEST_RECORD);
@@ -166,7 +167,7 @@ export class DtlsTransport implements DatagramTransport {
     this.onGone = undefined;
     this.onMoved = undefined;
     this.#below.onDatagram = undefined;
-    for (const handshake of [...this.#handshakes.values()]) handshake.end('closed', '');
+    for (const handshake of [...this.#handshakes.all()]) handshake.end('closed', '');
     for (const association of [...this.#associations.all()]) this.#close(association, Alert.CloseNotify);
     this.#wheel.close();
     this.#closing = this.#below.close();
@@ -187,8 +188,10 @@ export class DtlsTransport implements DatagramTransport {
     let found = false;
     while (this.#closing === undefined && record.next()) {
       found = true;
-      if (record.epoch === 1) this.#receiveProtected(source, tuple);
-      else if (record.epoch === 0) this.#receivePlain(source, tuple);
+      if (record.epoch === 1) {
+        // Nobody honest has more in a datagram with a forgery; and each one costs a decryption.
+        if (!this.#receiveProtected(source, tuple)) break;
+      } else if (record.epoch === 0) this.#receivePlain(source, tuple);
       else counters.droppedRecords++;
     }
     if (!found) counters.droppedRecords++;
@@ -207,33 +210,38 @@ export class DtlsTransport implements DatagramTransport {
   #begin(source: DatagramAddress, tuple: string, { random, messageSequence }: VerifiedHello): void {
     const record = this.#record;
     const { counters } = this;
-    // A copy of the ClientHello of an association that stands, or numbers that a handshake would use up.
-    const known = this.#associations.byTuple(tuple)?.clientRandom.equals(random) === true;
-    if (known || record.sequence > SEQUENCE_NUMBERS - HANDSHAKE_RECORDS || messageSequence > 0xff00) {
+    const there = this.#associations.byTuple(tuple);
+    // A copy of the ClientHello of an association that stands, as long as its cookie is good; after that it is a client that
+    // has begun anew, with a bad source of randomness. Or numbers that a handshake would use up.
+    const isCopy = there?.clientRandom.equals(random) === true && this.#clock.now() - there.since < 2 * COOKIE_PERIOD;
+    if (isCopy || record.sequence > SEQUENCE_NUMBERS - HANDSHAKE_RECORDS || messageSequence > 0xff00) {
       counters.droppedRecords++;
       return;
     }
     this.#handshakes.get(tuple)?.end('abandoned', 'a new ClientHello');
     if (this.#handshakes.size >= this.#limits.handshakes) {
-      const [oldest] = this.#handshakes.values();
-      this.#event('limit', oldest?.source, 'handshakes');
-      oldest?.end('evicted', 'handshakes');
+      const evicted = this.#handshakes.mostDispensable;
+      this.#event('limit', evicted?.source, 'handshakes');
+      evicted?.end('evicted', 'handshakes');
     }
     counters.handshakesStarted++;
     const handshake = new Handshake(this.#host, source, random, record.sequence, messageSequence);
-    this.#handshakes.set(tuple, handshake);
+    this.#handshakes.add(handshake);
     handshake.receivePlain(record);
   }
 
-  #receiveProtected(source: DatagramAddress, tuple: string): void {
+  /** False if the record is not authentic. */
+  #receiveProtected(source: DatagramAddress, tuple: string): boolean {
     const record = this.#record;
     const isCid = record.type === ContentType.Cid;
     const association = isCid ? this.#associations.byCid(record.cid()) : this.#associations.byTuple(tuple);
     // While a new handshake goes on at this address, the association still lives (RFC 6347 4.2.8): it is asked first.
-    if (association !== undefined && this.#open(association, source)) return;
+    if (association !== undefined && this.#open(association, source)) return true;
     const handshake = this.#handshakes.get(tuple);
     if (handshake !== undefined && (!isCid || handshake.cid === record.cid())) handshake.receiveProtected(record);
     else if (association === undefined) this.counters.droppedRecords++;
+    else return false;
+    return true;
   }
 
   /** True if the record is the association's, be it authentic or a repetition. */
@@ -243,7 +251,7 @@ export class DtlsTransport implements DatagramTransport {
     if (!keys.expects(record, ContentType.Cid)) return false;
     const mayBeNew = keys.window.isNew(record.sequence);
     // A handshake at this address numbers its records from 0 too, so a repetition is only known by its tag.
-    if (!mayBeNew && !this.#handshakes.has(tupleOf(source))) {
+    if (!mayBeNew && this.#handshakes.get(tupleOf(source)) === undefined) {
       this.counters.replayedRecords++;
       return true;
     }
@@ -313,9 +321,12 @@ export class DtlsTransport implements DatagramTransport {
     const { session } = keys.agreement;
     const associations = this.#associations;
     const tuple = tupleOf(source);
-    this.#handshakes.delete(tuple);
+    this.#handshakes.remove(handshake);
     const before = associations.byTuple(tuple);
-    if (before !== undefined) {
+    // RFC 6347 4.2.8; but a device that sleeps with a Connection ID has lost its address to another, not its association.
+    const isOther =
+      before?.keys.agreement.ownCid !== undefined && before.keys.agreement.session.identity !== session.identity;
+    if (before !== undefined && !isOther) {
       this.counters.associationsReplaced++;
       this.#end(before, undefined, 'a new DTLS association at its address took its place');
     }
@@ -338,8 +349,7 @@ export class DtlsTransport implements DatagramTransport {
   }
 
   #ended(handshake: Handshake, end: HandshakeEnd, detail: string): void {
-    const tuple = tupleOf(handshake.source);
-    if (this.#handshakes.get(tuple) === handshake) this.#handshakes.delete(tuple);
+    this.#handshakes.remove(handshake);
     const { counters } = this;
     if (end === 'timeout') {
       counters.handshakeTimeouts++;

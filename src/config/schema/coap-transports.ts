@@ -8,12 +8,14 @@ export const transportOptions = {
     .default(16_384)
     .register(documentation, {
       doc:
-        'Security associations (RFC 6347) of each address that `coaps` listens on. For one more the one that has been idle ' +
-        'longest ends.',
+        'Security associations (RFC 6347) of each address that `coaps` listens on. For one more one ends: of those that have ' +
+        'shown no identity, or else of the identity that has the most, the one that has been idle longest.',
       since: '0.1.0',
     }),
   dtls_handshakes: whole(1, 1_000_000).default(1_024).register(documentation, {
-    doc: 'DTLS handshakes in progress whose cookie was right. For one more the oldest ends.',
+    doc: 
+      'DTLS handshakes in progress whose cookie was right. For one more the oldest ends of the host (IPv4 address, or IPv6 /64) ' +
+      'that has the most.',
     since: '0.1.0',
   }),
   dtls_handshake_time: whole(1, 3600).default(30).register(documentation, {

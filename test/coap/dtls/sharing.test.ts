@@ -1,0 +1,133 @@
+/** What a stranger, or the owner of one key, can take from others: places in tables, time, addresses. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hostOf } from '../../../src/coap/dtls/handshakes.js';
+import { Shares } from '../../../src/coap/dtls/shares.js';
+import { Random } from '../../support/random.js';
+import { seeds } from '../../support/seeds.js';
+import { bench as certified } from './certified.js';
+import { CCM_8, type ClientOptions, DATA, DtlsBench, type DtlsClient, ECDSA_CCM_8, fragmentOf, HANDSHAKE, KEY } from './client.js';
+
+/** A ClientHello with a good cookie, from any address: the work of one host with many ports. */
+function hello(bench: DtlsBench, port: number, address: string): void {
+  const client = bench.client(port);
+  for (const sequence of [0, 1]) {
+    const body = client.helloBody();
+    const record = client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence, body }, 0, body.length));
+    bench.below.receive(record, port, address);
+    const answer = bench.below.sent.splice(0)[0];
+    if (sequence === 0) client.cookie = Buffer.from(answer.bytes.subarray(28));
+  }
+}
+
+test('RFC 4291 2.5.4: a host is an IPv4 address, or the first 64 bits of an IPv6 address, however it is written', () => {
+  for (const [address, host] of [
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::6', '2001:db8:1:2'],
+    ['2001:db8::6', '2001:db8:0:0'],
+    ['2001:db8::3:4:5:6', '2001:db8:0:0'],
+    ['2001:db8:0:2::', '2001:db8:0:2'],
+    ['1::3:4:5:6:7:8', '1:0:3:4'],
+    ['::1', '0:0:0:0'],
+    ['::', '0:0:0:0'],
+    ['fe80::1%eth0', 'fe80:0:0:0'],
+    ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+  ]) {
+    assert.equal(hostOf(address), host, address);
+  }
+});
+
+for (const seed of seeds(3)) {
+  test(`shares: a largest group makes place, its first member first (SEED=${seed})`, () => {
+    const random = new Random(seed);
+    const shares = new Shares<number>();
+    const groups = new Map<string, number[]>();
+    for (let member = 0; member < 2000; member++) {
+      const owner = `${random.below(12)}`;
+      const group = groups.get(owner) ?? [];
+      groups.set(owner, group);
+      const some = group[random.below(group.length + 1)] ?? -1;
+      const what = random.below(3);
+      if (what === 0) {
+        shares.remove(owner, some);
+        groups.set(
+          owner,
+          group.filter((one) => one !== some),
+        );
+      } else if (what === 1) {
+        shares.touch(owner, some);
+        if (some >= 0) groups.set(owner, [...group.filter((one) => one !== some), some]);
+      } else {
+        shares.add(owner, member);
+        group.push(member);
+      }
+      const largest = Math.max(...[...groups.values()].map(({ length }) => length));
+      assert.equal(shares.largest, largest);
+      const firsts = [...groups.values()].filter(({ length }) => length === largest).map(([first]) => first);
+      assert.ok(firsts.includes(shares.mostDispensable as number));
+    }
+  });
+}
+
+test('one host that fills the table of handshakes drives out its own, not those of others', () => {
+  const bench = new DtlsBench({ limits: { handshakes: 16 } });
+  const device = bench.client(1);
+  device.start();
+  // The device's second flight waits: it is on a slow link.
+  bench.copies = (flown) => (flown === 4 ? 0 : 1);
+  bench.deliver();
+  for (let port = 1000; port < 1100; port++) hello(bench, port, '198.51.100.9');
+  bench.copies = () => 1;
+  device.repeat();
+  bench.deliver();
+  assert.ok(device.connected);
+});
+
+test('a device whose random repeats itself after a restart is served once the copy’s cookie is good no more', () => {
+  const bench = new DtlsBench();
+  const random = Buffer.alloc(32, 7);
+  bench.client(1, { random }).connect();
+  bench.clock.advance(120_000);
+  const again = bench.client(1, { random });
+  again.start();
+  bench.deliver();
+  assert.ok(again.connected);
+});
+
+test('what follows a record that is not authentic, in one datagram, costs nothing', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1).connect();
+  const forged = client.seal(DATA, Buffer.from('x'));
+  forged[forged.length - 1] ^= 1;
+  bench.below.receive(Buffer.concat(Array.from({ length: 1000 }, () => forged)), 1);
+  assert.equal(bench.dtls.counters.badRecords, 1);
+  bench.check(client);
+});
+
+test('RFC 9146: a sleeping device keeps its association when its old address is given to another device', () => {
+  const bench = new DtlsBench({ psk: () => KEY });
+  const asleep = bench.client(1, { cid: Buffer.alloc(0), identity: 'asleep' }).connect();
+  bench.client(1, { identity: 'other' } satisfies ClientOptions).connect();
+  bench.below.receive(asleep.seal(DATA, Buffer.from('awake')), 2);
+  assert.equal(bench.received.at(-1)?.text, 'awake');
+});
+
+test('an identity that fills the table of associations drives out its own', () => {
+  const bench = new DtlsBench({ psk: () => KEY, limits: { associations: 8 } });
+  const device: DtlsClient = bench.client(1, { identity: 'device' }).connect();
+  for (let port = 100; port < 130; port++) bench.client(port, { identity: 'stolen' }).connect();
+  bench.check(device);
+});
+
+test('strangers make place before an identity that has several associations does', () => {
+  const bench = certified({ psk: () => KEY, limits: { associations: 4 } });
+  const device = bench.client(1, { identity: 'device', suites: [CCM_8] }).connect();
+  const stranger = bench.client(2, { suites: [ECDSA_CCM_8] }).connect();
+  const twice = [3, 4, 5].map((port) => bench.client(port, { identity: 'twice', suites: [CCM_8] }).connect());
+  assert.deepEqual(stranger.alerts, [[1, 1, 0]]);
+  for (const client of [device, ...twice]) bench.check(client);
+  bench.client(6, { identity: 'other', suites: [CCM_8] }).connect();
+  assert.deepEqual(twice[0].alerts, [[1, 1, 0]]);
+  for (const client of [device, twice[1], twice[2]]) bench.check(client);
+});
