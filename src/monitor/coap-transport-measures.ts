@@ -15,6 +15,9 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   dtlsReplayedRecords: 'DTLS: Records that came again.',
   dtlsDroppedSends: 'DTLS: Datagrams for associations that are no more, or too long for a record.',
   dtlsCookiesSent: 'DTLS: HelloVerifyRequests sent.',
+  dtlsHandshakesOverRate: 'DTLS: ClientHellos dropped, as coap.dtls_handshakes_per_second have begun.',
+  dtlsHandshakesOverHostRate:
+    'DTLS: ClientHellos dropped, as coap.dtls_host_handshakes_per_second of their host have begun.',
   dtlsHandshakesStarted: 'DTLS: Handshakes begun, after the cookie.',
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes refused with an alert.',

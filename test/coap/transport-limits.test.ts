@@ -93,6 +93,25 @@ test('coap.dtls_handshakes: the oldest handshake makes place for one more', asyn
   await door.reached('coap.dtls_handshakes', 'dtlsHandshakeEvictions');
 });
 
+/** Devices begin one after another until two have in one second: the option is 1. */
+async function beginTooMany(context: TestContext, option: string, counter: string): Promise<void> {
+  const door = await dtls(context, { [option]: 1 });
+  const numbers = (): Readonly<Record<string, number>> => door.plugin.counters();
+  for (let begun = 1; numbers()[counter] < 1; begun++) {
+    const one = new UdpDevice(door.port);
+    context.after(() => one.close());
+    await one.start();
+    while (numbers().dtlsHandshakesStarted + numbers()[counter] < begun) await turn();
+  }
+  await door.reached(`coap.${option}`, counter);
+}
+
+test('coap.dtls_handshakes_per_second: a handshake too many in a second does not begin', (context) =>
+  beginTooMany(context, 'dtls_handshakes_per_second', 'dtlsHandshakesOverRate'));
+
+test('coap.dtls_host_handshakes_per_second: nor does one too many of its host', (context) =>
+  beginTooMany(context, 'dtls_host_handshakes_per_second', 'dtlsHandshakesOverHostRate'));
+
 test('coap.dtls_handshake_time: a handshake that takes longer is forgotten', async (context) => {
   const door = await dtls(context, { dtls_handshake_time: 1 });
   const silent = new UdpDevice(door.port);

@@ -16,6 +16,9 @@ export class DtlsCounters {
 
   /** HelloVerifyRequests sent: no state is behind them. */
   cookiesSent = 0;
+  /** ClientHellos with a good cookie that were dropped: `limits.handshakesPerSecond`, `limits.hostHandshakesPerSecond`. */
+  handshakesOverRate = 0;
+  handshakesOverHostRate = 0;
   handshakesStarted = 0;
   handshakesCompleted = 0;
   /** Handshakes that ended with an alert from here; those among them for a wrong key, an unknown identity or a client certificate. */

@@ -5,6 +5,10 @@ export interface DtlsLimits {
   readonly associations: number;
   /** Handshakes in progress, after the cookie; beyond it the oldest of the host that has the most goes. Default 1,024. */
   readonly handshakes: number;
+  /** Handshakes that begin in a second, after the cookie; a further ClientHello is dropped, and its client repeats it. Default 1,000. */
+  readonly handshakesPerSecond: number;
+  /** The same of one host, which is an IPv4 address or an IPv6 /64. Default 250. */
+  readonly hostHandshakesPerSecond: number;
   /** Milliseconds from the ClientHello with its cookie to Finished. Default 30,000. */
   readonly handshakeTime: number;
   /** Milliseconds without an authentic record after which an association is forgotten. Default 86,400,000, a day. */
@@ -20,6 +24,8 @@ export interface DtlsLimits {
 export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
   associations: 16_384,
   handshakes: 1_024,
+  handshakesPerSecond: 1_000,
+  hostHandshakesPerSecond: 250,
   handshakeTime: 30_000,
   idleTime: 86_400_000,
   records: 2 ** 32,

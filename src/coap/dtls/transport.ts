@@ -10,7 +10,8 @@ import { writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
 import { Handshake } from './handshake.js';
 import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
-import { Handshakes } from './handshakes.js';
+import { HandshakeRate } from './handshake-rate.js';
+import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
 import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HINT_BYTES } from './limits.js';
@@ -68,6 +69,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #host: HandshakeHost;
   readonly #associations = new Associations();
   readonly #handshakes = new Handshakes();
+  readonly #rate: HandshakeRate;
   readonly #idle: IdleTimer;
   readonly #record = new RecordReader();
   readonly #scratch = Buffer.allocUnsafeSlow(LARGEST_RECORD);
@@ -93,6 +95,7 @@ export class DtlsTransport implements DatagramTransport {
     this.#wheel = new TimerWheel(this.#clock);
     const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
     this.#gate = new HelloGate(this.#clock, this.counters, transmit);
+    this.#rate = new HandshakeRate(limits, this.counters, this.#clock);
     this.#idle = new IdleTimer(this.#associations, limits.idleTime, this.#clock, this.#wheel, (association) => {
       this.counters.associationsExpired++;
       this.#event('limit', association.source, 'idleTime');
@@ -216,6 +219,11 @@ export class DtlsTransport implements DatagramTransport {
     const isCopy = there?.clientRandom.equals(random) === true && this.#clock.now() - there.since < 2 * COOKIE_PERIOD;
     if (isCopy || record.sequence > SEQUENCE_NUMBERS - HANDSHAKE_RECORDS || messageSequence > 0xff00) {
       counters.droppedRecords++;
+      return;
+    }
+    const exceeded = this.#rate.take(hostOf(source.address));
+    if (exceeded !== undefined) {
+      this.#event('limit', source, exceeded);
       return;
     }
     this.#handshakes.get(tuple)?.end('abandoned', 'a new ClientHello');

@@ -18,6 +18,24 @@ export const transportOptions = {
       'that has the most.',
     since: '0.1.0',
   }),
+  dtls_handshakes_per_second: whole(1, 1_000_000)
+    .default(1_000)
+    .register(documentation, {
+      doc:
+        'DTLS handshakes that begin on an address in a second. A further ClientHello is dropped before it costs anything but its ' +
+        'cookie; devices repeat it. A handshake takes 0.1 ms of computing time with a key, and up to 0.7 ms with certificates.',
+      unit: 'handshakes per second',
+      since: '0.1.0',
+    }),
+  dtls_host_handshakes_per_second: whole(1, 1_000_000)
+    .default(250)
+    .register(documentation, {
+      doc:
+        'The same for one host, which is an IPv4 address or an IPv6 /64, so that none of them keeps the others out. Devices ' +
+        'behind one translated address are one host.',
+      unit: 'handshakes per second',
+      since: '0.1.0',
+    }),
   dtls_handshake_time: whole(1, 3600).default(30).register(documentation, {
     doc: 'How long a DTLS handshake may take, from the ClientHello with its cookie to its end.',
     unit: 'seconds',

@@ -16,6 +16,7 @@ export interface OptionDoc {
     | 'sessions'
     | 'subscriptions'
     | 'connections per second'
+    | 'handshakes per second'
     | 'messages per second'
     | 'bytes per second';
   /** The first version that knows the option. */

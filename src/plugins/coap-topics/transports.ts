@@ -13,6 +13,8 @@ import { dtlsNumbers, tcpNumbers } from './transport-counters.js';
 export interface TransportOptions {
   readonly dtls_associations?: number | undefined;
   readonly dtls_handshakes?: number | undefined;
+  readonly dtls_handshakes_per_second?: number | undefined;
+  readonly dtls_host_handshakes_per_second?: number | undefined;
   /** Seconds. */
   readonly dtls_handshake_time?: number | undefined;
   /** Seconds. */
@@ -70,6 +72,8 @@ interface Place {
 const DTLS_LIMITS = {
   associations: ['dtls_associations', 1],
   handshakes: ['dtls_handshakes', 1],
+  handshakesPerSecond: ['dtls_handshakes_per_second', 1],
+  hostHandshakesPerSecond: ['dtls_host_handshakes_per_second', 1],
   handshakeTime: ['dtls_handshake_time', 1000],
   idleTime: ['dtls_idle_time', 1000],
   records: ['dtls_records', 1],

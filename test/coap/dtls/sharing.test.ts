@@ -15,8 +15,8 @@ function hello(bench: DtlsBench, port: number, address: string): void {
     const body = client.helloBody();
     const record = client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence, body }, 0, body.length));
     bench.below.receive(record, port, address);
-    const answer = bench.below.sent.splice(0)[0];
-    if (sequence === 0) client.cookie = Buffer.from(answer.bytes.subarray(28));
+    const [answer] = bench.below.sent.splice(0);
+    if (sequence === 0) client.cookie = Buffer.from(answer!.bytes.subarray(28));
   }
 }
 
@@ -130,4 +130,43 @@ test('strangers make place before an identity that has several associations does
   bench.client(6, { identity: 'other', suites: [CCM_8] }).connect();
   assert.deepEqual(twice[0].alerts, [[1, 1, 0]]);
   for (const client of [device, twice[1], twice[2]]) bench.check(client);
+});
+
+test('handshakes beyond the budget of a second are dropped before any cryptography, and served when their clients repeat them', () => {
+  const bench = new DtlsBench({ limits: { handshakesPerSecond: 2 } });
+  for (const port of [1, 2]) bench.client(port).connect();
+  const late = bench.client(3);
+  late.start();
+  bench.deliver();
+  const { counters } = bench.dtls;
+  assert.deepEqual([counters.handshakesStarted, counters.handshakesOverRate, late.messages], [2, 1, [3]]);
+  assert.deepEqual(bench.dtls.tables.handshakes, 0);
+  assert.equal(bench.events.at(-1), 'limit 3 handshakesPerSecond');
+  bench.clock.advance(999);
+  late.repeat();
+  bench.deliver();
+  assert.equal(counters.handshakesOverRate, 2);
+  bench.clock.advance(1);
+  late.repeat();
+  bench.deliver();
+  assert.ok(late.connected);
+});
+
+test('a host beyond its budget of handshakes does not use up that of others', () => {
+  const bench = new DtlsBench({ limits: { handshakesPerSecond: 10, hostHandshakesPerSecond: 8 } });
+  for (let port = 1000; port < 1100; port++) hello(bench, port, '2001:db8::1');
+  assert.equal(bench.dtls.counters.handshakesOverHostRate, 92);
+  assert.match(bench.events.at(-1)!, /^limit 1099 hostHandshakesPerSecond$/);
+  for (const port of [1, 2]) bench.client(port).connect();
+});
+
+test('a ClientHello beyond the budget leaves the handshake and the association at its address as they are', () => {
+  const bench = new DtlsBench({ limits: { hostHandshakesPerSecond: 1 } });
+  const device = bench.client(1).connect();
+  const again = bench.client(1);
+  again.start();
+  bench.deliver();
+  assert.ok(!again.connected);
+  bench.below.receive(device.seal(DATA, Buffer.from('still here')), 1);
+  assert.equal(bench.received.at(-1)?.text, 'still here');
 });
