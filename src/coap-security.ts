@@ -1,30 +1,44 @@
 /** Keys and certificates of the CoAP listeners, read before anything is opened. */
-import { type Certificate, readCertificate } from './access/certificate.js';
+import type { X509Certificate } from 'node:crypto';
+import {
+  type Certificate,
+  type NamedFile,
+  readAuthorities,
+  readCertificate,
+  requireP256,
+  requireRoots,
+} from './access/certificate.js';
 import { readPskFile } from './access/psk-file.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
-import type { Below } from './plugins/coap-topics/transports.js';
+import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
 
 export type CoapListener = Extract<ListenerConfig, { type: `coap${string}` }>;
+type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
 
 /** Whether a listener is one of CoAP, whatever is below it. */
 export function isCoap(listener: ListenerConfig): listener is CoapListener {
   return listener.type.startsWith('coap');
 }
 
-export class CoapSecurity {
-  readonly #keys: ReadonlyMap<string, Buffer>;
-  readonly #hint: string | undefined;
-  readonly #certificates: ReadonlyMap<ListenerConfig, Certificate>;
+function isSecure(listener: ListenerConfig): listener is SecureListener {
+  return listener.type.startsWith('coaps');
+}
 
-  private constructor(
-    keys: ReadonlyMap<string, Buffer>,
-    hint: string | undefined,
-    certificates: ReadonlyMap<ListenerConfig, Certificate>,
-  ) {
-    this.#keys = keys;
-    this.#hint = hint;
-    this.#certificates = certificates;
+/** What the files of one listener have. */
+interface Shown {
+  readonly certificate: Certificate | undefined;
+  /** Whose certificates of devices are taken. */
+  readonly clients: { readonly ca: readonly X509Certificate[]; readonly required: boolean } | undefined;
+}
+
+export class CoapSecurity {
+  readonly #psk: PskCredentials | undefined;
+  readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
+
+  private constructor(psk: PskCredentials | undefined, shown: ReadonlyMap<ListenerConfig, Shown>) {
+    this.#psk = psk;
+    this.#shown = shown;
   }
 
   /**
@@ -33,35 +47,44 @@ export class CoapSecurity {
    */
   static async load({ access, listeners }: Config): Promise<CoapSecurity> {
     const { psk_file: file, psk_hint: hint } = access;
-    const keys = file === undefined ? new Map<string, Buffer>() : await readPskFile(file);
-    const certificates = new Map<ListenerConfig, Certificate>();
+    const psk = file === undefined ? undefined : { keys: await readPskFile(file), hint };
+    const shown = new Map<ListenerConfig, Shown>();
     for (const [i, listener] of listeners.entries()) {
-      if (listener.type !== 'coaps+tcp') continue;
-      certificates.set(listener, await certificateOf(listener, `listeners.${i}`));
+      if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
-    return new CoapSecurity(keys, hint, certificates);
+    return new CoapSecurity(psk, shown);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */
   below(listener: CoapListener): Below {
+    const { certificate, clients } = this.#shown.get(listener) ?? {};
     switch (listener.type) {
-      case 'coaps':
-        return { type: 'coaps', psk: { keys: this.#keys, hint: this.#hint } };
-      case 'coaps+tcp':
-        return { type: 'coaps+tcp', certificate: this.#certificates.get(listener) as Certificate };
+      case 'coaps': {
+        const own = certificate && { chain: certificate.chain, key: certificate.privateKey };
+        return { type: 'coaps', psk: this.#psk, certificate: own, clients };
+      }
+      case 'coaps+tcp': {
+        // The configuration is refused without one.
+        if (certificate === undefined) throw new PorticoError(ErrorKinds.Configuration, 'coaps+tcp has no certificate');
+        const { cert, key } = certificate;
+        const asked = clients && { ca: clients.ca.map(String), required: clients.required };
+        return { type: 'coaps+tcp', certificate: { cert, key, ...(asked && { clients: asked }) } };
+      }
       default:
         return { type: listener.type };
     }
   }
 }
 
-function certificateOf(
-  { cert_file: cert, key_file: key }: Extract<ListenerConfig, { type: 'coaps+tcp' }>,
-  path: string,
-): Promise<Certificate> {
-  // The configuration is refused without them.
-  if (cert === undefined || key === undefined) {
-    throw new PorticoError(ErrorKinds.Configuration, `${path} has no cert_file or no key_file`);
-  }
-  return readCertificate({ option: `${path}.cert_file`, file: cert }, { option: `${path}.key_file`, file: key });
+async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
+  const named = (option: 'cert_file' | 'key_file' | 'ca_file'): NamedFile | undefined => {
+    const file = listener[option];
+    return file === undefined ? undefined : { option: `${path}.${option}`, file };
+  };
+  const [cert, key, ca] = [named('cert_file'), named('key_file'), named('ca_file')];
+  const certificate = cert && key && (await readCertificate(cert, key));
+  if (certificate !== undefined && key !== undefined && listener.type === 'coaps') requireP256(certificate, key);
+  const clients = ca && { ca: await readAuthorities(ca), required: listener.require_certificate };
+  if (clients !== undefined && listener.type === 'coaps+tcp') requireRoots(clients.ca, ca as NamedFile);
+  return { certificate, clients };
 }

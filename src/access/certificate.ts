@@ -1,4 +1,4 @@
-/** The certificate of a listener and its private key, from PEM files. Both are tried before anything listens. */
+/** The certificate of a listener and its private key, and the CAs of its clients, from PEM files. All are tried before anything listens. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../errors.js';
@@ -10,10 +10,13 @@ export interface NamedFile {
   readonly file: string;
 }
 
-/** PEM as it was read: the certificate with what is between it and its root, and the key. */
 export interface Certificate {
+  /** PEM as it was read: the certificate with what is between it and its root, and the key. */
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** The same certificates in DER, the listener's own first. */
+  readonly chain: readonly Buffer[];
+  readonly privateKey: KeyObject;
 }
 
 /**
@@ -23,8 +26,9 @@ export interface Certificate {
 export async function readCertificate(certificate: NamedFile, privateKey: NamedFile): Promise<Certificate> {
   const cert = await read(certificate, 'certificate file');
   const key = await read(privateKey, 'key file');
-  const own = certificateIn(cert, certificate);
-  if (!own.checkPrivateKey(keyIn(key, privateKey))) {
+  const certificates = certificatesIn(cert, certificate);
+  const own = keyIn(key, privateKey);
+  if (!certificates[0].checkPrivateKey(own)) {
     throw fault(privateKey, `it is not the key of the certificate in ${certificate.file}`);
   }
   try {
@@ -32,7 +36,43 @@ export async function readCertificate(certificate: NamedFile, privateKey: NamedF
   } catch (error) {
     throw fault(certificate, `it cannot be used: ${reasonOf(error)}`, error);
   }
-  return { cert, key };
+  return { cert, key, chain: certificates.map(({ raw }) => raw), privateKey: own };
+}
+
+/**
+ * Refuses a key that DTLS does not speak: it has to be of the curve P-256 (RFC 7252 9.1.3.3).
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export function requireP256({ privateKey: key }: Certificate, named: NamedFile): void {
+  const { asymmetricKeyType: type = 'unknown', asymmetricKeyDetails } = key;
+  const { namedCurve } = asymmetricKeyDetails ?? {};
+  if (namedCurve === 'prime256v1') return;
+  const what = namedCurve === undefined ? `of type ${type}` : `of the curve ${namedCurve}`;
+  throw fault(named, `the key is ${what}, and over DTLS it has to be one of the curve P-256 (prime256v1)`);
+}
+
+/**
+ * Reads the certificates of CAs.
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export async function readAuthorities(authorities: NamedFile): Promise<X509Certificate[]> {
+  const certificates = certificatesIn(await read(authorities, 'file of CAs'), authorities);
+  certificates.forEach((x509, i) => {
+    if (!x509.ca) throw fault(authorities, `certificate ${i + 1} in it is not that of a CA (basicConstraints)`);
+  });
+  return certificates;
+}
+
+/**
+ * Refuses CAs that TLS would not take, since it goes up to one that has signed itself.
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export function requireRoots(authorities: readonly X509Certificate[], named: NamedFile): void {
+  authorities.forEach((x509, i) => {
+    if (authorities.some((other) => x509.checkIssued(other))) return;
+    const sentence = `the CA of certificate ${i + 1} in it is not there: TLS needs all up to one that has signed itself`;
+    throw fault(named, sentence);
+  });
 }
 
 async function read({ option, file }: NamedFile, kind: string): Promise<Buffer> {
@@ -41,18 +81,17 @@ async function read({ option, file }: NamedFile, kind: string): Promise<Buffer> 
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
-/** The first certificate of a file, which is the listener's own. */
-function certificateIn(pem: Buffer, named: NamedFile): X509Certificate {
+/** The certificates of a file, one at least. */
+function certificatesIn(pem: Buffer, named: NamedFile): X509Certificate[] {
   const blocks = pem.toString('latin1').match(CERTIFICATE) ?? [];
   if (blocks.length === 0) throw fault(named, 'there is no certificate in it (PEM)');
-  const [own] = blocks.map((block, i) => {
+  return blocks.map((block, i) => {
     try {
       return new X509Certificate(block);
     } catch (error) {
       throw fault(named, `certificate ${i + 1} in it is damaged`, error);
     }
   });
-  return own;
 }
 
 function keyIn(pem: Buffer, named: NamedFile): KeyObject {

@@ -59,6 +59,30 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
   return files;
 }
 
+/** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
+interface Proof {
+  readonly option: 'access.psk_file' | 'ca_file';
+  readonly who: string;
+}
+
+/** What a listener of DTLS or TLS asks of devices. */
+function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[] {
+  const proofs: Proof[] = [];
+  if (listener.type === 'coaps' && access.psk_file !== undefined) {
+    proofs.push({ option: 'access.psk_file', who: `devices with a key of ${access.psk_file}` });
+  }
+  if ('ca_file' in listener && listener.ca_file !== undefined) {
+    proofs.push({ option: 'ca_file', who: `devices with a certificate of ${listener.ca_file}` });
+  }
+  return proofs;
+}
+
+/** Whether somebody without key and certificate can send the listener anything. */
+function admitsStrangers(listener: ListenerConfig): boolean {
+  if (!('require_certificate' in listener)) return true;
+  return !listener.require_certificate && (listener.type !== 'coaps' || listener.cert_file !== undefined);
+}
+
 /** The protocol below each type that is not TCP: a port of the one is free for the other. */
 const UDP: readonly ListenerConfig['type'][] = ['coap', 'coaps'];
 /** CoAP without encryption: a password on its way can be read. */
@@ -70,9 +94,10 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
   if (listener.type === 'http') {
     return isLoopback(listener) || listener.allow_anonymous || config.allow_anonymous === true;
   }
-  // A key has proved who is there.
-  if (listener.type === 'coaps') return false;
-  return config.allow_anonymous ?? (credentialFiles(config).length === 0 && isLoopback(listener));
+  // A key or a certificate has proved who is there.
+  if (!admitsStrangers(listener)) return false;
+  const asks = credentialFiles(config).length > 0 || proofsOf(config, listener).length > 0;
+  return config.allow_anonymous ?? (!asks && isLoopback(listener));
 }
 
 /** `host:port` as people write it. */
@@ -87,6 +112,42 @@ export interface ExposureFault {
   readonly sentence: string;
 }
 
+/** Whether other machines reach a listener that asks for nothing, and nobody has said that it should. */
+function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
+  if (isLoopback(listener) || config.allow_anonymous === true || !admitsStrangers(listener)) return false;
+  return credentialFiles(config).length === 0 && proofsOf(config, listener).length === 0;
+}
+
+type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
+
+/** What a listener of DTLS or TLS lacks, by the option that should say it. */
+function certificateFaults({ access }: ExposureConfig, listener: SecureListener): [keyof SecureListener, string][] {
+  const { type, cert_file: cert, key_file: key, ca_file: ca, require_certificate: required } = listener;
+  const faults: [keyof SecureListener, string][] = [];
+  if (type === 'coaps' && cert === undefined && key === undefined) {
+    if (access.psk_file === undefined) {
+      const keys = 'name a file of pre-shared keys in access.psk_file';
+      faults.push([
+        'type',
+        `knows no device and has no certificate: ${keys}, or a certificate in cert_file and key_file`,
+      ]);
+    }
+    if (ca !== undefined) {
+      faults.push([
+        'ca_file',
+        'asks devices for certificates and has none itself: name its files in cert_file and key_file',
+      ]);
+    }
+  } else {
+    if (cert === undefined) faults.push(['cert_file', 'has no certificate: name its file in cert_file']);
+    if (key === undefined) faults.push(['key_file', 'has no key: name its file in key_file']);
+  }
+  if (required && ca === undefined) {
+    faults.push(['require_certificate', 'knows no CA of the certificates that it requires: name its file in ca_file']);
+  }
+  return faults;
+}
+
 /** Listeners that would be open to the network without credentials, and listeners that share an address. */
 export function exposureFaults(config: ExposureConfig): ExposureFault[] {
   const faults: ExposureFault[] = [];
@@ -99,23 +160,16 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
           'keep it on loopback, or write allow_anonymous: true into this listener to let anyone read';
         faults.push({ path: ['listeners', i, 'host'], sentence });
       }
-    } else if (listener.type === 'coaps') {
-      if (config.access.psk_file === undefined) {
-        const sentence = `${place(listener)} knows no device: name a file of pre-shared keys in access.psk_file`;
-        faults.push({ path: ['listeners', i, 'type'], sentence });
-      }
-    } else if (!isLoopback(listener) && credentialFiles(config).length === 0 && config.allow_anonymous !== true) {
+    } else if (isOpen(config, listener)) {
+      const devices = 'require_certificate' in listener ? ', or the CA of its devices in ca_file' : '';
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
-        'name a password file in access.password_file or a SCRAM file in access.scram_file, or write allow_anonymous: true to let anyone in';
+        `name a password file in access.password_file or a SCRAM file in access.scram_file${devices}, or write allow_anonymous: true to let anyone in`;
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
-    if (listener.type === 'coaps+tcp') {
-      for (const option of ['cert_file', 'key_file'] as const) {
-        if (listener[option] !== undefined) continue;
-        const what = option === 'cert_file' ? 'certificate' : 'key';
-        const sentence = `${place(listener)} has no ${what}: name its file in ${option}`;
-        faults.push({ path: ['listeners', i, option], sentence });
+    if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {
+      for (const [option, sentence] of certificateFaults(config, listener)) {
+        faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
     }
     if (listener.port === 0) return;
@@ -136,11 +190,11 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 /** What is allowed, but hardly meant. */
 export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>): string[] {
   const warnings: string[] = [];
-  const keyed = config.listeners.some(({ type }) => type === 'coaps');
-  if (config.access.psk_file !== undefined && !keyed) {
+  if (config.access.psk_file !== undefined && !config.listeners.some(({ type }) => type === 'coaps')) {
     warnings.push('access.psk_file is set, and no listener of type coaps takes its keys');
   }
-  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !keyed) {
+  const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
+  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved) {
     warnings.push(
       'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
     );
@@ -163,32 +217,35 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
 
 /** One line per listener: who may connect, and who said so. */
 export function describeListeners(loaded: LoadedConfig): string[] {
-  const { config } = loaded;
-  const credentials = credentialFiles(config);
-  const files = credentials.map(({ file }) => file).join(' and ');
-  return config.listeners.map((listener, i) => {
-    const http = listener.type === 'http';
-    const password = !PLAIN_COAP.includes(listener.type) || config.coap.insecure_password;
-    const anonymous = anonymousAllowed(config, listener);
-    const reach = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
-    let who = 'nobody may connect';
-    if (anonymous) {
-      who = http ? `${reach} may read metrics and health` : `${reach} may connect without a password`;
-      if (files !== '' && password && !http) who += `, users of ${files} with theirs`;
-    } else if (files !== '' && password) who = `only users of ${files} may connect`;
-    const keys = listener.type === 'coaps' ? config.access.psk_file : undefined;
-    if (keys !== undefined) who = `only devices with a key of ${keys} may connect`;
-    const reasons = http
-      ? []
-      : keys !== undefined
-        ? ['access.psk_file']
-        : anonymous || files === ''
-          ? ['allow_anonymous']
-          : credentials.map(({ option }) => option);
+  return loaded.config.listeners.map((listener, i) => {
+    const { who, options } = describe(loaded.config, listener);
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
-    const why = reasons.map((reason) => `${reason}: ${sourceOf(loaded, reason)}`).join(', ');
+    // Options of the listener itself have no section.
+    const named = options.map((option) => (option === 'ca_file' ? `listeners.${i}.${option}` : option));
+    const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
     return `${place(listener)}: ${who} (${said})`;
   });
+}
+
+/** Who may connect to a listener, and the options that decide it. */
+function describe(config: Config, listener: ListenerConfig): { who: string; options: readonly string[] } {
+  const anonymous = anonymousAllowed(config, listener);
+  const anyone = isLoopback(listener) ? 'anyone on this machine' : 'anyone who reaches it';
+  if (listener.type === 'http') {
+    return { who: anonymous ? `${anyone} may read metrics and health` : 'nobody may connect', options: [] };
+  }
+  const credentials = admitsStrangers(listener) ? credentialFiles(config) : [];
+  const proofs = proofsOf(config, listener);
+  const known = proofs.map(({ who }) => who);
+  const password = !PLAIN_COAP.includes(listener.type) || config.coap.insecure_password;
+  if (credentials.length > 0 && password) known.push(`users of ${credentials.map(({ file }) => file).join(' and ')}`);
+  if (anonymous) {
+    const named = known.length === 0 ? '' : `, ${known.join(', ')} with theirs`;
+    return { who: `${anyone} may connect without a password${named}`, options: ['allow_anonymous'] };
+  }
+  const options = [...proofs, ...credentials].map(({ option }) => option);
+  const who = known.length === 0 ? 'nobody may connect' : `only ${known.join(' and ')} may connect`;
+  return { who, options: options.length === 0 ? ['allow_anonymous'] : options };
 }

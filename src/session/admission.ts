@@ -9,7 +9,7 @@ export interface Credentials {
   readonly password?: Buffer;
   /** Whether a client without user name may come this way. */
   readonly anonymous: boolean;
-  /** The transport has proved the user name, as DTLS does with a pre-shared key: there is no password to check. */
+  /** The transport has proved the user name, as DTLS does with a pre-shared key or a certificate: there is no password to check. */
   readonly verified?: boolean;
   /** Seconds of silence after which its plug-in ends it, for the log. */
   readonly keepalive: number;

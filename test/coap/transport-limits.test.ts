@@ -10,10 +10,13 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { HandshakeLog } from '../../src/plugins/coap-topics/handshake-log.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
+import type { InProcessClient } from '../../src/plugins/plugin.js';
 import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { temporaryFolder } from '../support/portico.js';
-import { IDENTITY, KEY } from './dtls/client.js';
+import { CA, SERVER } from './dtls/certificates.js';
+import { DEVICE, NOON } from './dtls/certified.js';
+import { ECDSA_CCM_8, IDENTITY, KEY } from './dtls/client.js';
 import { UdpDevice } from './dtls/udp-device.js';
 import { OPT } from './harness.js';
 
@@ -24,6 +27,8 @@ interface Door {
   readonly engine: Engine;
   readonly plugin: CoapTopics;
   readonly port: number;
+  /** Clients of devices that have not shown who they are. */
+  readonly strangers: InProcessClient[];
   /** Lines of the log that are no limits. */
   readonly lines: string[];
   /** The limit has acted: its counter says how often, and the log has named its option. */
@@ -34,11 +39,17 @@ async function open(context: TestContext, options: Partial<CoapTopicsOptions>): 
   const engine = await Engine.create();
   const limits: string[] = [];
   const lines: string[] = [];
+  const strangers: InProcessClient[] = [];
   const line = (_fields: object, text: string): void => void lines.push(text);
   const plugin = new CoapTopics({ ...FACE_OPTIONS, ...options });
   await plugin.start(
     faceContext(engine.broker, {
       limit: (_party, option) => limits.push(option),
+      openClient: (identity) => {
+        const client = engine.broker.openClient(identity);
+        strangers.push(client);
+        return client;
+      },
       logger: { info: line, warn: line, error: line, debug: () => {} },
     }),
   );
@@ -49,6 +60,7 @@ async function open(context: TestContext, options: Partial<CoapTopicsOptions>): 
   return {
     engine,
     plugin,
+    strangers,
     lines,
     port: Number(plugin.describe()[0].split(':')[1]),
     async reached(option, counter, times = 1) {
@@ -177,6 +189,58 @@ test('a handshake that fails is logged with address and reason, and counted', as
     assert.deepEqual(door.lines, [`the DTLS handshake with ${where} failed: ${reason}`]);
     assert.equal(door.plugin.counters().dtlsHandshakesUnauthentic, 1);
   }
+});
+
+const CERTIFIED = {
+  type: 'coaps',
+  certificate: SERVER.credential,
+  clients: { ca: [CA.x509], required: false, now: () => NOON },
+} as const;
+const BY_CERTIFICATE = { suites: [ECDSA_CCM_8], credential: DEVICE.credential };
+
+test('a certificate that is refused is logged as one, also where there are keys', async (context) => {
+  for (const [type, alert, reason] of [
+    // CertificateVerify, Finished.
+    [15, 51, 'bad signature, certificate of "device"'],
+    [20, 51, 'bad Finished, identity "device"'],
+  ]) {
+    const door = await dtls(context, { below: { ...PSK, ...CERTIFIED } });
+    const spoil = (body: Buffer): Buffer => Buffer.concat([body.subarray(0, -1), Buffer.from([body.at(-1)! ^ 1])]);
+    const thief = new UdpDevice(door.port, {
+      ...BY_CERTIFICATE,
+      ...(type === 20 ? { finished: spoil } : { change: (one, body) => (one === type ? spoil(body) : body) }),
+    });
+    context.after(() => thief.close());
+    await thief.start();
+    await thief.alert(Number(alert));
+    assert.deepEqual(door.lines, [`the DTLS handshake with 127.0.0.1:${thief.port} failed: ${reason}`]);
+  }
+});
+
+test('a device with a certificate is the user of its common name; one without is served where anonymous devices are', async (context) => {
+  for (const anonymous of [true, false]) {
+    const door = await dtls(context, { below: { ...PSK, ...CERTIFIED }, anonymous });
+    const known = await device(context, door, BY_CERTIFICATE);
+    assert.equal((await known.ask({ ...GET, mid: 1 })).code, '4.04');
+    assert.deepEqual(clients(door), ['coap-device device']);
+    const stranger = await device(context, door, { suites: [ECDSA_CCM_8] });
+    assert.equal((await stranger.ask({ ...GET, mid: 1 })).code, anonymous ? '4.04' : '4.01');
+    const keyed = await device(context, door, { identity: IDENTITY, key: KEY });
+    assert.equal((await keyed.ask({ ...GET, mid: 1 })).code, '4.04');
+  }
+});
+
+test('the client of an anonymous device over DTLS ends with its association', async (context) => {
+  const door = await dtls(context, { below: CERTIFIED, anonymous: true });
+  const stranger = await device(context, door, { suites: [ECDSA_CCM_8] });
+  assert.equal((await stranger.ask({ ...GET, mid: 1 })).code, '4.04');
+  assert.deepEqual(
+    door.strangers.map(({ username, closed }) => [username, closed]),
+    [[null, false]],
+  );
+  stranger.sayGoodbye();
+  while (door.plugin.counters().dtlsAssociationsClosed < 1) await turn();
+  assert.ok(door.strangers[0]?.closed);
 });
 
 test('at most one line a second is about handshakes; it says how many others have failed since the last one', () => {

@@ -171,10 +171,10 @@ test('configurations with which nobody can connect are warned about', () => {
   assert.deepEqual(load('access: { password_file: /p }\ncoap: { insecure_password: true }\n').warnings, []);
 });
 
-test('a coaps listener needs a file of keys, and nothing else, on any address', () => {
+test('a coaps listener needs a file of keys or a certificate; with keys alone it serves their devices, on any address', () => {
   const listener = 'listeners:\n  - { type: coaps, host: 0.0.0.0 }\n';
   assert.deepEqual(faultsOf(listener), [
-    '2: coaps on 0.0.0.0:5684 knows no device: name a file of pre-shared keys in access.psk_file',
+    '2: coaps on 0.0.0.0:5684 knows no device and has no certificate: name a file of pre-shared keys in access.psk_file, or a certificate in cert_file and key_file',
   ]);
   const loaded = load(`${listener}access: { psk_file: /k }\nallow_anonymous: false\n`);
   assert.deepEqual(loaded.warnings, []);
@@ -183,6 +183,87 @@ test('a coaps listener needs a file of keys, and nothing else, on any address', 
     /^coaps on .*: only devices with a key of \/k may connect .*access\.psk_file/,
   );
   assert.match(load('access: { psk_file: /k }\n').warnings.join('\n'), /no listener of type coaps takes its keys/);
+});
+
+test('a coaps listener with certificates: what belongs together is asked for', () => {
+  const faults = (options: string, more = ''): string[] =>
+    faultsOf(`listeners:\n  - { type: coaps, ${options} }\n${more}`).map((line) =>
+      line.replace(/^2: coaps on \S+ /, ''),
+    );
+  const psk = 'access: { psk_file: /k }\n';
+  assert.deepEqual(faults('cert_file: /c'), ['has no key: name its file in key_file']);
+  assert.deepEqual(faults('key_file: /k', psk), ['has no certificate: name its file in cert_file']);
+  assert.deepEqual(faults('ca_file: /a', psk), [
+    'asks devices for certificates and has none itself: name its files in cert_file and key_file',
+  ]);
+  const unknown = 'knows no CA of the certificates that it requires: name its file in ca_file';
+  assert.deepEqual(faults('cert_file: /c, key_file: /k, require_certificate: true', psk), [unknown]);
+  assert.match(
+    faultsOf('listeners:\n  - { type: coaps+tcp, cert_file: /c, key_file: /k, require_certificate: true }\n')[0],
+    /knows no CA of the certificates that it requires/,
+  );
+});
+
+/** The one listener of this type with a certificate, and more. */
+function certified(type: string, options: string, more = ''): { anonymous: boolean; line: string; warnings: string } {
+  const text = `listeners:\n  - { type: ${type}, cert_file: /c, key_file: /k, ${options} }\n${more}`;
+  const loaded = load(text);
+  const [line] = describeListeners(loaded);
+  return {
+    anonymous: anonymousAllowed(loaded.config, loaded.config.listeners[0]),
+    line: line.replaceAll(/\/\S+\.yaml/g, 'F'),
+    warnings: loaded.warnings.join('\n'),
+  };
+}
+
+for (const type of ['coaps', 'coaps+tcp']) {
+  test(`${type} with a certificate and nothing else: who comes is anonymous, and on other addresses somebody has to say so`, () => {
+    const local = certified(type, 'host: loopback');
+    assert.ok(local.anonymous);
+    assert.match(local.line, /: anyone on this machine may connect without a password \(/);
+    const open = `listeners:\n  - { type: ${type}, host: 0.0.0.0, cert_file: /c, key_file: /k }\n`;
+    const [fault, ...others] = faultsOf(open);
+    assert.deepEqual(others, []);
+    assert.match(
+      fault,
+      /no credentials are configured: .*access\.password_file.* in ca_file, or write allow_anonymous: true/,
+    );
+    const allowed = certified(type, 'host: 0.0.0.0', 'allow_anonymous: true\n');
+    assert.ok(allowed.anonymous);
+    assert.match(allowed.warnings, /anyone who reaches it may publish and subscribe without a password/);
+    assert.match(
+      certified(type, 'host: 0.0.0.0', 'access: { password_file: /p }\n').line,
+      /: only users of \/p may connect \(/,
+    );
+  });
+
+  test(`${type} with a CA of devices: they are users by their certificates, and nobody is anonymous unless allow_anonymous says so`, () => {
+    const asked = certified(type, 'host: 0.0.0.0, ca_file: /a');
+    assert.ok(!asked.anonymous);
+    assert.match(
+      asked.line,
+      /: only devices with a certificate of \/a may connect \(listener: F:2; listeners\.0\.ca_file: F:2\)$/,
+    );
+    assert.ok(!certified(type, 'ca_file: /a').anonymous, 'nor on loopback');
+    const both = certified(type, 'ca_file: /a', 'allow_anonymous: true\n');
+    assert.ok(both.anonymous);
+    assert.match(both.line, /without a password, devices with a certificate of \/a with theirs \(/);
+    const required = certified(type, 'ca_file: /a, require_certificate: true', 'allow_anonymous: true\n');
+    assert.ok(!required.anonymous, 'a certificate is required of everyone');
+    assert.match(required.line, /: only devices with a certificate of \/a may connect \(/);
+    const closed = certified(type, 'host: 0.0.0.0, ca_file: /a', 'allow_anonymous: false\n');
+    assert.equal(closed.warnings, '');
+  });
+}
+
+test('coaps with keys and a certificate: devices with keys are served, others as allow_anonymous says', () => {
+  const psk = 'access: { psk_file: /k }\n';
+  const both = certified('coaps', 'host: 0.0.0.0, ca_file: /a', psk);
+  assert.ok(!both.anonymous);
+  assert.match(both.line, /: only devices with a key of \/k and devices with a certificate of \/a may connect \(/);
+  assert.match(both.line, /; access\.psk_file: F:3, listeners\.0\.ca_file: F:2\)$/);
+  assert.ok(!certified('coaps', 'host: 0.0.0.0', psk).anonymous);
+  assert.ok(certified('coaps', 'host: 0.0.0.0', `${psk}allow_anonymous: true\n`).anonymous);
 });
 
 test('a coaps+tcp listener needs a certificate and a key', () => {

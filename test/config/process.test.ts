@@ -204,9 +204,30 @@ test('files of keys and certificates stop the start, and the check, with the opt
   const psk = fileWith(`listeners: [{ type: coaps, port: 0 }]\naccess: { psk_file: ${keys} }\n`);
   const tls = fileWith('listeners: [{ type: coaps+tcp, port: 0, cert_file: none.pem, key_file: none.key }]\n');
   const sentence = 'listeners.0.cert_file: none.pem: the certificate file cannot be read: there is none of that name';
+  const [cert, key] = ['rsa.pem', 'rsa.key'].map((name) => join(folder, name));
+  spawnSync('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-subj',
+    '/CN=x',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+  ]);
+  const rsa = fileWith(`listeners: [{ type: coaps, port: 0, cert_file: ${cert}, key_file: ${key} }]\n`);
+  const kind = `listeners.0.key_file: ${key}: the key is of type rsa, and over DTLS it has to be one of the curve P-256`;
+  const ca = fileWith(
+    `listeners: [{ type: coaps+tcp, port: 0, cert_file: ${cert}, key_file: ${key}, ca_file: none.pem }]\n`,
+  );
   for (const [file, said] of [
     [psk, `${keys}:2: the key is not in hexadecimal digits`],
     [tls, sentence],
+    [rsa, kind],
+    [ca, 'listeners.0.ca_file: none.pem: the file of CAs cannot be read: there is none of that name'],
   ]) {
     for (const args of [['check'], []]) {
       const { status, stderr } = run([...args, '-c', file]);

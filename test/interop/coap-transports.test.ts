@@ -4,24 +4,20 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { IDENTITY, KEY } from '../coap/dtls/client.js';
 import { UdpDevice } from '../coap/dtls/udp-device.js';
 import { ACK, CON, OPT, values, type Wire } from '../coap/harness.js';
 import { TcpDevice } from '../coap/tcp-device.js';
-import { type LogLine, Portico, temporaryFolder } from '../support/portico.js';
+import { Portico, temporaryFolder } from '../support/portico.js';
+import { across, ask, CLIENTS, listening, logged, METER } from './coap-transports.js';
 import { publish, Subscriber } from './mosquitto.js';
 import { JsClient } from './mqttjs.js';
-import { Program, run } from './programs.js';
+import { run } from './programs.js';
 import { SysWatch } from './sys.js';
 
 const openssl = promisify(execFile);
-const CLIENTS = ['coap-client-openssl', 'coap-client-gnutls'] as const;
 const TYPES = ['coaps', 'coap+tcp', 'coaps+tcp'] as const;
-const POLL_MS = 5;
-/** libcoap takes keys and identities as text. */
-const METER = ['-u', 'meter-7', '-k', 'sesame'];
 
 /** A certificate of 127.0.0.1 and its key. */
 async function certificate(folder: string, name: string): Promise<{ cert: string; key: string }> {
@@ -62,9 +58,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
       allow_anonymous: true,
     }));
     for (const type of TYPES) {
-      const line = await logged(({ msg }) => msg.includes(`. ${type} on 127.0.0.1:0:`));
-      const [address] = line.addresses as string[];
-      ports.set(type, Number(address.split(':')[1]));
+      ports.set(type, (await listening(portico, `${type} on 127.0.0.1:0`)).port);
     }
     js = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, { clientId: 'beside' });
     await js.subscribe('door/#', 1);
@@ -72,47 +66,16 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
   });
   after(() => portico?.dispose());
 
-  /** The first line of the log, from a place on, that satisfies a condition. */
-  async function logged(matches: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
-    const deadline = performance.now() + 15_000;
-    for (;;) {
-      const found = portico.logLines.slice(from).find(matches);
-      if (found !== undefined) return found;
-      assert.ok(performance.now() < deadline, `the line is not in the log:\n${portico.log}`);
-      await delay(POLL_MS);
-    }
-  }
-
-  const uri = (type: (typeof TYPES)[number], path: string): string => `${type}://127.0.0.1:${ports.get(type)}/${path}`;
-
-  /** Runs a client; what it has printed. */
-  async function ask(client: string, ...args: string[]): Promise<string> {
-    const { stdout, stderr, code } = await run(client, ['-B', '10', ...args]);
-    assert.equal(code, 0, stderr);
-    return stdout.toString().trimEnd();
-  }
-
-  /** A message from a client to MQTT, and one of MQTT to a client that observes. */
-  async function across(client: string, scheme: (typeof TYPES)[number], args: readonly string[]): Promise<void> {
-    const topic = `door/${client}/${scheme.replace('+', '-')}`;
-    await ask(client, ...args, '-m', 'put', '-e', 'from the device', uri(scheme, `ps/${topic}`));
-    const published = await js.next(topic);
-    assert.equal(published.payload.toString(), 'from the device');
-    assert.equal(await ask(client, ...args, uri(scheme, `ps/${topic}`)), 'from the device');
-    const observer = await Program.start(client, [...args, '-w', '-s', '30', uri(scheme, `ps/${topic}`)]);
-    assert.equal(await observer.lines.next('the present value'), 'from the device');
-    await js.publish(topic, 'to the device', 1);
-    assert.equal(await observer.lines.next('a notification'), 'to the device');
-    await observer.end('SIGINT');
-  }
+  const root = (type: (typeof TYPES)[number]): string => `${type}://127.0.0.1:${ports.get(type)}`;
+  const uri = (type: (typeof TYPES)[number], path: string): string => `${root(type)}/${path}`;
 
   for (const client of CLIENTS) {
     test(`${client} over coaps: the identity of the key is the user name; messages go both ways`, async () => {
       const from = portico.logLines.length;
-      await across(client, 'coaps', METER);
-      const came = await logged(({ msg }) => msg.includes('connected from'), from);
+      await across(js, client, METER, root('coaps'));
+      const came = await logged(portico, ({ msg }) => msg.includes('connected from'), from);
       assert.deepEqual([came.client, came.username, came.transport], ['coap-meter-7', 'meter-7', 'coaps']);
-      await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+      await logged(portico, ({ reason }) => reason === 'the device closed its DTLS association', from);
     });
 
     test(`${client} over coaps: a wrong key and an unknown identity are not served, and are told with their reason`, async () => {
@@ -124,7 +87,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
           const from = portico.logLines.length;
           const { stdout } = await run(client, ['-B', '5', '-u', identity, '-k', key, uri('coaps', 'ps/door/x')]);
           assert.match(stdout.toString(), /decrypt error/i);
-          const line = await logged(({ msg }) => msg.includes('handshake'), from);
+          const line = await logged(portico, ({ msg }) => msg.includes('handshake'), from);
           assert.match(line.msg, /^the DTLS handshake with 127\.0\.0\.1:\d+ failed: /);
           assert.equal(line.reason, reason);
           // The log has one such line a second.
@@ -135,9 +98,10 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     });
   }
 
-  test('coap-client-openssl over coap+tcp: messages go both ways', () => across(CLIENTS[0], 'coap+tcp', []));
+  test('coap-client-openssl over coap+tcp: messages go both ways', () => across(js, CLIENTS[0], [], root('coap+tcp')));
 
-  test('coap-client-openssl over coaps+tcp: messages go both ways', () => across(CLIENTS[0], 'coaps+tcp', trust));
+  test('coap-client-openssl over coaps+tcp: messages go both ways', () =>
+    across(js, CLIENTS[0], trust, root('coaps+tcp')));
 
   test('a password in a query is taken over DTLS and TLS without coap.insecure_password, not over TCP', async () => {
     const query = 'mqtt/connection?clientid=c&username=tom&password=secret';
@@ -176,7 +140,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     const came = portico.logLines.slice(from).filter(({ msg }) => msg.includes('connected from'));
     assert.equal(came.length, 1, 'one client of the broker all the while');
     device.sayGoodbye();
-    await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+    await logged(portico, ({ reason }) => reason === 'the device closed its DTLS association', from);
   });
 
   test('a second association of an identity takes over the client of the first; who leaves is off the list', async (context) => {
@@ -194,7 +158,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     context.after(() => second.close());
     assert.equal((await second.ask(get)).code, '4.04');
     await first.next('4.01');
-    await logged(({ reason }) => String(reason).startsWith('another connection took over'), from);
+    await logged(portico, ({ reason }) => String(reason).startsWith('another connection took over'), from);
     const counters = await sys.now();
     assert.equal(counters('clients/in_process'), clients + 1);
     assert.equal(counters('coap/dtlsAssociations'), associations + 2);
@@ -243,7 +207,7 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     await device.next('4.04');
     await commanded('lamp-dtls', device);
     device.sayGoodbye();
-    await logged(({ reason }) => reason === 'the device closed its DTLS association', from);
+    await logged(portico, ({ reason }) => reason === 'the device closed its DTLS association', from);
   });
 
   test('a device that registers over TCP is commanded by mosquitto_pub over its connection', async (context) => {

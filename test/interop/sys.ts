@@ -6,6 +6,12 @@ const ROOT = '$SYS/broker/';
 /** Time for a counter to reach its value, in milliseconds. */
 const PATIENCE = 15_000;
 
+/** Of its user, if the broker asks for one. */
+interface Credentials {
+  readonly username?: string;
+  readonly password?: string;
+}
+
 export class SysWatch {
   readonly #client: JsClient;
   readonly #values = new Map<string, string>();
@@ -20,8 +26,9 @@ export class SysWatch {
   }
 
   /** Watches a broker whose `sys.interval` is 1. */
-  static async start(mqttPort: number): Promise<SysWatch> {
-    const client = await JsClient.connect(`mqtt://127.0.0.1:${mqttPort}`, { clientId: 'sys-watch' });
+  static async start(mqttPort: number, credentials: Credentials = {}): Promise<SysWatch> {
+    const options = { ...credentials, clientId: 'sys-watch' };
+    const client = await JsClient.connect(`mqtt://127.0.0.1:${mqttPort}`, options);
     const watch = new SysWatch(client);
     await client.subscribe(`${ROOT}#`, 0);
     await watch.#until(() => watch.#values.has('version') && watch.#values.has('errors/protocol'), 'the tree');

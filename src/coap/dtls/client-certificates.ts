@@ -1,5 +1,6 @@
 /** Verifies the certificates of clients: a path to a CA, dates, usages, and the common name that is the identity (RFC 5280 6). */
 import { type KeyObject, X509Certificate } from 'node:crypto';
+import { commonNameOf } from '../common-name.js';
 import { type CertificateFields, DIGITAL_SIGNATURE, readCertificateFields } from './certificate-fields.js';
 import { Alert } from './protocol.js';
 import { quoted, Refusal } from './refusal.js';
@@ -21,8 +22,6 @@ export interface ClientCertificate {
 
 /** Certificates in a chain, that of the client included. */
 const LONGEST_CHAIN = 4;
-/** Bytes of the longest common name that is an identity, as of PSK identities. */
-const LONGEST_NAME = 128;
 /** id-kp-clientAuth (RFC 5280 4.2.1.12). */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
@@ -125,16 +124,14 @@ export class ClientCertificates {
   }
 }
 
-/** The identity: the one common name, 1 to 128 bytes without control characters. */
+/** The common name is the identity, the key is of P-256. */
 function identify(x509: X509Certificate): ClientCertificate | Refusal {
   const { publicKey } = x509;
   if (publicKey.asymmetricKeyType !== 'ec' || publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     return new Refusal(Alert.UnsupportedCertificate, `certificate of another kind of key ${quoted(x509.subject)}`);
   }
-  const { subject } = x509.toLegacyObject();
-  const identity: unknown = subject?.CN;
-  const isName = typeof identity === 'string' && identity.length > 0 && !/\p{Cc}/u.test(identity);
-  if (!isName || Buffer.byteLength(identity) > LONGEST_NAME) {
+  const identity = commonNameOf(x509);
+  if (identity === undefined) {
     return new Refusal(Alert.BadCertificate, `no common name that could be an identity ${quoted(x509.subject)}`);
   }
   return { identity, publicKey };

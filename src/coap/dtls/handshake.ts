@@ -91,9 +91,10 @@ export class Handshake extends Timer {
     return this.#cid?.toString('latin1');
   }
 
-  /** The PSK identity that the client has named, authentic or not. */
+  /** The PSK identity that the client has named, authentic or not; undefined for one with certificates. */
   get identity(): string | undefined {
-    return this.#keys?.agreement.session.identity;
+    const session = this.#keys?.agreement.session;
+    return session?.proof === 'psk' ? session.identity : undefined;
   }
 
   /** An unprotected record of the client. */

@@ -1,11 +1,13 @@
 /** CoAP over TCP and TLS (RFC 8323) below the endpoint for datagrams: one remote endpoint for each connection. */
 import { createServer, type DropArgument, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { type AbortCause, Connection, type ConnectionHost } from './connection.js';
 import { TcpCounters } from './counters.js';
 import { DEFAULT_TCP_LIMITS, type TcpLimits } from './limits.js';
+import { abort, csm } from './signaling.js';
+import { sessionOf, type TlsCertificates, type TlsSession, tlsOptions } from './tls-session.js';
 
 /** Where and how a TCP transport listens. */
 export interface TcpOptions {
@@ -13,7 +15,7 @@ export interface TcpOptions {
   /** 0 to 65535; 0 chooses one. */
   readonly port: number;
   /** `coaps+tcp` with these certificates; `coap+tcp` without. */
-  readonly tls?: TlsOptions;
+  readonly tls?: TlsCertificates;
   readonly limits?: Partial<TcpLimits>;
   readonly onEvent?: (name: TcpEvent, remote: TcpPeer, detail: string) => void;
 }
@@ -27,16 +29,12 @@ export type TcpEvent = 'limit' | 'aborted' | 'handshake-failed';
 /** Where a connection comes from; without an address it is gone already. */
 export type TcpPeer = Pick<DatagramAddress, 'address' | 'port' | 'family'>;
 
-/** What the CoAP side knows about a remote behind TLS: the `session` of its address. */
-export interface TlsSession {
-  readonly cipherSuite: string;
-}
-
 export class TcpTransport implements DatagramTransport, ConnectionHost {
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
   readonly counters = new TcpCounters();
   readonly limits: TcpLimits;
   readonly #onEvent: TcpOptions['onEvent'];
+  readonly #tls: TlsCertificates | undefined;
   readonly #server: Server;
   readonly #connections = new Map<string, Connection>();
   readonly #sockets = new Set<Socket>();
@@ -48,11 +46,12 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   private constructor(options: TcpOptions) {
     this.limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
     this.#onEvent = options.onEvent;
-    const handshake = { ALPNProtocols: ['coap'], handshakeTimeout: this.limits.openTime };
+    this.#tls = options.tls;
+    const handshakeTimeout = this.limits.openTime;
     this.#server =
       options.tls === undefined
         ? createServer((socket) => this.#accept(socket))
-        : createTlsServer({ ...handshake, ...options.tls }, (socket) => this.#accept(socket));
+        : createTlsServer({ ...tlsOptions(options.tls), handshakeTimeout }, (socket) => this.#accept(socket));
     this.#server.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
       this.#handshakeFailed(error, socket);
     });
@@ -150,10 +149,18 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
       socket.destroy();
       return;
     }
+    const tls = this.#tls;
+    let session: TlsSession | undefined;
+    if (tls !== undefined && socket instanceof TLSSocket) {
+      const shown = sessionOf(socket, tls);
+      if (typeof shown === 'string') {
+        this.#refuse(socket, peer, shown);
+        return;
+      }
+      session = shown;
+    }
     this.counters.connectionsAccepted++;
     const key = `tcp-${++this.#last}`;
-    const session: TlsSession | undefined =
-      socket instanceof TLSSocket ? { cipherSuite: socket.getCipher().standardName } : undefined;
     const source = { ...peer, key, reliable: true, ...(session === undefined ? null : { session }) };
     const connection = new Connection(socket, source, this);
     this.#connections.set(key, connection);
@@ -162,6 +169,15 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     }, this.limits.openTime);
     timer.unref();
     socket.on('close', () => clearTimeout(timer));
+  }
+
+  /** Its certificate is not good, or it has none. TLS 1.3 has no alert for what the server finds after the handshake. */
+  #refuse(socket: TLSSocket, peer: TcpPeer, reason: string): void {
+    this.counters.handshakesFailed++;
+    this.#onEvent?.('handshake-failed', peer, reason);
+    socket.on('error', () => {});
+    socket.end(Buffer.concat([csm(), abort(reason)]));
+    socket.destroySoon();
   }
 
   deliver(datagram: Buffer, source: DatagramAddress): void {

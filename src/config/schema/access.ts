@@ -28,8 +28,8 @@ export const access = z
       .register(documentation, {
         doc:
           'Identities and pre-shared keys of CoAP devices, a line `identity:key` each with the key in hexadecimal digits, as ' +
-          'the `psk_file` of Mosquitto. A relative path starts at the working directory. Unset: no listener of type `coaps` ' +
-          'starts.',
+          'the `psk_file` of Mosquitto. A relative path starts at the working directory. Unset: a listener of type `coaps` ' +
+          'serves devices with certificates only.',
         example: '/etc/portico/psk',
         since: '0.1.0',
       }),

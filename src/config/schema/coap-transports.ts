@@ -12,12 +12,14 @@ export const transportOptions = {
         'shown no identity, or else of the identity that has the most, the one that has been idle longest.',
       since: '0.1.0',
     }),
-  dtls_handshakes: whole(1, 1_000_000).default(1_024).register(documentation, {
-    doc: 
-      'DTLS handshakes in progress whose cookie was right. For one more the oldest ends of the host (IPv4 address, or IPv6 /64) ' +
-      'that has the most.',
-    since: '0.1.0',
-  }),
+  dtls_handshakes: whole(1, 1_000_000)
+    .default(1_024)
+    .register(documentation, {
+      doc:
+        'DTLS handshakes in progress whose cookie was right. For one more the oldest ends of the host (IPv4 address, or IPv6 /64) ' +
+        'that has the most.',
+      since: '0.1.0',
+    }),
   dtls_handshakes_per_second: whole(1, 1_000_000)
     .default(1_000)
     .register(documentation, {

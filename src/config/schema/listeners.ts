@@ -50,14 +50,15 @@ const coapListener = z.strictObject({
   port: port(5683),
 });
 
-/** A certificate and its key. */
-const certificate = {
+/** A certificate and its key, and whether devices are asked for theirs. */
+const certificates = {
   cert_file: text()
     .optional()
     .register(documentation, {
       doc:
         'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
-        'working directory. Unset: a listener of type `coaps+tcp` does not start.',
+        'working directory. Over DTLS its key is of the curve P-256. Unset: a listener of type `coaps+tcp` does not start, and ' +
+        'one of type `coaps` serves the devices of `access.psk_file` only.',
       example: '/etc/portico/cert.pem',
       since: '0.1.0',
     }),
@@ -66,15 +67,34 @@ const certificate = {
     example: '/etc/portico/key.pem',
     since: '0.1.0',
   }),
+  ca_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The CAs of devices, certificates in PEM. A device that shows a certificate of one of them is the user of its common ' +
+        'name. A relative path starts at the working directory. Unset: devices are not asked for certificates.',
+      example: '/etc/portico/devices-ca.pem',
+      since: '0.1.0',
+    }),
+  require_certificate: z
+    .boolean()
+    .default(false)
+    .register(documentation, {
+      doc:
+        'Whether a device without a certificate of `ca_file` is refused, unless it has a key of `access.psk_file`. Otherwise it is ' +
+        'anonymous: it is served where anonymous clients are, or with a password.',
+      since: '0.1.0',
+    }),
 };
 
 const coapsListener = z.strictObject({
   type: z.literal('coaps').register(documentation, {
-    doc: 'CoAP over DTLS 1.2 with the pre-shared keys of `access.psk_file`. It serves nobody else.',
+    doc: 'CoAP over DTLS 1.2, with the pre-shared keys of `access.psk_file`, a certificate, or both.',
     since: '0.1.0',
   }),
   host,
   port: port(5684),
+  ...certificates,
 });
 
 const coapTcpListener = z.strictObject({
@@ -90,7 +110,7 @@ const coapsTcpListener = z.strictObject({
   }),
   host,
   port: port(5684),
-  ...certificate,
+  ...certificates,
 });
 
 const httpListener = z.strictObject({

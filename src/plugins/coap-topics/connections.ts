@@ -1,6 +1,7 @@
 /**
  * Connections of devices: a client of the broker each, which ends when its device says nothing for too long. One made
- * by `mqtt/connection` is known by its token, from whatever address; one of DTLS by its security association.
+ * by `mqtt/connection` is known by its token, from whatever address; one of DTLS by its security association, one of TLS by its
+ * connection.
  */
 import { randomBytes } from 'node:crypto';
 import { Code } from '../../coap/codes.js';
@@ -34,7 +35,7 @@ export interface Asking {
   readonly password: string | undefined;
   /** `address:port`. */
   readonly remote: string;
-  /** DTLS has proved the user name. */
+  /** DTLS or TLS has proved the user name. */
   readonly verified: boolean;
   readonly observes: boolean;
 }

@@ -12,7 +12,7 @@ export function addressOf({ family, address, port }: Pick<CoapRemote, 'family' |
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** The identity that DTLS has proved by a pre-shared key, if it has. */
+/** The identity that DTLS or TLS has proved, by a pre-shared key or a certificate, if it has. */
 export function identityOf({ session }: CoapRemote): string | undefined {
   if (session === undefined || !('identity' in session)) return undefined;
   return typeof session.identity === 'string' ? session.identity : undefined;
@@ -27,11 +27,11 @@ export class Devices {
   readonly #context: PluginContext;
   readonly #connections: Connections;
   readonly #anonymous: boolean;
-  /** Connections of security associations, or what comes of the first request of one. */
+  /** Connections of devices with an identity, by their association or connection of TLS, or what comes of the first request of one. */
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /** Clients of remote endpoints that prove nothing; they go when the endpoint forgets the remote. */
   readonly #strangers = new WeakMap<object, InProcessClient>();
-  /** Those of them that come over TCP, by the key of their connection, of whose end the endpoint is told. */
+  /** Those of them that do not come over UDP, by the key of their association or connection, of whose end the endpoint is told. */
   readonly #connected = new Map<string, InProcessClient>();
 
   /** @param anonymous whether devices without credentials are served */
@@ -53,7 +53,7 @@ export class Devices {
     return this.#anonymous ? this.#stranger(request.remote, query) : UNAUTHORIZED;
   }
 
-  /** A device that DTLS vouches for is connected from its first request on. */
+  /** A device that DTLS or TLS vouches for is connected from its first request on. */
   #secure(
     remote: CoapRemote,
     identity: string,
@@ -111,7 +111,7 @@ export class Devices {
     const { transport } = this.#connections;
     const client = this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
     this.#strangers.set(remote, client);
-    if (transport === 'coap+tcp' || transport === 'coaps+tcp') this.#connected.set(remote.key, client);
+    if (transport !== 'coap') this.#connected.set(remote.key, client);
     return client;
   }
 }

@@ -1,7 +1,10 @@
 /** What stands below the endpoint of a listener: UDP, DTLS around it, TCP, or TLS. */
+import type { ClientCertificateOptions } from '../../coap/dtls/client-certificates.js';
 import type { DtlsLimits } from '../../coap/dtls/limits.js';
+import type { ServerCertificateOptions } from '../../coap/dtls/server-certificate.js';
 import { DtlsTransport } from '../../coap/dtls/transport.js';
 import type { TcpLimits } from '../../coap/tcp/limits.js';
+import type { TlsCertificates } from '../../coap/tcp/tls-session.js';
 import { TcpTransport } from '../../coap/tcp/transport.js';
 import { type DatagramAddress, type DatagramTransport, UdpTransport } from '../../coap/transport.js';
 import type { PluginContext } from '../plugin.js';
@@ -33,25 +36,27 @@ export interface TransportOptions {
   readonly tcp_output?: number | undefined;
 }
 
-/** Who may talk to a listener of DTLS, and what it tells them. */
+/** Devices with keys, and what they are told. */
 export interface PskCredentials {
   readonly keys: ReadonlyMap<string, Buffer>;
   /** Told to each client before it names its identity (RFC 4279 5.2). */
   readonly hint?: string | undefined;
 }
 
-/** The certificate of a listener and its private key, PEM. */
-export interface CertificateFiles {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+/** What a listener of DTLS shows, and asks for: keys, a certificate, or both. */
+export interface DtlsCredentials {
+  readonly psk?: PskCredentials | undefined;
+  readonly certificate?: ServerCertificateOptions | undefined;
+  /** Whose certificates of devices it takes; with `certificate`. */
+  readonly clients?: ClientCertificateOptions | undefined;
 }
 
 /** Which transport, with what it needs. */
 export type Below =
   | { readonly type: 'coap' }
-  | { readonly type: 'coaps'; readonly psk: PskCredentials }
+  | ({ readonly type: 'coaps' } & DtlsCredentials)
   | { readonly type: 'coap+tcp' }
-  | { readonly type: 'coaps+tcp'; readonly certificate: CertificateFiles };
+  | { readonly type: 'coaps+tcp'; readonly certificate: TlsCertificates };
 
 /** A transport that is bound. */
 export interface Bound {
@@ -125,25 +130,27 @@ export async function bind(
   const udp = await UdpTransport.bind(place);
   const { address, port } = udp;
   if (below.type === 'coap') return { transport: udp, address, port, counters: () => ({}) };
-  const dtls = dtlsAround(udp, below.psk, options, context);
+  const dtls = dtlsAround(udp, below, options, context);
   return { transport: dtls, address, port, counters: () => ({ ...dtlsNumbers(dtls.counters, dtls.tables) }) };
 }
 
 function dtlsAround(
   udp: UdpTransport,
-  { keys, hint }: PskCredentials,
+  { psk, certificate, clients }: DtlsCredentials,
   options: TransportOptions,
   context: PluginContext,
 ): DtlsTransport {
   const log = new HandshakeLog(context.logger);
   return new DtlsTransport(udp, {
-    psk: (identity) => keys.get(identity) ?? null,
-    ...(hint === undefined ? null : { identityHint: hint }),
+    psk: psk && ((identity) => psk.keys.get(identity) ?? null),
+    ...(psk?.hint === undefined ? null : { identityHint: psk.hint }),
+    certificate,
+    clientCertificates: clients,
     limits: limitsOf(DTLS_LIMITS, options),
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {
-        log.failed('DTLS', remote === undefined ? '' : addressOf(remote), reasonOf(detail, identity, keys));
+        log.failed('DTLS', remote === undefined ? '' : addressOf(remote), reasonOf(detail, identity, psk?.keys));
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
     },
@@ -151,15 +158,15 @@ function dtlsAround(
 }
 
 /** Why a handshake failed, for whoever has the file of keys at hand. */
-function reasonOf(detail: string, identity: string | undefined, keys: PskCredentials['keys']): string {
-  if (identity === undefined) return detail;
+function reasonOf(detail: string, identity: string | undefined, keys: PskCredentials['keys'] | undefined): string {
+  if (identity === undefined || keys === undefined) return detail;
   const who = `identity ${JSON.stringify(identity)}`;
   return keys.has(identity) ? `${who} has another key in access.psk_file` : `${who} is not in access.psk_file`;
 }
 
 async function bindTcp(
   { address, port }: Place,
-  tls: CertificateFiles | undefined,
+  tls: TlsCertificates | undefined,
   options: TransportOptions,
   context: PluginContext,
 ): Promise<Bound> {

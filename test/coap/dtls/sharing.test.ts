@@ -6,7 +6,17 @@ import { Shares } from '../../../src/coap/dtls/shares.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
 import { bench as certified } from './certified.js';
-import { CCM_8, type ClientOptions, DATA, DtlsBench, type DtlsClient, ECDSA_CCM_8, fragmentOf, HANDSHAKE, KEY } from './client.js';
+import {
+  CCM_8,
+  type ClientOptions,
+  DATA,
+  DtlsBench,
+  type DtlsClient,
+  ECDSA_CCM_8,
+  fragmentOf,
+  HANDSHAKE,
+  KEY,
+} from './client.js';
 
 /** A ClientHello with a good cookie, from any address: the work of one host with many ports. */
 function hello(bench: DtlsBench, port: number, address: string): void {
