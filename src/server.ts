@@ -58,6 +58,7 @@ export class Server {
   #devices: RegisteredDevices | null = null;
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
+  readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
 
   private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
@@ -77,6 +78,7 @@ export class Server {
       store: broker.commit,
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
+    this.#errands = errandsOf(loaded);
     this.#sys = new SysTree(this.#instruments, (topic, payload) => broker.publish({ topic, payload, retain: true }));
   }
 
@@ -147,18 +149,9 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
-    await this.#commandDevices();
+    for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
-  }
-
-  async #commandDevices(): Promise<void> {
-    const { coap } = this.#loaded.config;
-    if (coap.commands.length > 0) {
-      const plugin = new CoapDevices(coap, (option) => sourceOf(this.#loaded, option));
-      await this.#startPlugin(plugin, 'commands devices');
-    }
-    if (coap.observations.length > 0) await this.#startPlugin(new ObservedResources(coap), 'observes devices');
   }
 
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
@@ -282,6 +275,24 @@ export class Server {
     await this.broker.stop();
     await Promise.all(closing);
   }
+}
+
+/** A plugin that asks devices of its own accord. */
+interface Errand {
+  readonly plugin: Plugin;
+  /** For the start-up log. */
+  readonly does: string;
+}
+
+/** Made before anything is opened: what is wrong with a command stops the start. */
+function errandsOf(loaded: LoadedConfig): Errand[] {
+  const { coap } = loaded.config;
+  const errands: Errand[] = [];
+  if (coap.commands.length > 0) {
+    errands.push({ plugin: new CoapDevices(coap, (option) => sourceOf(loaded, option)), does: 'commands devices' });
+  }
+  if (coap.observations.length > 0) errands.push({ plugin: new ObservedResources(coap), does: 'observes devices' });
+  return errands;
 }
 
 /** Whoever has not said who it is. */
