@@ -1,5 +1,5 @@
 /** 200 observers of one resource that changes as fast as its publisher is acknowledged. */
-import { runGenerator } from '../load.js';
+import { type GeneratorOutput, runGenerator } from '../load.js';
 import type { Figure, ScaleOptions, ScaleScenario, Stage } from '../scale/stage.js';
 import { measured, plain } from './load.js';
 
@@ -9,8 +9,12 @@ const RATE = 'notifications';
 
 async function run(stage: Stage, { seconds }: ScaleOptions, notification: 'con' | 'non'): Promise<Figure[]> {
   await stage.open({}, undefined, { notification });
-  const args = [...plain(stage), '-O', String(OBSERVERS), ...measured(seconds)];
-  const out = await runGenerator(stage.loadCore, stage.generator('observeload'), args);
+  const load = (method: 'put' | 'post'): Promise<GeneratorOutput> => {
+    const args = ['-m', method, '-r', `ps/bench/${method}`, '-O', String(OBSERVERS), ...measured(seconds)];
+    return runGenerator(stage.loadCore, stage.generator('observeload'), [...plain(stage), ...args]);
+  };
+  const out = await load('put');
+  const unstored = await load('post');
   return [
     { name: RATE, value: out.perSecond, unit: 'per second' },
     { name: 'states published', value: out.sentPerSecond, unit: 'per second' },
@@ -18,6 +22,7 @@ async function run(stage: Stage, { seconds }: ScaleOptions, notification: 'con' 
     { name: 'from PUT to notification, p99', value: out.latencyMs.p99, unit: 'ms' },
     { name: "idle time of the server's core", value: out.brokerIdle, unit: 'ratio' },
     { name: "idle time of the generator's core", value: out.loadIdle, unit: 'ratio' },
+    { name: 'notifications of states by POST', value: unstored.perSecond, unit: 'per second' },
   ];
 }
 

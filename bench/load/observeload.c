@@ -6,13 +6,14 @@
  *   observeload -p 5683 -r ps/bench/x -O 200 -l 64 -u 1 -d 3
  *
  * The publisher makes the resource, -O observers register, each from a socket of its own, and from then on the publisher
- * puts the next state when the last one is acknowledged. A state is its number, in decimal digits, and padding. Every
+ * sends the next state when the last one is acknowledged. A state is its number, in decimal digits, and padding. Every
  * Confirmable notification is acknowledged at once. A server may leave out states, but not the last one: after the
  * interval every observer must get it within -t seconds. A state older than the one before it, a response with another
  * code, a registration without Observe, and a request without a response fail the run. A state that comes once more, as a
  * retransmission or to see whether the observer is still there, is no further notification.
  *
  *   -h host  loopback only (127.0.0.1)     -p port  (5683)       -r path  of the resource (ps/bench/x)
+ *   -m put|post  the publisher's method, but for the first state, which is always put (put)
  *   -O n  observers (200)                  -N  Non-confirmable registrations instead of Confirmable ones
  *   -l n  payload bytes, 16 to 1024 (64)   -g ms  pause between two states (0)
  *   -u s  warm-up, not measured (0)        -d s  measured interval, at most 3600 (5)
@@ -21,8 +22,8 @@
  *   -t s  after which a request or the last state is missed (10)
  *   -H  stays after the report, and acknowledges, until it is ended
  *
- * One JSON object on standard output: `perSecond` are notifications, `sentPerSecond` states. Latency is from the PUT of a
- * state to its notification. Exit 0 only if every request was answered and every observer has the last state.
+ * One JSON object on standard output: `perSecond` are notifications, `sentPerSecond` states. Latency is from the request
+ * with a state to its notification. Exit 0 only if every request was answered and every observer has the last state.
  */
 #define _GNU_SOURCE
 #include "coap.h"
@@ -32,11 +33,11 @@ enum { EVENTS = 256, REGISTERING = 64, PUBLISHER_SOCKETS = 16, MESSAGE_IDS = 655
 
 static struct {
   const char *host, *path;
-  int port, type, payload, observers, server;
+  int port, type, method, payload, observers, server;
   long states;
   double warmup, seconds, timeout, pause;
   bool hold;
-} opt = {.host = "127.0.0.1", .path = "ps/bench/x", .port = 5683, .type = CON, .payload = 64, .observers = 200,
+} opt = {.host = "127.0.0.1", .path = "ps/bench/x", .port = 5683, .type = CON, .method = PUT, .payload = 64, .observers = 200,
          .states = 1000000000, .seconds = 5, .timeout = 10};
 
 struct observer {
@@ -69,7 +70,7 @@ static void publish(void) {
   long number = ++publisher.sent;
   int previous = 0, turn = (int)(number % PUBLISHER_SOCKETS);
   if (number >= (long)PUBLISHER_SOCKETS * MESSAGE_IDS) fail(EXIT_USAGE, "more states than message IDs: use -g");
-  uint8_t *payload = put_path(begin_message(bytes, CON, PUT), &previous, opt.path);
+  uint8_t *payload = put_path(begin_message(bytes, CON, number == 1 ? PUT : opt.method), &previous, opt.path);
   uint8_t *end = put_payload(payload, 'x', opt.payload);
   for (long rest = number, i = DIGITS; i > 0; rest /= 10) payload[i--] = (uint8_t)('0' + rest % 10); /* after the marker */
   address_message(bytes, publisher.next_id[turn]++, (uint64_t)number);
@@ -79,8 +80,8 @@ static void publish(void) {
 }
 
 static void on_published(const struct message *m) {
-  if (!publisher.busy || m->token != (uint64_t)publisher.sent) fail(EXIT_PEER, "a response to no PUT");
-  if (m->code != CREATED && m->code != CHANGED) fail(EXIT_PEER, "PUT: response code %d.%02d", m->code >> 5, m->code & 31);
+  if (!publisher.busy || m->token != (uint64_t)publisher.sent) fail(EXIT_PEER, "a response to no request");
+  if (m->code != CREATED && m->code != CHANGED) fail(EXIT_PEER, "a new state: response code %d.%02d", m->code >> 5, m->code & 31);
   publisher.busy = false;
   publisher.acknowledged = publisher.sent;
 }
@@ -194,7 +195,7 @@ static void check_patience(uint64_t since, const char *what) {
 static void wait_for_publisher(void) {
   while (publisher.busy) {
     wait_for_datagrams(20);
-    check_patience(publisher.sent_at[publisher.sent % STATES], "a PUT is not answered");
+    check_patience(publisher.sent_at[publisher.sent % STATES], "a new state is not acknowledged");
   }
 }
 
@@ -232,7 +233,7 @@ static void run(void) {
       next_publish = now + from_seconds(opt.pause / 1000);
     }
     wait_for_datagrams(opt.pause > 0 ? 1 : 20);
-    if (publisher.busy) check_patience(publisher.sent_at[publisher.sent % STATES], "a PUT is not answered");
+    if (publisher.busy) check_patience(publisher.sent_at[publisher.sent % STATES], "a new state is not acknowledged");
     if (publisher.acknowledged == last && now_ns() >= next_look) {
       exhausted = all_have(last);
       next_look = now_ns() + NS_PER_SECOND / 200;
@@ -259,10 +260,17 @@ static void report(void) {
   if (bad > 0) fail(EXIT_LOSS, "%ld malformed messages", bad);
 }
 
+static int method_option(const char *text) {
+  if (!strcmp(text, "put")) return PUT;
+  if (!strcmp(text, "post")) return POST;
+  fail(EXIT_USAGE, "-m takes put or post");
+}
+
 static void parse_options(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "h:p:r:Nl:O:g:u:d:n:i:t:H")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "h:p:r:m:Nl:O:g:u:d:n:i:t:H")) != -1;) switch (o) {
       case 'h': opt.host = optarg; break;
       case 'r': opt.path = optarg; break;
+      case 'm': opt.method = method_option(optarg); break;
       case 'N': opt.type = NON; break;
       case 'H': opt.hold = true; break;
       case 'p': opt.port = (int)number_option('p', optarg, 1, 65535); break;
