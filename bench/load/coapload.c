@@ -271,5 +271,6 @@ int main(int argc, char **argv) {
   run();
   int code = report();
   while (opt.hold && code == 0) pause();
+  for (int i = 0; i < opt.sockets; i++) line_close(&endpoints[i].line);
   return code;
 }

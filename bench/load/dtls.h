@@ -95,4 +95,11 @@ static int line_receive(struct line *line, uint8_t *bytes, int size) {
   return got > 0 ? got : -1;
 }
 
+/* Says so to the server: another session may come from the same port soon. */
+static void line_close(struct line *line) {
+  SSL_shutdown(line->session);
+  SSL_free(line->session);
+  close(line->fd);
+}
+
 #endif

@@ -23,5 +23,6 @@ static bool line_progress(struct line *line) { return line->fd >= 0; }
 static void line_timeout(struct line *line) { (void)line; }
 static void line_send(struct line *line, const uint8_t *bytes, int size) { send_datagram(line->fd, bytes, size); }
 static int line_receive(struct line *line, uint8_t *bytes, int size) { return receive_datagram(line->fd, bytes, size); }
+static void line_close(struct line *line) { close(line->fd); }
 
 #endif
