@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { type Peer, type PeerName, peers } from './brokers.js';
 import { BenchError } from './processes.js';
 import { groups, type ScaleArguments } from './scale/group.js';
+import type { ScaleScenario } from './scale/stage.js';
 import { type Scenario, scenarios, type Timing } from './scenarios.js';
 
 export interface BenchArguments {
@@ -16,7 +17,7 @@ export interface BenchArguments {
   readonly json?: string;
   /** Exit code 1 unless every floor was measured and holds. */
   readonly check: boolean;
-  /** What the group of scale or isolation is asked to do, if it was chosen. */
+  /** What a group is asked to do, if one was chosen. */
   readonly scale?: ScaleArguments;
 }
 
@@ -26,11 +27,11 @@ export const usage = `npm run bench -- [options] [SCENARIO...]
   --scenario NAME   only this scenario (repeatable; plain arguments are scenarios too)
   --peers A,B       of ${peers.map(({ name }) => name).join(', ')} (default: those that are installed)
   --rounds N        runs of each scenario and peer, 1 to 25; the median counts (default 3)
-  --seconds S       measured seconds of a run, up to 120 (default 2.5)
+  --seconds S       measured seconds of a run, up to 120, with --group up to 3600 (default 2.5)
   --warmup S        seconds of load before that (default 1)
   --messages N      end a run after N messages or requests; no warm-up
   --quick           --rounds 1 --seconds 1 --warmup 0.5; with --group --factor ${QUICK_FACTOR} --seconds 1
-  --group NAME      the scenarios of scale or isolation in place of the others; once each, so without --rounds,
+  --group NAME      the scenarios of ${Object.keys(groups).join(', ')} in place of the others, without --rounds,
                     --warmup, --messages
   --factor F        part of the full size of such scenarios, 0.001 to 1 (default 1)
   --json FILE       write the results there too
@@ -66,6 +67,11 @@ function named<T extends { readonly name: string }>(kind: string, all: readonly 
   return names.length === 0 ? [...all] : all.filter(({ name }) => names.includes(name));
 }
 
+function ofGroup(group: keyof typeof groups, asked: readonly string[]): ScaleScenario[] {
+  const chosen = named<ScaleScenario>(`scenario of ${group}`, groups[group], asked);
+  return asked.length > 0 ? chosen : chosen.filter(({ byHand }) => byHand !== true);
+}
+
 /**
  * Reads the command line.
  * @param argv arguments after the program's name
@@ -83,7 +89,12 @@ export function parseArguments(argv: readonly string[]): BenchArguments | undefi
   }
   const rounds = number('rounds', values.rounds ?? (values.quick ? '1' : '3'), 1, 25);
   if (!Number.isInteger(rounds)) throw new BenchError('--rounds takes a whole number');
-  const seconds = number('seconds', values.seconds ?? (values.quick ? '1' : '2.5'), 0.1, 120);
+  const seconds = number(
+    'seconds',
+    values.seconds ?? (values.quick ? '1' : '2.5'),
+    0.1,
+    group === undefined ? 120 : 3600,
+  );
   const warmupSeconds = number('warmup', values.warmup ?? (values.quick ? '0.5' : '1'), 0, 60);
   const messages = values.messages === undefined ? undefined : number('messages', values.messages, 1, 1e9);
   const factor = number('factor', values.factor ?? (values.quick ? String(QUICK_FACTOR) : '1'), 0.001, 1);
@@ -92,7 +103,7 @@ export function parseArguments(argv: readonly string[]): BenchArguments | undefi
     group === undefined
       ? undefined
       : {
-          scenarios: named(`scenario of ${group}`, groups[group], asked),
+          scenarios: ofGroup(group, asked),
           peers: named('peer', peers, names),
           options: { factor, seconds },
           ...output,

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -16,6 +16,17 @@ import { BenchError, Child, environment } from './processes.js';
 
 export type PeerName = 'portico' | 'mosquitto' | 'libcoap';
 export type Protocol = 'mqtt' | 'coap';
+
+/** The key of every identity, as text. */
+export const PSK = '0123456789abcdef';
+
+/** What the scenarios of CoAP ask of a server, in no server's words. */
+export interface CoapSetup {
+  /** Type of the notifications to observers; the server's default without. */
+  readonly notification?: 'con' | 'non';
+  /** Serves DTLS on the next port for so many identities, `bench-0` and on, with {@link PSK}; no DTLS without. */
+  readonly identities?: number;
+}
 
 /** What a broker needs to start. */
 export interface BrokerSetup {
@@ -33,6 +44,7 @@ export interface BrokerSetup {
   readonly sysInterval?: number;
   /** Where Portico serves its metrics and its health; nowhere without. */
   readonly httpPort?: number;
+  readonly coap?: CoapSetup;
 }
 
 /** A program to measure. */
@@ -64,6 +76,21 @@ function versionFrom(command: string, args: readonly string[], pattern: RegExp):
 /** The program built beside this file. */
 const porticoMain = fileURLToPath(new URL('../src/main.js', import.meta.url));
 
+function writePskFile(folder: string, identities: number): string {
+  const key = Buffer.from(PSK).toString('hex');
+  return writeConfiguration(
+    folder,
+    'psk',
+    Array.from({ length: identities }, (_, i) => `bench-${i}:${key}`),
+  );
+}
+
+/** Room for ten thousand devices; and notifications as they come, for libcoap sends them so, too. */
+function coapOptions({ notification }: CoapSetup): Readonly<Record<string, number | string>> {
+  const room = { observers: 20_000, connections: 20_000 };
+  return notification === undefined ? room : { ...room, notification, notification_interval: 0 };
+}
+
 const portico: Peer = {
   name: 'portico',
   protocols: ['mqtt', 'coap'],
@@ -72,15 +99,20 @@ const portico: Peer = {
     if (!existsSync(porticoMain)) return undefined;
     return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
   },
-  command({ folder, ports, limits, sysInterval, httpPort }) {
+  command({ folder, ports, limits, sysInterval, httpPort, coap }) {
+    const { identities = 0 } = coap ?? {};
+    const pskFile = identities === 0 ? '' : writePskFile(folder, identities);
     const config = writeConfiguration(folder, 'portico.yaml', [
       'listeners:',
       `  - { type: mqtt, host: 127.0.0.1, port: ${ports.mqtt} }`,
       `  - { type: coap, host: 127.0.0.1, port: ${ports.coap} }`,
+      ...(identities === 0 ? [] : [`  - { type: coaps, host: 127.0.0.1, port: ${ports.coap + 1} }`]),
       ...(httpPort === undefined ? [] : [`  - { type: http, host: 127.0.0.1, port: ${httpPort} }`]),
       `data_dir: ${JSON.stringify(join(folder, 'data'))}`,
       'store: { sync: always }', // in every scenario: what is durable is on disk before it is acknowledged
       'log: { level: warn }',
+      ...(identities === 0 ? [] : [`access: { psk_file: ${JSON.stringify(pskFile)} }`]),
+      ...(coap === undefined ? [] : [`coap: ${JSON.stringify(coapOptions(coap))}`]),
       ...(limits === undefined ? [] : [`limits: ${JSON.stringify(limits)}`]),
       ...(sysInterval === undefined ? [] : [`sys: { interval: ${sysInterval} }`]),
     ]);
@@ -113,7 +145,13 @@ const libcoap: Peer = {
   protocols: ['coap'],
   install: 'sudo apt install libcoap3-bin',
   version: () => versionFrom('coap-server-notls', ['-?'], /coap-server-notls v(\S+)/),
-  command: ({ ports }) => ['coap-server-notls', '-A', '127.0.0.1', '-p', String(ports.coap), '-d', '10'],
+  // Notifications are Confirmable, or with -N all but every sixth of them Non-confirmable. DTLS is on the next port.
+  command: ({ ports, coap }) => [
+    coap?.identities === undefined ? 'coap-server-notls' : 'coap-server-openssl',
+    ...['-A', '127.0.0.1', '-p', String(ports.coap), '-d', '10'],
+    ...(coap?.notification === 'non' ? ['-N'] : []),
+    ...(coap?.identities === undefined ? [] : ['-k', PSK, '-h', 'bench']),
+  ],
 };
 
 export const peers: readonly Peer[] = [portico, mosquitto, libcoap];
@@ -130,16 +168,28 @@ async function freeTcpPort(): Promise<number> {
   return port;
 }
 
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+async function bindUdp(port: number): Promise<Socket> {
+  const socket = createSocket('udp4').bind(port, '127.0.0.1');
   await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, 'close');
-  return port;
+  return socket;
 }
 
-/** Two ports of 127.0.0.1 that nobody listens on at this moment. */
+/** A port whose next one, for DTLS, is free as well. */
+async function freeUdpPort(): Promise<number> {
+  const socket = await bindUdp(0);
+  const { port } = socket.address();
+  try {
+    (await bindUdp(port + 1)).close();
+    return port;
+  } catch {
+    return await freeUdpPort();
+  } finally {
+    socket.close();
+    await once(socket, 'close');
+  }
+}
+
+/** Two ports of 127.0.0.1 that nobody listens on at this moment; behind the one of CoAP there is another. */
 export async function freePorts(): Promise<Record<Protocol, number>> {
   const [mqtt, coap] = await Promise.all([freeTcpPort(), freeUdpPort()]);
   return { mqtt, coap };
@@ -158,7 +208,7 @@ async function acceptsTcp(port: number): Promise<boolean> {
 }
 
 /** CoAP ping: an Empty Confirmable message that every endpoint answers with Reset (RFC 7252 4.3). */
-async function answersPing(port: number): Promise<boolean> {
+export async function answersPing(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
   try {
     socket.connect(port, '127.0.0.1');

@@ -27,7 +27,7 @@ interface Bench {
   /** On a disk: compiled generators, and the brokers' state. */
   readonly folder: string;
   readonly cores: ReturnType<typeof twoCores>;
-  readonly generators: Readonly<Record<Generator, string>>;
+  readonly generators: Readonly<Record<Extract<Generator, 'mqttload' | 'coapload'>, string>>;
 }
 
 interface Runs {

@@ -113,8 +113,8 @@ export const scenarios: readonly Scenario[] = [
     subscribers: 500,
     pattern: 'pair',
   }),
-  { protocol: 'coap', name: 'coap-put', title: 'CoAP PUT to /ps/bench/x', method: 'put', floor: 0.7 },
-  { protocol: 'coap', name: 'coap-get', title: 'CoAP GET of /ps/bench/x', method: 'get', floor: 0.7 },
+  { protocol: 'coap', name: 'coap-put', title: 'CoAP PUT to /ps/bench/x', method: 'put', floor: 0.9 },
+  { protocol: 'coap', name: 'coap-get', title: 'CoAP GET of /ps/bench/x', method: 'get', floor: 0.9 },
 ];
 
 function timingArguments(timing: Timing): string[] {

@@ -60,7 +60,7 @@ async function publishing(stage: Stage, seconds: number, qos: number, load: read
   let figures: Figure[] = [];
   let perSecond = 0;
   try {
-    ({ perSecond } = await runLoad(stage.loadCore, stage.mqttload, args));
+    ({ perSecond } = await runLoad(stage.loadCore, stage.generator('mqttload'), args));
   } finally {
     figures = await witness.end();
     for (const end of slow) end();

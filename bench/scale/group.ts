@@ -1,19 +1,21 @@
-/** The groups of scale and isolation: each scenario against each peer that it names, once, on a broker of its own. */
+/** The groups of scenarios: each against each peer that it names, on a broker of its own. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Peer } from '../brokers.js';
+import { coap } from '../coap/scenarios.js';
 import { flood } from '../isolation/flood.js';
 import { stalled } from '../isolation/stalled.js';
 import { storms } from '../isolation/storms.js';
-import { checkoutRoot, compileGenerator } from '../load.js';
+import { checkoutRoot, compileGenerator, type Generator } from '../load.js';
 import { BenchError, requireDisk, twoCores } from '../processes.js';
 import { matching } from './matching.js';
 import { Others } from './others.js';
 import { queues } from './queues.js';
 import { type ScaleResult, scaleExitCode, scaleJson, scaleText } from './report.js';
 import { retained } from './retained.js';
+import { combined } from './rounds.js';
 import { sessions } from './sessions.js';
 import { type ScaleOptions, type ScaleScenario, Stage } from './stage.js';
 
@@ -21,6 +23,7 @@ import { type ScaleOptions, type ScaleScenario, Stage } from './stage.js';
 export const groups = {
   scale: [retained, sessions, queues, matching],
   isolation: [stalled, ...storms, ...flood],
+  coap,
 } as const satisfies Record<string, readonly ScaleScenario[]>;
 
 export interface ScaleArguments {
@@ -53,23 +56,32 @@ export async function runScale(args: ScaleArguments): Promise<number> {
   mkdirSync(folder, { recursive: true });
   requireDisk(folder);
   if (args.json !== undefined) mkdirSync(dirname(args.json), { recursive: true });
-  const mqttload = compileGenerator('mqttload', root, folder);
+  const generator = (name: Generator): string => compileGenerator(name, root, folder);
   const cores = twoCores();
   // This process is the load generator of most scenarios.
   spawnSync('taskset', ['-apc', String(cores.load), String(process.pid)]);
   const versions = new Map(args.peers.map((peer) => [peer, peer.version(root)]));
   const results: ScaleResult[] = [];
   for (const scenario of args.scenarios) {
-    for (const [peer, version] of versions) {
-      if (!scenario.peers.includes(peer.name)) continue;
-      if (version === undefined) {
-        console.error(`${peer.name} is not installed and left out: ${peer.install}`);
-        continue;
+    const peers = [...versions].flatMap(([peer, version]) => {
+      if (!scenario.peers.includes(peer.name)) return [];
+      if (version !== undefined) return [peer];
+      console.error(`${peer.name} is not installed and left out: ${peer.install}`);
+      return [];
+    });
+    const { rounds = 1 } = scenario;
+    const runs = new Map<Peer, ScaleResult[]>(peers.map((peer) => [peer, []]));
+    for (let round = 1; round <= rounds; round++) {
+      for (const peer of round % 2 === 1 ? peers : peers.toReversed()) {
+        const result = await runOne(scenario, new Stage(peer, cores, folder, generator), args.options);
+        runs.get(peer)!.push(result);
+        const label = rounds === 1 ? '' : `round ${round}  `;
+        console.error(
+          `${label}${scenario.name}  ${peer.name}  ${result.failure ?? `${result.figures.length} figures`}`,
+        );
       }
-      const result = await runOne(scenario, new Stage(peer, cores, folder, mqttload), args.options);
-      results.push(result);
-      console.error(`${scenario.name}  ${peer.name}  ${result.failure ?? `${result.figures.length} figures`}`);
     }
+    results.push(...combined(scenario, [...runs.values()]));
   }
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',

@@ -46,7 +46,7 @@ async function rate(stage: Stage, topics: number, seconds: number): Promise<numb
   const address = ['-h', '127.0.0.1', '-p', String(stage.port), '-i', String(stage.pid)];
   const shape = ['-m', 'pair', '-P', '10', '-S', '10', '-q', '0', '-W', '1000', '-t', String(topics)];
   const timing = ['-u', '1', '-d', String(seconds), '-T', String(Math.ceil(seconds + 20))];
-  const { perSecond } = await runLoad(stage.loadCore, stage.mqttload, [...address, ...shape, ...timing]);
+  const { perSecond } = await runLoad(stage.loadCore, stage.generator('mqttload'), [...address, ...shape, ...timing]);
   return perSecond;
 }
 

@@ -17,9 +17,10 @@ export interface ScaleResult {
   readonly others: number;
 }
 
-/** Limits are Portico's. Memory is what it is, whatever else runs; time is not. */
+/** Limits are Portico's. Memory is what it is, whatever else runs; time is not. A figure that is NaN was not measured. */
 export function verdictOf({ peer, others }: ScaleResult, { value, unit, limit }: Figure): Verdict {
   if (limit === undefined || peer !== 'portico') return '-';
+  if (Number.isNaN(value)) return 'UNCHECKED';
   if (others > MOST_OTHERS && unit !== 'bytes' && unit !== 'MiB') return 'DISTURBED';
   const holds = 'most' in limit ? value <= limit.most : value >= limit.least;
   return holds ? 'PASS' : 'FAIL';
@@ -30,12 +31,13 @@ export function scaleExitCode(results: readonly ScaleResult[], check: boolean): 
   const bad = results.some((result) => {
     if (result.failure !== undefined) return true;
     const verdicts = result.figures.map((figure) => verdictOf(result, figure));
-    return check && verdicts.some((verdict) => verdict === 'FAIL' || verdict === 'DISTURBED');
+    return check && verdicts.some((verdict) => verdict !== 'PASS' && verdict !== '-');
   });
   return bad ? 1 : 0;
 }
 
 function formatted(value: number): string {
+  if (Number.isNaN(value)) return '';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

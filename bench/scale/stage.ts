@@ -1,6 +1,7 @@
 /** What the scenarios of scale share: a broker that can be stopped and started again, and what is said of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePorts, type Peer } from '../brokers.js';
+import { answersPing, type CoapSetup, freePorts, type Peer } from '../brokers.js';
+import type { Generator } from '../load.js';
 import { BenchError, Child, removeFolder, residentMemory, temporaryFolder } from '../processes.js';
 import { ScaleClient } from './client.js';
 import { TICKS, used } from './others.js';
@@ -9,7 +10,7 @@ import { TICKS, used } from './others.js';
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'bytes' | 'ms' | 's' | 'per second' | 'ratio' | 'MiB';
+  readonly unit: 'bytes' | 'ms' | 's' | 'per second' | 'ratio' | 'MiB' | 'count';
   /** What the value has to stay at or below, or at or above. */
   readonly limit?: { readonly most: number } | { readonly least: number };
 }
@@ -26,6 +27,12 @@ export interface ScaleScenario {
   readonly title: string;
   /** Peers that it runs against. */
   readonly peers: readonly Peer['name'][];
+  /** Runs of each peer, in turn; medians count. Default 1. */
+  readonly rounds?: number;
+  /** One of its figures is judged against another peer's, in the same round. */
+  readonly against?: { readonly peer: Peer['name']; readonly figure: string; readonly least: number };
+  /** It runs only when it is asked for by name. */
+  readonly byHand?: true;
   run(stage: Stage, options: ScaleOptions): Promise<Figure[]>;
 }
 
@@ -45,19 +52,26 @@ export class Stage {
   readonly #core: number;
   readonly #loadCore: number;
   readonly #parent: string;
-  readonly mqttload: string;
+  /** Path of a load generator, compiled if need be. */
+  readonly generator: (name: Generator) => string;
   #folder = '';
   #port = 0;
+  #coapPort = 0;
   #httpPort = 0;
   #command: readonly [string, ...string[]] = [''];
   #child: Child | null = null;
 
-  constructor(peer: Peer, cores: { broker: number; load: number }, parent: string, mqttload: string) {
+  constructor(
+    peer: Peer,
+    cores: { broker: number; load: number },
+    parent: string,
+    generator: (name: Generator) => string,
+  ) {
     this.peer = peer;
     this.#core = cores.broker;
     this.#loadCore = cores.load;
     this.#parent = parent;
-    this.mqttload = mqttload;
+    this.generator = generator;
   }
 
   get loadCore(): number {
@@ -66,6 +80,11 @@ export class Stage {
 
   get port(): number {
     return this.#port;
+  }
+
+  /** The port of CoAP; that of DTLS is the next. */
+  get coapPort(): number {
+    return this.#coapPort;
   }
 
   /** Where Portico serves its metrics and its health. */
@@ -81,35 +100,49 @@ export class Stage {
    * Starts the broker with an empty folder.
    * @param limits lines of `limits` for Portico
    * @param sysInterval seconds between two publications of the `$SYS` topics; Portico then serves HTTP as well
+   * @param coap what CoAP should do
    */
-  async open(limits: Readonly<Record<string, number>>, sysInterval?: number): Promise<void> {
+  async open(limits: Readonly<Record<string, number>>, sysInterval?: number, coap?: CoapSetup): Promise<void> {
     this.#folder = temporaryFolder(this.#parent);
     const ports = await freePorts();
     this.#port = ports.mqtt;
+    this.#coapPort = ports.coap;
     this.#httpPort = sysInterval === undefined ? 0 : (await freePorts()).mqtt;
     const told = sysInterval === undefined ? {} : { sysInterval, httpPort: this.#httpPort };
-    const setup = { core: this.#core, folder: this.#folder, ports, persistent: true, limits, ...told };
+    const setup = {
+      core: this.#core,
+      folder: this.#folder,
+      ports,
+      persistent: true,
+      limits,
+      ...told,
+      ...(coap && { coap }),
+    };
     this.#command = this.peer.command(setup);
     await this.start();
   }
 
-  /** Starts the process; resolves with the seconds until a client has CONNACK. */
+  /** Starts the process; resolves with the seconds until a client has CONNACK, or an answer where there is only CoAP. */
   async start(): Promise<number> {
     const begin = performance.now();
     const [command, ...args] = this.#command;
     const child = await Child.start(this.#core, command, args);
     this.#child = child;
     for (;;) {
-      try {
-        const client = await ScaleClient.connect(this.#port, 'first');
-        const seconds = (performance.now() - begin) / 1000;
-        client.end();
-        return seconds;
-      } catch {
-        const late = performance.now() > begin + READY_MS;
-        if (late || !child.running) throw new BenchError(`${this.peer.name} does not start: ${child.output}`);
-        await sleep(POLL_MS);
-      }
+      if (await this.#isReady()) return (performance.now() - begin) / 1000;
+      const late = performance.now() > begin + READY_MS;
+      if (late || !child.running) throw new BenchError(`${this.peer.name} does not start: ${child.output}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  async #isReady(): Promise<boolean> {
+    if (!this.peer.protocols.includes('mqtt')) return answersPing(this.#coapPort);
+    try {
+      (await ScaleClient.connect(this.#port, 'first')).end();
+      return true;
+    } catch {
+      return false;
     }
   }
 

@@ -14,7 +14,8 @@ import { checkoutRoot, compileGenerator, type Generator, runLoad } from '../../b
 import { twoCores } from '../../bench/processes.js';
 import { exitCode, median, type RunResult, summarize } from '../../bench/report.js';
 import { groups } from '../../bench/scale/group.js';
-import { scaleExitCode, verdictOf } from '../../bench/scale/report.js';
+import { type ScaleResult, scaleExitCode, verdictOf } from '../../bench/scale/report.js';
+import { combined } from '../../bench/scale/rounds.js';
 import { scenarios } from '../../bench/scenarios.js';
 
 const runner = fileURLToPath(new URL('../../bench/run.js', import.meta.url));
@@ -155,6 +156,57 @@ test('coapload fails on a response code that the method does not call for', asyn
   }
 });
 
+/** A CoAP server that acknowledges every request with a response made by `respond`, from its method and options on. */
+async function coapServerThat(
+  respond: (method: number, options: Buffer) => { readonly code: number; readonly rest: Buffer },
+  use: (port: number) => Promise<void>,
+): Promise<void> {
+  const server = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(server, 'listening');
+  server.on('message', (request, { port, address }) => {
+    const options = 4 + (request[0]! & 15);
+    const { code, rest } = respond(request[1]!, request.subarray(options));
+    const head = Buffer.from(request.subarray(0, options));
+    head[0]! |= 0x20; // Acknowledgement
+    head[1] = code;
+    server.send(Buffer.concat([head, rest]), port, address);
+  });
+  try {
+    await use(server.address().port);
+  } finally {
+    server.close();
+  }
+}
+
+test('observeload fails when an observer does not get the last state, and when the server lets nobody observe', async () => {
+  let state = Buffer.alloc(0);
+  const observe = Buffer.from([0x61, 7]);
+  const silent = (isObservable: boolean) => (method: number, options: Buffer) => {
+    if (method === 3) {
+      state = Buffer.from(options.subarray(options.indexOf(0xff)));
+      return { code: 0x44, rest: Buffer.alloc(0) };
+    }
+    return { code: 0x45, rest: isObservable ? Buffer.concat([observe, state]) : state };
+  };
+  const load = (port: number) =>
+    runLoad(twoCores().load, generator('observeload'), ['-p', String(port), '-O', '2', '-n', '1', '-t', '0.2']);
+  await coapServerThat(silent(true), (port) =>
+    assert.rejects(load(port), /the last state has not come to all observers/),
+  );
+  await coapServerThat(silent(false), (port) => assert.rejects(load(port), /no Observe in its response/));
+});
+
+test('blockload fails on an answer to a block that is not the one it should be', async () => {
+  await coapServerThat(
+    () => ({ code: 0x44, rest: Buffer.alloc(0) }),
+    (port) =>
+      assert.rejects(
+        runLoad(twoCores().load, generator('blockload'), ['-p', String(port), '-K', '1']),
+        /PUT of block 0: 2\.04/,
+      ),
+  );
+});
+
 function figures(perSecond: number): RunResult {
   return {
     perSecond,
@@ -218,6 +270,7 @@ test('the median of an even number of rounds is the mean of the two in the middl
 for (const [group, name] of [
   ['scale', 'retained-1m'],
   ['isolation', 'flood-large'],
+  ['coap', 'observers-10k'],
 ]) {
   test(`a small scenario of ${group} runs, and the figures are in the table and the JSON`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'portico-bench-'));
@@ -276,4 +329,27 @@ test('a limit of scale is judged for Portico alone, and a time that others distu
   assert.equal(scaleExitCode([{ ...result, figures: [ratio] }], false), 0);
   assert.equal(scaleExitCode([{ ...disturbed, figures: [time] }], true), 1);
   assert.equal(scaleExitCode([{ ...result, failure: 'it broke' }], false), 1);
+});
+
+test('a figure against another peer is judged by the median of the ratios of the rounds', () => {
+  const scenario = groups.coap.find(({ name }) => name === 'observe-non')!;
+  assert.equal(scenario.against?.least, 1.5);
+  const run = (peer: PeerName, rate: number, others = 0): ScaleResult => {
+    return { scenario, peer, figures: [{ name: 'notifications', value: rate, unit: 'per second' }], others };
+  };
+  const verdict = (...runs: ScaleResult[][]) => {
+    const [ours] = combined(scenario, runs);
+    return verdictOf(ours!, ours!.figures.at(-1)!);
+  };
+  const ours = [run('portico', 150), run('portico', 40), run('portico', 320)];
+  const theirs = [run('libcoap', 100), run('libcoap', 20), run('libcoap', 400)];
+  assert.equal(verdict(ours, theirs), 'PASS');
+  assert.equal(combined(scenario, [ours, theirs])[0]!.figures[0]!.value, 150);
+  assert.equal(verdict([run('portico', 149)], [run('libcoap', 100)]), 'FAIL');
+  assert.equal(verdict([run('portico', 150)], [run('libcoap', 100, 0.5)]), 'DISTURBED');
+  assert.equal(verdict([run('portico', 150)]), 'UNCHECKED');
+  const failed = { ...run('libcoap', 0), figures: [], failure: 'it broke' };
+  assert.equal(verdict([run('portico', 150)], [failed]), 'UNCHECKED');
+  assert.equal(scaleExitCode(combined(scenario, [[run('portico', 150)]]), true), 1);
+  assert.equal(scaleExitCode(combined(scenario, [[run('portico', 150)]]), false), 0);
 });
