@@ -136,6 +136,28 @@ test('a connection ends after one and a half times coap.heartbeat in silence, an
   await face.stop();
 });
 
+test('a device whose address has changed observes anew with its token; nobody acknowledges at the former address, which ends there', async () => {
+  const face = await Face.create();
+  const [device, moved, publisher] = [face.device(), face.device(), face.device()];
+  const token = await tokenOf(device, 'clientid=dev');
+  await device.ask('get', `/ps/a?t=${token}`, OBSERVE);
+  assert.equal((await moved.ask('put', `/mqtt/connection?c=dev&t=${token}`)).code, '2.04');
+  assert.notEqual(number(await moved.ask('get', `/ps/a?t=${token}`, OBSERVE), OPT.observe), undefined);
+  const [client] = face.engine.broker.sessions.inProcess.values();
+  assert.deepEqual([client.id, client.subscriptions], ['dev', 2]);
+  await publisher.ask('post', '/ps/a', { payload: '1' });
+  const notification = await moved.next();
+  assert.equal(String(notification.payload), '1');
+  moved.acknowledge(notification);
+  face.bench.clock.advance(200_000);
+  face.bench.transport.sent.splice(0);
+  assert.equal(client.subscriptions, 1);
+  await publisher.ask('post', '/ps/a', { payload: '2' });
+  assert.equal(String((await moved.next()).payload), '2');
+  await device.none();
+  await face.stop();
+});
+
 test('coap.connections: one connection too many is refused with 5.03, counted, and named in the log', async () => {
   const face = await Face.create({ connections: 1 });
   const token = await tokenOf(face.device(), 'c=1');

@@ -28,7 +28,7 @@ export const coap = z
         since: '0.1.0',
       }),
     ack_timeout: z.number().min(0.1).max(600).optional().register(documentation, {
-      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8). Unset: that of `coap.profile`.',
+      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8) to a device whose round-trip time is not known. Unset: that of `coap.profile`.',
       unit: 'seconds',
       example: 2,
       since: '0.1.0',

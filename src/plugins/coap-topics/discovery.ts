@@ -32,17 +32,20 @@ export async function discover(
       links.push(...others);
       for (const { link } of mappings) if (link !== null) links.push(link);
     }
+    const found = filterLinks(links, request.query);
     const named = core ? mappings.filter(({ link }) => link === null) : [];
-    const most = links.length + MAX_LINKS;
+    const most = found.length + MAX_LINKS;
+    // Those that the query does not ask for take no places.
     await client.retainedMessages('#', ({ topic }) => {
-      links.push({ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } });
+      const ofTopic: Link[] = [{ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } }];
       for (const mapping of named) {
         const link = mapping.linkOf(topic);
-        if (link !== null) links.push(link);
+        if (link !== null) ofTopic.push(link);
       }
-      return links.length < most;
+      found.push(...filterLinks(ofTopic, request.query));
+      return found.length < most;
     });
-    const payload = Buffer.from(formatLinks(filterLinks(links, request.query)));
+    const payload = Buffer.from(formatLinks(found));
     exchange.respond({ code: Code.Content, contentFormat: ContentFormat.LinkFormat, payload });
   }
 }

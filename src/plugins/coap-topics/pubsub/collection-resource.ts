@@ -123,7 +123,7 @@ export class CollectionResource {
         return new Promise((resolve) => {
           const acknowledge = (_type: number, _packetId: number, reasonCode: number): void => {
             if (reasonCode < 0x80) void stored.then(resolve);
-            else this.#undo(topic, exchange, reasonCode);
+            else this.#undo(topic, exchange, client, reasonCode);
           };
           const options = { qos: 1, retain: true, properties: propertiesOf(contentFormat) } as const;
           client.publish(name, initialize, options, { acknowledge });
@@ -134,13 +134,13 @@ export class CollectionResource {
   }
 
   /** The first data is refused, so there is no topic; what MQTT has on it stays. */
-  #undo(topic: Topic, exchange: CoapExchange, reasonCode: number): void {
-    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode));
+  #undo(topic: Topic, exchange: CoapExchange, client: InProcessClient, reasonCode: number): void {
+    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode, client));
     else
       respondWhen(
         exchange,
         () => this.#collection.remove(topic, null),
-        () => failureOf(reasonCode),
+        () => failureOf(reasonCode, client),
       );
   }
 }
