@@ -19,6 +19,21 @@ async function links(device: Device, uri: string): Promise<string> {
   }
 }
 
+test('who says who it is with a token gets the same lists: that is no filter', async () => {
+  const face = await Face.create({ anonymous: false });
+  face.engine.broker.publish({ topic: 'a', payload: 'x', qos: 0, retain: true });
+  const device = face.device({ identity: 'dtls' });
+  const token = String((await device.ask('post', '/mqtt/connection?c=dev')).payload);
+  const elsewhere = face.device();
+  for (const said of [`c=dev&t=${token}`, `clientid=dev&token=${token}`]) {
+    assert.equal(await links(elsewhere, `/ps?${said}`), '</ps/a>;rt="core.ps.data";obs');
+    assert.match(await links(elsewhere, `/.well-known/core?${said}`), /^<\/ps>;.*,<\/ps\/a>;/);
+    assert.equal(await links(elsewhere, `/.well-known/core?${said}&rt=core.ps`), '</ps>;rt="core.ps";ct=40');
+  }
+  assert.equal((await elsewhere.ask('get', '/ps')).code, '4.01');
+  await face.stop();
+});
+
 test('a query finds what it asks for among more topics than a list has; a list without one ends at 1,000', async () => {
   const face = await Face.create();
   for (let index = 0; index < MOST + 200; index++) {
@@ -33,5 +48,7 @@ test('a query finds what it asks for among more topics than a list has; a list w
   // 119 and 1190 to 1199.
   assert.equal((await links(device, '/.well-known/core?href=/ps/many/119*')).split(',').length, 11);
   assert.equal((await links(device, '/ps')).split(',').length, MOST);
+  assert.equal(await links(device, '/ps?rt=other'), '');
+  assert.equal((await links(device, '/.well-known/core?rt=core.ps.data&obs=*')).split(',').length, MOST);
   await face.stop();
 });

@@ -1,16 +1,20 @@
 /** `/.well-known/core` (RFC 6690) and the collection of topics. */
+import type { Message } from '../../bus/message.js';
 import { Code, ContentFormat, Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import { filterLinks, formatLinks, type Link } from '../../coap/link-format.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { InProcessClient } from '../plugin.js';
 import { METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from './answers.js';
+import { isOfDevice } from './device-query.js';
 import type { Mapping } from './mappings.js';
 import type { TopicPaths } from './topic-paths.js';
 
 export const WELL_KNOWN_CORE = '/.well-known/core';
 /** Topics listed. */
 const MAX_LINKS = 1000;
+/** What is told of each topic. */
+const TOPIC_ATTRIBUTES = { rt: 'core.ps.data', obs: true } as const;
 
 /** Answers a request for the list of resources. */
 export async function discover(
@@ -26,25 +30,30 @@ export async function discover(
     exchange.respond(NOT_ACCEPTABLE);
   } else {
     const core = request.pathKey === WELL_KNOWN_CORE;
+    const query = request.query.filter((argument) => !isOfDevice(argument));
     const links: Link[] = [];
     if (core) {
       links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
       links.push(...others);
       for (const { link } of mappings) if (link !== null) links.push(link);
     }
-    const found = filterLinks(links, request.query);
+    const found = filterLinks(links, query);
     const named = core ? mappings.filter(({ link }) => link === null) : [];
     const most = found.length + MAX_LINKS;
+    const attributes = query.filter((argument) => !argument.startsWith('href='));
+    const ofAnyTopic = filterLinks([{ href: '', attributes: TOPIC_ATTRIBUTES }], attributes);
     // Those that the query does not ask for take no places.
-    await client.retainedMessages('#', ({ topic }) => {
-      const ofTopic: Link[] = [{ href: paths.linkOf(topic), attributes: { rt: 'core.ps.data', obs: true } }];
+    const take = ({ topic }: Message): boolean => {
+      const ofTopic: Link[] = [{ href: paths.linkOf(topic), attributes: TOPIC_ATTRIBUTES }];
       for (const mapping of named) {
         const link = mapping.linkOf(topic);
         if (link !== null) ofTopic.push(link);
       }
-      found.push(...filterLinks(ofTopic, request.query));
+      found.push(...filterLinks(ofTopic, query));
       return found.length < most;
-    });
+    };
+    // Who asks for something else need not wait until all topics have been looked at.
+    if (named.length > 0 || ofAnyTopic.length > 0) await client.retainedMessages('#', take);
     const payload = Buffer.from(formatLinks(found));
     exchange.respond({ code: Code.Content, contentFormat: ContentFormat.LinkFormat, payload });
   }

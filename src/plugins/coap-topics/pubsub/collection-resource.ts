@@ -6,6 +6,7 @@ import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
 import { propertiesOf } from '../content-format.js';
+import { isOfDevice } from '../device-query.js';
 import { failureOf } from '../publishing.js';
 import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, readOr400, respondWhen, unfit } from './answers.js';
 import { decodeFilter, decodeProperties, encodeProperties, Malformed } from './cbor.js';
@@ -46,8 +47,9 @@ export class CollectionResource {
   }
 
   #list(request: CoapRequest, exchange: CoapExchange): void {
+    const query = request.query.filter((argument) => !isOfDevice(argument));
     if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
-    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, request.query)));
+    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, query)));
   }
 
   /** FETCH with a filter: topics that have each of its properties. */
