@@ -101,7 +101,11 @@ test('what an MQTT client says of a value reaches devices, also with notificatio
   device.acknowledge(notification);
   await publish(3, '3', { contentType: 'application/cbor' });
   const lasting = await device.next();
-  assert.equal(number(lasting, OPT.maxAge), undefined, 'a value that does not expire is fresh as long as the client says');
+  assert.equal(
+    number(lasting, OPT.maxAge),
+    undefined,
+    'a value that does not expire is fresh as long as the client says',
+  );
   device.acknowledge(lasting);
   await publish(4, '4', { contentType: 'application/json' });
   const last = await device.next();
