@@ -5,7 +5,7 @@ import { type Device, Face } from '../support/coap-face.js';
 import { block, blockValue, number, OPT } from './harness.js';
 
 /** Topics listed at the most. */
-const MOST = 1000;
+const MOST = 100;
 
 /** The whole list, block by block. */
 async function links(device: Device, uri: string): Promise<string> {
@@ -34,20 +34,22 @@ test('who says who it is with a token gets the same lists: that is no filter', a
   await face.stop();
 });
 
-test('a query finds what it asks for among more topics than a list has; a list without one ends at 1,000', async () => {
-  const face = await Face.create();
-  for (let index = 0; index < MOST + 200; index++) {
+test('coap.listed: a query finds what it asks for among more topics than a list has; a list without one is cut, counted and told', async () => {
+  const face = await Face.create({ listed: MOST });
+  for (let index = 0; index < 1_200; index++) {
     face.engine.broker.publish({ topic: `many/${index}`, payload: 'x', qos: 0, retain: true });
   }
   const device = face.device();
-  for (let index = 0; index < MOST + 200; index += 100) {
+  for (let index = 0; index < 1_200; index += 100) {
     const link = `</ps/many/${index}>;rt="core.ps.data";obs`;
     assert.equal(await links(device, `/.well-known/core?href=/ps/many/${index}`), link);
     assert.equal(await links(device, `/ps?href=/ps/many/${index}`), link);
   }
   // 119 and 1190 to 1199.
   assert.equal((await links(device, '/.well-known/core?href=/ps/many/119*')).split(',').length, 11);
+  assert.deepEqual([face.engine.broker.counters.cutCoapLists, face.limits], [0, []]);
   assert.equal((await links(device, '/ps')).split(',').length, MOST);
+  assert.deepEqual([face.engine.broker.counters.cutCoapLists, face.limits], [1, ['coap.listed']]);
   assert.equal(await links(device, '/ps?rt=other'), '');
   assert.equal((await links(device, '/.well-known/core?rt=core.ps.data&obs=*')).split(',').length, MOST);
   await face.stop();

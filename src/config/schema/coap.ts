@@ -212,6 +212,14 @@ export const coap = z
         type: 'a list of mappings with path and topic',
         since: '0.1.0',
       }),
+    listed: whole(1, 60_000)
+      .default(1_000)
+      .register(documentation, {
+        doc:
+          'Most retained values in the answer to a topic filter, and most topics in a list of links. Beyond it the list is ' +
+          'cut; that of a filter says so.',
+        since: '0.1.0',
+      }),
     waiting_notifications: whole(1, 1_000_000)
       .default(100)
       .register(documentation, {
