@@ -90,6 +90,18 @@ test('the hook authenticate is asked with the client; an error of it is 4.01, on
   await face.stop();
 });
 
+test('a user name and a password in other requests say nothing: who has no token is anonymous', async () => {
+  for (const anonymous of [true, false]) {
+    const face = await Face.create({ anonymous, insecure_password: true }, guarded());
+    const put = (query: string) => face.device().ask('put', `/ps/a?${query}`, { payload: '1' });
+    for (const query of ['u=tom&p=secret', 'u=tom&p=wrong', 'username=tom&password=secret']) {
+      assert.match((await put(query)).code, anonymous ? /^2\.0[14]$/ : /^4\.01$/);
+    }
+    assert.deepEqual([...face.engine.broker.sessions.inProcess], []);
+    await face.stop();
+  }
+});
+
 test('coap.insecure_password: a password without DTLS is refused with 4.01 unless it is true', async () => {
   const face = await Face.create({ anonymous: false }, guarded());
   const refused = await face.device().ask('post', '/mqtt/connection?c=dev&u=tom&p=secret');
