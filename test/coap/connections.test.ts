@@ -233,6 +233,38 @@ test('a device without credentials may name itself, as an MQTT client without us
   await face.stop();
 });
 
+test('devices with names of their own at one address do not end each other’s observations', async () => {
+  for (const reliable of [false, true]) {
+    const face = await Face.create();
+    const { counters } = face.engine.broker;
+    const before = counters.subscriptions;
+    const gateway = face.device(undefined, reliable);
+    await gateway.ask('get', '/ps/a?c=one', OBSERVE);
+    assert.equal((await gateway.ask('put', '/ps/b?c=two', { payload: '1' })).code, '2.01');
+    assert.equal(face.engine.broker.router.retained.get('b')?.publisherId, 'two');
+    await gateway.ask('get', '/ps/b?c=two', { token: '0b', options: [[OPT.observe, 0]] });
+    for (const name of ['three', 'one', 'four']) {
+      assert.equal((await gateway.ask('post', `/ps/c?c=${name}`, { payload: '1' })).code, '2.04');
+    }
+    const publisher = face.device();
+    await publisher.ask('post', '/ps/a?q=0', { payload: 'for one' });
+    const one = await gateway.next();
+    assert.deepEqual([one.token, String(one.payload)], ['0a', 'for one']);
+    await publisher.ask('post', '/ps/b?q=0', { payload: 'for two' });
+    const two = await gateway.next();
+    assert.deepEqual([two.token, String(two.payload)], ['0b', 'for two']);
+    if (reliable) {
+      assert.equal(counters.subscriptions, before + 2);
+      gateway.leave();
+    } else {
+      await gateway.ask('get', '/ps/a?c=one', { token: '0a', options: [[OPT.observe, 1]] });
+      await gateway.ask('get', '/ps/b?c=two', { token: '0b', options: [[OPT.observe, 1]] });
+    }
+    assert.equal(counters.subscriptions, before);
+    await face.stop();
+  }
+});
+
 test('another method on mqtt/connection is 4.05', async () => {
   const face = await Face.create();
   assert.equal((await face.device().ask('get', '/mqtt/connection')).code, '4.05');
