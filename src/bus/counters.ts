@@ -95,6 +95,8 @@ export class Counters {
   /** What a wildcard observation of CoAP never told: dropped (`coap.waiting_notifications`), or no more a topic's state. */
   droppedCoapNotifications = 0;
   replacedCoapNotifications = 0;
+  /** Lists of CoAP that were cut (`coap.listed`, `coap.max_payload`). */
+  cutCoapLists = 0;
   /** Payloads that were no JSON or CBOR although a mapping of CoAP converts them (`coap.mappings`). */
   coapConversionFailures = 0;
   /** Connections of CoAP devices refused (`coap.connections`), and ended for their silence (`coap.heartbeat`). */

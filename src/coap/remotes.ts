@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import type { CoapCounters } from './counters.js';
 import { isAuthentic } from './echo.js';
 import type { NotificationWindow, Observer } from './observe.js';
+import { RoundTrip } from './round-trip.js';
 import type { Clock } from './timers.js';
 import type { Outgoing } from './transmission.js';
 import type { DatagramAddress } from './transport.js';
@@ -40,8 +41,8 @@ export class Remote implements CoapRemote {
   /** Bytes of datagrams with their headers, both ways, as long as it has not. */
   unverifiedReceived = 0;
   unverifiedSent = 0;
-  /** Round-trip time in milliseconds, smoothed; -1 until it is known (RFC 7641 4.5.1). */
-  roundTrip = -1;
+  /** Null until it is known. */
+  roundTrip: RoundTrip | null = null;
   /** When the Non-confirmable notifications sent so far are earned, in milliseconds of the clock. */
   notificationsEarned = 0;
   /** Used again since the table's hand last passed: a flood of remotes that come once does not push out those that return. */
@@ -66,9 +67,10 @@ export class Remote implements CoapRemote {
     return this.#messageId;
   }
 
-  /** A Confirmable message was acknowledged after so many milliseconds, at its first transmission (RFC 6298 2). */
+  /** A Confirmable message was acknowledged after so many milliseconds, at its first transmission. */
   measured(milliseconds: number): void {
-    this.roundTrip = this.roundTrip < 0 ? milliseconds : (7 * this.roundTrip + milliseconds) / 8;
+    if (this.roundTrip === null) this.roundTrip = new RoundTrip(milliseconds);
+    else this.roundTrip.measured(milliseconds);
     this.notificationsEarned = 0;
   }
 
@@ -78,7 +80,7 @@ export class Remote implements CoapRemote {
    */
   mayNotify(now: number, interval: number): boolean {
     if (interval === 0) return true;
-    const spacing = this.roundTrip < 0 ? interval : this.roundTrip;
+    const spacing = this.roundTrip?.smoothed ?? interval;
     const earned = Math.max(now, this.notificationsEarned) + spacing;
     if (earned - now > NOTIFICATION_BURST * spacing) return false;
     this.notificationsEarned = earned;
@@ -207,6 +209,7 @@ export class RemoteTable {
     remote.unverifiedReceived = 0;
     remote.unverifiedSent = 0;
     remote.sentElsewhere = remote.inFlight;
+    remote.roundTrip = null;
   }
 
   /** Forgets a remote that will never be heard of again. */

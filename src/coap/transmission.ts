@@ -28,7 +28,7 @@ export class Outgoing extends Timer implements Frame {
   retransmissions = 0;
   /** Of the first transmission, in milliseconds of the clock. */
   sentAt = 0;
-  /** Milliseconds until the next retransmission. */
+  /** Milliseconds until the next retransmission, by ACK_TIMEOUT and its doublings. */
   timeout = 0;
   readonly #core: Core;
 
@@ -120,7 +120,10 @@ export class Transmission {
       this.#core.counters.unmatchedReplies++;
       return;
     }
-    if (outgoing.retransmissions === 0) remote.measured(this.#core.clock.now() - outgoing.sentAt);
+    // What was sent elsewhere tells nothing of the way to where it is now.
+    if (outgoing.retransmissions === 0 && remote.sentElsewhere !== outgoing) {
+      remote.measured(this.#core.clock.now() - outgoing.sentAt);
+    }
     this.#verify(remote, outgoing);
     this.#next(remote);
     outgoing.observer?.ready();
@@ -169,7 +172,9 @@ export class Transmission {
       counters.notificationsReplaced++;
     }
     counters.retransmissions++;
-    this.#transmit(outgoing);
+    // The first one may have come early; the others are due when they are for everybody (RFC 7252 4.2).
+    const early = outgoing.retransmissions === 1 ? this.#core.clock.now() - outgoing.sentAt : outgoing.timeout / 2;
+    this.#transmit(outgoing, 1.5 * outgoing.timeout - early);
   }
 
   /** Drops everything for a remote, in flight and waiting. */
@@ -182,22 +187,26 @@ export class Transmission {
 
   #start(outgoing: Outgoing): void {
     const remote = outgoing.remote;
-    const { ackTimeout, ackRandomFactor } = this.#core.transmissionParameters;
+    const { ackTimeout, ackRandomFactor, maxRetransmit } = this.#core.transmissionParameters;
     remote.inFlight = outgoing;
     outgoing.messageId = remote.nextMessageId();
     outgoing.sentAt = this.#core.clock.now();
-    outgoing.timeout = ackTimeout * (1 + this.#core.random() * (ackRandomFactor - 1));
+    const factor = 1 + this.#core.random() * (ackRandomFactor - 1);
+    outgoing.timeout = ackTimeout * factor;
     outgoing.observer?.confirmableSent(outgoing);
-    this.#transmit(outgoing);
+    // Nothing is given up any sooner for it.
+    const overdue = maxRetransmit === 0 ? ackTimeout : (remote.roundTrip?.timeout(ackTimeout) ?? ackTimeout);
+    this.#transmit(outgoing, overdue * factor);
   }
 
-  #transmit(outgoing: Outgoing): void {
+  /** @param delay milliseconds until the acknowledgement is overdue */
+  #transmit(outgoing: Outgoing, delay: number): void {
     if (this.#core.transmit(outgoing, outgoing.remote)) {
       if (outgoing.observe >= 0) {
         this.#core.counters.notifications += outgoing.separate ? 0 : 1;
         this.#core.counters.notificationsConfirmable += outgoing.separate ? 0 : 1;
       }
-      this.#core.wheel.arm(outgoing, outgoing.timeout);
+      this.#core.wheel.arm(outgoing, delay);
       return;
     }
     this.#next(outgoing.remote);

@@ -27,6 +27,12 @@ export const COAP_TOPICS_METRICS: readonly Metric[] = [
     'replacedCoapNotifications',
   ),
   counter(
+    'portico_coap_lists_cut_total',
+    'CoAP: Lists of values or links that were cut.',
+    'coap/listsCut',
+    'cutCoapLists',
+  ),
+  counter(
     'portico_coap_conversion_failures_total',
     'CoAP: Payloads that a mapping could not convert.',
     'coap/conversionFailures',

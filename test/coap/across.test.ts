@@ -82,6 +82,37 @@ test('expiry is the Message Expiry Interval, and what is left of it the Max-Age;
   await face.stop();
 });
 
+test('what an MQTT client says of a value reaches devices, also with notifications: Content Type and Message Expiry Interval', async () => {
+  const face = await Face.create();
+  const client = await face.engine.connect({ protocolVersion: 5 });
+  const publish = async (messageId: number, payload: string, properties: object): Promise<void> => {
+    client.send({ cmd: 'publish', topic: 'a', payload, qos: 1, messageId, retain: true, dup: false, properties });
+    await client.expect('puback');
+  };
+  await publish(1, '1', { contentType: 'application/cbor', messageExpiryInterval: 90 });
+  const device = face.device();
+  const first = await device.ask('get', '/ps/a', { token: '0a', options: [[OPT.observe, 0]] });
+  assert.deepEqual([number(first, OPT.contentFormat), number(first, OPT.maxAge)], [60, 90]);
+  await publish(2, '2', { contentType: 'Application/CBOR', messageExpiryInterval: 30 });
+  const notification = await device.next();
+  assert.deepEqual([notification.code, notification.token, String(notification.payload)], ['2.05', '0a', '2']);
+  assert.deepEqual([number(notification, OPT.contentFormat), number(notification, OPT.maxAge)], [60, 30]);
+  assert.equal(values(notification, OPT.etag).length, 1);
+  device.acknowledge(notification);
+  await publish(3, '3', { contentType: 'application/cbor' });
+  const lasting = await device.next();
+  assert.equal(
+    number(lasting, OPT.maxAge),
+    undefined,
+    'a value that does not expire is fresh as long as the client says',
+  );
+  device.acknowledge(lasting);
+  await publish(4, '4', { contentType: 'application/json' });
+  const last = await device.next();
+  assert.deepEqual([last.code, number(last, OPT.observe)], ['4.06', undefined], 'RFC 7641 4.2');
+  await face.stop();
+});
+
 test('ETag: 2.03 without payload if the device has the value, 2.05 with another ETag after a change', async () => {
   const face = await Face.create();
   const device = face.device();

@@ -90,6 +90,18 @@ test('the hook authenticate is asked with the client; an error of it is 4.01, on
   await face.stop();
 });
 
+test('a user name and a password in other requests say nothing: who has no token is anonymous', async () => {
+  for (const anonymous of [true, false]) {
+    const face = await Face.create({ anonymous, insecure_password: true }, guarded());
+    const put = (query: string) => face.device().ask('put', `/ps/a?${query}`, { payload: '1' });
+    for (const query of ['u=tom&p=secret', 'u=tom&p=wrong', 'username=tom&password=secret']) {
+      assert.match((await put(query)).code, anonymous ? /^2\.0[14]$/ : /^4\.01$/);
+    }
+    assert.deepEqual([...face.engine.broker.sessions.inProcess], []);
+    await face.stop();
+  }
+});
+
 test('coap.insecure_password: a password without DTLS is refused with 4.01 unless it is true', async () => {
   const face = await Face.create({ anonymous: false }, guarded());
   const refused = await face.device().ask('post', '/mqtt/connection?c=dev&u=tom&p=secret');
@@ -133,6 +145,28 @@ test('a connection ends after one and a half times coap.heartbeat in silence, an
     broker.lines[2],
     /^disconnected silent: nothing heard for one and a half times coap\.heartbeat \(10 s\)$/,
   );
+  await face.stop();
+});
+
+test('a device whose address has changed observes anew with its token; nobody acknowledges at the former address, which ends there', async () => {
+  const face = await Face.create();
+  const [device, moved, publisher] = [face.device(), face.device(), face.device()];
+  const token = await tokenOf(device, 'clientid=dev');
+  await device.ask('get', `/ps/a?t=${token}`, OBSERVE);
+  assert.equal((await moved.ask('put', `/mqtt/connection?c=dev&t=${token}`)).code, '2.04');
+  assert.notEqual(number(await moved.ask('get', `/ps/a?t=${token}`, OBSERVE), OPT.observe), undefined);
+  const [client] = face.engine.broker.sessions.inProcess.values();
+  assert.deepEqual([client.id, client.subscriptions], ['dev', 2]);
+  await publisher.ask('post', '/ps/a', { payload: '1' });
+  const notification = await moved.next();
+  assert.equal(String(notification.payload), '1');
+  moved.acknowledge(notification);
+  face.bench.clock.advance(200_000);
+  face.bench.transport.sent.splice(0);
+  assert.equal(client.subscriptions, 1);
+  await publisher.ask('post', '/ps/a', { payload: '2' });
+  assert.equal(String((await moved.next()).payload), '2');
+  await device.none();
   await face.stop();
 });
 
@@ -197,6 +231,38 @@ test('a device without credentials may name itself, as an MQTT client without us
   assert.equal(face.engine.broker.router.retained.get('a')?.publisherId, 'lamp');
   assert.equal(face.engine.broker.sessions.inProcess.size, 0, 'it has no connection');
   await face.stop();
+});
+
+test('devices with names of their own at one address do not end each other’s observations', async () => {
+  for (const reliable of [false, true]) {
+    const face = await Face.create();
+    const { counters } = face.engine.broker;
+    const before = counters.subscriptions;
+    const gateway = face.device(undefined, reliable);
+    await gateway.ask('get', '/ps/a?c=one', OBSERVE);
+    assert.equal((await gateway.ask('put', '/ps/b?c=two', { payload: '1' })).code, '2.01');
+    assert.equal(face.engine.broker.router.retained.get('b')?.publisherId, 'two');
+    await gateway.ask('get', '/ps/b?c=two', { token: '0b', options: [[OPT.observe, 0]] });
+    for (const name of ['three', 'one', 'four']) {
+      assert.equal((await gateway.ask('post', `/ps/c?c=${name}`, { payload: '1' })).code, '2.04');
+    }
+    const publisher = face.device();
+    await publisher.ask('post', '/ps/a?q=0', { payload: 'for one' });
+    const one = await gateway.next();
+    assert.deepEqual([one.token, String(one.payload)], ['0a', 'for one']);
+    await publisher.ask('post', '/ps/b?q=0', { payload: 'for two' });
+    const two = await gateway.next();
+    assert.deepEqual([two.token, String(two.payload)], ['0b', 'for two']);
+    if (reliable) {
+      assert.equal(counters.subscriptions, before + 2);
+      gateway.leave();
+    } else {
+      await gateway.ask('get', '/ps/a?c=one', { token: '0a', options: [[OPT.observe, 1]] });
+      await gateway.ask('get', '/ps/b?c=two', { token: '0b', options: [[OPT.observe, 1]] });
+    }
+    assert.equal(counters.subscriptions, before);
+    await face.stop();
+  }
 });
 
 test('another method on mqtt/connection is 4.05', async () => {

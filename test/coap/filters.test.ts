@@ -83,6 +83,21 @@ test('a long list goes in blocks; beyond coap.max_payload it is cut, says so, an
   assert.deepEqual(list.at(-1), { more: true });
   assert.ok(list.length > 3 && list.length < 10);
   assert.deepEqual(face.limits, ['coap.max_payload']);
+  assert.equal(face.engine.broker.counters.cutCoapLists, 1);
+  await face.stop();
+});
+
+test('coap.listed: a list has so many values, says that there are more, is counted and told', async () => {
+  const face = await Face.create({ listed: 3 });
+  const device = face.device();
+  for (let i = 0; i < 3; i++) await device.ask('put', `/ps/a/${i}`, { payload: 'x' });
+  assert.equal(envelopes(await device.ask('get', '/ps/a/+')).length, 3);
+  assert.equal(face.engine.broker.counters.cutCoapLists, 0);
+  await device.ask('put', '/ps/a/3', { payload: 'x' });
+  const list = decodeCbor((await device.ask('get', '/ps/a/+')).payload) as Envelope[];
+  assert.deepEqual([list.length, list.at(-1)], [4, { more: true }]);
+  assert.deepEqual(face.limits, ['coap.listed']);
+  assert.equal(face.engine.broker.counters.cutCoapLists, 1);
   await face.stop();
 });
 

@@ -83,7 +83,8 @@ test('a value that a limit keeps from being retained is told: 4.13 if it is too 
   const put = { code: '0.03', payload: Buffer.from('x') };
   assert.equal((await ask(socket, { ...put, path: ['ps', 'large'], payload: Buffer.alloc(51) })).code, '4.13');
   for (const topic of ['one', 'two']) assert.equal((await ask(socket, { ...put, path: ['ps', topic] })).code, '2.01');
-  assert.equal((await ask(socket, { ...put, path: ['ps', 'three'] })).code, '4.29');
+  const full = await ask(socket, { ...put, path: ['ps', 'three'] });
+  assert.deepEqual([full.code, number(full, OPT.maxAge)], ['4.29', 10]);
   assert.equal((await ask(socket, { ...put, code: '0.02', path: ['ps', 'three'] })).code, '2.04', 'POST keeps nothing');
   for (const topic of ['one', 'two'])
     assert.equal((await ask(socket, { code: '0.04', path: ['ps', topic] })).code, '2.02');

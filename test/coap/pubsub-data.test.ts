@@ -384,6 +384,23 @@ test('coap.pubsub_publications_per_second: too fast is 4.29 with Max-Age, counte
   await slow.stop();
 });
 
+test('limits.bytes_per_second: 4.29 has the seconds until the device may publish again as its Max-Age', async () => {
+  const slow = await Scene.create({ broker: { session: { bytesPerSecond: 100 } } });
+  const publisher = slow.device();
+  const { data } = await publisher.topic('rated');
+  assert.equal((await publisher.ask('put', data, { payload: Buffer.alloc(350) })).code, '2.01');
+  for (const method of ['put', 'delete'] as const) {
+    const refused = await publisher.ask(method, data, method === 'put' ? { payload: 'x' } : {});
+    assert.deepEqual([refused.code, number(refused, OPT.maxAge)], ['4.29', 3], method);
+  }
+  const initialize = { 0: 'rated too', 2: 'core.ps.data', 3: 0, 8: Buffer.from('x') };
+  const creation = await publisher.ask('post', ['pubsub'], { format: PUBSUB, payload: cbor(initialize) });
+  assert.deepEqual([creation.code, number(creation, OPT.maxAge)], ['4.29', 3]);
+  slow.pass(3);
+  assert.equal((await publisher.ask('put', data, { payload: 'x' })).code, '2.04');
+  await slow.stop();
+});
+
 test('coap.pubsub_topics: one topic too many is 5.03, counted and told; a deleted one makes room', async () => {
   const small = await Scene.create({ pubsub_topics: 2 });
   const creator = small.device();

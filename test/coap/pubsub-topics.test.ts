@@ -280,6 +280,10 @@ test('GET collection?rt=core.ps.data: links to the topic-data; other filters of 
   assert.equal(await links('rt=core.ps.conf', topicHref), `</${topic.join('/')}>;rt="core.ps.conf";ct=606`);
   assert.equal(await links('rt=core.ps.*', 'ct=11542'), `</${data.join('/')}>;rt="core.ps.data";obs;ct=11542`);
   assert.equal(await links('rt=other'), '');
+  assert.equal(
+    await links('rt=core.ps.conf', topicHref, 'c=dev', 't=token'),
+    await links('rt=core.ps.conf', topicHref),
+  );
 });
 
 test('FETCH collection with a map, ct 606: 2.05 ct 40, topics in which every given property is equal', async () => {

@@ -103,6 +103,20 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
   test('coap-client-openssl over coaps+tcp: messages go both ways', () =>
     across(js, CLIENTS[0], trust, root('coaps+tcp')));
 
+  test('topics of draft-ietf-core-coap-pubsub are made, published on and found over coaps', async () => {
+    const file = join(temporaryFolder(), 'topic');
+    // {0: "door/pubsub", 2: "core.ps.data", 3: 0}
+    const [name, type] = ['door/pubsub', 'core.ps.data'].map((text) => Buffer.from(text).toString('hex'));
+    writeFileSync(file, Buffer.from(`a3006b${name}026c${type}0300`, 'hex'));
+    const own = (...args: string[]): Promise<string> => ask(CLIENTS[0], ...METER, ...args);
+    await own('-m', 'post', '-t', '606', '-f', file, uri('coaps', 'pubsub'));
+    assert.match(await own(uri('coaps', '.well-known/core?rt=core.ps.coll')), /^<\/pubsub>;/);
+    const [, data] = /^<\/(pubsub\/data\/[^>]+)>/.exec(await own(uri('coaps', 'pubsub?rt=core.ps.data'))) ?? [];
+    await own('-m', 'put', '-t', '0', '-e', '21.5', uri('coaps', String(data)));
+    assert.equal((await js.next('door/pubsub')).payload.toString(), '21.5');
+    assert.equal(await own(uri('coaps', String(data))), '21.5');
+  });
+
   test('a password in a query is taken over DTLS and TLS without coap.insecure_password, not over TCP', async () => {
     const query = 'mqtt/connection?clientid=c&username=tom&password=secret';
     const post = (type: (typeof TYPES)[number], ...args: string[]): Promise<string> =>

@@ -27,6 +27,7 @@ export const FACE_OPTIONS: CoapTopicsOptions = {
   deduplication_bytes: 256 * 1024,
   notification: 'auto',
   mappings: [],
+  listed: 1_000,
   waiting_notifications: 100,
   connections: 10_000,
   heartbeat: 30,

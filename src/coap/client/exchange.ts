@@ -1,5 +1,6 @@
 /** One request message and the response to it: retransmission, Acknowledgement, token (RFC 7252 4.2, 5.2, 5.3). */
 import { Type } from '../codes.js';
+import { RoundTrip } from '../round-trip.js';
 import { Timer } from '../timers.js';
 import type { ClientCore } from './core.js';
 import type { RequestTransmission } from './limits.js';
@@ -43,7 +44,10 @@ export class ClientExchange extends Timer implements TokenHolder {
   readonly #holder: TokenHolder;
   #bytes: Buffer | null = null;
   #retransmissions = 0;
+  /** Milliseconds until the next retransmission, by ACK_TIMEOUT and its doublings. */
   #timeout = 0;
+  /** Of the first transmission, in milliseconds of the clock. */
+  #sentAt = 0;
 
   /** @param holder of the token, if that is not the exchange itself */
   constructor(
@@ -90,11 +94,14 @@ export class ClientExchange extends Timer implements TokenHolder {
 
   /** An empty Acknowledgement: the response comes separately (RFC 7252 5.2.2). */
   acknowledged(): void {
-    if (this.#state === 'sent' && this.#confirmable) this.#await();
+    if (this.#state !== 'sent' || !this.#confirmable) return;
+    this.#measure();
+    this.#await();
   }
 
   answered(response: ResponseMessage): void {
     if (this.#state === 'done') return;
+    if (this.#state === 'sent' && this.#confirmable) this.#measure();
     this.withdraw();
     this.owner.answered(response);
   }
@@ -134,26 +141,43 @@ export class ClientExchange extends Timer implements TokenHolder {
     this.#retransmissions++;
     this.#core.counters.retransmissions++;
     this.#timeout *= 2;
-    this.#transmit();
+    // The first one may have come early; the others are due when they are for everybody (RFC 7252 4.2).
+    const early = this.#retransmissions === 1 ? this.#core.clock.now() - this.#sentAt : this.#timeout / 2;
+    this.#transmit(1.5 * this.#timeout - early);
+  }
+
+  /** Only what was sent once tells the round-trip time (RFC 6298 3). */
+  #measure(): void {
+    if (this.#retransmissions > 0) return;
+    const { peer } = this;
+    const milliseconds = this.#core.clock.now() - this.#sentAt;
+    if (peer.roundTrip === null) peer.roundTrip = new RoundTrip(milliseconds);
+    else peer.roundTrip.measured(milliseconds);
   }
 
   #send(): void {
     const core = this.#core;
-    const { ackTimeout, ackRandomFactor } = this.#transmission;
+    const { ackTimeout, ackRandomFactor, maxRetransmit } = this.#transmission;
     const type = this.#confirmable ? Type.Confirmable : Type.NonConfirmable;
     this.peer.inFlight = this;
     this.#state = 'sent';
     this.messageId = core.line.nextMessageId(this.peer.address) ?? this.peer.nextMessageId();
-    this.#timeout = ackTimeout * (1 + core.random() * (ackRandomFactor - 1));
+    const factor = 1 + core.random() * (ackRandomFactor - 1);
+    this.#timeout = ackTimeout * factor;
+    this.#sentAt = core.clock.now();
+    // A Non-confirmable request holds its place for as long as ever, and nothing is given up any sooner.
+    const isFixed = !this.#confirmable || maxRetransmit === 0;
+    const overdue = isFixed ? ackTimeout : (this.peer.roundTrip?.timeout(ackTimeout) ?? ackTimeout);
     writeRequest(core.writer, this.frame, type, this.messageId, this.token.high, this.token.low);
     this.#bytes = Buffer.from(core.writer.buffer.subarray(0, core.writer.length));
-    this.#transmit();
+    this.#transmit(overdue * factor);
   }
 
-  #transmit(): void {
+  /** @param delay milliseconds until the response is overdue */
+  #transmit(delay: number): void {
     const bytes = this.#bytes as Buffer;
     // Armed first: a transport in memory may bring the response before `send` returns.
-    this.#core.wheel.arm(this, this.#timeout);
+    this.#core.wheel.arm(this, delay);
     this.#core.send(bytes, bytes.length, this.peer.address);
   }
 

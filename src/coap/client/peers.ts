@@ -1,4 +1,5 @@
 /** The endpoints that a client talks to: one message in flight each, the others in line (RFC 7252 4.7). */
+import type { RoundTrip } from '../round-trip.js';
 import type { DatagramAddress } from '../transport.js';
 import type { ClientExchange } from './exchange.js';
 import { EXCHANGE_LIFETIME } from './limits.js';
@@ -14,6 +15,8 @@ export class Peer {
   readonly exchanges = new Set<ClientExchange>();
   requests = 0;
   observations = 0;
+  /** Null until it is known. */
+  roundTrip: RoundTrip | null = null;
   /** Milliseconds of the clock; only of a peer with nothing under way. */
   idleSince = 0;
   #messageId: number;

@@ -28,7 +28,7 @@ export const coap = z
         since: '0.1.0',
       }),
     ack_timeout: z.number().min(0.1).max(600).optional().register(documentation, {
-      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8). Unset: that of `coap.profile`.',
+      doc: 'ACK_TIMEOUT: the shortest wait before the first retransmission (RFC 7252 4.8) to a device whose round-trip time is not known. Unset: that of `coap.profile`.',
       unit: 'seconds',
       example: 2,
       since: '0.1.0',
@@ -210,6 +210,14 @@ export const coap = z
           '`methods`, `qos`, `retain`, `content_format` and `convert` if they are to differ; docs/coap.md has them all. ' +
           'The first path that matches counts.',
         type: 'a list of mappings with path and topic',
+        since: '0.1.0',
+      }),
+    listed: whole(1, 60_000)
+      .default(1_000)
+      .register(documentation, {
+        doc:
+          'Most retained values in the answer to a topic filter, and most topics in a list of links. Beyond it the list is ' +
+          'cut; that of a filter says so.',
         since: '0.1.0',
       }),
     waiting_notifications: whole(1, 1_000_000)

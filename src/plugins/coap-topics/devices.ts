@@ -29,10 +29,13 @@ export class Devices {
   readonly #anonymous: boolean;
   /** Connections of devices with an identity, by their association or connection of TLS, or what comes of the first request of one. */
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
-  /** Clients of remote endpoints that prove nothing; they go when the endpoint forgets the remote. */
-  readonly #strangers = new WeakMap<object, InProcessClient>();
+  /**
+   * Clients of remote endpoints that prove nothing: first the one that it has called itself last, then those with other
+   * names that observe something. They go when the endpoint forgets the remote.
+   */
+  readonly #strangers = new WeakMap<object, readonly InProcessClient[]>();
   /** Those of them that do not come over UDP, by the key of their association or connection, of whose end the endpoint is told. */
-  readonly #connected = new Map<string, InProcessClient>();
+  readonly #connected = new Map<string, readonly InProcessClient[]>();
 
   /** @param anonymous whether devices without credentials are served */
   constructor(context: PluginContext, connections: Connections, anonymous: boolean) {
@@ -92,7 +95,7 @@ export class Devices {
   /** A remote endpoint will never send anything again: its client ends. */
   gone(key: string | undefined, session: object | undefined, reason: string): void {
     if (key !== undefined) {
-      this.#connected.get(key)?.close(reason);
+      for (const client of this.#connected.get(key) ?? []) client.close(reason);
       this.#connected.delete(key);
     }
     const secured = session === undefined ? undefined : this.#secured.get(session);
@@ -104,14 +107,17 @@ export class Devices {
 
   /** It may call itself what it likes, as an MQTT client without user name may. */
   #stranger(remote: CoapRemote, { clientId }: DeviceQuery): InProcessClient {
-    const known = this.#strangers.get(remote);
-    if (known !== undefined && (clientId === undefined || clientId === known.id)) return known;
+    const named = this.#strangers.get(remote) ?? [];
+    const [last] = named;
+    if (last !== undefined && (clientId === undefined || clientId === last.id)) return last;
     const address = addressOf(remote);
-    known?.close();
     const { transport } = this.#connections;
-    const client = this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
-    this.#strangers.set(remote, client);
-    if (transport !== 'coap') this.#connected.set(remote.key, client);
+    const client =
+      named.find(({ id }) => id === clientId) ??
+      this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
+    const clients = [client, ...named.filter((other) => other !== client && other.subscriptions > 0)];
+    this.#strangers.set(remote, clients);
+    if (transport !== 'coap') this.#connected.set(remote.key, clients);
     return client;
   }
 }

@@ -10,9 +10,6 @@ import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import { isConfirmable } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
 
-/** Most values in one answer: putting them together keeps others waiting. */
-const MOST_VALUES = 1000;
-
 export class FilterReading {
   readonly #client: InProcessClient;
   readonly #filter: string;
@@ -64,13 +61,16 @@ export class FilterReading {
   /** The retained values. */
   async retained(): Promise<CoapResponse> {
     const envelopes = new Envelopes(this.#format, this.#options.max_payload);
+    const { listed } = this.#options;
     let cut = false;
     await this.#client.retainedMessages(this.#filter, (message) => {
-      cut = envelopes.count === MOST_VALUES || !envelopes.add(message, this.#client.now());
+      cut = envelopes.count === listed || !envelopes.add(message, this.#client.now());
       return !cut;
     });
-    if (cut && envelopes.count < MOST_VALUES) {
-      this.#context.limit(this.#client, 'coap.max_payload', `the values of ${this.#filter} are cut`);
+    if (cut) {
+      const option = envelopes.count === listed ? 'coap.listed' : 'coap.max_payload';
+      this.#context.counters.cutCoapLists++;
+      this.#context.limit(this.#client, option, `the values of ${this.#filter} are cut`);
     }
     return { code: Code.Content, contentFormat: this.#format, payload: envelopes.bytes(cut) };
   }

@@ -31,6 +31,7 @@ export interface CoapTopicsOptions extends EndpointOptions, TransportOptions {
   readonly block_size: number;
   readonly notification: 'auto' | 'con' | 'non';
   readonly mappings: readonly MappingOptions[];
+  readonly listed: number;
   readonly waiting_notifications: number;
   readonly connections: number;
   /** Seconds. */

@@ -44,7 +44,7 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
   return { qos, retain, expiry };
 }
 
-/** Seconds after which a client may try again while the store cannot be written (RFC 7252 5.9.3.4). */
+/** Seconds after which a client may try again while the store cannot be written, or has no room (RFC 7252 5.9.3.4, RFC 8516). */
 const RETRY_AFTER = 10;
 
 /** The response code for an MQTT reason code. */
@@ -61,7 +61,7 @@ export function failureOf(reasonCode: number, client: InProcessClient | null = n
     case 0x96:
       return { code: Code.TooManyRequests, maxAge: client?.retryAfter ?? 1 };
     case 0x97:
-      return { code: Code.TooManyRequests };
+      return { code: Code.TooManyRequests, maxAge: RETRY_AFTER };
     default:
       return { code: Code.ServiceUnavailable };
   }

@@ -102,7 +102,12 @@ export class Resources {
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      this.#later(discover(client, request, exchange, this.#paths, this.#mappings, this.#links()), exchange);
+      const { listed } = this.#options;
+      const links = this.#links();
+      this.#later(
+        discover(client, request, exchange, this.#paths, this.#mappings, links, listed, this.#context),
+        exchange,
+      );
     } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
     else if (!this.#faces.some((face) => face.handle(request, exchange, client))) exchange.respond(NOT_FOUND);
   }

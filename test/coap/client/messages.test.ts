@@ -67,6 +67,40 @@ test('an unacknowledged request is retransmitted at doubling intervals, then giv
   assert.equal(bench.client.tables.timers, 0);
 });
 
+test('RFC 7252 4.8.1: once the round-trip time is known, a lost request is repeated when its answer is overdue, and given up no sooner', () => {
+  const bench = new ClientBench({ transmission: { timeout: 100_000 } });
+  const device = bench.device();
+  for (let round = 0; round < 50; round++) {
+    device.ask(GET);
+    bench.clock.advance(600);
+    const request = device.one();
+    if (round % 2 === 0) device.answer(request, { code: '2.05' });
+    else {
+      device.acknowledge(request);
+      device.send({ code: '2.05', token: request.token });
+      device.take();
+    }
+  }
+  const lost = device.ask(GET);
+  device.one();
+  const times: number[] = [];
+  for (let elapsed = 100; lost.outcomes.length === 0; elapsed += 100) {
+    bench.clock.advance(100);
+    if (device.take().length > 0) times.push(elapsed);
+    if (lost.outcomes.length > 0) times.push(elapsed);
+  }
+  assert.deepEqual(times, [700, 6_000, 14_000, 30_000, 62_000]);
+  const stranger = bench.device(5684);
+  stranger.ask(GET);
+  stranger.one();
+  bench.clock.advance(1_900);
+  stranger.none();
+  // Nothing is retransmitted to it: it has its whole time.
+  const once = device.ask({ ...GET, transmission: { maxRetransmit: 0, timeout: 100_000 } });
+  bench.clock.advance(1_900);
+  assert.deepEqual(once.outcomes, []);
+});
+
 test('the random factor spreads the first timeout (RFC 7252 4.2)', () => {
   const bench = new ClientBench({ random: () => 0.5 });
   const device = bench.device();

@@ -6,6 +6,7 @@ import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
 import { propertiesOf } from '../content-format.js';
+import { isOfDevice } from '../device-query.js';
 import { failureOf } from '../publishing.js';
 import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, readOr400, respondWhen, unfit } from './answers.js';
 import { decodeFilter, decodeProperties, encodeProperties, Malformed } from './cbor.js';
@@ -46,8 +47,9 @@ export class CollectionResource {
   }
 
   #list(request: CoapRequest, exchange: CoapExchange): void {
+    const query = request.query.filter((argument) => !isOfDevice(argument));
     if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
-    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, request.query)));
+    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, query)));
   }
 
   /** FETCH with a filter: topics that have each of its properties. */
@@ -123,7 +125,7 @@ export class CollectionResource {
         return new Promise((resolve) => {
           const acknowledge = (_type: number, _packetId: number, reasonCode: number): void => {
             if (reasonCode < 0x80) void stored.then(resolve);
-            else this.#undo(topic, exchange, reasonCode);
+            else this.#undo(topic, exchange, client, reasonCode);
           };
           const options = { qos: 1, retain: true, properties: propertiesOf(contentFormat) } as const;
           client.publish(name, initialize, options, { acknowledge });
@@ -134,13 +136,13 @@ export class CollectionResource {
   }
 
   /** The first data is refused, so there is no topic; what MQTT has on it stays. */
-  #undo(topic: Topic, exchange: CoapExchange, reasonCode: number): void {
-    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode));
+  #undo(topic: Topic, exchange: CoapExchange, client: InProcessClient, reasonCode: number): void {
+    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode, client));
     else
       respondWhen(
         exchange,
         () => this.#collection.remove(topic, null),
-        () => failureOf(reasonCode),
+        () => failureOf(reasonCode, client),
       );
   }
 }

@@ -89,7 +89,7 @@ export class DataResource {
       }
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
-      const reply = new PublishReply(exchange, client.hasRetained(name) ? 'changed' : 'created');
+      const reply = new PublishReply(exchange, client.hasRetained(name) ? 'changed' : 'created', client);
       client.publish(name, request.payload, options, reply);
     }
   }
@@ -100,7 +100,7 @@ export class DataResource {
     else if (!preconditionsHold(request, client, name, PLAIN)) exchange.respond(PRECONDITION_FAILED);
     else {
       const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-      client.publish(name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted'));
+      client.publish(name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted', client));
     }
   }
 
