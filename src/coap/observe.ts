@@ -33,6 +33,11 @@ export interface Observation {
   end(response?: CoapResponse): void;
 }
 
+/** Whether a state says in which form those after it are (RFC 7641 4.2): an empty one without Content-Format does not. */
+function hasForm({ code, payload, contentFormat }: CoapResponse): boolean {
+  return code === Code.Content && (contentFormat !== undefined || (payload !== undefined && payload.length > 0));
+}
+
 /** An entry in the list of observers (RFC 7641 4.1): remote endpoint and token. */
 export class Observer implements Observation {
   readonly remote: Remote;
@@ -127,7 +132,7 @@ export class Observer implements Observation {
       this.#early = response;
       return;
     }
-    if (response.code === Code.Content && last.code === Code.Content && response.contentFormat !== last.contentFormat) {
+    if (response.code === Code.Content && hasForm(last) && response.contentFormat !== last.contentFormat) {
       this.end({ code: Code.NotAcceptable });
       return;
     }

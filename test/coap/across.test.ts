@@ -113,6 +113,26 @@ test('what an MQTT client says of a value reaches devices, also with notificatio
   await face.stop();
 });
 
+test('who observes before there is a value is told the Content-Format of the first one, and of no other (RFC 7641 4.2)', async () => {
+  const face = await Face.create();
+  const publisher = face.device();
+  const device = face.device();
+  const empty = await device.ask('get', '/ps/late', { token: '0b', options: [[OPT.observe, 0]] });
+  assert.deepEqual([empty.code, empty.payload.length, number(empty, OPT.contentFormat)], ['2.05', 0, undefined]);
+  for (const payload of ['1', '2']) {
+    await publisher.ask('put', '/ps/late', { payload, options: [[OPT.contentFormat, 50]] });
+    const notification = await device.next();
+    assert.deepEqual(
+      [notification.code, String(notification.payload), number(notification, OPT.contentFormat)],
+      ['2.05', payload, 50],
+    );
+    device.acknowledge(notification);
+  }
+  await publisher.ask('put', '/ps/late', { payload: '3', options: [[OPT.contentFormat, 60]] });
+  assert.equal((await device.next()).code, '4.06');
+  await face.stop();
+});
+
 test('ETag: 2.03 without payload if the device has the value, 2.05 with another ETag after a change', async () => {
   const face = await Face.create();
   const device = face.device();

@@ -28,7 +28,10 @@ test('who says who it is with a token gets the same lists: that is no filter', a
   for (const said of [`c=dev&t=${token}`, `clientid=dev&token=${token}`]) {
     assert.equal(await links(elsewhere, `/ps?${said}`), '</ps/a>;rt="core.ps.data";obs');
     assert.match(await links(elsewhere, `/.well-known/core?${said}`), /^<\/ps>;.*,<\/ps\/a>;/);
-    assert.equal(await links(elsewhere, `/.well-known/core?${said}&rt=core.ps`), '</ps>;rt="core.ps";ct=40');
+    assert.equal(
+      await links(elsewhere, `/.well-known/core?${said}&rt=portico.topics`),
+      '</ps>;rt="portico.topics";ct=40',
+    );
   }
   assert.equal((await elsewhere.ask('get', '/ps')).code, '4.01');
   await face.stop();

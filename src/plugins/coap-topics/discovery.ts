@@ -36,7 +36,7 @@ export async function discover(
     const query = request.query.filter((argument) => !isOfDevice(argument));
     const links: Link[] = [];
     if (core) {
-      links.push({ href: paths.link, attributes: { rt: 'core.ps', ct: ContentFormat.LinkFormat } });
+      links.push({ href: paths.link, attributes: { rt: 'portico.topics', ct: ContentFormat.LinkFormat } });
       links.push(...others);
       for (const { link } of mappings) if (link !== null) links.push(link);
     }

@@ -25,6 +25,8 @@ export function observe(
     exchange.respond(first);
     return;
   }
+  // Without a value the first answer is empty, and says nothing of the form of those to come.
+  let form = message === null ? null : first;
   // A client that observes too much already is answered without Observe (RFC 7641 4.1).
   const observation = exchange.observe(() => {
     if (typeof subscription === 'object') subscription.cancel();
@@ -43,7 +45,10 @@ export function observe(
             const content = view.outgoing(state, client.now());
             // A value that has no form for the device is no reason to end the observation.
             if (content === null) return;
-            observation.notify(inFormat(acceptable(content, accept), first), isConfirmable(state, notification));
+            const taken = acceptable(content, accept);
+            form ??= codeClass(taken.code) === 2 ? taken : null;
+            const told = form === null ? taken : inFormat(taken, form);
+            observation.notify(told, isConfirmable(state, notification));
           },
           () => observation.end(UNAUTHORIZED),
         );
@@ -56,7 +61,7 @@ export function isConfirmable(message: Message, notification: CoapTopicsOptions[
 }
 
 /**
- * Notifications have the Content-Format of the first answer (RFC 7641 4.2). MQTT clients often say none: that is no other
+ * Notifications have the Content-Format of the first one with a value (RFC 7641 4.2). MQTT clients often say none: that is no other
  * format, and what is said where the first answer had none is left out. Two that differ end the observation.
  */
 export function inFormat(response: CoapResponse, first: CoapResponse): CoapResponse {
