@@ -26,6 +26,7 @@ import { DEFAULT_OPTIONS } from './session/default-options.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
+import { Handling } from './session/handling.js';
 import type { Hooks } from './session/hooks.js';
 import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import { type Journal, SILENT } from './session/journal.js';
@@ -150,6 +151,7 @@ export class Broker extends Aedes {
       flusher: new Flusher(),
       arriving: new Arriving(session.memory),
       pacer: new Pacer(),
+      handling: new Handling(),
       shares: new Shares(router.work),
       sessions: this.sessions,
       wills: this.wills,

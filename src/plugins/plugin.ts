@@ -18,6 +18,7 @@ export type {
 } from '../access/authentication-method.js';
 export type { Credentials } from '../session/admission.js';
 export type { Refusal } from '../session/authentication.js';
+export type { MessageHandler } from '../session/handling.js';
 export type {
   ClientIdentity,
   InProcessClient,
@@ -25,7 +26,6 @@ export type {
   PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
-export type { MessageHandler } from '../session/in-process-subscription.js';
 export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 export type { PluginStorage } from '../session/plugin-storage.js';
 

@@ -9,6 +9,7 @@ import type { Store } from '../store/store.js';
 import type { Arriving } from './arriving.js';
 import type { Flusher } from './flusher.js';
 import type { Gate } from './gate.js';
+import type { Handling } from './handling.js';
 import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
@@ -119,6 +120,7 @@ export interface Environment {
   readonly flusher: Flusher;
   readonly arriving: Arriving;
   readonly pacer: Pacer;
+  readonly handling: Handling;
   readonly shares: Shares;
   readonly sessions: SessionRegistry;
   readonly wills: Wills;

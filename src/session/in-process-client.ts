@@ -14,7 +14,8 @@ import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import { packetOf } from './aedes-packets.js';
 import { announce } from './broker-publications.js';
 import type { Environment } from './environment.js';
-import { InProcessSubscription, type MessageHandler, subscribeRefusal } from './in-process-subscription.js';
+import type { MessageHandler } from './handling.js';
+import { InProcessSubscription, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import { askToPublish } from './publish-rights.js';
@@ -276,7 +277,7 @@ export class InProcessClient implements Party {
     const { router, journal } = this.#environment;
     const refusal = subscribeRefusal(this.#environment, this, filter, this.subscriptions);
     if (refusal !== ReasonCode.Success) return refusal;
-    const subscriber = new InProcessSubscription(filter, handler, ended, router.work);
+    const subscriber = new InProcessSubscription(filter, handler, ended, this.#environment);
     const subscription: Subscription = {
       subscriber,
       filter,

@@ -1,5 +1,4 @@
 /** One subscription of a client inside the process, and whether it may have it. */
-import type { Message } from '../bus/message.js';
 import type { Party } from '../bus/party.js';
 import type { Publication } from '../bus/publication.js';
 import { isShared, isValidFilter } from '../bus/topics.js';
@@ -7,14 +6,8 @@ import type { Receiver, Subscriber } from '../bus/tree.js';
 import type { Work } from '../bus/work.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
+import type { Handling, MessageHandler } from './handling.js';
 import { exceedsLimits } from './topic-limits.js';
-
-/**
- * Takes messages of a subscription.
- * @param message may be kept
- * @param publisher the client that published it; null for the broker itself, and for wills
- */
-export type MessageHandler = (message: Message, publisher: Party | null) => void;
 
 /** What a message for a handler counts for, beyond a delivery. */
 const HANDLING = 10;
@@ -26,19 +19,25 @@ export class InProcessSubscription implements Subscriber {
   readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
   readonly #work: Work;
+  readonly #handling: Handling;
 
-  constructor(filter: string, handler: MessageHandler, ended: (() => void) | null, work: Work) {
+  constructor(
+    filter: string,
+    handler: MessageHandler,
+    ended: (() => void) | null,
+    { router, handling }: Pick<Environment, 'router' | 'handling'>,
+  ) {
     this.filter = filter;
     this.ended = ended;
-    this.#work = work;
+    this.#work = router.work;
+    this.#handling = handling;
     this.#handler = handler;
   }
 
   deliver(publication: Publication, _receiver: Receiver): void {
-    const message = publication.message();
     this.#work.done += HANDLING;
     // Handlers run after the routing of this message, so that they may publish.
-    process.nextTick(this.#handler, message, publication.publisher?.party ?? null);
+    this.#handling.add(this.#handler, publication.message(), publication.publisher?.party ?? null);
   }
 }
 
