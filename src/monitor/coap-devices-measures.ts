@@ -17,6 +17,7 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
   bodiesChanged: 'Requests whose response changed while it was fetched.',
   bodiesTooLarge: 'Requests whose response is too large.',
   unsendable: 'Requests that no message can say.',
+  handshakeFailures: 'Requests whose DTLS handshake with the device failed.',
   cancelled: 'Requests withdrawn.',
   refusedRequests: 'Requests refused by a client for their number.',
   refusedRequestsPerPeer: 'Requests refused by a client for their number to one device.',
