@@ -1,8 +1,8 @@
 /** One handshake of the client, from the first ClientHello to the server's Finished (RFC 6347 4.2, RFC 4279 2). */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { alertName, endingAlert } from '../dtls/alert.js';
+import { alertName, CLOSE_NOTIFY, endingAlert } from '../dtls/alert.js';
 import { Keys } from '../dtls/association.js';
-import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from '../dtls/flight.js';
+import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter, writeRecord } from '../dtls/flight.js';
 import { type Fragment, Messages, readFragment } from '../dtls/fragments.js';
 import { RETRANSMISSION_TIME, RETRANSMISSIONS } from '../dtls/limits.js';
 import { verifyData } from '../dtls/prf.js';
@@ -32,22 +32,32 @@ export interface ClientHandshakeHost {
   ended(handshake: ClientHandshake, end: ClientHandshakeEnd, words: string): void;
 }
 
-/** What the handshake waits for: the messages that may come, and how to say that they do not. */
+const goodbye = Buffer.alloc(512);
+const DOUBT = ': identity or key may be wrong';
+
+/** What the handshake waits for: the messages that may come, how to say that they do not, and what an alert then means. */
 const State = {
   Hello: {
     due: [HandshakeType.HelloVerifyRequest, HandshakeType.ServerHello] as readonly number[],
     silence: 'no answer to ClientHello',
+    doubt: '',
   },
   KeyExchange: {
     due: [HandshakeType.ServerKeyExchange, HandshakeType.ServerHelloDone] as readonly number[],
     silence: 'nothing after ServerHello',
+    doubt: '',
   },
-  HelloDone: { due: [HandshakeType.ServerHelloDone] as readonly number[], silence: 'nothing after ServerKeyExchange' },
+  HelloDone: {
+    due: [HandshakeType.ServerHelloDone] as readonly number[],
+    silence: 'nothing after ServerKeyExchange',
+    doubt: '',
+  },
   Finished: {
     due: [HandshakeType.Finished] as readonly number[],
-    silence: 'no answer to Finished: identity or key may be wrong',
+    silence: `no answer to Finished${DOUBT}`,
+    doubt: DOUBT,
   },
-  Over: { due: [] as readonly number[], silence: '' },
+  Over: { due: [] as readonly number[], silence: '', doubt: '' },
 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -124,6 +134,7 @@ export class ClientHandshake extends Timer {
   expire(): void {
     const left = this.#deadline - this.#host.now();
     if (left <= 0) {
+      this.#sayGoodbye();
       this.end('timeout', `${this.silence} within ${this.#host.limits.handshakeTime} ms`);
       return;
     }
@@ -138,6 +149,13 @@ export class ClientHandshake extends Timer {
     this.#over();
     this.#keys?.destroy();
     this.#host.ended(this, reason, words);
+  }
+
+  /** For a server that has all it needs, and whose Finished is lost: it would keep an association at this address. */
+  #sayGoodbye(): void {
+    if (this.#keys === undefined) return;
+    const end = writeRecord(goodbye, 0, this.#keys, ContentType.Alert, CLOSE_NOTIFY);
+    this.#host.transmit(goodbye, end, this.remote);
   }
 
   #over(): void {
@@ -162,7 +180,8 @@ export class ClientHandshake extends Timer {
   /** Nothing protects most alerts of a handshake: whoever can send one in the server's name could also keep it from coming about. */
   #receiveAlert(content: Buffer): void {
     const ending = endingAlert(content);
-    if (ending !== undefined) this.end('failed', `alert ${alertName(ending.description)} of the server`);
+    if (ending === undefined) return;
+    this.end('failed', `alert ${alertName(ending.description)} of the server${this.#state.doubt}`);
   }
 
   #receiveFragments(content: Buffer, isProtected: boolean): void {

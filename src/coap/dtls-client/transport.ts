@@ -1,11 +1,11 @@
 /** DTLS 1.2 with pre-shared keys between a CoAP client and a datagram transport: the end that begins (RFC 6347, RFC 7252 9.1.3.1). */
 import { peerKey } from '../client/peers.js';
-import { endingAlert, endOfAssociation } from '../dtls/alert.js';
+import { CLOSE_NOTIFY, endingAlert, endOfAssociation } from '../dtls/alert.js';
 import { Association, type Keys } from '../dtls/association.js';
 import { Associations, tupleOf } from '../dtls/associations.js';
 import { writeRecord } from '../dtls/flight.js';
 import { IdleTimer } from '../dtls/idle.js';
-import { Alert, AlertLevel, ContentType, LARGEST_PLAINTEXT, SEQUENCE_NUMBERS } from '../dtls/protocol.js';
+import { ContentType, LARGEST_PLAINTEXT, SEQUENCE_NUMBERS } from '../dtls/protocol.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from '../dtls/record.js';
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
@@ -29,7 +29,6 @@ export interface DtlsClientOptions {
   readonly onEvent?: (name: DtlsClientEvent, remote: DatagramAddress | undefined, detail: string) => void;
 }
 
-const CLOSE_NOTIFY = Buffer.from([AlertLevel.Warning, Alert.CloseNotify]);
 /** One alert's worth of records stays in reserve below the limit. */
 const RESERVE = 1;
 

@@ -1,6 +1,8 @@
 /** Alerts of the peer, in words (RFC 5246 7.2). */
 import { Alert, AlertLevel } from './protocol.js';
 
+export const CLOSE_NOTIFY = Buffer.from([AlertLevel.Warning, Alert.CloseNotify]);
+
 const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(Alert).map(([name, code]) => [code, name.replace(/(?!^)[A-Z]/g, '_$&').toLowerCase()]),
 );

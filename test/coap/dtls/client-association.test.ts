@@ -248,7 +248,10 @@ test('a CoAP request whose handshake fails has the failure `handshake`, with the
   const outcomes = ask();
   const others = ask();
   bench.deliver();
-  const failure = { reason: 'handshake', detail: 'alert decrypt_error (51) of the server' };
+  const failure = {
+    reason: 'handshake',
+    detail: 'alert decrypt_error (51) of the server: identity or key may be wrong',
+  };
   for (const [outcome] of [outcomes, others]) assert.deepEqual(outcome, { response: null, failure });
   assert.equal(client.counters.handshakeFailures, 2);
   assert.equal(client.tables.requests, 0);

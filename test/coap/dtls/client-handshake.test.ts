@@ -107,6 +107,18 @@ test('no answer to Finished: the words say that identity or key may be wrong', (
   assert.deepEqual(bench.told, ['unreachable 1: no answer to Finished: identity or key may be wrong within 30000 ms']);
 });
 
+test('a handshake that is given up for want of Finished ends what the server may have, with close_notify', () => {
+  const bench = new ClientBench();
+  const server = bench.server(1, { change: (type, right) => (type === 20 ? undefined : right) });
+  bench.send('first');
+  bench.deliver();
+  assert.equal(server.connected, true);
+  bench.clock.advance(30_100);
+  bench.deliver();
+  assert.deepEqual(server.alerts, [[1, 1, 0]]);
+  assert.equal(bench.told.length, 1);
+});
+
 test('a fatal alert ends the handshake at once, in words', () => {
   const bench = new ClientBench();
   const server = bench.server(1, { change: () => undefined });
@@ -277,7 +289,9 @@ test("the broker's own server: the client's wrong key and unknown identity end w
     bench.echo();
     bench.send('hello');
     bench.deliver();
-    assert.deepEqual(bench.told, ['unreachable 1: alert decrypt_error (51) of the server']);
+    assert.deepEqual(bench.told, [
+      'unreachable 1: alert decrypt_error (51) of the server: identity or key may be wrong',
+    ]);
   }
 });
 
