@@ -48,6 +48,11 @@ export function parseCoapUri(uri: string): CoapUri | string {
   return { secure, ...host, port, path: segments, query: queries };
 }
 
+/** Host and port as a URI has them, the port always: `192.0.2.1:5683`, `[2001:db8::1]:5684`. */
+export function authorityOf({ host, kind, port }: Pick<CoapUri, 'host' | 'kind' | 'port'>): string {
+  return `${kind === 'IPv6' ? `[${host}]` : host}:${port}`;
+}
+
 function hostOf(authority: string): Pick<CoapUri, 'host' | 'kind'> | undefined {
   if (authority.startsWith('[')) {
     const host = decode(authority.slice(1, -1));
