@@ -5,7 +5,8 @@ import { DEFAULT_DTLS_LIMITS, type DtlsLimits } from '../dtls/limits.js';
  * As those of the server, with the differences of the other end: beyond `handshakes` a further one is refused, and its time
  * begins with the first ClientHello; beyond `associations` the one idle longest ends.
  */
-export interface DtlsClientLimits extends Omit<DtlsLimits, 'identityBytes' | 'handshakesPerSecond' | 'hostHandshakesPerSecond'> {
+export interface DtlsClientLimits
+  extends Omit<DtlsLimits, 'identityBytes' | 'handshakesPerSecond' | 'hostHandshakesPerSecond'> {
   /** Datagrams that wait for the end of one handshake; a further one is lost. Default 16. */
   readonly waitingDatagrams: number;
   /** Bytes of all datagrams that wait; one that would exceed it is lost. Default 1 MiB. */

@@ -231,10 +231,13 @@ export class DtlsClientTransport implements DatagramTransport {
       found = true;
       const association = record.epoch === 1 ? this.#associations.byTuple(tuple) : undefined;
       const handshake = this.#handshakes.get(tuple);
+      const before = this.counters.badRecords;
       if (association !== undefined) this.#open(association);
       else if (handshake === undefined || record.epoch > 1) this.counters.droppedRecords++;
       else if (record.epoch === 1) handshake.receiveProtected(record);
       else handshake.receivePlain(record);
+      // Nobody honest has more in a datagram with a forgery; and each one costs a decryption.
+      if (this.counters.badRecords > before) break;
     }
     if (!found) this.counters.droppedRecords++;
   }

@@ -34,6 +34,17 @@ test('a record that comes again, or is not authentic, reaches nobody; records ma
   assert.equal(bench.dtls.counters.droppedRecords, 1);
 });
 
+test('a forged record ends its datagram: each one would cost a decryption', () => {
+  const bench = new ClientBench();
+  const server = connected(bench);
+  const forged = server.seal(DATA, Buffer.from('forged'));
+  forged[forged.length - 1] ^= 1;
+  server.raw(Buffer.concat([forged, forged, server.seal(DATA, Buffer.from('behind'))]));
+  bench.deliver();
+  assert.deepEqual(bench.texts(), []);
+  assert.equal(bench.dtls.counters.badRecords, 1);
+});
+
 test('close_notify is answered, the requester is told, and the next datagram makes a new association', () => {
   const bench = new ClientBench();
   const server = connected(bench);
