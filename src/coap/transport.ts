@@ -38,6 +38,8 @@ export interface DatagramTransport {
    * sent anything as yet.
    */
   unanswered?(remote: DatagramAddress): string | undefined;
+  /** Datagrams to `remote` leave from another local port from now on, and those to the former one are dropped. */
+  renew?(remote: DatagramAddress): void;
   /**
    * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
    * are the caller's again when this returns.

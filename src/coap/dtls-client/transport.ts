@@ -35,6 +35,8 @@ const RESERVE = 1;
 /**
  * A datagram to a server with which there is no association begins a handshake and waits for its end. Two servers are
  * the same if their `key` is, or without one their address and port; of those at one address only one has an association.
+ * A server that has not heard the end of an association may answer no ClientHello from the same port (RFC 6347 4.2.8 asks it
+ * to), so after silence the next handshake leaves from another one, if the transport below has any.
  */
 export class DtlsClientTransport implements DatagramTransport {
   /** The client's. Its `source` has a `key`, and as `session` a `DtlsSession`. */
@@ -135,6 +137,7 @@ export class DtlsClientTransport implements DatagramTransport {
       if (since === undefined || this.#clock.now() - since < SILENCE) return undefined;
       this.counters.associationsLost++;
       this.#endLater(association, 'nothing comes in its DTLS association any more');
+      this.#below.renew?.(remote);
       return undefined;
     }
     const tuple = tupleOf(remote);
@@ -319,6 +322,7 @@ export class DtlsClientTransport implements DatagramTransport {
     if (end === 'failed') this.counters.handshakesFailed++;
     else {
       this.counters.handshakeTimeouts++;
+      this.#below.renew?.(remote);
       this.#event('limit', remote, 'handshakeTime');
     }
     this.#event('handshake-failed', remote, words);

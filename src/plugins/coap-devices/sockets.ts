@@ -5,6 +5,7 @@ import type { ClientLimits } from '../../coap/client/limits.js';
 import type { CoapUri } from '../../coap/client/uri.js';
 import type { DtlsClientTransport } from '../../coap/dtls-client/transport.js';
 import { type DatagramAddress, UdpTransport } from '../../coap/transport.js';
+import { UdpPorts } from '../../coap/udp-ports.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { PluginContext } from '../plugin.js';
 import { DeviceAddresses } from './addresses.js';
@@ -49,12 +50,12 @@ export class DeviceSockets {
   }
 
   async #bind(family: Family, secure: boolean, context: PluginContext): Promise<void> {
-    const udp = await UdpTransport.bind({ address: ANY[family], port: 0 });
     if (!secure) {
+      const udp = await UdpTransport.bind({ address: ANY[family], port: 0 });
       this.#plain.set(family, new CoapClient(udp, { limits: this.#limits }));
       return;
     }
-    const line = dtlsTo(udp, this.#options, context);
+    const line = dtlsTo(await UdpPorts.bind(ANY[family]), this.#options, context);
     this.#lines.push(line);
     this.#secure.set(family, new CoapClient(line, { limits: this.#limits }));
   }

@@ -13,6 +13,7 @@ import type { ClientRequest } from '../../../src/coap/client/request.js';
 import { Code, Method } from '../../../src/coap/codes.js';
 import { DtlsClientTransport } from '../../../src/coap/dtls-client/transport.js';
 import { type DatagramAddress, type DatagramTransport, UdpTransport } from '../../../src/coap/transport.js';
+import { UdpPorts } from '../../../src/coap/udp-ports.js';
 import { LARGE } from '../resources.js';
 
 const SERVERS = ['coap-server-openssl', 'coap-server-gnutls'] as const;
@@ -88,6 +89,10 @@ class Lossy implements DatagramTransport {
     if (!this.#lost(this.#number++)) this.#below.send(bytes, offset, length, remote);
   }
 
+  renew(remote: DatagramAddress): void {
+    this.#below.renew?.(remote);
+  }
+
   close(): Promise<void> {
     return this.#below.close();
   }
@@ -107,7 +112,7 @@ async function device(
   lost: Loss = () => false,
   handshakeTime = 30_000,
 ): Promise<Device> {
-  const udp = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  const udp = await UdpPorts.bind('127.0.0.1');
   const dtls = new DtlsClientTransport(new Lossy(udp, lost), {
     credential: () => ({ identity, key: Buffer.from(key) }),
     limits: { handshakeTime },
@@ -193,6 +198,19 @@ for (const server of SERVERS) {
         assert.equal(response?.code, Code.Content, `without datagram ${lost}`);
       }),
     );
+  });
+
+  test(`${server}: after a time in which all is lost the next request makes a new association, which the server has not expected`, async () => {
+    let outage = false;
+    const { ask, dtls } = await device(await libcoap(server), KEY, 'portico', () => outage);
+    const request = { method: Method.Get, path: ['time'] };
+    assert.equal((await ask(request)).failure, null);
+    outage = true;
+    const { failure } = await ask({ ...request, transmission: { ...PATIENT, timeout: 2_500 } });
+    assert.equal(failure?.reason, 'timeout');
+    outage = false;
+    assert.equal((await ask(request)).failure, null);
+    assert.equal(dtls.counters.handshakesCompleted, 2);
   });
 
   test(`${server}: it begins anew and knows nothing: one request is lost, the next one is answered`, async () => {
