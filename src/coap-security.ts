@@ -8,6 +8,7 @@ import {
   requireP256,
   requireRoots,
 } from './access/certificate.js';
+import { type DeviceKeys, NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readPskFile } from './access/psk-file.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
@@ -36,7 +37,15 @@ export class CoapSecurity {
   readonly #psk: PskCredentials | undefined;
   readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
 
-  private constructor(psk: PskCredentials | undefined, shown: ReadonlyMap<ListenerConfig, Shown>) {
+  /** Whom the broker is for the devices that it asks. */
+  readonly deviceKeys: DeviceKeys;
+
+  private constructor(
+    psk: PskCredentials | undefined,
+    shown: ReadonlyMap<ListenerConfig, Shown>,
+    deviceKeys: DeviceKeys,
+  ) {
+    this.deviceKeys = deviceKeys;
     this.#psk = psk;
     this.#shown = shown;
   }
@@ -45,14 +54,16 @@ export class CoapSecurity {
    * Reads the files that the configuration names.
    * @throws PorticoError `PORTICO_SECURITY_FILE`
    */
-  static async load({ access, listeners }: Config): Promise<CoapSecurity> {
+  static async load({ access, listeners, coap }: Config): Promise<CoapSecurity> {
     const { psk_file: file, psk_hint: hint } = access;
     const psk = file === undefined ? undefined : { keys: await readPskFile(file), hint };
+    const { device_psk_file: own } = coap;
+    const deviceKeys = own === undefined ? NO_DEVICE_KEYS : await readDevicePskFile(own);
     const shown = new Map<ListenerConfig, Shown>();
     for (const [i, listener] of listeners.entries()) {
       if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
-    return new CoapSecurity(psk, shown);
+    return new CoapSecurity(psk, shown, deviceKeys);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */

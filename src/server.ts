@@ -78,7 +78,7 @@ export class Server {
       store: broker.commit,
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
-    this.#errands = errandsOf(loaded);
+    this.#errands = errandsOf(loaded, security);
     this.#sys = new SysTree(this.#instruments, (topic, payload) => broker.publish({ topic, payload, retain: true }));
   }
 
@@ -190,7 +190,7 @@ export class Server {
   async #startDevices(): Promise<RegisteredDevices | null> {
     const { coap } = this.#loaded.config;
     if (coap.devices_topic === '') return null;
-    const devices = new RegisteredDevices(coap);
+    const devices = new RegisteredDevices(coap, Date.now, this.#security.deviceKeys);
     await devices.start(this.#context(devices.name));
     this.#plugins.push(devices);
     return devices;
@@ -285,13 +285,16 @@ interface Errand {
 }
 
 /** Made before anything is opened: what is wrong with a command stops the start. */
-function errandsOf(loaded: LoadedConfig): Errand[] {
+function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[] {
   const { coap } = loaded.config;
   const errands: Errand[] = [];
   if (coap.commands.length > 0) {
-    errands.push({ plugin: new CoapDevices(coap, (option) => sourceOf(loaded, option)), does: 'commands devices' });
+    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), deviceKeys);
+    errands.push({ plugin, does: 'commands devices' });
   }
-  if (coap.observations.length > 0) errands.push({ plugin: new ObservedResources(coap), does: 'observes devices' });
+  if (coap.observations.length > 0) {
+    errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
+  }
   return errands;
 }
 

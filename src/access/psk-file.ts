@@ -7,7 +7,7 @@ import { readUserFile, type UserFileFormat } from './security-file.js';
 /** Bytes of the longest key; RFC 4279 5.3 asks for 64 at least. */
 const MOST_KEY = 256;
 
-const FORMAT: UserFileFormat<Buffer> = { kind: 'PSK file', line: 'identity:key', parse: parseKey };
+const FORMAT: UserFileFormat<Buffer> = { kind: 'PSK file', line: 'identity:key', parse: parsePskKey };
 
 /**
  * Reads a file of pre-shared keys; keys by identity.
@@ -18,7 +18,7 @@ export function readPskFile(file: string): Promise<ReadonlyMap<string, Buffer>> 
 }
 
 /** The key, or what is wrong with it. */
-function parseKey(text: string): Buffer | string {
+export function parsePskKey(text: string): Buffer | string {
   if (text === '') return 'the key is missing';
   if (!/^[0-9a-fA-F]+$/.test(text)) return 'the key is not in hexadecimal digits';
   if (text.length % 2 === 1) return 'the key has an odd number of hexadecimal digits';

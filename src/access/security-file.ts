@@ -11,7 +11,12 @@ export interface UserFileFormat<Secret> {
   readonly kind: string;
   /** What a line is: `user:hash`. */
   readonly line: string;
-  /** The secret behind the first colon, or what is wrong with it. */
+  /** What stands between name and secret. Without it, a colon. */
+  readonly separator?: string;
+  /** What a name stands for, `user` without it, and what is said of one that cannot be. */
+  readonly who?: string;
+  readonly badName?: string;
+  /** The secret behind the first colon, or separator; or what is wrong with it. */
   parse(text: string): Secret | string;
   /** The form of a name under which it is looked up, or null if the name cannot be one. Without it, as it stands. */
   prepare?(name: string): string | null;
@@ -55,14 +60,15 @@ function parse<Secret>(file: string, text: string, format: UserFileFormat<Secret
   text.split('\n').forEach((whole, i) => {
     const line = whole.trimEnd();
     if (line === '' || line.startsWith('#')) return;
-    const colon = line.indexOf(':');
+    const { separator = ':', who = 'user', badName = 'the name has a character that no user name may have' } = format;
+    const colon = line.indexOf(separator);
     const name = line.slice(0, Math.max(0, colon));
     const user = format.prepare === undefined ? name : format.prepare(name);
     const outcome = colon < 1 ? `the line is not ${format.line}` : format.parse(line.slice(colon + 1));
     const first = user === null ? undefined : lines.get(user);
     if (typeof outcome === 'string') faults.push(`${file}:${i + 1}: ${outcome}`);
-    else if (user === null) faults.push(`${file}:${i + 1}: the name has a character that no user name may have`);
-    else if (first !== undefined) faults.push(`${file}:${i + 1}: user ${user} is already on line ${first}`);
+    else if (user === null) faults.push(`${file}:${i + 1}: ${badName}`);
+    else if (first !== undefined) faults.push(`${file}:${i + 1}: ${who} ${user} is already on line ${first}`);
     else {
       users.set(user, outcome);
       lines.set(user, i + 1);

@@ -6,6 +6,7 @@ import { CoapSecurity } from '../coap-security.js';
 import { describeListeners } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { sourceOf } from '../config/source.js';
+import { ObservedResources } from '../plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from '../plugins/coap-devices/plugin.js';
 
 /**
@@ -17,9 +18,10 @@ export async function check(request: LoadRequest): Promise<void> {
   const { password_file: passwords, scram_file: scram } = loaded.config.access;
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
-  await CoapSecurity.load(loaded.config);
-  // Reads the URIs, filters and templates of its commands.
-  new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option));
+  const { deviceKeys } = await CoapSecurity.load(loaded.config);
+  // They read the URIs, filters and templates of commands and observations.
+  new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), deviceKeys);
+  new ObservedResources(loaded.config.coap, deviceKeys);
   process.stdout.write(effective(loaded));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);

@@ -31,6 +31,15 @@ export interface DatagramTransport {
   onGone?: ((remote: DatagramAddress, reason: string) => void) | undefined;
   /** Set by the endpoint: a remote endpoint with a key is at another address from now on. */
   onMoved?: ((remote: DatagramAddress) => void) | undefined;
+  /** Set by a client: nothing can be sent to a remote endpoint, and what waited for it is dropped; why, in words. */
+  onUnreachable?: ((remote: DatagramAddress, reason: string) => void) | undefined;
+  /**
+   * Told by a client: a request to `remote` has had no answer. Returns what is waited for, in words, if `remote` cannot be
+   * sent anything as yet.
+   */
+  unanswered?(remote: DatagramAddress): string | undefined;
+  /** Datagrams to `remote` leave from another local port from now on, and those to the former one are dropped. */
+  renew?(remote: DatagramAddress): void;
   /**
    * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
    * are the caller's again when this returns.

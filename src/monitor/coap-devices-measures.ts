@@ -1,9 +1,10 @@
 /** What the commands to CoAP devices and their directory count, as measures: one of each counter, under its own name. */
 import type { DeviceCounters } from '../plugins/coap-devices/counters.js';
+import type { SecureLineNumbers } from '../plugins/coap-devices/secure-line.js';
 import { counter, gauge, type Measure, type Metric, totalOf } from './measure.js';
 
 /** A sentence for each counter. */
-const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
+const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers), string>> = {
   datagramsReceived: 'Datagrams received.',
   datagramsSent: 'Datagrams sent.',
   bytesReceived: 'Bytes received.',
@@ -17,6 +18,7 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
   bodiesChanged: 'Requests whose response changed while it was fetched.',
   bodiesTooLarge: 'Requests whose response is too large.',
   unsendable: 'Requests that no message can say.',
+  handshakeFailures: 'Requests whose DTLS handshake with the device failed.',
   cancelled: 'Requests withdrawn.',
   refusedRequests: 'Requests refused by a client for their number.',
   refusedRequestsPerPeer: 'Requests refused by a client for their number to one device.',
@@ -60,15 +62,44 @@ const HELP: Readonly<Record<keyof DeviceCounters, string>> = {
   refusedLifetimesMax: 'Registrations and updates refused by coap.registration_lifetime_max.',
   badRegistrations: 'Registrations and updates that are not as RFC 9176 says.',
   deniedRegistrations: 'Registrations, updates and removals by someone who may not.',
+  dtlsAssociations: 'DTLS: Security associations now.',
+  dtlsHandshakes: 'DTLS: Handshakes in progress now.',
+  dtlsDatagramsReceived: 'DTLS: Datagrams received.',
+  dtlsRecordsReceived: 'DTLS: Records of application data received.',
+  dtlsRecordsSent: 'DTLS: Records of application data sent.',
+  dtlsDroppedRecords: 'DTLS: Records that belong to nothing here, or are no records of DTLS 1.2.',
+  dtlsBadRecords: 'DTLS: Records that are not authentic.',
+  dtlsReplayedRecords: 'DTLS: Records that came again.',
+  dtlsDroppedSends: 'DTLS: Datagrams too long for a record.',
+  dtlsDroppedWaiting: 'DTLS: Datagrams lost while 16 others waited for the same handshake.',
+  dtlsDroppedWaitingBytes: 'DTLS: Datagrams lost while 1 MiB of others waited for handshakes.',
+  dtlsHandshakesStarted: 'DTLS: Handshakes begun.',
+  dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
+  dtlsHandshakesFailed: 'DTLS: Handshakes that an alert ended.',
+  dtlsHandshakeTimeouts: 'DTLS: Handshakes that took longer than coap.dtls_handshake_time.',
+  dtlsHandshakesRefused:
+    'DTLS: Handshakes not begun, by coap.dtls_handshakes or since another at the address was under way.',
+  dtlsHandshakesWithoutKey: 'DTLS: Handshakes not begun for want of a key.',
+  dtlsFlightsRepeated: 'DTLS: Flights sent again.',
+  dtlsAssociationsClosed: 'DTLS: Associations ended by an alert of the device.',
+  dtlsAssociationsLost: 'DTLS: Associations given up since nothing came in them any more.',
+  dtlsAssociationsReplaced: 'DTLS: Associations ended for another name of the same address.',
+  dtlsAssociationEvictions: 'DTLS: Associations that made place for others, by coap.dtls_associations.',
+  dtlsAssociationsExpired: 'DTLS: Associations that were idle for coap.dtls_idle_time.',
+  dtlsAssociationsExhausted: 'DTLS: Associations in which coap.dtls_records were sent.',
+  dtlsKeyErrors: 'DTLS: Faults of the look-up of keys.',
+  dtlsInternalErrors: 'DTLS: Datagrams that met a fault of the client.',
   failedSimpleRegistrations: 'Simple registrations whose device did not tell its links.',
 };
 
-const NAMES = Object.keys(HELP) as (keyof DeviceCounters)[];
+const NAMES = Object.keys(HELP) as (keyof typeof HELP)[];
 
 /** Numbers that go down, too. */
 const GAUGES: Readonly<Record<string, string>> = {
   inFlight: 'portico_coap_devices_in_flight',
   registered: 'portico_coap_devices_registered',
+  dtlsAssociations: 'portico_coap_devices_dtls_associations',
+  dtlsHandshakes: 'portico_coap_devices_dtls_handshakes',
 };
 
 export const COAP_DEVICES_METRICS: readonly Metric[] = NAMES.map((name) => {

@@ -3,6 +3,7 @@ import type { Counters } from '../bus/counters.js';
 import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
 import { DeviceCounters } from '../plugins/coap-devices/counters.js';
+import { type SecureLineNumbers, secureLineNumbers } from '../plugins/coap-devices/secure-line.js';
 import { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
 import { NO_TRANSPORT_NUMBERS, type TransportNumbers } from '../plugins/coap-topics/transport-counters.js';
 import type { SessionRegistry } from '../session/sessions.js';
@@ -51,7 +52,7 @@ export interface Reading {
   /** Sums over all CoAP listeners. */
   readonly coap: Readonly<CoapCounters & PubsubCounters & TransportNumbers>;
   /** Of the commands to CoAP devices. */
-  readonly coapDevices: Readonly<DeviceCounters>;
+  readonly coapDevices: Readonly<DeviceCounters & SecureLineNumbers>;
   /** Sums by name, of plugins other than CoAP. */
   readonly plugins: ReadonlyMap<string, PluginCounters>;
 }
@@ -115,7 +116,7 @@ export class Instruments {
       sums.set(plugin, sum);
     }
     const coap = Object.assign(new CoapCounters(), new PubsubCounters(), NO_TRANSPORT_NUMBERS, sums.get('coap'));
-    const coapDevices = Object.assign(new DeviceCounters(), sums.get('coap-devices'));
+    const coapDevices = Object.assign(new DeviceCounters(), secureLineNumbers([]), sums.get('coap-devices'));
     sums.delete('coap');
     sums.delete('coap-devices');
     return { coap, coapDevices, plugins: sums };

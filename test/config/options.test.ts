@@ -37,6 +37,7 @@ test('every line of the shipped configuration, taken out of its comment, is vali
   const unset = {
     coap: {
       ack_timeout: undefined,
+      device_psk_file: undefined,
       ack_random_factor: undefined,
       max_retransmit: undefined,
       max_latency: undefined,

@@ -199,7 +199,7 @@ test('a signal that arrives twice at once, as from a terminal and from npm, is o
   await portico.restart();
 });
 
-test('files of keys and certificates stop the start, and the check, with the option and the file', () => {
+test('files of keys and certificates stop the start, and the check, with the option and the file; so does a device without key', () => {
   const keys = fileWith('meter:00\nmeter-8:xyz\n');
   const psk = fileWith(`listeners: [{ type: coaps, port: 0 }]\naccess: { psk_file: ${keys} }\n`);
   const tls = fileWith('listeners: [{ type: coaps+tcp, port: 0, cert_file: none.pem, key_file: none.key }]\n');
@@ -223,11 +223,19 @@ test('files of keys and certificates stop the start, and the check, with the opt
   const ca = fileWith(
     `listeners: [{ type: coaps+tcp, port: 0, cert_file: ${cert}, key_file: ${key}, ca_file: none.pem }]\n`,
   );
+  const device = fileWith('coaps://a me:00\ncoaps://b me:xyz\n');
+  const devices = fileWith(`coap: { device_psk_file: ${device} }\n`);
+  const command = fileWith("coap: { commands: [{ filter: x, uri: 'coaps://192.0.2.1/x' }] }\n");
+  const observation = fileWith("coap: { observations: [{ topic: x, uri: 'coaps://192.0.2.1/x' }] }\n");
+  const missing = 'coap.device_psk_file has no key for coaps://192.0.2.1:5684';
   for (const [file, said] of [
     [psk, `${keys}:2: the key is not in hexadecimal digits`],
     [tls, sentence],
     [rsa, kind],
     [ca, 'listeners.0.ca_file: none.pem: the file of CAs cannot be read: there is none of that name'],
+    [devices, `${device}:2: the key is not in hexadecimal digits`],
+    [command, `coap.commands.0.uri: ${missing}`],
+    [observation, `coap.observations: coaps://192.0.2.1/x: ${missing}`],
   ]) {
     for (const args of [['check'], []]) {
       const { status, stderr } = run([...args, '-c', file]);

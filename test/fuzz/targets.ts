@@ -17,6 +17,7 @@ export const TARGETS = {
   'coap-endpoint': async () => (await coap()).coapEndpoint,
   'coap-topics': async () => (await import('./targets/coap-topics.js')).coapTopics,
   dtls: async () => (await import('./targets/dtls.js')).dtlsTarget,
+  'dtls-client': async () => (await import('./targets/dtls-client.js')).dtlsClientTarget,
   'config-yaml': async () => (await config()).configYaml,
   'config-environment': async () => (await config()).configEnvironment,
   'command-line': async () => (await config()).commandLine,

@@ -110,12 +110,11 @@ export class CoapClient implements Requester {
     await core.line.close();
   }
 
-  /** A peer will never take or answer anything again: what is under way with it fails as `gone`. */
-  gone(remote: DatagramAddress): void {
+  gone(remote: DatagramAddress, reason: 'gone' | 'handshake' = 'gone', detail = ''): void {
     const peer = this.#core.peers.peek(remote);
     if (peer === undefined || !peer.busy) return;
-    for (const operation of [...this.#operations]) if (operation.peer === peer) operation.fail('gone', '');
-    for (const observing of [...this.#observations]) if (observing.peer === peer) observing.end('gone');
+    for (const operation of [...this.#operations]) if (operation.peer === peer) operation.fail(reason, detail);
+    for (const observing of [...this.#observations]) if (observing.peer === peer) observing.end(reason, detail);
   }
 
   receiveEmpty(type: number, messageId: number, source: DatagramAddress): boolean {

@@ -19,6 +19,8 @@ export class ClientCounters extends DatagramCounters {
   bodiesTooLarge = 0;
   /** Requests that no message can say: an option's bounds, a body without a Method for it. */
   unsendable = 0;
+  /** No association with the peer came about. */
+  handshakeFailures = 0;
   /** Withdrawn by the caller, or by the end of the client. */
   cancelled = 0;
 

@@ -10,6 +10,11 @@ export interface Requester {
   receiveResponse(message: Message, source: DatagramAddress): boolean;
   /** An empty Acknowledgement or a Reset. False if it belongs to none of the requests. */
   receiveEmpty(type: number, messageId: number, source: DatagramAddress): boolean;
+  /**
+   * A peer will never take or answer anything again, or cannot be sent anything: what is under way with it fails.
+   * @param detail words for a log, which may be empty
+   */
+  gone(peer: DatagramAddress, reason?: 'gone' | 'handshake', detail?: string): void;
 }
 
 /** A way out, and the way back. */
@@ -20,6 +25,8 @@ export interface ClientLine {
   send(bytes: Buffer, offset: number, length: number, peer: DatagramAddress): void;
   /** The next Message ID for this peer, if someone else sends to it from the same port (RFC 7252 4.4). */
   nextMessageId(peer: DatagramAddress): number | undefined;
+  /** A request has had no answer. What is waited for, in words, if the peer cannot be sent anything as yet. */
+  unanswered?(peer: DatagramAddress): string | undefined;
   close(): Promise<void>;
 }
 
@@ -43,6 +50,8 @@ export class TransportLine implements ClientLine {
         counters.internalErrors++;
       }
     };
+    transport.onGone = (remote, reason) => this.requester?.gone(remote, 'gone', reason);
+    transport.onUnreachable = (remote, reason) => this.requester?.gone(remote, 'handshake', reason);
   }
 
   send(bytes: Buffer, offset: number, length: number, peer: DatagramAddress): void {
@@ -53,8 +62,14 @@ export class TransportLine implements ClientLine {
     return undefined;
   }
 
+  unanswered(peer: DatagramAddress): string | undefined {
+    return this.#transport.unanswered?.(peer);
+  }
+
   async close(): Promise<void> {
     this.#transport.onDatagram = undefined;
+    this.#transport.onGone = undefined;
+    this.#transport.onUnreachable = undefined;
     await this.#transport.close();
   }
 

@@ -107,9 +107,9 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     if (this.#active) this.#over({ reason: 'cancelled', detail: '' });
   }
 
-  /** The client is closed, or the peer is gone. */
-  end(reason: 'closed' | 'gone'): void {
-    if (this.#active) this.#over({ reason, detail: '' });
+  /** The client is closed, or the peer is gone or out of reach. */
+  end(reason: 'closed' | 'gone' | 'handshake', detail = ''): void {
+    if (this.#active) this.#over({ reason, detail });
   }
 
   registering(exchange: ClientExchange): void {

@@ -7,7 +7,7 @@ import type { ClientCore } from './core.js';
 import type { ClientCounters } from './counters.js';
 import { ClientExchange, type ExchangeOwner, type Token, type TokenHolder } from './exchange.js';
 import type { RequestTransmission } from './limits.js';
-import type { FailureReason, Outcome } from './outcome.js';
+import type { Failure, FailureReason, Outcome } from './outcome.js';
 import type { Peer } from './peers.js';
 import { type ClientRequest, frameOf, type RequestFrame } from './request.js';
 import type { ResponseMessage } from './response.js';
@@ -46,6 +46,7 @@ const COUNTERS: Readonly<Record<FailureReason, keyof ClientCounters | null>> = {
   unsendable: 'unsendable',
   cancelled: 'cancelled',
   gone: 'cancelled',
+  handshake: 'handshakeFailures',
   closed: 'cancelled',
 };
 
@@ -106,10 +107,14 @@ export class Operation extends Timer implements ExchangeOwner {
   /** Ends with a failure, unless it has ended. */
   fail(reason: FailureReason, detail: string): void {
     if (this.#done) return;
+    const isUnanswered = reason === 'timeout' || reason === 'unacknowledged';
+    const awaited = isUnanswered ? this.#core.line.unanswered?.(this.peer.address) : undefined;
+    const failure: Failure =
+      awaited === undefined ? { reason, detail } : { reason: 'handshake', detail: `${awaited}, ${detail}` };
     this.#stop();
-    const counter = COUNTERS[reason];
+    const counter = COUNTERS[failure.reason];
     if (counter !== null) this.#core.counters[counter]++;
-    this.#owner.ended({ response: null, failure: { reason, detail } });
+    this.#owner.ended({ response: null, failure });
   }
 
   /** Ends without a report. */

@@ -5,7 +5,7 @@ import type { ClientResponse } from './response.js';
  * Why there is no response: none came in time; nothing was acknowledged (MAX_RETRANSMIT); the peer answered with a Reset;
  * a limit of the client was reached, before or during the request; the response breaks the protocol; a body changed
  * again and again while it was fetched; no message can say the request; the caller withdrew it; the
- * connection or association of the peer is gone; the client was closed.
+ * connection or association of the peer is gone; no association with the peer came about; the client was closed.
  */
 export type FailureReason =
   | 'timeout'
@@ -17,6 +17,7 @@ export type FailureReason =
   | 'unsendable'
   | 'cancelled'
   | 'gone'
+  | 'handshake'
   | 'closed';
 
 /** A failure of a request. */

@@ -1,13 +1,15 @@
-/** URIs of the scheme `coap`, taken apart into what a request says (RFC 7252 6.1, 6.4). */
+/** URIs of the schemes `coap` and `coaps`, taken apart into what a request says (RFC 7252 6.1, 6.2, 6.4). */
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
-/** The parts of a `coap` URI. */
+/** The parts of such a URI. */
 export interface CoapUri {
+  /** `coaps`: over DTLS. */
+  readonly secure: boolean;
   /** An IP address without brackets, or a host name in lower case. */
   readonly host: string;
   /** What `host` is. The family of a name is known only once it is resolved. */
   readonly kind: 'IPv4' | 'IPv6' | 'name';
-  /** 1 to 65535; 5683 unless the URI says otherwise. */
+  /** 1 to 65535; 5683 unless the URI says otherwise, of `coaps` 5684. */
   readonly port: number;
   /** Values of the Uri-Path options, decoded, up to 255 bytes each. */
   readonly path: readonly string[];
@@ -15,21 +17,24 @@ export interface CoapUri {
   readonly query: readonly string[];
 }
 
-/** The port of `coap` (RFC 7252 6.1). */
+/** The ports of `coap` and `coaps` (RFC 7252 6.1, 6.2). */
 const DEFAULT_PORT = 5683;
+const DEFAULT_SECURE_PORT = 5684;
 
-const PARTS = /^coap:\/\/(\[[^\][/?#@]*\]|[^:/?#@[\]]*)(?::([0-9]*))?(\/[^?#]*)?(?:\?([^#]*))?$/i;
+const PARTS = /^coaps?:\/\/(\[[^\][/?#@]*\]|[^:/?#@[\]]*)(?::([0-9]*))?(\/[^?#]*)?(?:\?([^#]*))?$/i;
 /** What RFC 3986 allows in a path or a query; everything else is percent-encoded. */
 const ALLOWED = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*$/;
 
 /** Takes a URI apart. Returns the reason, in words, if it is no URI that a request can be made of. */
 export function parseCoapUri(uri: string): CoapUri | string {
-  if (!/^coap:/i.test(uri)) return 'the scheme is not coap';
+  if (!/^coaps?:/i.test(uri)) return 'the scheme is neither coap nor coaps';
+  const secure = /^coaps/i.test(uri);
   if (uri.includes('#')) return 'a fragment cannot be asked for';
   const parts = PARTS.exec(uri);
   if (parts === null) return 'not of the form coap://host:port/path?query';
   const [, authority, digits, path = '', query] = parts;
-  const port = digits === undefined || digits === '' ? DEFAULT_PORT : Number(digits);
+  const usual = secure ? DEFAULT_SECURE_PORT : DEFAULT_PORT;
+  const port = digits === undefined || digits === '' ? usual : Number(digits);
   if (port < 1 || port > 65_535) return 'the port is not within 1 to 65535';
   if (!ALLOWED.test(path) || !ALLOWED.test(query ?? ''))
     return 'the path or query has a character that must be encoded';
@@ -40,7 +45,12 @@ export function parseCoapUri(uri: string): CoapUri | string {
   if (segments === undefined || queries === undefined) {
     return 'a part of the path or query is not UTF-8 or has more than 255 bytes';
   }
-  return { ...host, port, path: segments, query: queries };
+  return { secure, ...host, port, path: segments, query: queries };
+}
+
+/** Host and port as a URI has them, the port always: `192.0.2.1:5683`, `[2001:db8::1]:5684`. */
+export function authorityOf({ host, kind, port }: Pick<CoapUri, 'host' | 'kind' | 'port'>): string {
+  return `${kind === 'IPv6' ? `[${host}]` : host}:${port}`;
 }
 
 function hostOf(authority: string): Pick<CoapUri, 'host' | 'kind'> | undefined {

@@ -1,4 +1,5 @@
 /** ClientHello (RFC 6347 4.2.1): what stands in front of its cookie, and the whole of it. */
+import { type CommonExtensions, readCommonExtensions, readExtensions } from './extensions.js';
 import { FieldReader } from './fields.js';
 import { Alert, Extension, RANDOM_BYTES, RENEGOTIATION_SCSV } from './protocol.js';
 
@@ -10,13 +11,8 @@ export interface HelloStart {
   readonly cookie: Buffer;
 }
 
-export interface ClientHello extends HelloStart {
+export interface ClientHello extends HelloStart, CommonExtensions {
   readonly cipherSuites: readonly number[];
-  readonly extendedMasterSecret: boolean;
-  /** The client knows RFC 5746. */
-  readonly secureRenegotiation: boolean;
-  /** The Connection ID that the client wants on records to it; undefined if it does not know RFC 9146. */
-  readonly connectionId: Buffer | undefined;
   /** What the client knows of elliptic curves (RFC 8422 5.1) and signatures; undefined if it does not say. */
   readonly groups: readonly number[] | undefined;
   readonly pointFormats: Buffer | undefined;
@@ -51,30 +47,13 @@ export function parseClientHello(body: Buffer): ClientHello | number {
   const suites = reader.vector(2);
   const compressions = reader.vector(1);
   if (reader.failed || suites.length % 2 !== 0) return Alert.DecodeError;
-  const extensions = new Map<number, Buffer>();
-  if (reader.left > 0) {
-    const list = new FieldReader(reader.vector(2));
-    while (list.left > 0 && !list.failed) {
-      const type = list.uint(2);
-      const data = list.vector(2);
-      if (extensions.has(type)) return Alert.IllegalParameter;
-      extensions.set(type, data);
-    }
-    if (list.failed) return Alert.DecodeError;
-  }
-  if (reader.failed || reader.left > 0) return Alert.DecodeError;
+  const extensions = readExtensions(reader);
+  if (typeof extensions === 'number') return extensions;
   if (!compressions.includes(0)) return Alert.IllegalParameter;
   const cipherSuites: number[] = [];
   for (let at = 0; at < suites.length; at += 2) cipherSuites.push(suites.readUInt16BE(at));
-  const renegotiation = extensions.get(Extension.RenegotiationInfo);
-  // RFC 5746 3.6: empty in the first handshake of a connection, and there is no other.
-  if (renegotiation !== undefined && !(renegotiation.length === 1 && renegotiation[0] === 0)) {
-    return Alert.HandshakeFailure;
-  }
-  const master = extensions.get(Extension.ExtendedMasterSecret);
-  if (master !== undefined && master.length > 0) return Alert.DecodeError;
-  const cid = extensions.get(Extension.ConnectionId);
-  if (cid !== undefined && (cid.length === 0 || cid[0] !== cid.length - 1)) return Alert.DecodeError;
+  const common = readCommonExtensions(extensions);
+  if (typeof common === 'number') return common;
   const curves = extensions.get(Extension.SupportedGroups);
   const groups = curves && parseNumbers(curves);
   const signatures = extensions.get(Extension.SignatureAlgorithms);
@@ -89,10 +68,9 @@ export function parseClientHello(body: Buffer): ClientHello | number {
   }
   return {
     ...start,
+    ...common,
     cipherSuites,
-    extendedMasterSecret: master !== undefined,
-    secureRenegotiation: renegotiation !== undefined || cipherSuites.includes(RENEGOTIATION_SCSV),
-    connectionId: cid?.subarray(1),
+    secureRenegotiation: common.secureRenegotiation || cipherSuites.includes(RENEGOTIATION_SCSV),
     groups,
     pointFormats: formats?.subarray(1),
     signatureSchemes,

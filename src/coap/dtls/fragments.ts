@@ -96,3 +96,19 @@ export class Reassembly {
     fragment.body.copy(this.body, fragment.offset);
   }
 }
+
+/** The handshake messages of one side, one after the other. */
+export class Messages {
+  #assembly: Reassembly | undefined;
+
+  /** Takes a fragment of the message that is due; that message once it is whole. 'too long': it is longer than is taken. */
+  add(fragment: Fragment): Reassembly | 'too long' | undefined {
+    if (this.#assembly === undefined && fragment.length > LARGEST_MESSAGE) return 'too long';
+    const assembly = this.#assembly ?? new Reassembly(fragment.type, fragment.length);
+    this.#assembly = assembly;
+    assembly.add(fragment);
+    if (!assembly.complete) return undefined;
+    this.#assembly = undefined;
+    return assembly;
+  }
+}

@@ -2,6 +2,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { Timer } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
+import { alertName, endingAlert } from './alert.js';
 import { type DtlsSession, Keys } from './association.js';
 import { certificateRequest } from './certificate-messages.js';
 import { CIPHER_SUITES, type CipherSuite } from './cipher.js';
@@ -9,7 +10,7 @@ import { type ClientHello, parseClientHello, parseHelloStart } from './client-he
 import { ClientProof } from './client-proof.js';
 import { ownCopy } from './fields.js';
 import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from './flight.js';
-import { type Fragment, LARGEST_MESSAGE, Reassembly, readFragment } from './fragments.js';
+import { type Fragment, Messages, readFragment } from './fragments.js';
 import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
 import { ecdheExchange, type KeyExchange, pskExchange } from './key-exchange.js';
 import { RETRANSMISSION_TIME, RETRANSMISSIONS } from './limits.js';
@@ -57,7 +58,7 @@ export class Handshake extends Timer {
   /** message_seq of the next message of the client, and of the next one to it. */
   #expected: number;
   #next: number;
-  #assembly: Reassembly | undefined;
+  readonly #messages = new Messages();
   #flight: FlightMessage[] = [];
   #repetitions = 0;
   #wait = RETRANSMISSION_TIME;
@@ -182,10 +183,8 @@ export class Handshake extends Timer {
   }
 
   #receiveAlert(content: Buffer): void {
-    if (content.length !== 2) return;
-    if (content[0] === AlertLevel.Fatal || content[1] === Alert.CloseNotify) {
-      this.end('abandoned', `alert ${content[1]}`);
-    }
+    const ending = endingAlert(content);
+    if (ending !== undefined) this.end('abandoned', `alert ${alertName(ending.description)}`);
   }
 
   #receiveFragments(content: Buffer, isProtected: boolean): void {
@@ -208,18 +207,9 @@ export class Handshake extends Timer {
     }
     // Only Finished is protected, and it always is.
     if (isProtected !== (this.#state === State.Finished)) return;
-    if (this.#assembly === undefined) {
-      if (fragment.length > LARGEST_MESSAGE) {
-        this.#fail(Alert.DecodeError, 'message too long');
-        return;
-      }
-      this.#assembly = new Reassembly(fragment.type, fragment.length);
-    }
-    this.#assembly.add(fragment);
-    if (!this.#assembly.complete) return;
-    const { type, body } = this.#assembly;
-    this.#assembly = undefined;
-    this.#receiveMessage(type, body);
+    const message = this.#messages.add(fragment);
+    if (message === 'too long') this.#fail(Alert.DecodeError, 'message too long');
+    else if (message !== undefined) this.#receiveMessage(message.type, message.body);
   }
 
   #receiveMessage(type: number, body: Buffer): void {

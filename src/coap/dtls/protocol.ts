@@ -1,4 +1,4 @@
-/** Code points of DTLS 1.2 (RFC 6347, RFC 5246) and of the extensions that this server knows. */
+/** Code points of DTLS 1.2 (RFC 6347, RFC 5246) and of the extensions that are known here. */
 
 export const VERSION_1_0 = 0xfeff;
 export const VERSION_1_2 = 0xfefd;
@@ -31,17 +31,25 @@ export const AlertLevel = { Warning: 1, Fatal: 2 } as const;
 export const Alert = {
   CloseNotify: 0,
   UnexpectedMessage: 10,
+  BadRecordMac: 20,
+  RecordOverflow: 22,
   HandshakeFailure: 40,
   BadCertificate: 42,
   UnsupportedCertificate: 43,
   CertificateExpired: 45,
   IllegalParameter: 47,
   UnknownCa: 48,
+  AccessDenied: 49,
   DecodeError: 50,
   DecryptError: 51,
   ProtocolVersion: 70,
+  InsufficientSecurity: 71,
   InternalError: 80,
+  UserCanceled: 90,
   NoRenegotiation: 100,
+  UnsupportedExtension: 110,
+  /** RFC 4279 2. */
+  UnknownPskIdentity: 115,
 } as const;
 
 export const Extension = {

@@ -6,6 +6,7 @@ import { extendedMasterSecret, keyBlock, masterSecret } from './prf.js';
 export interface Secrets {
   /** For Finished; to be zeroed after it. */
   readonly master: Buffer;
+  /** As the server has them: it reads what the client writes. */
   readonly read: Protection;
   readonly write: Protection;
 }

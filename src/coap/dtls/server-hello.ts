@@ -1,15 +1,8 @@
 /** The server's messages of the first flight, and HelloVerifyRequest. */
 import type { CipherSuite } from './cipher.js';
 import type { ClientHello } from './client-hello.js';
+import { connectionIdExtension, uint16, writeExtension } from './extensions.js';
 import { Extension, UNCOMPRESSED_POINTS, VERSION_1_0, VERSION_1_2 } from './protocol.js';
-
-function uint16(value: number): Buffer {
-  return Buffer.from([value >> 8, value & 0xff]);
-}
-
-function extension(type: number, data: Buffer): Buffer {
-  return Buffer.concat([uint16(type), uint16(data.length), data]);
-}
 
 /**
  * ServerHello: no session is ever resumed, nothing compressed.
@@ -17,15 +10,13 @@ function extension(type: number, data: Buffer): Buffer {
  */
 export function serverHello(hello: ClientHello, suite: CipherSuite, random: Buffer, cid: Buffer | undefined): Buffer {
   const extensions: Buffer[] = [];
-  if (hello.secureRenegotiation) extensions.push(extension(Extension.RenegotiationInfo, Buffer.from([0])));
-  if (hello.extendedMasterSecret) extensions.push(extension(Extension.ExtendedMasterSecret, Buffer.alloc(0)));
+  if (hello.secureRenegotiation) extensions.push(writeExtension(Extension.RenegotiationInfo, Buffer.from([0])));
+  if (hello.extendedMasterSecret) extensions.push(writeExtension(Extension.ExtendedMasterSecret, Buffer.alloc(0)));
   // RFC 8422 5.2: only with a suite that uses points.
   if (hello.pointFormats !== undefined && suite.keyExchange === 'ecdhe-ecdsa') {
-    extensions.push(extension(Extension.EcPointFormats, Buffer.from([1, UNCOMPRESSED_POINTS])));
+    extensions.push(writeExtension(Extension.EcPointFormats, Buffer.from([1, UNCOMPRESSED_POINTS])));
   }
-  if (cid !== undefined) {
-    extensions.push(extension(Extension.ConnectionId, Buffer.concat([Buffer.from([cid.length]), cid])));
-  }
+  if (cid !== undefined) extensions.push(writeExtension(Extension.ConnectionId, connectionIdExtension(cid)));
   const list = Buffer.concat(extensions);
   const body = [uint16(VERSION_1_2), random, Buffer.from([0]), uint16(suite.code), Buffer.from([0])];
   if (list.length > 0) body.push(uint16(list.length), list);

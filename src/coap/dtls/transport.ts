@@ -1,6 +1,7 @@
 /** DTLS 1.2 with pre-shared keys and certificates between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3). */
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
+import { endingAlert, endOfAssociation } from './alert.js';
 import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
 import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
@@ -296,13 +297,10 @@ export class DtlsTransport implements DatagramTransport {
   }
 
   #receiveAlert(association: Association, content: Buffer): void {
-    if (content.length !== 2) return;
-    const [level, description] = content;
-    if (description !== Alert.CloseNotify && level !== AlertLevel.Fatal) return;
+    const ending = endingAlert(content);
+    if (ending === undefined) return;
     this.counters.associationsClosed++;
-    const closed = description === Alert.CloseNotify;
-    const reason = closed ? 'the device closed its DTLS association' : `its DTLS failed with alert ${description}`;
-    this.#end(association, closed ? Alert.CloseNotify : undefined, reason);
+    this.#end(association, ending.isClosing ? Alert.CloseNotify : undefined, endOfAssociation(ending));
   }
 
   /** Finished once more, since our answer was lost; or the wish to renegotiate, which is refused (RFC 5246 7.2.2). */

@@ -9,12 +9,12 @@ export const command = z.strictObject({
   filter: text().register(documentation, field('Topic filter of the messages that are sent.')),
   uri: z
     .string()
-    .regex(/^coap:\/\/./i)
+    .regex(/^coaps?:\/\/./i)
     .register(
       documentation,
       field(
         'The resource that the request goes to. Segments of the path and parts of the query may hold templates.',
-        'coap://host:port/path?query',
+        'coap://host:port/path?query, or coaps://',
       ),
     ),
   method: z

@@ -9,8 +9,8 @@ const seconds = (doc: string) => ({ ...field(doc), unit: 'seconds' }) as const;
 export const observation = z.strictObject({
   uri: z
     .string()
-    .regex(/^coap:\/\/./i)
-    .register(documentation, field('The resource that is observed.', 'coap://host:port/path?query')),
+    .regex(/^coaps?:\/\/./i)
+    .register(documentation, field('The resource that is observed.', 'coap://host:port/path?query, or coaps://')),
   topic: text().register(documentation, field('Where each of its states is published.')),
   qos: z.literal([0, 1, 2]).default(1).register(documentation, field('QoS of these messages.')),
   retain: z.boolean().default(true).register(documentation, field('Whether the last state is retained.')),

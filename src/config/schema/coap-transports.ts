@@ -1,14 +1,24 @@
 /** Options of `coap` that concern DTLS and TCP below CoAP. */
-import { documentation, KIB, whole } from './documentation.js';
+import { documentation, KIB, text, whole } from './documentation.js';
 
 const DAY = 86_400;
 
 export const transportOptions = {
+  device_psk_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Pre-shared keys with which the broker makes itself known to devices that it asks over DTLS, a line ' +
+        '`coaps://host:port identity:key` each with the key in hexadecimal digits; port 5684 may be left out. A relative ' +
+        'path starts at the working directory. Unset: the broker asks no device over DTLS that has not come by DTLS itself.',
+      example: '/etc/portico/device-psk',
+      since: '0.1.0',
+    }),
   dtls_associations: whole(1, 16_777_216)
     .default(16_384)
     .register(documentation, {
       doc:
-        'Security associations (RFC 6347) of each address that `coaps` listens on. For one more one ends: of those that have ' +
+        'Security associations (RFC 6347) of each address that `coaps` listens on, and of each socket that asks devices. For one more one ends: of those that have ' +
         'shown no identity, or else of the identity that has the most, the one that has been idle longest.',
       since: '0.1.0',
     }),
@@ -17,7 +27,7 @@ export const transportOptions = {
     .register(documentation, {
       doc:
         'DTLS handshakes in progress whose cookie was right. For one more the oldest ends of the host (IPv4 address, or IPv6 /64) ' +
-        'that has the most.',
+        'that has the most. One more with a device that is asked fails.',
       since: '0.1.0',
     }),
   dtls_handshakes_per_second: whole(1, 1_000_000)
@@ -39,7 +49,7 @@ export const transportOptions = {
       since: '0.1.0',
     }),
   dtls_handshake_time: whole(1, 3600).default(30).register(documentation, {
-    doc: 'How long a DTLS handshake may take, from the ClientHello with its cookie to its end.',
+    doc: 'How long a DTLS handshake may take, from the ClientHello with its cookie to its end; with a device that is asked, from the first one.',
     unit: 'seconds',
     since: '0.1.0',
   }),

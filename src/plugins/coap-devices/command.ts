@@ -1,10 +1,11 @@
 /** One entry of `coap.commands`: which messages become which request. */
+import type { DeviceKeys } from '../../access/device-psk-file.js';
 import type { Message } from '../../bus/message.js';
 import { isShared, isValidFilter } from '../../bus/topics.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import type { ClientResponse } from '../../coap/client/response.js';
-import type { CoapUri } from '../../coap/client/uri.js';
+import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
@@ -66,12 +67,17 @@ class CommandFault extends Error {
  * Reads the entries of `coap.commands`.
  * @throws PorticoError `PORTICO_CONFIGURATION` with a line for each entry that cannot be carried out
  */
-export function readCommands(entries: readonly CommandOptions[], shared: SharedOptions, placeOf?: PlaceOf): Command[] {
+export function readCommands(
+  entries: readonly CommandOptions[],
+  shared: SharedOptions,
+  keys: DeviceKeys,
+  placeOf?: PlaceOf,
+): Command[] {
   const commands: Command[] = [];
   const faults: string[] = [];
   for (const [index, entry] of entries.entries()) {
     try {
-      commands.push(new Command(entry, shared));
+      commands.push(new Command(entry, shared, keys));
     } catch (error) {
       if (!(error instanceof CommandFault)) throw error;
       const option = `coap.commands.${index}.${error.field}`;
@@ -96,7 +102,7 @@ export class Command {
   readonly render: ((message: Message, response: ClientResponse) => Buffer) | undefined;
 
   /** @throws CommandFault */
-  constructor(options: CommandOptions, shared: SharedOptions) {
+  constructor(options: CommandOptions, shared: SharedOptions, keys: DeviceKeys) {
     const { filter, uri, content_format: format, template } = options;
     this.#uri = parsed('uri', uri, () => new UriTemplate(uri));
     const { uri: target } = this.#uri;
@@ -114,7 +120,10 @@ export class Command {
     this.render = responseTemplate(options);
     this.options = options;
     this.target = target;
-    this.device = target.kind === 'IPv6' ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
+    this.device = authorityOf(target);
+    if (target.secure && !keys.has(this.device)) {
+      throw new CommandFault('uri', `: coap.device_psk_file has no key for coaps://${this.device}`);
+    }
     this.#transmission = requestTransmission(shared, options.timeout, options.retries);
   }
 

@@ -1,6 +1,8 @@
 /** The plugin that observes CoAP resources which are configured, and publishes their states. */
+import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import { codeName } from '../../coap/codes.js';
+import type { TransportOptions } from '../coap-topics/transports.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type ObservationOptions, ObservedResource } from './observed-resource.js';
@@ -8,7 +10,7 @@ import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
 
 /** Options of the section `coap`. */
-export interface ObservedResourcesOptions extends SharedOptions {
+export interface ObservedResourcesOptions extends SharedOptions, TransportOptions {
   readonly observations: readonly ObservationOptions[];
   /** Bytes. */
   readonly max_payload: number;
@@ -21,12 +23,12 @@ export class ObservedResources implements Plugin {
   #bus: InProcessClient | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a resource that cannot be observed */
-  constructor(options: ObservedResourcesOptions) {
-    this.#resources = options.observations.map((observation) => new ObservedResource(observation, options));
+  constructor(options: ObservedResourcesOptions, keys: DeviceKeys = NO_DEVICE_KEYS) {
+    this.#resources = options.observations.map((observation) => new ObservedResource(observation, options, keys));
     // As many as are configured, and as many again that are just being given up.
     const most = 2 * options.observations.length;
     const limits = { observations: most, observationsPerPeer: most, requestsPerPeer: most, requests: most };
-    this.#sockets = new DeviceSockets({ ...limits, bodyBytes: options.max_payload });
+    this.#sockets = new DeviceSockets({ ...limits, bodyBytes: options.max_payload }, options, keys);
   }
 
   describe(): string[] {
@@ -34,11 +36,14 @@ export class ObservedResources implements Plugin {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...sumOf(new DeviceCounters(), this.#sockets.clients) };
+    return { ...sumOf(new DeviceCounters(), this.#sockets.clients), ...this.#sockets.numbers };
   }
 
   async start(context: PluginContext): Promise<void> {
-    await this.#sockets.open(this.#resources.map(({ target }) => target));
+    await this.#sockets.open(
+      this.#resources.map(({ target }) => target),
+      context,
+    );
     const bus = context.openClient({ id: 'coap-observations', remote: 'internal', transport: 'internal' });
     this.#bus = bus;
     for (const resource of this.#resources) {

@@ -2,10 +2,12 @@
  * The plugin that commands CoAP devices: a message on a topic becomes a request to a device, and what the device answers
  * is published. It reaches the bus through one client of its own.
  */
+import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import type { Message } from '../../bus/message.js';
 import type { Party } from '../../bus/party.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
+import type { TransportOptions } from '../coap-topics/transports.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { AnswerTopic } from './answer-topic.js';
 import { type Command, type CommandOptions, type PlaceOf, readCommands } from './command.js';
@@ -17,7 +19,7 @@ import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
 
 /** Options of the plugin; those with a name in `coap.` are documented there. */
-export interface CoapDevicesOptions extends SharedOptions, ErrandLimits {
+export interface CoapDevicesOptions extends SharedOptions, ErrandLimits, TransportOptions {
   readonly commands: readonly CommandOptions[];
   /** Bytes. */
   readonly max_payload: number;
@@ -34,11 +36,11 @@ export class CoapDevices implements Plugin {
   #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
-  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf) {
+  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf, keys: DeviceKeys = NO_DEVICE_KEYS) {
     this.#options = options;
-    this.#commands = readCommands(options.commands, options, placeOf);
+    this.#commands = readCommands(options.commands, options, keys, placeOf);
     const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
-    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes });
+    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes }, options, keys);
   }
 
   describe(): string[] {
@@ -46,11 +48,14 @@ export class CoapDevices implements Plugin {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...sumOf(this.#counters, this.#sockets.clients) };
+    return { ...sumOf(this.#counters, this.#sockets.clients), ...this.#sockets.numbers };
   }
 
   async start(context: PluginContext): Promise<void> {
-    await this.#sockets.open(this.#commands.map(({ target }) => target));
+    await this.#sockets.open(
+      this.#commands.map(({ target }) => target),
+      context,
+    );
     const bus = context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
     this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {

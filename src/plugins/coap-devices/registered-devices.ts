@@ -2,10 +2,13 @@
  * The plugin for devices that register themselves: the directory of RFC 9176 on every address of CoAP, kept in the store,
  * and the topics of each device that is registered.
  */
+import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import { CoapClient } from '../../coap/client/client.js';
-import { parseCoapUri } from '../../coap/client/uri.js';
+import type { ClientLimits } from '../../coap/client/limits.js';
+import { authorityOf, type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import type { SharedLine } from '../../coap/shared-line.js';
 import type { FaceOwner } from '../coap-topics/face.js';
+import type { TransportOptions } from '../coap-topics/transports.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
 import { type DeviceHost, DeviceTopics } from './device-topics.js';
@@ -15,10 +18,11 @@ import { type ErrandLimits, Errands } from './errands.js';
 import { LookupObservers } from './lookup-observers.js';
 import { baseOf, decodeRegistration, encodeRegistration, hostOf, levelOf, type Registration } from './registration.js';
 import type { Route } from './route.js';
+import { DeviceSockets } from './sockets.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
 
 /** Options of the section `coap`. */
-export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits, SharedOptions {
+export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits, SharedOptions, TransportOptions {
   /** Topic above those of the devices. */
   readonly devices_topic: string;
   /** Seconds. */
@@ -56,14 +60,19 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly #options: RegisteredDevicesOptions;
   readonly #faces = new Map<string, DirectoryFace>();
   readonly #clients: CoapClient[] = [];
+  /** For devices that have not come by DTLS, and whose base is `coaps`. */
+  readonly #sockets: DeviceSockets;
+  readonly #keys: DeviceKeys;
   readonly #topics = new Map<string, DeviceTopics>();
   #host: DeviceHost | null = null;
   #context: PluginContext | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds since the epoch, which lifetimes are counted by over restarts */
-  constructor(options: RegisteredDevicesOptions, now: () => number = Date.now) {
+  constructor(options: RegisteredDevicesOptions, now: () => number = Date.now, keys: DeviceKeys = NO_DEVICE_KEYS) {
     this.#options = options;
+    this.#keys = keys;
+    this.#sockets = new DeviceSockets(this.#clientLimits, options, keys);
     this.directory = new Directory({
       limits: options,
       path: `/${DIRECTORY_PATH}`,
@@ -82,14 +91,15 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   }
 
   counters(): Readonly<Record<string, number>> {
-    const sum = sumOf(this.tally, this.#clients);
+    const sum = sumOf(this.tally, [...this.#clients, ...this.#sockets.clients]);
     sum.registered = this.directory.size;
-    return { ...sum };
+    return { ...sum, ...this.#sockets.numbers };
   }
 
   async start(context: PluginContext): Promise<void> {
     const { devices_topic: root, device_timeout: timeout } = this.#options;
     this.#context = context;
+    if (this.#keys.size > 0) await this.#sockets.open([{ secure: true, kind: 'name' }], context);
     this.#host = {
       context,
       root,
@@ -111,11 +121,11 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   async stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     // What is under way fails as `closed`, and that is published.
-    await Promise.all(this.#clients.map((client) => client.close()));
+    await Promise.all([...this.#clients.map((client) => client.close()), this.#sockets.close()]);
     for (const topics of this.#topics.values()) topics.close();
   }
 
-  open(line: SharedLine, via: string, plain: boolean): DirectoryFace {
+  get #clientLimits(): Partial<ClientLimits> {
     const {
       commands_in_flight: requests,
       commands_per_device: requestsPerPeer,
@@ -123,8 +133,11 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
       device_observations: observations,
       device_observations_per_device: observationsPerPeer,
     } = this.#options;
-    const limits = { requests, requestsPerPeer, bodyBytes, observations, observationsPerPeer };
-    const client = new CoapClient(line, { limits });
+    return { requests, requestsPerPeer, bodyBytes, observations, observationsPerPeer };
+  }
+
+  open(line: SharedLine, via: string, plain: boolean): DirectoryFace {
+    const client = new CoapClient(line, { limits: this.#clientLimits });
     const face = new DirectoryFace(this, client, via, plain);
     line.onGone = (remote) => {
       face.gone(remote.key);
@@ -202,10 +215,21 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     if (typeof target === 'string') return `its base ${base} cannot be reached: ${target}`;
     const { host: address, port, kind: family } = target;
     if (family === 'name') return `its base ${base} is a name, which is not looked up`;
+    if (target.secure) return this.#secureRoute(target);
     // Another family needs another socket.
     const way = family === origin.family ? face : [...this.#faces.values()].find((other) => other.serves(family));
     return way === undefined
       ? `the broker does not listen for ${family}`
       : { client: way.client, address: { address, port, family } };
+  }
+  /** To an IP address, which needs no look-up. */
+  #secureRoute(target: CoapUri): Route | string {
+    const device = authorityOf(target);
+    if (!this.#keys.has(device)) return `coap.device_psk_file has no key for coaps://${device}`;
+    let found: Route | null = null;
+    this.#sockets.find(target, (route) => {
+      found = route;
+    });
+    return found ?? `the broker has no socket for ${target.kind}`;
   }
 }

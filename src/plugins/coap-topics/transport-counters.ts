@@ -2,7 +2,7 @@
 import { DtlsCounters } from '../../coap/dtls/counters.js';
 import { TcpCounters } from '../../coap/tcp/counters.js';
 
-type Prefixed<Prefix extends string, Counters> = {
+export type Prefixed<Prefix extends string, Counters> = {
   readonly [Name in keyof Counters & string as `${Prefix}${Capitalize<Name>}`]: number;
 };
 
@@ -14,7 +14,7 @@ export type DtlsNumbers = Prefixed<'dtls', DtlsCounters> & {
 export type TcpNumbers = Prefixed<'tcp', TcpCounters>;
 export type TransportNumbers = DtlsNumbers & TcpNumbers;
 
-function prefixed(prefix: string, counters: object): Record<string, number> {
+export function prefixed(prefix: string, counters: object): Record<string, number> {
   const entries = Object.entries(counters) as [string, number][];
   return Object.fromEntries(entries.map(([name, value]) => [prefix + name[0].toUpperCase() + name.slice(1), value]));
 }

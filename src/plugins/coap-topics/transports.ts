@@ -74,7 +74,7 @@ interface Place {
 }
 
 /** The option that sets each limit of DTLS, and how many of its unit are one of the option's. */
-const DTLS_LIMITS = {
+export const DTLS_LIMITS = {
   associations: ['dtls_associations', 1],
   handshakes: ['dtls_handshakes', 1],
   handshakesPerSecond: ['dtls_handshakes_per_second', 1],
@@ -94,7 +94,7 @@ const TCP_LIMITS = {
   outputBytes: ['tcp_output', 1],
 } as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
 
-function limitsOf<Limit extends string>(
+export function limitsOf<Limit extends string>(
   table: Readonly<Record<Limit, readonly [keyof TransportOptions, number]>>,
   options: TransportOptions,
 ): Partial<Record<Limit, number>> {
@@ -108,7 +108,7 @@ function limitsOf<Limit extends string>(
 }
 
 /** Logs that a limit was reached, by the name of its option. */
-function reached(
+export function reached(
   context: PluginContext,
   table: Readonly<Record<string, readonly [string, number]>>,
   limit: string,

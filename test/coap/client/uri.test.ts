@@ -1,9 +1,9 @@
-/** `coap` URIs (RFC 7252 6.1, 6.3, 6.4). */
+/** `coap` and `coaps` URIs (RFC 7252 6.1 to 6.4). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseCoapUri } from '../../../src/coap/client/uri.js';
 
-const NAME = { host: 'example.com', kind: 'name', port: 5683, path: [], query: [] } as const;
+const NAME = { secure: false, host: 'example.com', kind: 'name', port: 5683, path: [], query: [] } as const;
 
 test('the examples of RFC 7252 6.3 and 6.4 name the same resource', () => {
   const sensor = { ...NAME, path: ['~sensors', 'temp.xml'] };
@@ -37,6 +37,7 @@ test('dot segments are taken out first (RFC 7252 6.4, step 1; RFC 3986 5.2.4)', 
 
 test('addresses are told from names (RFC 7252 6.4, step 5)', () => {
   assert.deepEqual(parseCoapUri('coap://127.0.0.1:5700/heater'), {
+    secure: false,
     host: '127.0.0.1',
     kind: 'IPv4',
     port: 5700,
@@ -44,6 +45,7 @@ test('addresses are told from names (RFC 7252 6.4, step 5)', () => {
     query: [],
   });
   assert.deepEqual(parseCoapUri('coap://[::1]:61616/x'), {
+    secure: false,
     host: '::1',
     kind: 'IPv6',
     port: 61_616,
@@ -55,9 +57,14 @@ test('addresses are told from names (RFC 7252 6.4, step 5)', () => {
   assert.equal((parseCoapUri('coap://[fe80::1%25lo]') as { host: string }).host, 'fe80::1%lo');
 });
 
+test('coaps is the same over DTLS, at port 5684 unless another is named (RFC 7252 6.2)', () => {
+  assert.deepEqual(parseCoapUri('coaps://example.com'), { ...NAME, secure: true, port: 5684 });
+  assert.deepEqual(parseCoapUri('CoAPs://example.com:5683/'), { ...NAME, secure: true });
+});
+
 for (const [uri, reason] of [
   ['http://example.com/', /scheme/],
-  ['coaps://example.com/', /scheme/],
+  ['coaps+tcp://example.com/', /scheme/],
   ['coap+tcp://example.com/', /scheme/],
   ['coap://example.com/a#b', /fragment/],
   ['coap:/a', /of the form/],

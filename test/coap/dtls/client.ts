@@ -39,19 +39,19 @@ const COOKIE_END = 52;
 export const IDENTITY = 'device';
 export const KEY = Buffer.from('a key of sixteen');
 
-const int = (value: number, bytes: number): Buffer => {
+export const int = (value: number, bytes: number): Buffer => {
   const buffer = Buffer.alloc(bytes);
   buffer.writeUIntBE(value, 0, bytes);
   return buffer;
 };
-const vector = (bytes: Buffer, size: number): Buffer => Buffer.concat([int(bytes.length, size), bytes]);
+export const vector = (bytes: Buffer, size: number): Buffer => Buffer.concat([int(bytes.length, size), bytes]);
 
 function hmac(key: Buffer, ...data: Buffer[]): Buffer {
   return createHmac('sha256', key).update(Buffer.concat(data)).digest();
 }
 
 /** RFC 5246 5, as A(i) and its blocks. */
-function expand(secret: Buffer, label: string, seed: Buffer, length: number): Buffer {
+export function expand(secret: Buffer, label: string, seed: Buffer, length: number): Buffer {
   const all = Buffer.concat([Buffer.from(label), seed]);
   const blocks: Buffer[] = [];
   for (let a = hmac(secret, all); blocks.length * 32 < length; a = hmac(secret, a)) blocks.push(hmac(secret, a, all));
@@ -120,7 +120,7 @@ export interface ClientOptions {
   readonly plainFinished?: boolean;
 }
 
-interface Message {
+export interface Message {
   readonly type: number;
   readonly sequence: number;
   readonly body: Buffer;
@@ -495,7 +495,7 @@ export function fragmentOf({ type, sequence, body }: Message, offset: number, si
   return Buffer.concat([...head, body.subarray(offset, offset + size)]);
 }
 
-const whole = (message: Message): Buffer => fragmentOf(message, 0, message.body.length);
+export const whole = (message: Message): Buffer => fragmentOf(message, 0, message.body.length);
 
 /** A datagram on its way. */
 interface Flying {

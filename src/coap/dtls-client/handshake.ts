@@ -1,0 +1,310 @@
+/** One handshake of the client, from the first ClientHello to the server's Finished (RFC 6347 4.2, RFC 4279 2). */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { alertName, CLOSE_NOTIFY, endingAlert } from '../dtls/alert.js';
+import { Keys } from '../dtls/association.js';
+import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter, writeRecord } from '../dtls/flight.js';
+import { type Fragment, Messages, readFragment } from '../dtls/fragments.js';
+import { RETRANSMISSION_TIME, RETRANSMISSIONS } from '../dtls/limits.js';
+import { verifyData } from '../dtls/prf.js';
+import { Alert, AlertLevel, ContentType, HANDSHAKE_HEADER, HandshakeType, RANDOM_BYTES } from '../dtls/protocol.js';
+import type { RecordReader } from '../dtls/record.js';
+import { deriveKeys } from '../dtls/secrets.js';
+import { Transcript } from '../dtls/transcript.js';
+import { Timer, type TimerWheel } from '../timers.js';
+import type { DatagramAddress } from '../transport.js';
+import type { DtlsClientCounters } from './counters.js';
+import { clientHello, parseHelloVerifyRequest, parseServerHello, type ServerHello } from './hello.js';
+import { COOKIES, type DtlsClientLimits, LONGEST_RETRANSMISSION_TIME } from './limits.js';
+import { exchangePsk, isServerKeyExchange, type PskCredential } from './psk-exchange.js';
+
+/** Why a handshake ended without an association. */
+export type ClientHandshakeEnd = 'failed' | 'timeout' | 'closed';
+
+/** What a handshake needs of the transport. */
+export interface ClientHandshakeHost {
+  readonly limits: DtlsClientLimits;
+  readonly counters: DtlsClientCounters;
+  readonly wheel: TimerWheel;
+  now(): number;
+  transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
+  finished(handshake: ClientHandshake, keys: Keys): void;
+  /** @param words for whoever wanted to send something */
+  ended(handshake: ClientHandshake, end: ClientHandshakeEnd, words: string): void;
+}
+
+const goodbye = Buffer.alloc(512);
+const DOUBT = ': identity or key may be wrong';
+
+/** What the handshake waits for: the messages that may come, how to say that they do not, and what an alert then means. */
+const State = {
+  Hello: {
+    due: [HandshakeType.HelloVerifyRequest, HandshakeType.ServerHello] as readonly number[],
+    silence: 'no answer to ClientHello',
+    doubt: '',
+  },
+  KeyExchange: {
+    due: [HandshakeType.ServerKeyExchange, HandshakeType.ServerHelloDone] as readonly number[],
+    silence: 'nothing after ServerHello',
+    doubt: '',
+  },
+  HelloDone: {
+    due: [HandshakeType.ServerHelloDone] as readonly number[],
+    silence: 'nothing after ServerKeyExchange',
+    doubt: '',
+  },
+  Finished: {
+    due: [HandshakeType.Finished] as readonly number[],
+    silence: `no answer to Finished${DOUBT}`,
+    doubt: DOUBT,
+  },
+  Over: { due: [] as readonly number[], silence: '', doubt: '' },
+} as const;
+type State = (typeof State)[keyof typeof State];
+
+export class ClientHandshake extends Timer {
+  /** The server, and by what name it was asked for. */
+  readonly remote: DatagramAddress;
+  readonly key: string;
+  readonly random = randomBytes(RANDOM_BYTES);
+  readonly #credential: PskCredential;
+  readonly #host: ClientHandshakeHost;
+  readonly #writer: FlightWriter;
+  readonly #messages = new Messages();
+  readonly #deadline: number;
+  #transcript = new Transcript();
+  #state: State = State.Hello;
+  /** message_seq of the next message of the server, and of the next one to it. */
+  #expected = 0;
+  #next = 0;
+  #cookies = 0;
+  #flight: readonly FlightMessage[] = [];
+  #repetitions = 0;
+  #wait = RETRANSMISSION_TIME;
+  #hello: ServerHello | undefined;
+  #keys: Keys | undefined;
+  #master: Buffer | undefined;
+
+  constructor(host: ClientHandshakeHost, remote: DatagramAddress, key: string, credential: PskCredential) {
+    super();
+    this.remote = remote;
+    this.key = key;
+    this.#credential = credential;
+    this.#host = host;
+    this.#writer = new FlightWriter(host.limits.handshakeDatagram, 0, (bytes, length) =>
+      host.transmit(bytes, length, remote),
+    );
+    this.#deadline = host.now() + host.limits.handshakeTime;
+  }
+
+  /** What it waits for, in words. */
+  get silence(): string {
+    return this.#state.silence;
+  }
+
+  begin(): void {
+    this.#sayHello(Buffer.alloc(0));
+  }
+
+  /** An unprotected record of the server. */
+  receivePlain(record: RecordReader): void {
+    if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
+    else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
+    // ChangeCipherSpec says nothing that the epoch of the next record does not say.
+  }
+
+  /** A record of epoch 1. What is not authentic may be of an association that is no more: it ends nothing. */
+  receiveProtected(record: RecordReader): void {
+    const keys = this.#keys;
+    const { counters } = this.#host;
+    if (keys === undefined || !keys.expects(record, ContentType.Cid) || !keys.window.isNew(record.sequence)) {
+      counters.droppedRecords++;
+      return;
+    }
+    const opened = keys.open(record);
+    if (opened === undefined) {
+      counters.badRecords++;
+      return;
+    }
+    keys.window.accept(record.sequence);
+    if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
+    else if (opened.type === ContentType.Alert) this.#receiveAlert(opened.content);
+  }
+
+  /** The server does not answer: its flight or ours is lost. */
+  expire(): void {
+    const left = this.#deadline - this.#host.now();
+    if (left <= 0) {
+      this.#sayGoodbye();
+      this.end('timeout', `${this.silence} within ${this.#host.limits.handshakeTime} ms`);
+      return;
+    }
+    this.#repeat();
+    this.#wait = Math.min(2 * this.#wait, LONGEST_RETRANSMISSION_TIME);
+    this.#host.wheel.arm(this, Math.min(left, this.#wait));
+  }
+
+  /** Ends it in silence. */
+  end(reason: ClientHandshakeEnd, words: string): void {
+    if (this.#state === State.Over) return;
+    this.#over();
+    this.#keys?.destroy();
+    this.#host.ended(this, reason, words);
+  }
+
+  /** For a server that has all it needs, and whose Finished is lost: it would keep an association at this address. */
+  #sayGoodbye(): void {
+    if (this.#keys === undefined) return;
+    const end = writeRecord(goodbye, 0, this.#keys, ContentType.Alert, CLOSE_NOTIFY);
+    this.#host.transmit(goodbye, end, this.remote);
+  }
+
+  #over(): void {
+    this.#state = State.Over;
+    this.#host.wheel.disarm(this);
+    this.#master?.fill(0);
+    this.#master = undefined;
+  }
+
+  #fail(alert: number, words: string): void {
+    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.end('failed', words);
+  }
+
+  #repeat(): void {
+    if (this.#repetitions >= RETRANSMISSIONS) return;
+    this.#repetitions++;
+    this.#host.counters.flightsRepeated++;
+    this.#writer.send(this.#flight, this.#keys);
+  }
+
+  /** Nothing protects most alerts of a handshake: whoever can send one in the server's name could also keep it from coming about. */
+  #receiveAlert(content: Buffer): void {
+    const ending = endingAlert(content);
+    if (ending === undefined) return;
+    this.end('failed', `alert ${alertName(ending.description)} of the server${this.#state.doubt}`);
+  }
+
+  #receiveFragments(content: Buffer, isProtected: boolean): void {
+    for (let at = 0; at < content.length && this.#state !== State.Over; ) {
+      const fragment = readFragment(content, at);
+      if (fragment === undefined) return;
+      this.#receiveFragment(fragment, isProtected);
+      at += HANDSHAKE_HEADER + fragment.body.length;
+    }
+  }
+
+  #receiveFragment(fragment: Fragment, isProtected: boolean): void {
+    const { type, messageSequence } = fragment;
+    if (messageSequence !== this.#expected) {
+      // The end of its flight once more: the server has not received ours (RFC 6347 4.2.4).
+      const isRepeated = messageSequence < this.#expected && this.#state === State.Finished;
+      if (isRepeated && type === HandshakeType.ServerHelloDone && !isProtected) this.#repeat();
+      return;
+    }
+    // Only Finished is protected, and it always is.
+    if (isProtected !== (this.#state === State.Finished)) return;
+    const message = this.#messages.add(fragment);
+    if (message === 'too long') this.#fail(Alert.DecodeError, 'a message that is too long');
+    else if (message !== undefined) this.#receiveMessage(message.type, message.body);
+  }
+
+  #receiveMessage(type: number, body: Buffer): void {
+    if (!this.#state.due.includes(type)) {
+      this.#fail(Alert.UnexpectedMessage, `unexpected handshake message ${type}`);
+      return;
+    }
+    const messageSequence = this.#expected++;
+    if (type === HandshakeType.HelloVerifyRequest) {
+      this.#receiveHelloVerifyRequest(body);
+      return;
+    }
+    // The hash that Finished is about ends before it.
+    const before = type === HandshakeType.Finished ? this.#transcript.hash() : undefined;
+    this.#transcript.add(type, messageSequence, body);
+    if (before !== undefined) this.#receiveFinished(body, before);
+    else if (type === HandshakeType.ServerHello) this.#receiveServerHello(body);
+    else if (type === HandshakeType.ServerKeyExchange) this.#receiveServerKeyExchange(body);
+    else this.#receiveServerHelloDone(body);
+  }
+
+  #receiveHelloVerifyRequest(body: Buffer): void {
+    const cookie = parseHelloVerifyRequest(body);
+    if (cookie === undefined) this.#fail(Alert.DecodeError, 'malformed HelloVerifyRequest');
+    else if (++this.#cookies > COOKIES) this.#fail(Alert.HandshakeFailure, 'one cookie after the other');
+    else this.#sayHello(Buffer.from(cookie));
+  }
+
+  #receiveServerHello(body: Buffer): void {
+    const hello = parseServerHello(body);
+    if (typeof hello === 'number') {
+      this.#fail(hello, `ServerHello deserves ${alertName(hello)}`);
+      return;
+    }
+    this.#hello = hello;
+    this.#state = State.KeyExchange;
+  }
+
+  #receiveServerKeyExchange(body: Buffer): void {
+    if (isServerKeyExchange(body)) this.#state = State.HelloDone;
+    else this.#fail(Alert.DecodeError, 'malformed ServerKeyExchange');
+  }
+
+  #receiveServerHelloDone(body: Buffer): void {
+    if (body.length > 0) {
+      this.#fail(Alert.DecodeError, 'malformed ServerHelloDone');
+      return;
+    }
+    const { suite, random: serverRandom, extendedMasterSecret, connectionId } = this.#hello!;
+    const { message, premaster } = exchangePsk(this.#credential);
+    const exchange = this.#say(HandshakeType.ClientKeyExchange, message);
+    const sessionHash = extendedMasterSecret ? this.#transcript.hash() : undefined;
+    const { master, read, write } = deriveKeys(suite, premaster, this.random, serverRandom, sessionHash);
+    premaster.fill(0);
+    this.#master = master;
+    this.#keys = new Keys({
+      session: { identity: this.#credential.identity, proof: 'psk', cipherSuite: suite.name },
+      // What the server reads is written here.
+      read: write,
+      write: read,
+      ownCid: undefined,
+      peerCid: Buffer.from(connectionId ?? []),
+    });
+    const finished = this.#say(HandshakeType.Finished, verifyData(master, 'client', this.#transcript.hash()));
+    this.#state = State.Finished;
+    this.#send([exchange, CHANGE_CIPHER_SPEC, finished]);
+  }
+
+  #receiveFinished(body: Buffer, hash: Buffer): void {
+    const expected = verifyData(this.#master!, 'server', hash);
+    if (body.length !== expected.length || !timingSafeEqual(body, expected)) {
+      this.#fail(Alert.DecryptError, 'Finished of the server is wrong');
+      return;
+    }
+    this.#over();
+    this.#host.finished(this, this.#keys!);
+  }
+
+  /** Begins anew with each cookie: hello messages without one are in no hash (RFC 6347 4.2.1). */
+  #sayHello(cookie: Buffer): void {
+    this.#transcript = new Transcript();
+    // A client without a certificate signs nothing.
+    this.#transcript.forgetSignature();
+    this.#send([this.#say(HandshakeType.ClientHello, clientHello(this.random, cookie))]);
+  }
+
+  #say(type: number, body: Buffer): FlightMessage {
+    const messageSequence = this.#next++;
+    this.#transcript.add(type, messageSequence, body);
+    return { type, messageSequence, body };
+  }
+
+  #send(flight: readonly FlightMessage[]): void {
+    const host = this.#host;
+    this.#flight = flight;
+    this.#repetitions = 0;
+    this.#wait = RETRANSMISSION_TIME;
+    // Armed first: a transport in memory may bring the answer before `send` returns.
+    host.wheel.arm(this, Math.min(this.#wait, Math.max(0, this.#deadline - host.now())));
+    this.#writer.send(flight, this.#keys);
+  }
+}

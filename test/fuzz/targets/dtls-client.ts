@@ -1,0 +1,252 @@
+/** The DTLS client: what servers that have the right key, or none, can say to it, and what strangers can. */
+import assert from 'node:assert/strict';
+import type { DtlsSession } from '../../../src/coap/dtls/association.js';
+import { CCM, CCM_8, GCM, HANDSHAKE, IDENTITY } from '../../coap/dtls/client.js';
+import { at, ClientBench } from '../../coap/dtls/client-bench.js';
+import type { DtlsServer } from '../../coap/dtls/server.js';
+import { Feed, input, type Target } from '../target.js';
+
+const LIMITS = {
+  associations: 2,
+  handshakes: 2,
+  idleTime: 600_000,
+  records: 50,
+  waitingDatagrams: 2,
+  waitingBytes: 64,
+};
+/** The messages that a server may change: ServerHello, ServerKeyExchange, ServerHelloDone and Finished. */
+const CHANGEABLE = [2, 12, 14, 20];
+/** Servers have the ports 1 to 4; from here on nobody is asked for anything. */
+const STRANGERS = 5;
+
+/** What a step does; its number is the upper half of the first byte, the server's that of the lower two bits. */
+const Op = {
+  Send: 0,
+  Deliver: 1,
+  Seconds: 2,
+  Minutes: 3,
+  Serve: 4,
+  ServeChanged: 5,
+  Echo: 6,
+  Plain: 7,
+  Sealed: 8,
+  Raw: 9,
+  Handshake: 10,
+  Again: 11,
+  Copies: 12,
+  Unanswered: 13,
+  Stranger: 14,
+  Remove: 15,
+} as const;
+
+class World {
+  readonly bench = new ClientBench({ limits: LIMITS });
+  readonly #servers: (DtlsServer | undefined)[] = [];
+  /** What servers have protected. */
+  readonly #said = new Set<string>();
+  readonly #past: Buffer[] = [];
+  #sent = 0;
+
+  constructor() {
+    const { below } = this.bench;
+    const receive = below.receive.bind(below);
+    below.receive = (bytes, port, address) => {
+      this.#past.push(bytes);
+      if (this.#past.length > 64) this.#past.shift();
+      receive(bytes, port, address);
+    };
+  }
+
+  step(feed: Feed): void {
+    const head = feed.byte();
+    const { bench } = this;
+    const port = 1 + (head & 3);
+    const server = this.#servers[port];
+    switch (head >> 4) {
+      case Op.Send:
+        // Longer ones each time, so that the network can tell them.
+        bench.send(`request ${this.#sent++ % 16}`, at(port, (head & 4) === 0 ? undefined : 'another name'));
+        break;
+      case Op.Deliver:
+        bench.deliver();
+        break;
+      case Op.Seconds:
+        bench.clock.advance(feed.byte() * 100);
+        break;
+      case Op.Minutes:
+        bench.clock.advance(feed.byte() * 10_000);
+        break;
+      case Op.Serve:
+        this.#serve(port, feed.byte(), undefined, feed);
+        break;
+      case Op.ServeChanged:
+        this.#serve(port, feed.byte(), CHANGEABLE[(head >> 2) & 3], feed);
+        break;
+      case Op.Echo:
+        this.#servers[port] = undefined;
+        bench.echo(port);
+        break;
+      case Op.Again: {
+        const bytes = Buffer.from(this.#past[feed.byte() % Math.max(1, this.#past.length)] ?? []);
+        const place = feed.short();
+        if (bytes.length > 0) bytes[place % bytes.length] ^= feed.byte();
+        bench.below.receive(bytes, port);
+        break;
+      }
+      case Op.Copies: {
+        const [from, copies] = [bench.flown + (head & 3), feed.byte() % 3];
+        bench.copies = (flown) => (flown === from ? copies : 1);
+        break;
+      }
+      case Op.Unanswered:
+        bench.dtls.unanswered(at(port));
+        break;
+      case Op.Stranger:
+        this.#stranger(STRANGERS + (head & 3), Buffer.from(feed.take(feed.short() & 0x3ff)));
+        break;
+      case Op.Remove:
+        bench.remove(port);
+        break;
+      default:
+        if (server !== undefined) this.#speak(head >> 4, server, feed);
+    }
+  }
+
+  #serve(port: number, choice: number, changed: number | undefined, feed: Feed): void {
+    const [place, bytes] = changed === undefined ? [0, Buffer.alloc(0)] : [feed.short(), feed.take(feed.byte())];
+    this.#servers[port] = this.bench.server(port, {
+      suite: [CCM_8, CCM, GCM, 0xc0ae][choice & 3],
+      ...((choice & 4) === 0 ? {} : { cookie: Buffer.alloc((choice >> 3) & 31, choice) }),
+      extendedMasterSecret: (choice & 8) === 0,
+      ...((choice & 16) === 0 ? {} : { cid: Buffer.from('server') }),
+      ...((choice & 32) === 0 ? {} : { hint: 'hint' }),
+      ...((choice & 64) === 0 ? {} : { fragment: 9 }),
+      ...((choice & 128) === 0 ? {} : { key: Buffer.from('another') }),
+      change: (type, right) => {
+        if (type !== changed) return right;
+        const from = place % (right.length + 1);
+        return Buffer.concat([right.subarray(0, from), bytes, right.subarray(from + bytes.length)]);
+      },
+    });
+  }
+
+  #speak(op: number, server: DtlsServer, feed: Feed): void {
+    switch (op) {
+      case Op.Plain:
+        server.raw(server.plain(feed.byte(), Buffer.from(feed.take(feed.byte()))));
+        break;
+      case Op.Handshake:
+        server.raw(server.plain(HANDSHAKE, Buffer.from(feed.take(feed.byte()))));
+        break;
+      case Op.Sealed: {
+        const type = 20 + (feed.byte() % 6);
+        const body = Buffer.from(feed.take(feed.byte()));
+        if (!server.hasKeys) return;
+        if (type === 23) this.#said.add(body.toString());
+        server.raw(server.seal(type, body));
+        break;
+      }
+      case Op.Raw:
+        server.raw(Buffer.from(feed.take(feed.short() & 0x3ff)));
+        break;
+      default:
+    }
+  }
+
+  /** Nobody who was not asked is ever answered, or remembered. */
+  #stranger(port: number, bytes: Buffer): void {
+    const { below, dtls } = this.bench;
+    const before = { ...dtls.tables, sent: below.sent.length };
+    below.receive(bytes, port);
+    assert.deepEqual({ ...dtls.tables, sent: below.sent.length }, before);
+  }
+
+  check(): void {
+    const { dtls, received } = this.bench;
+    assert.equal(dtls.counters.internalErrors, 0, this.bench.events.join('\n'));
+    const { associations, handshakes, waitingBytes, timers } = dtls.tables;
+    assert.ok(associations <= LIMITS.associations && handshakes <= LIMITS.handshakes);
+    assert.ok(waitingBytes <= LIMITS.waitingBytes && (handshakes > 0 || waitingBytes === 0));
+    assert.equal(timers, handshakes + Math.min(1, associations));
+    for (const { text, source } of received.splice(0)) {
+      assert.equal((source.session as DtlsSession).identity, IDENTITY);
+      assert.ok(text.startsWith('echo request') || this.#said.has(text), 'data that nobody protected');
+    }
+  }
+}
+
+async function run(bytes: Buffer): Promise<string> {
+  const world = new World();
+  const { bench } = world;
+  const feed = new Feed(bytes);
+  for (let steps = 0; !feed.empty && steps < 200; steps++) {
+    world.step(feed);
+    world.check();
+  }
+  bench.copies = () => 1;
+  bench.deliver();
+  world.check();
+  // Everything settles.
+  bench.clock.advance(LIMITS.idleTime + 60_000);
+  assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, waitingBytes: 0, timers: 0 });
+  await bench.dtls.close();
+  return Object.entries(bench.dtls.counters)
+    .filter(([, count]) => count > 0)
+    .map(([name]) => name)
+    .join();
+}
+
+const op = (number: number, server = 0): number => (number << 4) | server;
+const DELIVER = op(Op.Deliver);
+const CONNECT = input(op(Op.Serve), 0, op(Op.Send), DELIVER);
+const SAY = input(op(Op.Sealed), 3, 4, 'data', DELIVER);
+
+export const dtlsClientTarget: Target = {
+  name: 'dtls-client',
+  scope: ['/src/coap/dtls/', '/src/coap/dtls-client/'],
+  longest: 2048,
+  words: [
+    CONNECT,
+    SAY,
+    Buffer.from('16fefd0000000000000000', 'hex'),
+    Buffer.from('17fefd0001000000000000', 'hex'),
+    Buffer.from('0200002c0000000000000000', 'hex'),
+    Buffer.from('030000030000000000000003feff00', 'hex'),
+    Buffer.from('0e0000000001000000000000', 'hex'),
+    Buffer.from('c0a8', 'hex'),
+    Buffer.from('00170000', 'hex'),
+    Buffer.from('0036000100', 'hex'),
+    Buffer.from('ff01000100', 'hex'),
+  ],
+  seeds: () => [
+    input(CONNECT, SAY, op(Op.Send), DELIVER),
+    ...[0x04, 0x2d, 0x12, 0x60, 0x03, 0x81, 0x7c].map((choice) =>
+      input(op(Op.Serve), choice, op(Op.Send), DELIVER, SAY, op(Op.Send), DELIVER),
+    ),
+    ...CHANGEABLE.map((_, index) =>
+      input(op(Op.ServeChanged, index << 2), 0x20, 0, 36, 3, '\0\xff\x01', op(Op.Send), DELIVER, SAY),
+    ),
+    input(op(Op.Echo, 1), op(Op.Send, 1), DELIVER, op(Op.Echo, 1), op(Op.Send, 1), DELIVER, op(Op.Seconds), 30),
+    input(CONNECT, op(Op.Sealed), 1, 2, 1, 0, DELIVER, op(Op.Send), DELIVER),
+    input(CONNECT, op(Op.Sealed), 1, 2, 2, 40, DELIVER, op(Op.Plain), 21, 2, 2, 40, DELIVER),
+    input(CONNECT, op(Op.Send), op(Op.Seconds), 30, op(Op.Unanswered), op(Op.Send), DELIVER),
+    input(CONNECT, op(Op.Send, 4), DELIVER, op(Op.Send), DELIVER),
+    input(op(Op.Serve), 4, op(Op.Copies, 1), 0, op(Op.Send), DELIVER, op(Op.Seconds), 15, DELIVER, SAY),
+    input(op(Op.Serve), 4, op(Op.Copies, 2), 2, op(Op.Send), DELIVER, op(Op.Again), 1, 0, 9, 1, DELIVER),
+    input(...[0, 1, 2, 3].flatMap((port) => [op(Op.Serve, port), 0, op(Op.Send, port), DELIVER])),
+    input(...[0, 1, 2, 3].map((port) => op(Op.Send, port)), op(Op.Send), op(Op.Send), op(Op.Minutes), 9),
+    input(
+      op(Op.Stranger),
+      0,
+      13,
+      Buffer.from('16fefd00000000000000000000', 'hex'),
+      op(Op.Remove),
+      op(Op.Raw),
+      0,
+      1,
+      'x',
+    ),
+    input(op(Op.Serve), 0, op(Op.Send), op(Op.Handshake), 15, '\x03\0\0\x03\0\0\0\0\0\0\0\x03\xfe\xff\0', DELIVER),
+  ],
+  run,
+};
