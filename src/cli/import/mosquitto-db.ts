@@ -1,0 +1,276 @@
+/**
+ * `portico import mosquitto-db FILE`: what a `mosquitto.db` says, as records of our store. Memory holds one message at a
+ * time, and for each message of the file where it stands.
+ */
+import type { Message } from '../../bus/message.js';
+import { isReserved, isShared, isValidFilter, isValidName, isValidShared } from '../../bus/topics.js';
+import { WireError } from '../../wire/wire-error.js';
+import type { ImportedSession } from './imported-session.js';
+import {
+  ChunkType,
+  type ClientMessage,
+  clientIn,
+  clientMessageIn,
+  contentIn,
+  fixedBytes,
+  idAt,
+  MessageState,
+  messageIn,
+  namesBytes,
+  subscriptionIn,
+} from './mosquitto-chunks.js';
+import { type Bytes, type Chunk, MosquittoFile } from './mosquitto-file.js';
+import { Released, type ReleasedPublication } from './released.js';
+import type { StoreBuilder } from './store-builder.js';
+import type { Tally } from './tally.js';
+
+/** Session Expiry Interval of a session that does not end by itself. */
+const NEVER = 0xffff_ffff;
+
+const STATES: ReadonlySet<number> = new Set(Object.values(MessageState));
+
+export interface MosquittoImport {
+  /** The file, to walk through it. */
+  readonly walk: Bytes;
+  /** The same file, to look up messages in it. */
+  readonly lookUp: Bytes;
+  readonly builder: StoreBuilder;
+  readonly tally: Tally;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Milliseconds since the epoch at which the file was written. */
+  readonly writtenAt: number;
+  /** Longest Session Expiry Interval in seconds. */
+  readonly maxExpiry: number;
+  /** Told how far it has come: chunks and bytes. */
+  progress(chunks: number, bytes: number): void;
+}
+
+/** @throws PorticoError `PORTICO_BACKUP` if it is no file that can be read */
+export async function importMosquittoDb(plan: MosquittoImport): Promise<void> {
+  await new MosquittoReader(plan).run();
+}
+
+class MosquittoReader {
+  readonly #plan: MosquittoImport;
+  readonly #file: MosquittoFile;
+  readonly #lookUp: MosquittoFile;
+  readonly #messages = new Map<string, Chunk>();
+  /** Clients whose sessions are over. */
+  readonly #over = new Set<string>();
+  readonly #released = new Released();
+
+  constructor(plan: MosquittoImport) {
+    this.#plan = plan;
+    this.#file = new MosquittoFile(plan.walk, (from, to, why) => {
+      plan.tally.leave(`stretch of the file: ${why}`, `offset ${from} to ${to}, ${to - from} bytes`);
+    });
+    this.#lookUp = new MosquittoFile(plan.lookUp, () => {});
+  }
+
+  async run(): Promise<void> {
+    const { builder, tally } = this.#plan;
+    let chunks = 0;
+    for (const chunk of this.#file.chunks()) {
+      try {
+        this.#take(chunk);
+      } catch (error) {
+        // What the lengths did not show: properties that are none.
+        if (!(error instanceof WireError)) throw error;
+        tally.leave(`chunk whose properties are damaged: ${error.message}`, offset(chunk));
+      }
+      this.#plan.progress(++chunks, chunk.at);
+      await builder.breathe();
+    }
+    for (const { chunk, recipients } of this.#released.publications()) {
+      await this.#publish(chunk, recipients);
+    }
+  }
+
+  #take(chunk: Chunk): void {
+    switch (chunk.type) {
+      case ChunkType.Message:
+        this.#takeMessage(chunk);
+        break;
+      case ChunkType.Retained:
+        this.#takeRetained(chunk);
+        break;
+      case ChunkType.Client:
+        this.#takeClient(chunk);
+        break;
+      case ChunkType.ClientMessage:
+        this.#takeClientMessage(chunk);
+        break;
+      case ChunkType.Subscription:
+        this.#takeSubscription(chunk);
+        break;
+    }
+  }
+
+  #takeMessage(chunk: Chunk): void {
+    const fixed = this.#file.body(chunk, fixedBytes(chunk.type, this.#file.version));
+    const body = this.#file.body(chunk, fixed.length + namesBytes(fixed));
+    const { id, topic } = messageIn(body);
+    if (isValidName(topic)) this.#messages.set(id, chunk);
+    else this.#plan.tally.leave('message whose topic is none', offset(chunk));
+  }
+
+  /** A message that can still be delivered, or null: expired, or not in the file. */
+  #message(id: string, what: string, at: Chunk): Message | null {
+    const { tally, now, writtenAt } = this.#plan;
+    const chunk = this.#messages.get(id);
+    if (chunk === undefined) {
+      tally.leave(`${what} whose content is not in the file`, offset(at));
+      return null;
+    }
+    const message = this.#read(chunk, writtenAt);
+    if (message.expiresAt === 0 || message.expiresAt > now) return message;
+    tally.leave(`${what} that has expired`, offset(at));
+    return null;
+  }
+
+  #read(chunk: Chunk, receivedAt: number): Message {
+    const body = this.#lookUp.body(chunk);
+    return { ...messageIn(body), ...contentIn(body), receivedAt };
+  }
+
+  #takeRetained(chunk: Chunk): void {
+    const { builder, tally } = this.#plan;
+    const message = this.#message(idAt(this.#file.body(chunk), 0), 'retained message', chunk);
+    if (message === null) return;
+    if (isReserved(message.topic)) {
+      tally.leave('retained message below $SYS, which is the broker’s own', offset(chunk));
+      return;
+    }
+    if (message.payload.length === 0) {
+      tally.leave('retained message without payload', offset(chunk));
+      return;
+    }
+    builder.retain(message);
+    tally.take('retained');
+  }
+
+  #takeClient(chunk: Chunk): void {
+    const { builder, tally, now, writtenAt, maxExpiry } = this.#plan;
+    const { clientId, expiresAt, expiryInterval } = clientIn(this.#file.body(chunk), this.#file.version);
+    if (clientId === '') {
+      tally.leave('session whose client identifier is no text', offset(chunk));
+      return;
+    }
+    const lasting = expiryInterval === NEVER;
+    // Of a client that was connected when the file was written, the end was not known.
+    const left = expiresAt === 0 || lasting ? writtenAt : (expiresAt - expiryInterval) * 1000;
+    if (!lasting && left + expiryInterval * 1000 <= now) {
+      this.#over.add(clientId);
+      const why = expiryInterval === 0 ? 'that ends with its connection' : 'that has expired';
+      tally.leave(`session ${why}`, offset(chunk));
+      return;
+    }
+    const known = builder.has(clientId);
+    const session = this.#session(clientId);
+    session.expiryInterval = lasting ? session.expiryInterval : Math.min(expiryInterval, maxExpiry);
+    session.version = lasting ? 4 : 5;
+    session.disconnectedAt = Math.min(left, now);
+    if (known) tally.leave('second record of a session', offset(chunk));
+  }
+
+  #session(clientId: string): ImportedSession {
+    const { builder, tally } = this.#plan;
+    if (!builder.has(clientId)) tally.take('session');
+    return builder.session(clientId);
+  }
+
+  #takeClientMessage(chunk: Chunk): void {
+    const { tally } = this.#plan;
+    const message = clientMessageIn(this.#file.body(chunk));
+    if (message.clientId === '' || !STATES.has(message.state)) {
+      tally.leave(
+        message.qos === 0 ? 'message of QoS 0 that waits, which Portico keeps none of' : 'damaged state of a message',
+        offset(chunk),
+      );
+    } else if (this.#over.has(message.clientId)) tally.leave('message of a session that is over', offset(chunk));
+    else if (message.incoming) this.#takeIncoming(chunk, message);
+    else if (message.qos === 0) tally.leave('message of QoS 0 that waits, which Portico keeps none of', offset(chunk));
+    else this.#takeOutgoing(chunk, message);
+  }
+
+  /** Mosquitto publishes on PUBREL, and Portico on PUBLISH: so it is published now, and PUBREL only answered. */
+  #takeIncoming(chunk: Chunk, { clientId, id, packetId, qos, state }: ClientMessage): void {
+    const { tally } = this.#plan;
+    if (qos !== 2 || packetId === 0 || state === MessageState.ResendPubcomp) {
+      tally.leave('publication that is complete but for its acknowledgement', offset(chunk));
+      return;
+    }
+    this.#session(clientId).inbound.add(packetId);
+    tally.take('inbound');
+    const stored = this.#messages.get(id);
+    if (stored === undefined) {
+      tally.leave('publication that awaits PUBREL whose content is not in the file', offset(chunk));
+      return;
+    }
+    this.#released.add(stored, messageIn(this.#lookUp.body(stored)), clientId);
+  }
+
+  #takeOutgoing(chunk: Chunk, outgoing: ClientMessage): void {
+    const { builder, tally } = this.#plan;
+    const { packetId, state, identifiers, dup, retain } = outgoing;
+    const released = state === MessageState.ResendPubrel || state === MessageState.AwaitsPubcomp;
+    const unsent = (state === MessageState.PublishQos1 || state === MessageState.PublishQos2) && !dup;
+    const message = this.#message(outgoing.id, 'waiting message', chunk);
+    if (message === null) return;
+    const session = this.#session(outgoing.clientId);
+    let sequence = 0;
+    if (state !== MessageState.Queued && !unsent) sequence = session.inFlight(packetId, released);
+    if (sequence > 0) tally.take('inFlight');
+    else if (released) {
+      tally.leave('release of a message whose packet identifier is in use', offset(chunk));
+      return;
+    } else {
+      sequence = session.waiting();
+      tally.take('waiting');
+    }
+    builder.queue(session, sequence, { ...message, qos: outgoing.qos, retain }, identifiers);
+  }
+
+  #takeSubscription(chunk: Chunk): void {
+    const { builder, tally } = this.#plan;
+    const { clientId, filter, qos, options, identifier } = subscriptionIn(this.#file.body(chunk));
+    const sound = isShared(filter) ? isValidShared(filter) : isValidFilter(filter);
+    if (clientId === '' || !sound || qos > 2) {
+      tally.leave('subscription whose topic filter is none', offset(chunk));
+      return;
+    }
+    if (this.#over.has(clientId)) {
+      tally.leave('subscription of a session that is over', offset(chunk));
+      return;
+    }
+    const subscription = {
+      qos: qos as 0 | 1 | 2,
+      noLocal: (options & 4) !== 0,
+      retainAsPublished: (options & 8) !== 0,
+      retainHandling: Math.min((options >> 4) & 3, 2) as 0 | 1 | 2,
+      identifier,
+    };
+    const session = this.#session(clientId);
+    builder.subscribe(session, filter, subscription);
+    this.#released.subscribe(session, filter, subscription);
+    tally.take('subscription');
+  }
+
+  async #publish(chunk: Chunk, recipients: ReleasedPublication['recipients']): Promise<void> {
+    const { builder, tally, now, writtenAt } = this.#plan;
+    const message = this.#read(chunk, writtenAt);
+    if (message.expiresAt > 0 && message.expiresAt <= now) return;
+    if (message.retain && !isReserved(message.topic)) builder.retain(message);
+    for (const [session, { qos, retain, identifiers }] of recipients) {
+      const delivered = { ...message, qos, retain: retain && message.retain };
+      builder.queue(session, session.waiting(), delivered, identifiers.length > 0 ? identifiers : null);
+      tally.take('waiting');
+      await builder.breathe();
+    }
+  }
+}
+
+function offset(chunk: Chunk): string {
+  return `offset ${chunk.at}`;
+}

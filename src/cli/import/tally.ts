@@ -1,0 +1,66 @@
+/** What an import has taken, and what it has not and why: the summary at its end. */
+
+/** What can be taken, one and many of it. */
+const KINDS = {
+  retained: ['retained message', 'retained messages'],
+  session: ['session', 'sessions'],
+  subscription: ['subscription', 'subscriptions'],
+  waiting: ['waiting message', 'waiting messages'],
+  inFlight: ['message in flight', 'messages in flight'],
+  inbound: ['publication that awaits PUBREL', 'publications that await PUBREL'],
+  will: ['will', 'wills'],
+} as const;
+export type Kind = keyof typeof KINDS;
+
+/** Reasons that are listed; those of a badly damaged file may be many. */
+const MAX_REASONS = 20;
+
+interface Reason {
+  count: number;
+  /** Where it was met first: an offset, a key. */
+  readonly example: string;
+}
+
+export class Tally {
+  readonly #taken = new Map<Kind, number>();
+  readonly #left = new Map<string, Reason>();
+
+  take(kind: Kind): void {
+    this.#taken.set(kind, this.taken(kind) + 1);
+  }
+
+  taken(kind: Kind): number {
+    return this.#taken.get(kind) ?? 0;
+  }
+
+  /** How often something was left out, for all reasons. */
+  get left(): number {
+    let count = 0;
+    for (const reason of this.#left.values()) count += reason.count;
+    return count;
+  }
+
+  /**
+   * Something is not taken.
+   * @param what with its reason: `messages of QoS 0 that wait: Portico keeps none`
+   * @param example where it stands
+   */
+  leave(what: string, example: string): void {
+    const known = this.#left.get(what);
+    if (known !== undefined) known.count++;
+    else if (this.#left.size < MAX_REASONS) this.#left.set(what, { count: 1, example });
+    else this.#left.set('others', { count: (this.#left.get('others')?.count ?? 0) + 1, example });
+  }
+
+  /** Lines for people. */
+  lines(): string[] {
+    const taken = [...this.#taken].map(
+      ([kind, count]) => `${count.toLocaleString('en-US')} ${KINDS[kind][count === 1 ? 0 : 1]}`,
+    );
+    const lines = [`taken: ${taken.length === 0 ? 'nothing' : taken.join(', ')}`];
+    for (const [what, { count, example }] of this.#left) {
+      lines.push(`not taken: ${count.toLocaleString('en-US')} × ${what} (${count > 1 ? 'first ' : ''}${example})`);
+    }
+    return lines;
+  }
+}
