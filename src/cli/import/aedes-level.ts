@@ -2,8 +2,7 @@
  * `portico import aedes-level DIR`: what a database of aedes-persistence-level says, as records of our store. Its keys are
  * `kind:client identifier:...`, its values packets and subscriptions in MessagePack.
  */
-import type { Message } from '../../bus/message.js';
-import { NO_PROPERTIES } from '../../bus/message.js';
+import { type Message, NO_PROPERTIES } from '../../bus/message.js';
 import { isReserved, isShared, isValidFilter, isValidName, isValidShared, matches } from '../../bus/topics.js';
 import type { ImportedSession } from './imported-session.js';
 import { MessagePackError, unpack } from './message-pack.js';

@@ -103,20 +103,21 @@ export function messageIn(body: Buffer): StoredMessage {
   };
 }
 
+/** @param body all of the chunk */
+export function payloadIn(body: Buffer): Buffer {
+  const start = 32 + namesBytes(body);
+  return body.subarray(start, start + body.readUInt32BE(16));
+}
+
 /**
- * The payload of a message and the MQTT 5.0 properties to forward.
- * @param body all of it
- * @throws WireError if the properties do not parse
+ * The MQTT 5.0 properties of a message, to forward.
+ * @param body all of the chunk
+ * @throws WireError if they do not parse
  */
-export function contentIn(body: Buffer): { payload: Buffer; properties: Buffer } {
-  const payloadStart = 32 + namesBytes(body);
-  const payloadEnd = payloadStart + body.readUInt32BE(16);
-  const start = propertiesStart(body, payloadEnd);
+export function propertiesIn(body: Buffer): Buffer {
+  const start = propertiesStart(body, 32 + namesBytes(body) + body.readUInt32BE(16));
   decodeProperties(body, start, body.length, 'publish');
-  return {
-    payload: body.subarray(payloadStart, payloadEnd),
-    properties: forwardableProperties(body, start, body.length),
-  };
+  return forwardableProperties(body, start, body.length);
 }
 
 /** Where properties begin that stand behind their length at the end of a body. */
@@ -153,15 +154,10 @@ export interface ClientMessage {
   readonly dup: boolean;
   /** From the client, not to it. */
   readonly incoming: boolean;
-  /** Subscription Identifiers, null for none. */
-  readonly identifiers: readonly number[] | null;
 }
 
-/** @throws WireError if the properties do not parse */
 export function clientMessageIn(body: Buffer): ClientMessage {
   const end = 16 + body.readUInt16BE(10);
-  const properties = decodeProperties(body, propertiesStart(body, end), body.length, 'publish');
-  const { subscriptionIdentifier } = properties;
   return {
     clientId: textIn(body, 16, end),
     id: idAt(body, 0),
@@ -171,8 +167,17 @@ export function clientMessageIn(body: Buffer): ClientMessage {
     retain: body[14] >> 4 !== 0,
     dup: (body[14] & 15) !== 0,
     incoming: body[15] === 0,
-    identifiers: subscriptionIdentifier === undefined ? null : [subscriptionIdentifier].flat(),
   };
+}
+
+/**
+ * The Subscription Identifiers by which a client gets a message, null for none.
+ * @throws WireError if the properties do not parse
+ */
+export function identifiersIn(body: Buffer): readonly number[] | null {
+  const start = propertiesStart(body, 16 + body.readUInt16BE(10));
+  const { subscriptionIdentifier } = decodeProperties(body, start, body.length, 'publish');
+  return subscriptionIdentifier === undefined ? null : [subscriptionIdentifier].flat();
 }
 
 export interface StoredSubscription {

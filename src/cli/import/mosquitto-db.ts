@@ -2,7 +2,7 @@
  * `portico import mosquitto-db FILE`: what a `mosquitto.db` says, as records of our store. Memory holds one message at a
  * time, and for each message of the file where it stands.
  */
-import type { Message } from '../../bus/message.js';
+import { type Message, NO_PROPERTIES } from '../../bus/message.js';
 import { isReserved, isShared, isValidFilter, isValidName, isValidShared } from '../../bus/topics.js';
 import { WireError } from '../../wire/wire-error.js';
 import type { ImportedSession } from './imported-session.js';
@@ -11,12 +11,14 @@ import {
   type ClientMessage,
   clientIn,
   clientMessageIn,
-  contentIn,
   fixedBytes,
   idAt,
+  identifiersIn,
   MessageState,
   messageIn,
   namesBytes,
+  payloadIn,
+  propertiesIn,
   subscriptionIn,
 } from './mosquitto-chunks.js';
 import { type Bytes, type Chunk, MosquittoFile } from './mosquitto-file.js';
@@ -69,16 +71,10 @@ class MosquittoReader {
   }
 
   async run(): Promise<void> {
-    const { builder, tally } = this.#plan;
+    const { builder } = this.#plan;
     let chunks = 0;
     for (const chunk of this.#file.chunks()) {
-      try {
-        this.#take(chunk);
-      } catch (error) {
-        // What the lengths did not show: properties that are none.
-        if (!(error instanceof WireError)) throw error;
-        tally.leave(`chunk whose properties are damaged: ${error.message}`, offset(chunk));
-      }
+      this.#take(chunk);
       this.#plan.progress(++chunks, chunk.at);
       await builder.breathe();
     }
@@ -131,7 +127,19 @@ class MosquittoReader {
 
   #read(chunk: Chunk, receivedAt: number): Message {
     const body = this.#lookUp.body(chunk);
-    return { ...messageIn(body), ...contentIn(body), receivedAt };
+    const properties = this.#undamaged(chunk, () => propertiesIn(body)) ?? NO_PROPERTIES;
+    return { ...messageIn(body), payload: payloadIn(body), properties, receivedAt };
+  }
+
+  /** What lengths do not show: whether properties are some. Without them, a message is still one. */
+  #undamaged<T>(chunk: Chunk, read: () => T): T | null {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#plan.tally.leave(`properties of a message, which are damaged: ${error.message}`, offset(chunk));
+      return null;
+    }
   }
 
   #takeRetained(chunk: Chunk): void {
@@ -213,7 +221,8 @@ class MosquittoReader {
 
   #takeOutgoing(chunk: Chunk, outgoing: ClientMessage): void {
     const { builder, tally } = this.#plan;
-    const { packetId, state, identifiers, dup, retain } = outgoing;
+    const { packetId, state, dup, retain } = outgoing;
+    const identifiers = this.#undamaged(chunk, () => identifiersIn(this.#file.body(chunk)));
     const released = state === MessageState.ResendPubrel || state === MessageState.AwaitsPubcomp;
     const unsent = (state === MessageState.PublishQos1 || state === MessageState.PublishQos2) && !dup;
     const message = this.#message(outgoing.id, 'waiting message', chunk);
