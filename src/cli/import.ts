@@ -42,7 +42,11 @@ export async function importFrom(request: LoadRequest, kind: ImportKind, path: s
   }
 }
 
-async function writeUnlessEnded(signal: AbortSignal, write: WriteBatch, batch: Parameters<WriteBatch>[0]): Promise<void> {
+async function writeUnlessEnded(
+  signal: AbortSignal,
+  write: WriteBatch,
+  batch: Parameters<WriteBatch>[0],
+): Promise<void> {
   signal.throwIfAborted();
   await write(batch);
 }
@@ -83,7 +87,8 @@ async function fromMosquitto(
 
 function open(path: string, files: FileBytes[]): FileBytes {
   try {
-    if (statSync(path).isDirectory()) throw failed(`cannot read ${path}: it is a folder; name the file mosquitto.db in it`);
+    if (statSync(path).isDirectory())
+      throw failed(`cannot read ${path}: it is a folder; name the file mosquitto.db in it`);
     const file = new FileBytes(path);
     files.push(file);
     return file;

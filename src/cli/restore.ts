@@ -42,12 +42,7 @@ function nameOf(file: string): string {
 }
 
 /** Reads a backup to its end, in batches; returns what it holds. */
-async function read(
-  file: string,
-  signal: AbortSignal,
-  verb: string,
-  write: WriteBatch,
-): Promise<string> {
+async function read(file: string, signal: AbortSignal, verb: string, write: WriteBatch): Promise<string> {
   let batch: Operation[] = [];
   let batchBytes = 0;
   const progress = new Progress(verb);

@@ -179,7 +179,13 @@ describe('a mosquitto.db', () => {
       clientMessage({ id: 1, client: 'c', packetId: 3, state: 2 }),
       clientMessage({ id: 1, client: 'c', packetId: 4, state: 11 }),
     );
-    assert.deepEqual(outcome.queued, ['1 65534 a one 1', '1 65535 b two 2', '1 65537 b two 2', '1 65538 a one 1', '1 65539 a one 1']);
+    assert.deepEqual(outcome.queued, [
+      '1 65534 a one 1',
+      '1 65535 b two 2',
+      '1 65537 b two 2',
+      '1 65538 a one 1',
+      '1 65539 a one 1',
+    ]);
     const flow = outcome.flows.get(1);
     assert.deepEqual([flow?.base, flow?.sent, flow?.tail], [65534, 65538, 65540]);
     assert.deepEqual(flow?.exceptions, [
@@ -197,7 +203,10 @@ describe('a mosquitto.db', () => {
       clientMessage({ id: 1, client: 'c', packetId: 4, state: 3 }),
       clientMessage({ id: 1, client: 'c', packetId: 4, state: 3 }),
     );
-    assert.deepEqual(outcome.queued.map((line) => line.split(' ')[1]), ['5', '65539', '65540']);
+    assert.deepEqual(
+      outcome.queued.map((line) => line.split(' ')[1]),
+      ['5', '65539', '65540'],
+    );
     assert.match(outcome.lines[0], /2 messages in flight, 1 waiting message/);
   });
 
@@ -233,7 +242,10 @@ describe('a mosquitto.db', () => {
       assert.equal(sessions.size, length >= ends[2] ? 1 : 0);
       if (length === 23 || ends.includes(length)) continue;
       const start = Math.max(23, ...ends.filter((end) => end < length));
-      assert.match(lines[1], new RegExp(`the file is cut short .*offset ${start} to ${length}, ${length - start} bytes`));
+      assert.match(
+        lines[1],
+        new RegExp(`the file is cut short .*offset ${start} to ${length}, ${length - start} bytes`),
+      );
     }
   });
 

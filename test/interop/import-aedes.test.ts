@@ -68,7 +68,8 @@ describe('portico import aedes-level', { timeout: 60_000 }, () => {
     assert.equal(sleeper.sessionPresent, true);
     const odd = ['queued 1', 'queued 3', 'queued 5'];
     for (const payload of odd) assert.equal((await sleeper.next('q/1')).payload.toString(), payload);
-    for (const payload of ['queued 2', 'queued 4']) assert.equal((await sleeper.next('q/0')).payload.toString(), payload);
+    for (const payload of ['queued 2', 'queued 4'])
+      assert.equal((await sleeper.next('q/0')).payload.toString(), payload);
     assert.equal((await sleeper.next('q/half')).payload.toString(), 'half way');
     assert.equal((await sleeper.next('q/will')).payload.toString(), 'gone');
     await sleeper.publish('q/live', 'live', 1);
@@ -90,7 +91,15 @@ describe('portico import aedes-level', { timeout: 60_000 }, () => {
 
   test('a QoS 2 publication that awaited PUBREL is not taken twice', async () => {
     const half = await connectRaw(port, { clientId: 'half', clean: false });
-    half.send({ cmd: 'publish', topic: 'q/half', payload: 'half way', qos: 2, messageId: 77, retain: false, dup: true });
+    half.send({
+      cmd: 'publish',
+      topic: 'q/half',
+      payload: 'half way',
+      qos: 2,
+      messageId: 77,
+      retain: false,
+      dup: true,
+    });
     assert.equal((await half.expect('pubrec')).messageId, 77);
     half.send({ cmd: 'pubrel', messageId: 77 });
     await half.expect('pubcomp');

@@ -96,7 +96,12 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
   test('the summary says what was taken, and what was not and why', () => {
     assert.match(summary, /^imported .*mosquitto\.db into .*store$/m);
     assert.match(summary, /^taken: .*4 sessions/m);
-    for (const words of ['3 retained messages', '3 messages in flight', '3 subscriptions', '1 publication that awaits']) {
+    for (const words of [
+      '3 retained messages',
+      '3 messages in flight',
+      '3 subscriptions',
+      '1 publication that awaits',
+    ]) {
       assert.ok(summary.includes(words), `${words}: ${summary}`);
     }
     assert.match(summary, /^not taken: 2 × message of QoS 0 that waits.*\(first offset \d+\)$/m);
@@ -163,7 +168,15 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
     const half = await connectRaw(port, { clientId: 'half', clean: false, ...five });
     raws.push(half);
     assert.equal(half.connack.sessionPresent, true);
-    half.send({ cmd: 'publish', topic: 'q/half', payload: 'half way', qos: 2, messageId: 77, retain: false, dup: true });
+    half.send({
+      cmd: 'publish',
+      topic: 'q/half',
+      payload: 'half way',
+      qos: 2,
+      messageId: 77,
+      retain: false,
+      dup: true,
+    });
     assert.equal((await half.expect('pubrec')).messageId, 77);
     half.send({ cmd: 'pubrel', messageId: 77 });
     assert.equal((await half.expect('pubcomp')).messageId, 77);
@@ -183,18 +196,35 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
   });
 
   test('a data folder with a store is refused, and so is a file that is none of Mosquitto', async () => {
-    const used = await run(process.execPath, [porticoMain, 'import', 'mosquitto-db', file, '--data', join(folder, 'data')]);
+    const used = await run(process.execPath, [
+      porticoMain,
+      'import',
+      'mosquitto-db',
+      file,
+      '--data',
+      join(folder, 'data'),
+    ]);
     assert.equal(used.code, 1);
     assert.match(used.stderr, /^portico: import: there is a store in [^\n]+ already; [^\n]+\n$/);
     const other = join(folder, 'other.db');
     const cases: readonly [Buffer, RegExp][] = [
       [Buffer.from('something else that is long enough'), /it is not a persistence file of Mosquitto/],
       [Buffer.alloc(0), /it is empty/],
-      [Buffer.concat([Buffer.from('\0\u{b5}\0mosquitto db', 'latin1'), Buffer.from([0, 0, 0, 0, 0, 0, 0, 4])]), /version 4/],
+      [
+        Buffer.concat([Buffer.from('\0\u{b5}\0mosquitto db', 'latin1'), Buffer.from([0, 0, 0, 0, 0, 0, 0, 4])]),
+        /version 4/,
+      ],
     ];
     for (const [bytes, words] of cases) {
       writeFileSync(other, bytes);
-      const { code, stderr } = await run(process.execPath, [porticoMain, 'import', 'mosquitto-db', other, '--data', join(folder, 'none')]);
+      const { code, stderr } = await run(process.execPath, [
+        porticoMain,
+        'import',
+        'mosquitto-db',
+        other,
+        '--data',
+        join(folder, 'none'),
+      ]);
       assert.equal(code, 1);
       assert.match(stderr, /^portico: import: [^\n]+\n$/);
       assert.match(stderr, words);

@@ -78,7 +78,10 @@ class AedesReader {
     let clientId: string | null = null;
     await this.#each('outgoing:', async (fields, key) => {
       const owner = clientOf(key);
-      if (owner === null) return this.#plan.tally.leave('record whose key names no client', quoted(key));
+      if (owner === null) {
+        this.#plan.tally.leave('record whose key names no client', quoted(key));
+        return;
+      }
       if (owner !== clientId) {
         clientId = owner;
         await this.#readFilters(owner);
@@ -209,7 +212,10 @@ class AedesReader {
   #takeIncoming(fields: Fields, key: string): void {
     const { tally } = this.#plan;
     const [clientId, packetId] = [clientOf(key), packetIdIn(fields)];
-    if (clientId === null || packetId === 0) return tally.leave('record whose key names no client', quoted(key));
+    if (clientId === null || packetId === 0) {
+      tally.leave('record whose key names no client', quoted(key));
+      return;
+    }
     this.#session(clientId).inbound.add(packetId);
     tally.take('inbound');
   }
@@ -218,7 +224,10 @@ class AedesReader {
     const { builder, tally } = this.#plan;
     const message = this.#message(fields, key);
     if (message === null) return;
-    if (message.publisherId === '') return tally.leave('will without a client', quoted(key));
+    if (message.publisherId === '') {
+      tally.leave('will without a client', quoted(key));
+      return;
+    }
     builder.will(message.publisherId, { delay: 0, sessionExpiry: 0, message });
     tally.take('will');
   }

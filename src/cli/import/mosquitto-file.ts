@@ -108,7 +108,11 @@ export class MosquittoFile {
       const bytes = Buffer.from(this.#bytes.read(from, SEARCHED + 3));
       for (let i = bytes.indexOf(0); i >= 0 && i < SEARCHED; i = bytes.indexOf(0, i + 1)) {
         const type = bytes[i + 3];
-        if (bytes[i + 1] !== 0 || bytes[i + 2] !== 0 || !(type >= ChunkType.Configuration && type <= ChunkType.Client)) {
+        if (
+          bytes[i + 1] !== 0 ||
+          bytes[i + 2] !== 0 ||
+          !(type >= ChunkType.Configuration && type <= ChunkType.Client)
+        ) {
           continue;
         }
         if (this.#isFollowed(from + i)) return from + i;

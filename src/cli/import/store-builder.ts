@@ -103,12 +103,7 @@ export class StoreBuilder {
    * @param sequence number that the session gave it
    * @param message QoS 1 or 2, as it is delivered
    */
-  queue(
-    session: ImportedSession,
-    sequence: number,
-    message: Message,
-    identifiers: readonly number[] | null,
-  ): void {
+  queue(session: ImportedSession, sequence: number, message: Message, identifiers: readonly number[] | null): void {
     let segment = this.#segment;
     if (segment === null || segment.session !== session || sequence !== segment.first + segment.count) {
       this.#closeSegment();

@@ -7,12 +7,7 @@ import { Tally } from '../../../src/cli/import/tally.js';
 import { PorticoError } from '../../../src/errors.js';
 import { areSegmentRecords } from '../../../src/session/segment.js';
 import { Family, parseQueueKey } from '../../../src/store/keys.js';
-import {
-  decodeFlow,
-  decodeMessage,
-  decodeSession,
-  decodeSubscription,
-} from '../../../src/store/records.js';
+import { decodeFlow, decodeMessage, decodeSession, decodeSubscription } from '../../../src/store/records.js';
 import type { Operation } from '../../../src/store/store.js';
 import {
   client,
@@ -111,7 +106,12 @@ const QUEUE: readonly Buffer[] = [
   clientMessage({ id: 2, client: 'c', packetId: 6, qos: 2, state: 11, properties: Buffer.from([2, 11, 7]) }),
   clientMessage({ id: 2, client: 'c', packetId: 6, qos: 2, state: 7, incoming: true }),
 ];
-const END: readonly Buffer[] = [subscription('c', 'a/#', 1, 12, 7), subscription('c', 'b', 2), retained(1), retained(2)];
+const END: readonly Buffer[] = [
+  subscription('c', 'a/#', 1, 12, 7),
+  subscription('c', 'b', 2),
+  retained(1),
+  retained(2),
+];
 
 export const mosquittoDb: Target = {
   name: 'mosquitto-db',
