@@ -5,10 +5,11 @@ import { Level } from 'level';
 import type { LoadRequest } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { interruption, reason } from './files.js';
+import { interruption, reason, refuseRoot } from './files.js';
 import { importAedesLevel } from './import/aedes-level.js';
 import { FileBytes } from './import/file-bytes.js';
 import { importMosquittoDb } from './import/mosquitto-db.js';
+import { UnusableFile } from './import/mosquitto-file.js';
 import { StoreBuilder } from './import/store-builder.js';
 import { Tally } from './import/tally.js';
 import { makeStore, type WriteBatch } from './new-store.js';
@@ -60,7 +61,11 @@ async function fromMosquitto(
 ): Promise<void> {
   const files: FileBytes[] = [];
   try {
-    const [walk, lookUp] = [open(path, files), open(path, files)];
+    if (statSync(path).isDirectory()) throw new UnusableFile('it is a folder; name the file mosquitto.db in it');
+    const walk = new FileBytes(path);
+    files.push(walk);
+    const lookUp = new FileBytes(path);
+    files.push(lookUp);
     const now = Date.now();
     const disconnectedAt = Math.min(walk.writtenAt, now);
     const builder = new StoreBuilder(write, { expiryInterval: defaultExpiry(mqtt), disconnectedAt });
@@ -77,24 +82,16 @@ async function fromMosquitto(
     });
     await builder.finish();
   } catch (error) {
-    throw error instanceof PorticoError && error.kind === ErrorKinds.Backup
-      ? failed(`${path} cannot be used: ${error.message}`, error)
-      : error;
+    if (error instanceof UnusableFile) throw failed(`${path} cannot be used: ${error.message}`, error);
+    throw unreadable(path, error);
   } finally {
     for (const file of files) file.close();
   }
 }
 
-function open(path: string, files: FileBytes[]): FileBytes {
-  try {
-    if (statSync(path).isDirectory())
-      throw failed(`cannot read ${path}: it is a folder; name the file mosquitto.db in it`);
-    const file = new FileBytes(path);
-    files.push(file);
-    return file;
-  } catch (error) {
-    throw error instanceof PorticoError ? error : failed(`cannot read ${path}: ${reason(error)}`, error);
-  }
+/** What went wrong but writing, which says so itself. */
+function unreadable(path: string, error: unknown): PorticoError {
+  return error instanceof PorticoError ? error : failed(`cannot read ${path}: ${reason(error)}`, error);
 }
 
 async function fromAedes(
@@ -106,6 +103,8 @@ async function fromAedes(
 ): Promise<void> {
   // LevelDB would make a database where there is none.
   if (!existsSync(join(path, 'CURRENT'))) throw failed(`${path} cannot be used: it is no folder of a LevelDB database`);
+  // It also writes there when it opens one.
+  refuseRoot(path);
   const database = new Level<string, Buffer>(path, { valueEncoding: 'buffer', createIfMissing: false });
   try {
     await database.open();
@@ -123,6 +122,8 @@ async function fromAedes(
       progress: (records, bytes) => progress.update(records, bytes),
     });
     await builder.finish();
+  } catch (error) {
+    throw unreadable(path, error);
   } finally {
     await database.close();
   }

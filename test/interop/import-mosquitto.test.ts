@@ -207,9 +207,12 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
     assert.equal(used.code, 1);
     assert.match(used.stderr, /^portico: import: there is a store in [^\n]+ already; [^\n]+\n$/);
     const other = join(folder, 'other.db');
+    const missing = ['import', 'mosquitto-db', join(folder, 'no.db'), '--data', join(folder, 'none')];
+    const none = await run(process.execPath, [porticoMain, ...missing]);
+    assert.match(none.stderr, /^portico: import: cannot read [^\n]*no\.db: there is none of that name\n$/);
     const cases: readonly [Buffer, RegExp][] = [
       [Buffer.from('something else that is long enough'), /it is not a persistence file of Mosquitto/],
-      [Buffer.alloc(0), /it is empty/],
+      [Buffer.alloc(0), /other\.db cannot be used: it is empty/],
       [
         Buffer.concat([Buffer.from('\0\u{b5}\0mosquitto db', 'latin1'), Buffer.from([0, 0, 0, 0, 0, 0, 0, 4])]),
         /version 4/,

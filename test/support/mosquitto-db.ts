@@ -90,9 +90,19 @@ export function subscription(client: string, filter: string, qos: number, option
   return chunk(5, fixed, client, filter);
 }
 
-/** @param version of the format: in 5 there is no user and no port of a listener */
-export function client(version: 5 | 6, id: string, expiryInterval = 0xffff_ffff, expiresAt = 0, user = ''): Buffer {
-  const fixed = Buffer.alloc(version === 5 ? 16 : 24);
+/**
+ * @param version of the format: in 5 there is no user and no port of a listener
+ * @param padding bytes behind the structure in version 6, none on a machine of 32 bits
+ */
+export function client(
+  version: 5 | 6,
+  id: string,
+  expiryInterval = 0xffff_ffff,
+  expiresAt = 0,
+  user = '',
+  padding = 4,
+): Buffer {
+  const fixed = Buffer.alloc(version === 5 ? 16 : 20 + padding);
   writeNumber(fixed, expiresAt, 0);
   fixed.writeUInt32BE(expiryInterval, 8);
   fixed.writeUInt16BE(Buffer.byteLength(id), 14);

@@ -26,8 +26,7 @@ export interface AedesImport {
 
 type Fields = ReadonlyMap<string, unknown>;
 
-/** Topic of a message of which only the release is due: its client has it, and Aedes has forgotten what it was. */
-const RELEASED = 'released';
+const NO_PAYLOAD = Buffer.alloc(0);
 
 export async function importAedesLevel(plan: AedesImport): Promise<void> {
   await new AedesReader(plan).run();
@@ -49,37 +48,41 @@ class AedesReader {
     await this.#each('subscriptions:', (fields, key) => this.#takeSubscription(fields, key));
     // What is in flight has been sent before what waits, and takes the numbers before it.
     await this.#eachOutgoing((session, fields, key) => this.#takeInFlight(session, fields, key));
-    await this.#eachOutgoing((session, fields, key) => this.#takeWaiting(session, fields, key));
+    await this.#eachOutgoing((session, fields, key) => this.#takeWaiting(session, fields, key), true);
     await this.#each('incoming:', (fields, key) => this.#takeIncoming(fields, key));
     await this.#each('will:', (fields, key) => this.#takeWill(fields, key));
   }
 
-  /** All records of one kind that can be read. */
-  async #each(prefix: string, take: (fields: Fields, key: string) => void | Promise<void>): Promise<void> {
-    const { database, builder, tally } = this.#plan;
+  /**
+   * All records of one kind that can be read.
+   * @param again they have been gone through before, and what is damaged has been said
+   */
+  async #each(
+    prefix: string,
+    take: (fields: Fields, key: string) => void | Promise<void>,
+    again = false,
+  ): Promise<void> {
+    const { database, builder, tally, progress } = this.#plan;
     for await (const [key, value] of database.iterator(below(prefix))) {
-      let fields: unknown;
-      try {
-        fields = unpack(value);
-      } catch (error) {
-        if (!(error instanceof MessagePackError)) throw error;
-        tally.leave('damaged record', quoted(key));
-        continue;
-      }
-      if (!(fields instanceof Map)) tally.leave('damaged record', quoted(key));
-      else await take(fields, key);
-      this.#bytes += value.length;
-      this.#plan.progress(++this.#records, this.#bytes);
+      const fields = readable(value);
+      if (fields !== null) await take(fields, key);
+      else if (!again) tally.leave('damaged record', quoted(key));
       await builder.breathe();
+      if (again) continue;
+      this.#bytes += value.length;
+      progress(++this.#records, this.#bytes);
     }
   }
 
-  async #eachOutgoing(take: (session: ImportedSession, fields: Fields, key: string) => void): Promise<void> {
+  async #eachOutgoing(
+    take: (session: ImportedSession, fields: Fields, key: string) => void,
+    again = false,
+  ): Promise<void> {
     let clientId: string | null = null;
-    await this.#each('outgoing:', async (fields, key) => {
+    const takeOwned = async (fields: Fields, key: string): Promise<void> => {
       const owner = clientOf(key);
       if (owner === null) {
-        this.#plan.tally.leave('record whose key names no client', quoted(key));
+        if (!again) this.#plan.tally.leave('record whose key names no client', quoted(key));
         return;
       }
       if (owner !== clientId) {
@@ -87,7 +90,8 @@ class AedesReader {
         await this.#readFilters(owner);
       }
       take(this.#session(owner), fields, key);
-    });
+    };
+    await this.#each('outgoing:', takeOwned, again);
   }
 
   async #readFilters(clientId: string): Promise<void> {
@@ -116,7 +120,7 @@ class AedesReader {
     }
     return {
       topic,
-      payload: Buffer.isBuffer(bytes) ? bytes : NO_PROPERTIES,
+      payload: Buffer.isBuffer(bytes) ? bytes : NO_PAYLOAD,
       qos: qos === 1 || qos === 2 ? qos : 0,
       retain: fields.get('retain') === true,
       properties: NO_PROPERTIES,
@@ -161,31 +165,18 @@ class AedesReader {
     const { builder, tally } = this.#plan;
     const packetId = packetIdIn(fields);
     if (packetId === 0) return;
-    const released = fields.get('cmd') === 'pubrel';
-    const message = released ? this.#forgotten() : this.#message(fields, key);
-    if (message === null || message.qos === 0) return;
-    const sequence = session.inFlight(packetId, released);
-    if (sequence > 0) {
-      builder.queue(session, sequence, { ...message, qos: released ? 2 : this.#granted(message) }, null);
-      tally.take('inFlight');
-    } else if (released) tally.leave('release of a message whose packet identifier is in use', quoted(key));
-    else {
-      builder.queue(session, session.waiting(), { ...message, qos: this.#granted(message) }, null);
-      tally.take('waiting');
+    if (fields.get('cmd') === 'pubrel') {
+      // Of a message that its client has, Aedes keeps nothing else.
+      if (builder.release(session, packetId)) tally.take('inFlight');
+      else tally.leave('release of a message whose packet identifier is in use', quoted(key));
+      return;
     }
-  }
-
-  #forgotten(): Message {
-    return {
-      topic: RELEASED,
-      payload: NO_PROPERTIES,
-      qos: 2,
-      retain: false,
-      properties: NO_PROPERTIES,
-      expiresAt: 0,
-      publisherId: '',
-      receivedAt: this.#plan.now,
-    };
+    const message = this.#message(fields, key);
+    if (message === null || message.qos === 0) return;
+    const sequence = session.inFlight(packetId, false);
+    const number = sequence > 0 ? sequence : session.waiting();
+    builder.queue(session, number, { ...message, qos: this.#granted(message) }, null);
+    tally.take(sequence > 0 ? 'inFlight' : 'waiting');
   }
 
   #takeWaiting(session: ImportedSession, fields: Fields, key: string): void {
@@ -253,12 +244,14 @@ function packetIdIn(fields: Fields): number {
   return typeof packetId === 'number' && packetId > 0 && packetId <= 65535 ? packetId : 0;
 }
 
+/** The fields of a value, or null if it is damaged. */
 function readable(value: Buffer): Fields | null {
   try {
     const fields = unpack(value);
     return fields instanceof Map ? fields : null;
-  } catch {
-    return null;
+  } catch (error) {
+    if (error instanceof MessagePackError) return null;
+    throw error;
   }
 }
 

@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import { decodeProperties } from '../../wire/properties.js';
 import { forwardableProperties } from '../../wire/publish-view.js';
 import { Reader } from '../../wire/reader.js';
+import { malformed } from '../../wire/wire-error.js';
 
 export const MAGIC: Buffer = Buffer.from('\0\u{b5}\0mosquitto db', 'latin1');
 /** Magic, checksum, version. */
@@ -30,9 +31,11 @@ export const ChunkType = {
 /** Versions that are read. */
 export type FormatVersion = 5 | 6;
 
-/** Bytes of the fixed structures, with what a C compiler pads them to. Clients are shorter in version 5. */
-const FIXED_BYTES: readonly number[] = [0, 16, 32, 16, 8, 12, 24];
+/** Bytes of the fixed structures. Clients are shorter in version 5. */
+const FIXED_BYTES: readonly number[] = [0, 12, 32, 16, 8, 12, 20];
 const CLIENT_BYTES_5 = 16;
+/** Bytes behind the structures of configuration and client where C aligns numbers of 64 bits to 8 bytes; else none. */
+const PADDING = 4;
 /** Longest payload that MQTT can carry. */
 const MAX_PAYLOAD = 268_435_455;
 
@@ -50,6 +53,7 @@ export function agrees(type: number, version: FormatVersion, fixed: Buffer, leng
   const rest = length - fixed.length;
   switch (type) {
     case ChunkType.Configuration:
+      return rest === 0 || rest === PADDING;
     case ChunkType.Retained:
       return rest === 0;
     case ChunkType.Message: {
@@ -66,7 +70,9 @@ export function agrees(type: number, version: FormatVersion, fixed: Buffer, leng
     }
     case ChunkType.Client: {
       const client = fixed.readUInt16BE(14);
-      return client > 0 && rest === client + (version === 5 ? 0 : fixed.readUInt16BE(18));
+      if (version === 5) return client > 0 && rest === client;
+      const padding = rest - client - fixed.readUInt16BE(18);
+      return client > 0 && (padding === 0 || padding === PADDING);
     }
     default:
       return false;
@@ -125,8 +131,8 @@ function propertiesStart(body: Buffer, at: number): number {
   if (at === body.length) return at;
   const reader = new Reader(body, at, body.length);
   const length = reader.variableByteInteger();
-  // One byte more or less, and nobody knows what they mean.
-  return reader.at + length === body.length ? reader.at : at;
+  if (reader.at + length !== body.length) malformed('a property length that is not theirs');
+  return reader.at;
 }
 
 /** What a message is to a client: `mosquitto_msg_state` of its source. */
@@ -209,10 +215,11 @@ export interface StoredClient {
   readonly expiryInterval: number;
 }
 
+/** @param body all of the chunk */
 export function clientIn(body: Buffer, version: FormatVersion): StoredClient {
-  const start = version === 5 ? CLIENT_BYTES_5 : 24;
+  const end = body.length - (version === 5 ? 0 : body.readUInt16BE(18));
   return {
-    clientId: textIn(body, start, start + body.readUInt16BE(14)),
+    clientId: textIn(body, end - body.readUInt16BE(14), end),
     expiresAt: secondsAt(body, 0),
     expiryInterval: body.readUInt32BE(8),
   };

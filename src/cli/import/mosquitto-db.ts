@@ -48,7 +48,7 @@ export interface MosquittoImport {
   progress(chunks: number, bytes: number): void;
 }
 
-/** @throws PorticoError `PORTICO_BACKUP` if it is no file that can be read */
+/** @throws UnusableFile */
 export async function importMosquittoDb(plan: MosquittoImport): Promise<void> {
   await new MosquittoReader(plan).run();
 }
@@ -56,7 +56,6 @@ export async function importMosquittoDb(plan: MosquittoImport): Promise<void> {
 class MosquittoReader {
   readonly #plan: MosquittoImport;
   readonly #file: MosquittoFile;
-  readonly #lookUp: MosquittoFile;
   readonly #messages = new Map<string, Chunk>();
   /** Clients whose sessions are over. */
   readonly #over = new Set<string>();
@@ -64,10 +63,7 @@ class MosquittoReader {
 
   constructor(plan: MosquittoImport) {
     this.#plan = plan;
-    this.#file = new MosquittoFile(plan.walk, (from, to, why) => {
-      plan.tally.leave(`stretch of the file: ${why}`, `offset ${from} to ${to}, ${to - from} bytes`);
-    });
-    this.#lookUp = new MosquittoFile(plan.lookUp, () => {});
+    this.#file = new MosquittoFile(plan.walk, (from, to, why) => plan.tally.lose(from, to, why));
   }
 
   async run(): Promise<void> {
@@ -111,22 +107,26 @@ class MosquittoReader {
     else this.#plan.tally.leave('message whose topic is none', offset(chunk));
   }
 
-  /** A message that can still be delivered, or null: expired, or not in the file. */
-  #message(id: string, what: string, at: Chunk): Message | null {
-    const { tally, now, writtenAt } = this.#plan;
+  /**
+   * The message of that number, or null if it cannot be delivered: it has expired, or is not in the file.
+   * @param begun it has been sent, so it does not expire any more [MQTT-4.3.3-7]
+   */
+  #message(id: string, what: string, at: Chunk, begun = false): Message | null {
+    const { tally, now } = this.#plan;
     const chunk = this.#messages.get(id);
     if (chunk === undefined) {
       tally.leave(`${what} whose content is not in the file`, offset(at));
       return null;
     }
-    const message = this.#read(chunk, writtenAt);
-    if (message.expiresAt === 0 || message.expiresAt > now) return message;
+    const message = this.#read(chunk);
+    if (begun || message.expiresAt === 0 || message.expiresAt > now) return message;
     tally.leave(`${what} that has expired`, offset(at));
     return null;
   }
 
-  #read(chunk: Chunk, receivedAt: number): Message {
-    const body = this.#lookUp.body(chunk);
+  #read(chunk: Chunk): Message {
+    const { lookUp, writtenAt: receivedAt } = this.#plan;
+    const body = lookUp.read(chunk.start, chunk.length);
     const properties = this.#undamaged(chunk, () => propertiesIn(body)) ?? NO_PROPERTIES;
     return { ...messageIn(body), payload: payloadIn(body), properties, receivedAt };
   }
@@ -159,7 +159,7 @@ class MosquittoReader {
   }
 
   #takeClient(chunk: Chunk): void {
-    const { builder, tally, now, writtenAt, maxExpiry } = this.#plan;
+    const { tally, now, writtenAt, maxExpiry } = this.#plan;
     const { clientId, expiresAt, expiryInterval } = clientIn(this.#file.body(chunk), this.#file.version);
     if (clientId === '') {
       tally.leave('session whose client identifier is no text', offset(chunk));
@@ -174,12 +174,10 @@ class MosquittoReader {
       tally.leave(`session ${why}`, offset(chunk));
       return;
     }
-    const known = builder.has(clientId);
     const session = this.#session(clientId);
     session.expiryInterval = lasting ? session.expiryInterval : Math.min(expiryInterval, maxExpiry);
     session.version = lasting ? 4 : 5;
     session.disconnectedAt = Math.min(left, now);
-    if (known) tally.leave('second record of a session', offset(chunk));
   }
 
   #session(clientId: string): ImportedSession {
@@ -191,14 +189,12 @@ class MosquittoReader {
   #takeClientMessage(chunk: Chunk): void {
     const { tally } = this.#plan;
     const message = clientMessageIn(this.#file.body(chunk));
-    if (message.clientId === '' || !STATES.has(message.state)) {
-      tally.leave(
-        message.qos === 0 ? 'message of QoS 0 that waits, which Portico keeps none of' : 'damaged state of a message',
-        offset(chunk),
-      );
-    } else if (this.#over.has(message.clientId)) tally.leave('message of a session that is over', offset(chunk));
-    else if (message.incoming) this.#takeIncoming(chunk, message);
-    else if (message.qos === 0) tally.leave('message of QoS 0 that waits, which Portico keeps none of', offset(chunk));
+    const { clientId, qos, state, incoming } = message;
+    if (clientId === '') tally.leave('message whose client identifier is no text', offset(chunk));
+    else if (this.#over.has(clientId)) tally.leave('message of a session that is over', offset(chunk));
+    else if (qos === 0) tally.leave('message of QoS 0 that waits, which Portico keeps none of', offset(chunk));
+    else if (!STATES.has(state)) tally.leave('damaged state of a message', offset(chunk));
+    else if (incoming) this.#takeIncoming(chunk, message);
     else this.#takeOutgoing(chunk, message);
   }
 
@@ -216,29 +212,30 @@ class MosquittoReader {
       tally.leave('publication that awaits PUBREL whose content is not in the file', offset(chunk));
       return;
     }
-    this.#released.add(stored, messageIn(this.#lookUp.body(stored)), clientId);
+    const { topic, qos: published } = this.#read(stored);
+    this.#released.add(stored, { topic, qos: published }, clientId);
   }
 
   #takeOutgoing(chunk: Chunk, outgoing: ClientMessage): void {
     const { builder, tally } = this.#plan;
-    const { packetId, state, dup, retain } = outgoing;
-    const identifiers = this.#undamaged(chunk, () => identifiersIn(this.#file.body(chunk)));
-    const released = state === MessageState.ResendPubrel || state === MessageState.AwaitsPubcomp;
-    const unsent = (state === MessageState.PublishQos1 || state === MessageState.PublishQos2) && !dup;
-    const message = this.#message(outgoing.id, 'waiting message', chunk);
-    if (message === null) return;
-    const session = this.#session(outgoing.clientId);
-    let sequence = 0;
-    if (state !== MessageState.Queued && !unsent) sequence = session.inFlight(packetId, released);
-    if (sequence > 0) tally.take('inFlight');
-    else if (released) {
-      tally.leave('release of a message whose packet identifier is in use', offset(chunk));
+    const { clientId, id, packetId, qos, state, dup, retain } = outgoing;
+    if (state === MessageState.ResendPubrel || state === MessageState.AwaitsPubcomp) {
+      const stored = this.#messages.get(id);
+      const message = stored && { ...this.#read(stored), qos, retain };
+      if (builder.release(this.#session(clientId), packetId, message)) tally.take('inFlight');
+      else tally.leave('release of a message whose packet identifier is in use', offset(chunk));
       return;
-    } else {
-      sequence = session.waiting();
-      tally.take('waiting');
     }
-    builder.queue(session, sequence, { ...message, qos: outgoing.qos, retain }, identifiers);
+    const unsent = (state === MessageState.PublishQos1 || state === MessageState.PublishQos2) && !dup;
+    const begun = state !== MessageState.Queued && !unsent;
+    const message = this.#message(id, 'waiting message', chunk, begun);
+    if (message === null) return;
+    const identifiers = this.#undamaged(chunk, () => identifiersIn(this.#file.body(chunk)));
+    const session = this.#session(clientId);
+    const sequence = begun ? session.inFlight(packetId, false) : 0;
+    const number = sequence > 0 ? sequence : session.waiting();
+    builder.queue(session, number, { ...message, qos, retain }, identifiers);
+    tally.take(sequence > 0 ? 'inFlight' : 'waiting');
   }
 
   #takeSubscription(chunk: Chunk): void {
@@ -267,9 +264,12 @@ class MosquittoReader {
   }
 
   async #publish(chunk: Chunk, recipients: ReleasedPublication['recipients']): Promise<void> {
-    const { builder, tally, now, writtenAt } = this.#plan;
-    const message = this.#read(chunk, writtenAt);
-    if (message.expiresAt > 0 && message.expiresAt <= now) return;
+    const { builder, tally, now } = this.#plan;
+    const message = this.#read(chunk);
+    if (message.expiresAt > 0 && message.expiresAt <= now) {
+      tally.leave('publication that awaits PUBREL and has expired', offset(chunk));
+      return;
+    }
     if (message.retain && !isReserved(message.topic)) builder.retain(message);
     for (const [session, { qos, retain, identifiers }] of recipients) {
       const delivered = { ...message, qos, retain: retain && message.retain };

@@ -1,8 +1,7 @@
 /**
  * Walks through the chunks of a `mosquitto.db`, also of one that is cut short or damaged: what cannot be a chunk is passed
- * over to the next place where two chunks follow each other, or one and the end.
+ * over to the next chunk behind which the head of another one stands, or the end.
  */
-import { ErrorKinds, PorticoError } from '../../errors.js';
 import {
   agrees,
   CHUNK_HEAD_BYTES,
@@ -34,25 +33,28 @@ export interface Chunk {
 /** Bytes that are searched at a time. */
 const SEARCHED = 64 * 1024;
 
+/** Nothing can be read of a file; the message says why. */
+export class UnusableFile extends Error {}
+
 export class MosquittoFile {
   readonly #bytes: Bytes;
   readonly version: FormatVersion;
   /** Told of bytes that are no chunks. */
   readonly #lost: (from: number, to: number, why: string) => void;
 
-  /** @throws PorticoError `PORTICO_BACKUP` if it is no file of Mosquitto, or of a version that is not read */
+  /** @throws UnusableFile if it is none of Mosquitto, or of a version that is not read */
   constructor(bytes: Bytes, lost: (from: number, to: number, why: string) => void) {
     this.#bytes = bytes;
     this.#lost = lost;
     const head = bytes.read(0, FILE_HEAD_BYTES);
-    if (head.length === 0) throw refused('it is empty');
+    if (head.length === 0) throw new UnusableFile('it is empty');
     if (!head.subarray(0, MAGIC.length).equals(MAGIC.subarray(0, head.length))) {
-      throw refused('it is not a persistence file of Mosquitto');
+      throw new UnusableFile('it is not a persistence file of Mosquitto');
     }
-    if (head.length < FILE_HEAD_BYTES) throw refused('it is cut short within its first bytes');
+    if (head.length < FILE_HEAD_BYTES) throw new UnusableFile('it is cut short within its first bytes');
     const version = head.readUInt32BE(MAGIC.length + 4);
     if (version !== 5 && version !== 6) {
-      throw refused(
+      throw new UnusableFile(
         `its format has version ${version}, and 5 and 6 are read; let Mosquitto 2 start and stop with it once, which ` +
           'writes it anew',
       );
@@ -125,10 +127,11 @@ export class MosquittoFile {
     const chunk = this.#chunkAt(at);
     if (chunk === null) return false;
     const behind = chunk.start + chunk.length;
-    return behind === this.#bytes.size || this.#chunkAt(behind) !== null;
+    if (behind === this.#bytes.size) return true;
+    const head = this.#bytes.read(behind, CHUNK_HEAD_BYTES);
+    if (head.length < CHUNK_HEAD_BYTES) return false;
+    // The next one may be damaged too, or be cut short.
+    const fixed = fixedBytes(head.readUInt32BE(0), this.version);
+    return fixed > 0 && head.readUInt32BE(4) >= fixed;
   }
-}
-
-function refused(sentence: string): PorticoError {
-  return new PorticoError(ErrorKinds.Backup, sentence);
 }

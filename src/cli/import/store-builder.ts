@@ -1,5 +1,6 @@
 /** The records of a new store, made one after the other from what an import reads, and written in batches. */
-import type { Message } from '../../bus/message.js';
+import { setImmediate } from 'node:timers/promises';
+import { type Message, NO_PROPERTIES } from '../../bus/message.js';
 import { Publication } from '../../bus/publication.js';
 import { isShared } from '../../bus/topics.js';
 import { appendRecord } from '../../session/queue-record.js';
@@ -24,6 +25,21 @@ import { ImportedSession } from './imported-session.js';
 
 /** Bytes after which a queue segment is closed: about what is read ahead at a time. */
 const SEGMENT_BYTES = 128 * 1024;
+
+/** Records between two turns of the event loop. */
+const TURN = 1000;
+
+/** What stands for a message of which only the release is due. */
+const RELEASED: Message = {
+  topic: 'released',
+  payload: Buffer.alloc(0),
+  qos: 2,
+  retain: false,
+  properties: NO_PROPERTIES,
+  expiresAt: 0,
+  publisherId: '',
+  receivedAt: 0,
+};
 
 /** What a session is unless its source says more. */
 export interface SessionDefaults {
@@ -50,6 +66,7 @@ export class StoreBuilder {
   readonly #publication = new Publication();
   #batch: Operation[] = [];
   #bytes = 0;
+  #breaths = 0;
   #segment: OpenSegment | null = null;
 
   constructor(write: WriteBatch, defaults: SessionDefaults) {
@@ -58,9 +75,13 @@ export class StoreBuilder {
     this.#put(versionKey(), encodeVersion({ version: STORE_VERSION, writer: version }));
   }
 
-  /** Writes what has been added, if it is enough. */
+  /** Call between two records: writes what has been added, if it is enough, and lets signals through. */
   async breathe(): Promise<void> {
     if (this.#bytes >= BATCH_BYTES) await this.#flush();
+    if (++this.#breaths % TURN !== 0) return;
+    await setImmediate();
+    // Nothing to write; whoever writes may have been told to end.
+    await this.#write([]);
   }
 
   /** The session of a client, made if there is none yet. */
@@ -76,10 +97,6 @@ export class StoreBuilder {
   /** Whether a client has a session. */
   has(clientId: string): boolean {
     return this.#sessions.has(clientId);
-  }
-
-  get sessions(): number {
-    return this.#sessions.size;
   }
 
   /** A former message of the same topic is gone; an empty one takes it away [MQTT-3.3.1-6]. */
@@ -125,6 +142,17 @@ export class StoreBuilder {
       segment.expiresAt = message.expiresAt;
     }
     if (segment.output.length >= SEGMENT_BYTES) this.#closeSegment();
+  }
+
+  /**
+   * A message that its client has confirmed with PUBREC: only PUBREL is due.
+   * @param message an empty one stands for what nobody knows any more, as what is in flight has its place in the queue
+   * @returns whether its packet identifier is free
+   */
+  release(session: ImportedSession, packetId: number, message: Message = RELEASED): boolean {
+    const sequence = session.inFlight(packetId, true);
+    if (sequence > 0) this.queue(session, sequence, message, null);
+    return sequence > 0;
   }
 
   /** Writes the rest: sessions and their flow states. */

@@ -12,7 +12,7 @@ const KINDS = {
 } as const;
 export type Kind = keyof typeof KINDS;
 
-/** Reasons that are listed; those of a badly damaged file may be many. */
+/** Reasons, and stretches, that are listed; those of a badly damaged file may be many. */
 const MAX_REASONS = 20;
 
 interface Reason {
@@ -24,20 +24,13 @@ interface Reason {
 export class Tally {
   readonly #taken = new Map<Kind, number>();
   readonly #left = new Map<string, Reason>();
+  /** A line for each of the first stretches that were lost. */
+  readonly #lost: string[] = [];
+  #stretches = 0;
+  #lostBytes = 0;
 
   take(kind: Kind): void {
-    this.#taken.set(kind, this.taken(kind) + 1);
-  }
-
-  taken(kind: Kind): number {
-    return this.#taken.get(kind) ?? 0;
-  }
-
-  /** How often something was left out, for all reasons. */
-  get left(): number {
-    let count = 0;
-    for (const reason of this.#left.values()) count += reason.count;
-    return count;
+    this.#taken.set(kind, (this.#taken.get(kind) ?? 0) + 1);
   }
 
   /**
@@ -52,12 +45,23 @@ export class Tally {
     else this.#left.set('others', { count: (this.#left.get('others')?.count ?? 0) + 1, example });
   }
 
+  /** Bytes of a file, from one offset to another, that nobody can read. */
+  lose(from: number, to: number, why: string): void {
+    this.#stretches++;
+    this.#lostBytes += to - from;
+    if (this.#stretches > MAX_REASONS) return;
+    this.#lost.push(`lost: ${why}, offset ${from} to ${to}, ${to - from} bytes`);
+  }
+
   /** Lines for people. */
   lines(): string[] {
     const taken = [...this.#taken].map(
       ([kind, count]) => `${count.toLocaleString('en-US')} ${KINDS[kind][count === 1 ? 0 : 1]}`,
     );
-    const lines = [`taken: ${taken.length === 0 ? 'nothing' : taken.join(', ')}`];
+    const lines = [`taken: ${taken.length === 0 ? 'nothing' : taken.join(', ')}`, ...this.#lost];
+    if (this.#stretches > MAX_REASONS) {
+      lines.push(`lost: in all ${this.#stretches} stretches of the file, ${this.#lostBytes} bytes`);
+    }
     for (const [what, { count, example }] of this.#left) {
       lines.push(`not taken: ${count.toLocaleString('en-US')} × ${what} (${count > 1 ? 'first ' : ''}${example})`);
     }

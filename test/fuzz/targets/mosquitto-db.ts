@@ -1,10 +1,9 @@
 /** The files of Mosquitto: any bytes are taken or refused in words, and every byte is taken or said to be lost. */
 import assert from 'node:assert/strict';
 import { importMosquittoDb } from '../../../src/cli/import/mosquitto-db.js';
-import { type Bytes, MosquittoFile } from '../../../src/cli/import/mosquitto-file.js';
+import { type Bytes, MosquittoFile, UnusableFile } from '../../../src/cli/import/mosquitto-file.js';
 import { StoreBuilder } from '../../../src/cli/import/store-builder.js';
 import { Tally } from '../../../src/cli/import/tally.js';
-import { PorticoError } from '../../../src/errors.js';
 import { areSegmentRecords } from '../../../src/session/segment.js';
 import { Family, parseQueueKey } from '../../../src/store/keys.js';
 import { decodeFlow, decodeMessage, decodeSession, decodeSubscription } from '../../../src/store/records.js';
@@ -89,7 +88,7 @@ async function run(file: Buffer): Promise<string> {
     });
     await builder.finish();
   } catch (error) {
-    if (!(error instanceof PorticoError) || error.code !== 'PORTICO_BACKUP') throw error;
+    if (!(error instanceof UnusableFile)) throw error;
     return error.message.replaceAll(/\d+/g, '0');
   }
   return tally.lines().join('\n').replaceAll(/\d+/g, '0');
