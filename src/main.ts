@@ -7,7 +7,7 @@ import { version } from './version.js';
 
 /** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
 async function execute(words: Arguments): Promise<number> {
-  const { command, file, argv, name = '', force = false, damaged = false, check = false } = words;
+  const { command, file, argv, name = '', force = false, damaged = false, check = false, source } = words;
   const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
   switch (command) {
     case 'run':
@@ -29,6 +29,9 @@ async function execute(words: Arguments): Promise<number> {
       await (check ? checkBackup(name) : restore(request, name));
       return 0;
     }
+    case 'import':
+      if (source !== undefined) await (await import('./cli/import.js')).importFrom(request, source.kind, source.path);
+      return 0;
     case 'help':
       console.log(usage);
       return 0;

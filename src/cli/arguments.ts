@@ -3,9 +3,12 @@ import { parseArgs } from 'node:util';
 import { closest } from 'fastest-levenshtein';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import type { ImportKind } from './import.js';
 
-const COMMANDS = ['run', 'check', 'health', 'scram', 'backup', 'restore', 'help', 'version'] as const;
+const COMMANDS = ['run', 'check', 'health', 'scram', 'backup', 'restore', 'import', 'help', 'version'] as const;
 export type Command = (typeof COMMANDS)[number];
+
+const IMPORTS = ['mosquitto-db', 'aedes-level'] as const satisfies readonly ImportKind[];
 
 export interface Arguments {
   readonly command: Command;
@@ -14,6 +17,8 @@ export interface Arguments {
   readonly argv: CommandLine;
   /** The word after the command: the user of `scram`, the file of `backup` and `restore`. */
   readonly name?: string;
+  /** What `import` reads, and where it is. */
+  readonly source?: { readonly kind: ImportKind; readonly path: string };
   /** `backup --force`. */
   readonly force?: boolean;
   /** `backup --damaged`. */
@@ -32,6 +37,9 @@ portico restore FILE [-c FILE] [--data DIR]
                             puts a backup into a data folder without a store; - is standard input
 portico restore --check FILE
                             reads a whole backup, and changes nothing
+portico import mosquitto-db FILE [-c FILE] [--data DIR]
+portico import aedes-level DIR [-c FILE] [--data DIR]
+                            puts what Mosquitto or Aedes has kept into a data folder without a store
 
   -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults
   -p, --port PORT     port of the first MQTT listener (default 1883)
@@ -84,13 +92,14 @@ export function parseArguments(args: readonly string[]): Arguments {
       '-d: portico never forks; leave -d out and let systemd, a container or the shell keep it in the background',
     );
   }
-  const { command, name } = commandOf(positionals);
+  const { command, name, source } = commandOf(positionals);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
   return {
     command,
     ...(name === undefined ? {} : { name }),
+    ...(source === undefined ? {} : { source }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
     ...(values.check === undefined ? {} : { check: values.check }),
@@ -123,11 +132,12 @@ function parse(args: readonly string[]) {
   }
 }
 
-function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'> {
+function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name' | 'source'> {
   const [word, ...rest] = words;
   if (word === undefined) return { command: 'run' };
   const command = COMMANDS.find((one) => one === word);
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
+  if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
@@ -135,6 +145,17 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   }
   if (rest.length > 0) throw wrong(`${rest.join(' ')}: ${command} takes no further words`);
   return { command };
+}
+
+function sourceOf([word, path, ...rest]: readonly string[]): Arguments['source'] & object {
+  const kind = IMPORTS.find((one) => one === word);
+  if (kind === undefined && word !== undefined) {
+    throw wrong(`import ${word}: unknown kind; did you mean ${closest(word, IMPORTS)}?`);
+  }
+  if (kind === undefined || path === undefined || rest.length > 0) {
+    throw wrong('import takes two words: mosquitto-db and the file, or aedes-level and the folder');
+  }
+  return { kind, path };
 }
 
 /** A number; whether it is a port is the schema's to say. */

@@ -1,21 +1,16 @@
 /** `portico restore FILE`: puts a backup into a data directory that has no store. */
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { type LoadRequest, loadConfig } from '../config/load.js';
+import type { LoadRequest } from '../config/load.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { BackupReader } from '../store/backup-reader.js';
-import { LevelStore } from '../store/level-store.js';
 import type { Operation } from '../store/store.js';
 import { refuseNewer } from '../store/upgrade.js';
 import { version } from '../version.js';
-import { flushAll, flushNames, interruption, reason, refuseRoot } from './files.js';
+import { interruption, reason } from './files.js';
+import { BATCH_BYTES, makeStore, type WriteBatch } from './new-store.js';
 import { amount, Progress } from './progress.js';
-
-/** Bytes that are written to the store at a time. */
-const BATCH_BYTES = 1024 * 1024;
 
 /**
  * Reads a whole backup and says on standard error what it holds.
@@ -33,42 +28,9 @@ export async function checkBackup(file: string): Promise<void> {
  * @throws PorticoError `PORTICO_BACKUP`, `PORTICO_STORE_OPEN`, `PORTICO_CONFIGURATION`
  */
 export async function restore(request: LoadRequest, file: string): Promise<void> {
-  const { config } = loadConfig(request);
-  const { data_dir: data } = config;
-  if (config.store.type === 'memory') {
-    throw new PorticoError(ErrorKinds.Configuration, 'restore: store.type is memory, and nobody would read the store');
-  }
-  const target = join(data, 'store');
-  refuseStore(target);
   const signal = interruption('restore');
-  const { temporary, made } = await makeFolders(data);
-  const store = new LevelStore(temporary);
-  try {
-    await store.open();
-    const line = await read(file, signal, 'restored', (batch) => write(store, batch, data));
-    await store.close();
-    await flushAll(temporary);
-    refuseStore(target);
-    renameSync(temporary, target);
-    await flushNames(data);
-    await flushNames(dirname(data));
-    process.stderr.write(`restored ${nameOf(file)} into ${target}: ${line}\n`);
-  } catch (error) {
-    await store.close();
-    rmSync(temporary, { recursive: true, force: true });
-    if (made !== undefined) rmSync(made, { recursive: true, force: true });
-    throw error instanceof PorticoError ? error : failed(`cannot write to ${data}: ${reason(error)}`, error);
-  }
-}
-
-async function write(store: LevelStore, batch: Operation[], data: string): Promise<void> {
-  try {
-    await store.write(batch, false);
-  } catch (error) {
-    throw new PorticoError(ErrorKinds.StoreCommit, `restore: cannot write to ${data}: ${reason(error)}`, {
-      cause: error,
-    });
-  }
+  const { target, filled } = await makeStore('restore', request, (write) => read(file, signal, 'restored', write));
+  process.stderr.write(`restored ${nameOf(file)} into ${target}: ${filled}\n`);
 }
 
 function failed(sentence: string, cause?: unknown): PorticoError {
@@ -79,31 +41,8 @@ function nameOf(file: string): string {
   return file === '-' ? 'standard input' : file;
 }
 
-function refuseStore(target: string): void {
-  if (existsSync(target) && readdirSync(target).length > 0) {
-    throw failed(`there is a store in ${target} already; restore into another folder (--data), or move it away`);
-  }
-}
-
-/** A folder beside the store's, and the first of the folders that had to be made for it. */
-async function makeFolders(data: string): Promise<{ temporary: string; made: string | undefined }> {
-  try {
-    const made = mkdirSync(data, { recursive: true, mode: 0o700 });
-    refuseRoot(data);
-    return { temporary: await mkdtemp(join(data, 'store.restore-')), made };
-  } catch (error) {
-    if (error instanceof PorticoError) throw error;
-    throw failed(`cannot write to ${data}: ${reason(error)}`, error);
-  }
-}
-
 /** Reads a backup to its end, in batches; returns what it holds. */
-async function read(
-  file: string,
-  signal: AbortSignal,
-  verb: string,
-  write: (batch: Operation[]) => Promise<void>,
-): Promise<string> {
+async function read(file: string, signal: AbortSignal, verb: string, write: WriteBatch): Promise<string> {
   let batch: Operation[] = [];
   let batchBytes = 0;
   const progress = new Progress(verb);

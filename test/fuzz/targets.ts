@@ -27,6 +27,8 @@ export const TARGETS = {
   saslprep: async () => (await access()).saslprepTarget,
   'stored-values': async () => (await import('./targets/records.js')).storedValues,
   'backup-file': async () => (await import('./targets/backup.js')).backupFile,
+  'mosquitto-db': async () => (await import('./targets/mosquitto-db.js')).mosquittoDb,
+  'message-pack': async () => (await import('./targets/message-pack.js')).messagePack,
   'store-recovery': async () => (await import('./targets/recovery.js')).storeRecovery,
 } as const satisfies Record<string, () => Promise<Target>>;
 

@@ -15,6 +15,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   mosquitto_sub: 'mosquitto-clients',
   mosquitto_rr: 'mosquitto-clients',
   mosquitto_passwd: 'mosquitto',
+  '/usr/sbin/mosquitto': 'mosquitto',
   'coap-client-notls': 'libcoap3-bin',
   'coap-client-openssl': 'libcoap3-bin',
   'coap-client-gnutls': 'libcoap3-bin',
