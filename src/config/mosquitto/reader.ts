@@ -5,7 +5,7 @@ import type { Fault, Place } from '../source.js';
 import { type ConfLine, linesOf, textOf, wordsOf } from './lexer.js';
 import type { Row } from './row.js';
 import { names, rowOf } from './table.js';
-import { integerOf, valueOf } from './value.js';
+import { integerOf, readValue } from './value.js';
 
 /** What was said, and where. */
 export interface Entry {
@@ -97,17 +97,21 @@ export class Reader {
     if (row.scope === 'bridge') return;
     switch (row.name) {
       case 'listener':
-        return this.#listener(rest, place, position);
+        this.#listener(rest, place, position);
+        return;
       case 'include_dir':
-        return this.#include(rest, place, position);
+        this.#include(rest, place, position);
+        return;
       case 'connection':
-        return this.#connection(rest, place, position, row);
+        this.#connection(rest, place, position, row);
+        return;
       case 'accept_protocol_versions':
-        return this.#versions(rest, place, row);
+        this.#versions(rest, place, row);
+        return;
       case 'log_dest':
         if (!this.#destination(rest, place)) return;
     }
-    const reading = valueOf(name, row.kind, rest);
+    const reading = readValue(name, row.kind, rest);
     if ('fault' in reading) this.#fault(place, reading.fault);
     else this.#take(row, name, { value: reading.value, place }, position);
   }
@@ -156,22 +160,38 @@ export class Reader {
       else listener.host = entry;
       return;
     }
-    if (row.name === 'per_listener_settings') return this.#perListener(entry);
+    if (row.name === 'per_listener_settings') {
+      this.#perListener(entry);
+      return;
+    }
     if (row.scope === 'security') this.#securitySeen = true;
-    if (row.fate === 'refused' && !idle) return this.#fault(place, `${name}: ${plain(row.words)}`);
+    if (row.fate === 'refused' && !idle) {
+      this.#fault(place, `${name}: ${plain(row.words)}`);
+      return;
+    }
     if (row.fate === 'ignored' && !idle) {
       this.warnings.push(`${place.where}: ${name} is accepted without effect: ${plain(row.words)}`);
     }
-    if (row.name === 'plugin' || row.name === 'global_plugin') return this.#plugin(name, entry, position);
-    if (row.name === 'plugin_opt_*' || row.name === 'auth_opt_*') return this.#pluginOption(name, entry, position);
+    if (row.name === 'plugin' || row.name === 'global_plugin') {
+      this.#plugin(name, entry, position);
+      return;
+    }
+    if (row.name === 'plugin_opt_*' || row.name === 'auth_opt_*') {
+      this.#pluginOption(name, entry, position);
+      return;
+    }
     if (row.name === 'protocol' && value === 'http_api') {
-      return this.#fault(place, 'protocol http_api: not supported yet; take this listener out');
+      this.#fault(place, 'protocol http_api: not supported yet; take this listener out');
+      return;
     }
     if (row.name === 'log_type') this.logTypes.push(entry);
     const key = row.name === 'listener_allow_anonymous' ? 'allow_anonymous' : row.name;
     const values = this.#valuesFor(row, position);
     const before = values.get(key);
-    if (row.once === true && before !== undefined) return this.#twice(name, before.place, place);
+    if (row.once === true && before !== undefined) {
+      this.#twice(name, before.place, place);
+      return;
+    }
     values.set(key, entry);
   }
 
@@ -217,9 +237,15 @@ export class Reader {
   }
 
   #include(rest: string, place: Place, position: Position): void {
-    if (!position.main) return this.#fault(place, 'include_dir may only stand in the main file');
+    if (!position.main) {
+      this.#fault(place, 'include_dir may only stand in the main file');
+      return;
+    }
     // Unlike other values this one keeps its spaces.
-    if (rest === '') return this.#fault(place, 'include_dir has no value; it must be a folder');
+    if (rest === '') {
+      this.#fault(place, 'include_dir has no value; it must be a folder');
+      return;
+    }
     try {
       const files = this.#files.list(rest).filter((name) => name.length > 5 && name.endsWith('.conf'));
       const paths = files
@@ -234,15 +260,24 @@ export class Reader {
   #connection(rest: string, place: Place, position: Position, row: Row): void {
     const [name] = wordsOf(rest);
     position.bridge = true;
-    if (name === undefined) return this.#fault(place, 'connection has no name');
-    if (this.#bridges.has(name)) return this.#fault(place, `connection ${name}: there is another bridge of that name`);
+    if (name === undefined) {
+      this.#fault(place, 'connection has no name');
+      return;
+    }
+    if (this.#bridges.has(name)) {
+      this.#fault(place, `connection ${name}: there is another bridge of that name`);
+      return;
+    }
     this.#bridges.add(name);
     this.#fault(place, `connection ${name}: bridges are ${plain(row.words)}`);
   }
 
   #versions(rest: string, place: Place, row: Row): void {
     const versions = rest.split(/[, \t]/).filter((one) => one !== '');
-    if (versions.length === 0) return this.#fault(place, 'accept_protocol_versions has no value');
+    if (versions.length === 0) {
+      this.#fault(place, 'accept_protocol_versions has no value');
+      return;
+    }
     const wrong = versions.find((one) => !['3', '4', '5'].includes(one));
     if (wrong !== undefined)
       this.#fault(place, `accept_protocol_versions: ${JSON.stringify(wrong)} is none of 3, 4, 5`);
@@ -285,7 +320,10 @@ export class Reader {
 
   #pluginOption(name: string, entry: Entry, position: Position): void {
     const option = name.replace(/^(plugin|auth)_opt_/, '');
-    if (option === '') return this.#fault(entry.place, `${name} needs the name of an option`);
+    if (option === '') {
+      this.#fault(entry.place, `${name} needs the name of an option`);
+      return;
+    }
     if (position.plugin === 'refused') return;
     if (position.plugin === 'passwords' && option === 'password_file') {
       const values = this.perListener && position.listener !== undefined ? position.listener.values : this.values;

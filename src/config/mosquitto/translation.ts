@@ -153,7 +153,8 @@ function setConnections(draft: Draft, reader: Reader, listeners: readonly Listen
   if (entry === undefined) return;
   if (listeners.length > 1) {
     const sentence = 'max_connections for one of several listeners is not supported yet; use global_max_connections';
-    return fault(reader, entry.place, sentence);
+    fault(reader, entry.place, sentence);
+    return;
   }
   const all = reader.values.get('global_max_connections');
   if (all === undefined || Number(all.value) <= 0 || Number(all.value) > Number(entry.value)) {

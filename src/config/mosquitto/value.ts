@@ -21,7 +21,7 @@ const SECONDS: Readonly<Record<string, number>> = {
 };
 
 /** Reads what stands behind the name of an option. */
-export function valueOf(name: string, kind: Kind, rest: string): Reading {
+export function readValue(name: string, kind: Kind, rest: string): Reading {
   const [first] = wordsOf(rest);
   if (kind.type === 'free') return { value: textOf(rest) };
   const text = kind.type === 'text' ? textOf(rest) : first;
