@@ -49,5 +49,14 @@ export function wordsOf(rest: string): string[] {
 
 /** The rest of a line as a value: it may hold spaces, but neither begins nor ends with white space. */
 export function textOf(rest: string): string {
-  return rest.replace(/^[ \t\v\f\r]+/, '').replace(/[ \t\v\f\r]+$/, '');
+  let begin = 0;
+  let end = rest.length;
+  while (begin < end && isBlank(rest.charCodeAt(begin))) begin++;
+  while (end > begin && isBlank(rest.charCodeAt(end - 1))) end--;
+  return rest.slice(begin, end);
+}
+
+/** Space, tab, LF, VT, FF and CR. */
+function isBlank(code: number): boolean {
+  return code === 32 || (code >= 9 && code <= 13);
 }

@@ -5,7 +5,7 @@ import type { Fault, Place } from '../source.js';
 import { type ConfLine, linesOf, textOf, wordsOf } from './lexer.js';
 import type { Row } from './row.js';
 import { names, rowOf } from './table.js';
-import { integerOf, readValue } from './value.js';
+import { integerOf, quoted, readValue, SHOWN } from './value.js';
 
 /** What was said, and where. */
 export interface Entry {
@@ -88,9 +88,9 @@ export class Reader {
   #line({ name, rest }: ConfLine, place: Place, position: Position): void {
     const row = rowOf(name);
     if (row === undefined) {
-      const meant = near(name, names);
+      const meant = name.length > SHOWN ? undefined : near(name, names);
       const hint = name.startsWith('#') ? 'a comment begins in the first column' : meant && `did you mean ${meant}?`;
-      this.#fault(place, `${JSON.stringify(name)} is not an option of mosquitto.conf${hint ? `; ${hint}` : ''}`);
+      this.#fault(place, `${quoted(name)} is not an option of mosquitto.conf${hint ? `; ${hint}` : ''}`);
       return;
     }
     if (!this.#mayStand(row, name, place, position)) return;
@@ -224,7 +224,7 @@ export class Reader {
     this.listeners.push(listener);
     if (address !== undefined) listener.host = { value: address, place };
     if (port === undefined || port < 0 || port > 65_535) {
-      const is = first === undefined ? 'has no port' : `has the port ${JSON.stringify(first)}`;
+      const is = first === undefined ? 'has no port' : `has the port ${quoted(first)}`;
       this.#fault(place, `listener ${is}; it must be a whole number from 1 to 65535`);
     } else if (port === 0 && address === undefined) {
       this.#fault(place, 'listener 0 needs the path of a Unix socket');
@@ -279,8 +279,7 @@ export class Reader {
       return;
     }
     const wrong = versions.find((one) => !['3', '4', '5'].includes(one));
-    if (wrong !== undefined)
-      this.#fault(place, `accept_protocol_versions: ${JSON.stringify(wrong)} is none of 3, 4, 5`);
+    if (wrong !== undefined) this.#fault(place, `accept_protocol_versions: ${quoted(wrong)} is none of 3, 4, 5`);
     else if (new Set(versions).size < 3) this.#fault(place, `accept_protocol_versions: ${plain(row.words)}`);
   }
 
@@ -292,7 +291,7 @@ export class Reader {
       const meant = near(kind, DESTINATIONS);
       this.#fault(
         place,
-        `log_dest is ${JSON.stringify(kind)}; it must be one of ${DESTINATIONS.join(', ')}${meant ? ` (did you mean ${meant}?)` : ''}`,
+        `log_dest is ${quoted(kind)}; it must be one of ${DESTINATIONS.join(', ')}${meant ? ` (did you mean ${meant}?)` : ''}`,
       );
     } else if (kind !== 'file') return true;
     else if (path === undefined) this.#fault(place, 'log_dest file has no path');

@@ -20,6 +20,14 @@ const SECONDS: Readonly<Record<string, number>> = {
   y: 31_536_000,
 };
 
+/** Characters of a word that a sentence shows. */
+export const SHOWN = 80;
+
+/** A word in a sentence; of a long one its beginning. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text);
+}
+
 /** Reads what stands behind the name of an option. */
 export function readValue(name: string, kind: Kind, rest: string): Reading {
   const [first] = wordsOf(rest);
@@ -29,9 +37,9 @@ export function readValue(name: string, kind: Kind, rest: string): Reading {
   const value = read(kind, text);
   if (value !== undefined) return { value };
   const words = kind.type === 'boolean' ? ['true', 'false'] : kind.type === 'word' ? kind.words : [];
-  const meant = near(text, words);
+  const meant = text.length > SHOWN ? undefined : near(text, words);
   const hint = meant === undefined ? '' : ` (did you mean ${meant}?)`;
-  return { fault: `${name} is ${JSON.stringify(text)}; it must be ${describe(kind)}${hint}` };
+  return { fault: `${name} is ${quoted(text)}; it must be ${describe(kind)}${hint}` };
 }
 
 function read(kind: Kind, text: string): boolean | number | string | undefined {

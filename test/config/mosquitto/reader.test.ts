@@ -87,6 +87,13 @@ test('each error of Mosquitto is told with file and line, and a sentence that sa
   }
 });
 
+test('a long word or a long run of spaces takes no time worth speaking of, and a sentence shows its beginning', () => {
+  const [fault] = faults(`${'x'.repeat(1_000_000)} 1\n`);
+  assert.equal(fault, `mosquitto.conf:1: "${'x'.repeat(80)}…" is not an option of mosquitto.conf`);
+  const spaces = ' '.repeat(1_000_000);
+  assert.equal(textOf(`${spaces}a${spaces}b${spaces}`), `a${spaces}b`);
+});
+
 test('all faults are told at once, in the order in which the lines are read', () => {
   const found = faults('bad\ninclude_dir @/d\nworse\n', {
     'd/b.conf': '\nB\n',

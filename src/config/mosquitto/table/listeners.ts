@@ -180,7 +180,7 @@ export const listeners: readonly Row[] = [
   tls('ciphers', text),
   tls('ciphers_tls1.3', text),
   tls('crlfile', text),
-  tls('dhparamfile', free, 'global'),
+  { name: 'dhparamfile', scope: 'global', kind: free, fate: 'ignored', words: 'Mosquitto 2.1 ignores it too' },
   tls('disable_client_cert_date_checks', boolean, 'own listener', [false]),
   tls('require_certificate', boolean, 'listener', [false]),
   tls('tls_engine', text),
