@@ -30,6 +30,8 @@ interface Position {
   listener?: Listener;
   bridge: boolean;
   plugin?: Plugin;
+  /** Where what the plugin is told goes. */
+  pluginValues?: Map<string, Entry> | undefined;
   readonly main: boolean;
 }
 
@@ -307,6 +309,8 @@ export class Reader {
     const file = basename(textOf(String(value)));
     const kind = BUNDLED.get(file);
     position.plugin = kind ?? 'refused';
+    const own = name !== 'global_plugin' && this.perListener;
+    position.pluginValues = own ? position.listener?.values : this.values;
     if (kind === 'store') this.values.set('persistence', { value: true, place });
     if (kind !== undefined) return;
     this.#fault(
@@ -325,8 +329,7 @@ export class Reader {
     }
     if (position.plugin === 'refused') return;
     if (position.plugin === 'passwords' && option === 'password_file') {
-      const values = this.perListener && position.listener !== undefined ? position.listener.values : this.values;
-      values.set('password_file', entry);
+      position.pluginValues?.set('password_file', entry);
     } else if (position.plugin === 'store' && option === 'db_file') this.values.set('db_file', entry);
     else this.warnings.push(`${entry.place.where}: ${name} is accepted without effect: the plugin is not run`);
   }

@@ -93,57 +93,48 @@ function setListeners(draft: Draft, { localOnly }: Reader, listeners: readonly L
 
 // --- options of which Portico has one for all listeners -------------------------------------------------------------
 
-/** What each listener has; undefined if they differ, which is a fault. */
+/** What all listeners have; undefined if they differ, which is a fault. */
 function agreed(
   reader: Reader,
   name: string,
   entries: readonly (Entry | undefined)[],
-  usual: Entry['value'] | undefined,
-): Entry | undefined | null {
-  const [first] = entries;
-  const other = entries.find((entry) => (entry?.value ?? usual) !== (first?.value ?? usual));
-  if (other === undefined && entries.every((entry) => (entry?.value ?? usual) === (first?.value ?? usual))) {
-    return entries.find((entry) => entry !== undefined) ?? null;
-  }
-  const place = (other ?? entries.find((entry) => entry !== undefined))?.place ?? MOSQUITTO_DEFAULT;
-  fault(
-    reader,
-    place,
-    `${name} differs between the listeners, which is not supported yet: let all of them have the same, or run one broker for each`,
-  );
+  usual?: Entry['value'],
+): { readonly entry: Entry | undefined } | undefined {
+  const value = entries[0]?.value ?? usual;
+  const said = entries.filter((entry) => entry !== undefined);
+  if (entries.every((entry) => (entry?.value ?? usual) === value)) return { entry: said[0] };
+  const { place } = said.find((entry) => entry.value !== value) ?? said[0];
+  const sentence = 'let all of them have the same, or run one broker for each';
+  fault(reader, place, `${name} differs between the listeners, which is not supported yet: ${sentence}`);
   return undefined;
 }
 
 function setAnonymous(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
   const said = reader.values.get('allow_anonymous');
-  if (reader.localOnly) {
-    draft.set('allow_anonymous', said?.value ?? true, said?.place ?? MOSQUITTO_DEFAULT);
-    return;
-  }
-  const entries = listeners.map(({ values }) => values.get('allow_anonymous') ?? said);
-  const entry = agreed(reader, 'allow_anonymous', entries, false);
-  if (entry !== undefined) draft.set('allow_anonymous', entry?.value ?? false, entry?.place ?? MOSQUITTO_DEFAULT);
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('allow_anonymous') ?? said);
+  const all = agreed(reader, 'allow_anonymous', entries, false);
+  if (all === undefined) return;
+  draft.set('allow_anonymous', all.entry?.value ?? reader.localOnly, all.entry?.place ?? MOSQUITTO_DEFAULT);
 }
 
 function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
-  const entries = reader.perListener
-    ? listeners.map(({ values }) => values.get('password_file'))
-    : [reader.values.get('password_file')];
-  const entry = agreed(reader, 'password_file', entries, undefined);
-  if (entry) draft.set('access.password_file', entry.value, entry.place);
+  // With per_listener_settings only a global plugin has one for the whole broker.
+  const said = reader.values.get('password_file');
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('password_file') ?? said);
+  const entry = agreed(reader, 'password_file', entries)?.entry;
+  if (entry !== undefined) draft.set('access.password_file', entry.value, entry.place);
 }
 
 /** An option whose value, or Mosquitto's default, goes to ours as it is. */
 function setPlain(draft: Draft, reader: Reader, row: Row, listeners: readonly Listener[]): void {
   const own = row.scope === 'listener' || row.scope === 'own listener';
   const entries = own ? listeners.map(({ values }) => values.get(row.name)) : [reader.values.get(row.name)];
-  const entry = agreed(reader, row.name, entries, row.usual);
-  const value = entry?.value ?? row.usual;
-  if (entry === undefined && entries.length > 1) return;
-  if (value === undefined) return;
+  const all = agreed(reader, row.name, entries, row.usual);
+  const value = all?.entry?.value ?? row.usual;
+  if (all === undefined || value === undefined) return;
   const mapped = typeof value === 'number' && row.map !== undefined ? row.map(value) : value;
   if (mapped === undefined) return;
-  for (const name of row.to ?? []) draft.set(name, mapped, entry?.place ?? MOSQUITTO_DEFAULT);
+  for (const name of row.to ?? []) draft.set(name, mapped, all.entry?.place ?? MOSQUITTO_DEFAULT);
 }
 
 /** `max_connections` is that of one listener, ours that of all. */
