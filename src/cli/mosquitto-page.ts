@@ -38,7 +38,8 @@ machine may connect. With one of them nobody may connect without a password unle
 listener for CoAP and none for metrics: write them into the file that \`portico migrate\` makes. A listener that names no
 address is on \`::\`, which is IPv4 too, or on \`0.0.0.0\` of a machine without IPv6.
 
-Variables \`PORTICO_...\` and the command line override this file as they do ours. \`-p PORT\` is the port of the first MQTT
+Variables \`PORTICO_...\` and the command line override this file as they do ours; those of Mosquitto
+(\`MOSQUITTO_PERSISTENCE_LOCATION\`) are not read. \`-p PORT\` is the port of the first MQTT
 listener. \`-d\` is refused: Portico never forks.
 `;
 

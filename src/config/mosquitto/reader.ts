@@ -178,7 +178,7 @@ export class Reader {
       this.#plugin(name, entry, position);
       return;
     }
-    if (row.name === 'plugin_opt_*' || row.name === 'auth_opt_*') {
+    if (row.name === 'plugin_opt_*') {
       this.#pluginOption(name, entry, position);
       return;
     }

@@ -111,6 +111,52 @@ test('what Portico has once for all listeners is refused where they differ, with
   assert.equal(load('listener 1\nlistener 2\nmax_qos 2\nmax_connections -1\n').config.mqtt.max_qos, 2);
 });
 
+test('passwords: of a plugin for one listener, and of a global plugin for all of them', () => {
+  const plugin = '/usr/lib/mosquitto_password_file.so\nplugin_opt_password_file /p\n';
+  const listeners = 'listener 1\nlistener 2\n';
+  const { access } = load(`per_listener_settings true\n${listeners}global_plugin ${plugin}`).config;
+  assert.equal(access.password_file, '/p');
+  assert.equal(load(`plugin ${plugin}${listeners}`).config.access.password_file, '/p');
+  assert.match(
+    faults(`per_listener_settings true\n${listeners}plugin ${plugin}`)[0],
+    /^mosquitto\.conf:5: password_file differs between the listeners/,
+  );
+});
+
+test('an installation with TLS, access lists and a bridge: each line that cannot be is named, and no other', () => {
+  const found = faults(`persistence true
+acl_file /etc/mosquitto/acl
+
+listener 8883
+cafile /etc/mosquitto/ca_certificates/ca.crt
+certfile /etc/mosquitto/certs/server.crt
+keyfile /etc/mosquitto/certs/server.key
+require_certificate true
+use_identity_as_username true
+tls_version tlsv1.2
+
+connection cloud
+address mqtt.example.org:8883
+topic sensors/# out 1
+bridge_cafile /etc/ssl/certs/ca-certificates.crt
+remote_username home
+`);
+  assert.deepEqual(
+    found.map((line) => line.split(/: | /).slice(0, 2)),
+    [
+      ['mosquitto.conf:2', 'acl_file'],
+      ['mosquitto.conf:5', 'cafile'],
+      ['mosquitto.conf:6', 'certfile'],
+      ['mosquitto.conf:7', 'keyfile'],
+      ['mosquitto.conf:8', 'require_certificate'],
+      ['mosquitto.conf:9', 'use_identity_as_username'],
+      ['mosquitto.conf:10', 'tls_version'],
+      ['mosquitto.conf:12', 'connection'],
+    ],
+  );
+  for (const line of found) assert.match(line, /not supported yet; /);
+});
+
 test('the smaller of max_connections and global_max_connections holds', () => {
   const listener = 'listener 1\nallow_anonymous true\n';
   assert.equal(load(`${listener}max_connections 5\nglobal_max_connections 9\n`).config.limits.connections, 5);
@@ -132,7 +178,9 @@ test('log_type: the most talkative line holds', () => {
 
 test('a refused option with a value that asks for nothing is accepted without a word', () => {
   const text = 'listener 1\nrequire_certificate false\nuse_username_as_clientid false\nqueue_qos0_messages false\n';
-  const { warnings } = load(`${text}allow_anonymous true\nallow_zero_length_clientid true\nmax_inflight_bytes 0\n`);
+  const { warnings } = load(
+    `${text}allow_anonymous true\nallow_zero_length_clientid true\nauto_id_prefix auto-\nmax_inflight_bytes 0\n`,
+  );
   assert.deepEqual(
     warnings.filter((line) => line.includes('mosquitto.conf')),
     [],

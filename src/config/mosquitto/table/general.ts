@@ -49,7 +49,8 @@ export const general: readonly Row[] = [
     kind: { type: 'text', most: 50 },
     once: true,
     fate: 'refused',
-    words: notYet('take it out; generated client identifiers have the prefix of Portico'),
+    words: notYet('generated client identifiers begin with `auto-`, as those of Mosquitto; only that is accepted'),
+    idle: ['auto-'],
   },
   {
     name: 'autosave_interval',

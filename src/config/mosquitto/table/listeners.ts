@@ -70,7 +70,8 @@ export const listeners: readonly Row[] = [
     scope: 'own listener',
     kind: { type: 'text', most: 50 },
     fate: 'refused',
-    words: notYet('take it out; generated client identifiers have the prefix of Portico'),
+    words: notYet('generated client identifiers begin with `auto-`, as those of Mosquitto; only that is accepted'),
+    idle: ['auto-'],
   },
   {
     name: 'max_connections',
