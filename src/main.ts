@@ -7,13 +7,18 @@ import { version } from './version.js';
 
 /** Commands load what they need when they are chosen: `--help` has no reason to wait for a store. */
 async function execute(words: Arguments): Promise<number> {
-  const { command, file, argv, name = '', force = false, damaged = false, check = false, source } = words;
-  const request: LoadRequest = { ...(file === undefined ? {} : { file }), env: process.env, argv };
+  const { command, file, argv, name = '', force = false, damaged = false, check = false, source, mosquitto } = words;
+  const request: LoadRequest = {
+    ...(file === undefined ? {} : { file }),
+    ...(mosquitto === undefined ? {} : { mosquitto }),
+    env: process.env,
+    argv,
+  };
   switch (command) {
     case 'run':
       return (await import('./cli/run.js')).run(request);
     case 'check':
-      await (await import('./cli/check.js')).check(request);
+      await (await import('./cli/check.js')).check(request, words.testConfig);
       return 0;
     case 'health':
       console.log(await (await import('./cli/health.js')).health(request));
@@ -31,6 +36,9 @@ async function execute(words: Arguments): Promise<number> {
     }
     case 'import':
       if (source !== undefined) await (await import('./cli/import.js')).importFrom(request, source.kind, source.path);
+      return 0;
+    case 'migrate':
+      process.stdout.write((await import('./cli/migrate.js')).migrate(name));
       return 0;
     case 'help':
       console.log(usage);

@@ -25,6 +25,8 @@ const ALLOWED: readonly Import[] = [
   ['src/coap/client/x.ts', '../message.js'],
   ['src/plugins/coap-topics/x.ts', '../../coap/endpoint.js'],
   ['src/monitor/x.ts', '../config/schema.js'],
+  ['src/config/mosquitto/x.ts', '../options.js'],
+  ['src/config/mosquitto/table/x.ts', '../row.js'],
   ['src/broker.ts', './session/connection.js'],
   ['src/server.ts', './monitor/log.js'],
   ['src/cli/x.ts', '../server.js'],
@@ -53,6 +55,8 @@ const REFUSED: readonly Import[] = [
   ['src/admin/x.ts', '../monitor/log.js'],
   ['src/monitor/x.ts', '../server.js'],
   ['src/config/x.ts', '../session/environment.js'],
+  ['src/config/mosquitto/x.ts', '../../session/environment.js'],
+  ['src/config/mosquitto/table/x.ts', '../../../session/environment.js'],
   ['src/broker.ts', './server.js'],
   ['src/cli/x.ts', '../main.js'],
 ];

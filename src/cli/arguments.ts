@@ -5,7 +5,18 @@ import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { ImportKind } from './import.js';
 
-const COMMANDS = ['run', 'check', 'health', 'scram', 'backup', 'restore', 'import', 'help', 'version'] as const;
+const COMMANDS = [
+  'run',
+  'check',
+  'health',
+  'scram',
+  'backup',
+  'restore',
+  'import',
+  'migrate',
+  'help',
+  'version',
+] as const;
 export type Command = (typeof COMMANDS)[number];
 
 const IMPORTS = ['mosquitto-db', 'aedes-level'] as const satisfies readonly ImportKind[];
@@ -25,6 +36,10 @@ export interface Arguments {
   readonly damaged?: boolean;
   /** `restore --check`. */
   readonly check?: boolean;
+  /** `--mosquitto`: the file is a mosquitto.conf, whatever its name. */
+  readonly mosquitto?: boolean;
+  /** `--test-config`: says only whether the configuration is right. */
+  readonly testConfig?: boolean;
 }
 
 export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
@@ -40,8 +55,13 @@ portico restore --check FILE
 portico import mosquitto-db FILE [-c FILE] [--data DIR]
 portico import aedes-level DIR [-c FILE] [--data DIR]
                             puts what Mosquitto or Aedes has kept into a data folder without a store
+portico migrate FILE        prints a mosquitto.conf as a configuration of Portico
 
-  -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults
+  -c, --config FILE   configuration; otherwise the variable PORTICO_CONFIG, otherwise the built-in defaults;
+                      a file that ends in .conf is read as a mosquitto.conf
+      --mosquitto FILE
+                      the same for a mosquitto.conf of any name
+      --test-config   says whether the configuration is right, and ends
   -p, --port PORT     port of the first MQTT listener (default 1883)
       --data DIR      folder of the store (default ./data)
   -v, --verbose       log everything
@@ -57,6 +77,8 @@ const OPTIONS = {
   config: { type: 'string', short: 'c' },
   port: { type: 'string', short: 'p' },
   data: { type: 'string' },
+  mosquitto: { type: 'string' },
+  'test-config': { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   force: { type: 'boolean' },
   damaged: { type: 'boolean' },
@@ -71,6 +93,7 @@ const OPTIONS = {
 const WORDS: ReadonlyMap<Command, string> = new Map([
   ['scram', 'the name of the user; the password is asked for'],
   ['backup', 'the file to write, or - for standard output'],
+  ['migrate', 'the mosquitto.conf to read'],
   ['restore', 'the file to read, or - for standard input'],
 ]);
 
@@ -96,14 +119,22 @@ export function parseArguments(args: readonly string[]): Arguments {
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
+  if (values.mosquitto !== undefined && values.config !== undefined) {
+    throw wrong('-c and --mosquitto both name a file; leave one of them out');
+  }
+  const file = values.mosquitto ?? values.config;
+  const test = values['test-config'] === true;
+  if (test && command !== 'run' && command !== 'check') throw wrong('--test-config belongs to no command');
   return {
-    command,
+    command: test ? 'check' : command,
+    ...(test ? { testConfig: true } : {}),
+    ...(values.mosquitto === undefined ? {} : { mosquitto: true }),
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
     ...(values.check === undefined ? {} : { check: values.check }),
-    ...(values.config === undefined ? {} : { file: values.config }),
+    ...(file === undefined ? {} : { file }),
     argv: {
       ...(values.port === undefined ? {} : { port: portOf(values.port) }),
       ...(values.data === undefined ? {} : { data: values.data }),

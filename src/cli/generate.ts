@@ -1,4 +1,4 @@
-/** Writes the files that are made from the schema and from the table of measures. Run it after a change of either. */
+/** Writes the files that are made from the schema and from the tables of measures and of mosquitto.conf. Run it after a change of them. */
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { docOf, listenerSchemas, type Option, options, sections, typeOf } from '../config/options.js';
 import { configSchema } from '../config/schema.js';
 import { measuresPage } from './measures-page.js';
+import { mosquittoPage } from './mosquitto-page.js';
 
 const WIDTH = 120;
 
@@ -15,6 +16,7 @@ export function generate(): Map<string, string> {
     ['docs/options.md', reference()],
     ['config/portico.yaml', example()],
     ['docs/sys.md', measuresPage()],
+    ['docs/mosquitto.md', mosquittoPage()],
   ]);
 }
 

@@ -112,9 +112,9 @@ export interface ExposureFault {
   readonly sentence: string;
 }
 
-/** Whether other machines reach a listener that asks for nothing, and nobody has said that it should. */
+/** Whether other machines reach a listener that asks for nothing, and nobody has said whether it should. */
 function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
-  if (isLoopback(listener) || config.allow_anonymous === true || !admitsStrangers(listener)) return false;
+  if (isLoopback(listener) || config.allow_anonymous !== undefined || !admitsStrangers(listener)) return false;
   return credentialFiles(config).length === 0 && proofsOf(config, listener).length === 0;
 }
 

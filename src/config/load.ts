@@ -4,6 +4,7 @@ import { ErrorKinds, PorticoError } from '../errors.js';
 import { pathFaults } from './coap-paths.js';
 import { refusal } from './faults.js';
 import { exposureFaults, exposureWarnings } from './listeners.js';
+import { MosquittoSource } from './mosquitto/source.js';
 import { sections } from './options.js';
 import {
   argumentOverrides,
@@ -13,12 +14,15 @@ import {
   type Variables,
 } from './overrides.js';
 import { type Config, configSchema } from './schema.js';
-import { type Fault, YamlSource } from './source.js';
+import { type Fault, type Source, YamlSource } from './source.js';
+import { fileReason } from './unreadable.js';
 import { Values } from './values.js';
 
 export interface LoadRequest {
   /** The file; otherwise `PORTICO_CONFIG` names it, and without either the built-in defaults hold. */
   readonly file?: string;
+  /** The file is a mosquitto.conf, whatever its name. */
+  readonly mosquitto?: boolean;
   /** Variables of the process. */
   readonly env: Variables;
   readonly argv?: CommandLine;
@@ -42,7 +46,7 @@ const coapSchema = configSchema.pick({ coap: true });
  */
 export function loadConfig(request: LoadRequest): LoadedConfig {
   const file = request.file ?? (request.env[FILE_VARIABLE] || undefined);
-  const source = file === undefined ? null : new YamlSource(file, readText(file));
+  const source = file === undefined ? null : sourceFor(file, request.mosquitto);
   const { overrides, faults } = environmentOverrides(request.env);
   if (source !== null) faults.push(...source.faults);
   // Nothing more can be said about a text that cannot be read.
@@ -64,27 +68,27 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
   const parsed = configSchema.safeParse(values.raw);
   if (!parsed.success) faults.push(...values.faultsOf(parsed.error.issues));
   if (!parsed.success || faults.length > 0) throw refusal(faults);
-  return { config: parsed.data, sources: values.sources(), warnings: exposureWarnings(parsed.data) };
+  const warnings = [...(source?.warnings ?? []), ...exposureWarnings(parsed.data)];
+  return { config: parsed.data, sources: values.sources(), warnings };
+}
+
+/** Reads the file in the format that its name stands for. */
+export function sourceFor(file: string, mosquitto = file.endsWith('.conf')): Source {
+  const text = readText(file);
+  return mosquitto ? new MosquittoSource(file, text) : new YamlSource(file, text);
 }
 
 function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    const reason = UNREADABLE[code] ?? (error as Error).message;
+    const reason = fileReason(error);
     throw new PorticoError(ErrorKinds.Configuration, `${file}: the file cannot be read: ${reason}`, { cause: error });
   }
 }
 
-const UNREADABLE: Readonly<Record<string, string>> = {
-  ENOENT: 'there is none of that name',
-  EACCES: 'this user may not',
-  EISDIR: 'it is a folder',
-};
-
 /** The top level of the file. A section whose options are all commented out counts as absent. */
-function topLevel(source: YamlSource | null, faults: Fault[]): Record<string, unknown> {
+function topLevel(source: Source | null, faults: Fault[]): Record<string, unknown> {
   const value = source?.value ?? {};
   if (typeof value !== 'object' || Array.isArray(value)) {
     faults.push({ where: `${source?.name}:1`, line: 1, sentence: 'the file must be a mapping of options to values' });

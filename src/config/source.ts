@@ -28,8 +28,25 @@ export function sourceOf(loaded: { readonly sources: ReadonlyMap<string, string>
   return BUILT_IN;
 }
 
+/** The text of a configuration as plain values that know where they stand. */
+export interface Source {
+  readonly name: string;
+  /** Plain values; undefined for an empty text, and if it is not readable. */
+  readonly value: unknown;
+  /** Whether anything can be said about the values. */
+  readonly readable: boolean;
+  /** Faults of the text itself. */
+  readonly faults: readonly Fault[];
+  /** What is accepted without effect. */
+  readonly warnings: readonly string[];
+  /** Whether the text has something at a path. */
+  has(path: Path): boolean;
+  /** Where a path stands, or the deepest part of it that the text has. */
+  place(path: Path): Place;
+}
+
 /** A YAML text as plain values that know their lines. */
-export class YamlSource {
+export class YamlSource implements Source {
   readonly name: string;
   /** Plain values; undefined for an empty text, and if it is not readable. */
   readonly value: unknown;
@@ -37,6 +54,7 @@ export class YamlSource {
   readonly readable: boolean;
   /** Faults of the text itself: syntax, duplicate keys, keys that are no words, and aliases of what they stand in. */
   readonly faults: Fault[] = [];
+  readonly warnings: readonly string[] = [];
   readonly #root: Node | null;
   readonly #lines = new LineCounter();
 
@@ -97,14 +115,13 @@ export class YamlSource {
     });
   }
 
-  /** Whether the text has something at a path. */
   has(path: Path): boolean {
     return this.#find(path).depth === path.length;
   }
 
-  /** Line of a path, or of the deepest part of it that the text has. */
-  line(path: Path): number {
-    return this.#lines.linePos(this.#find(path).offset).line;
+  place(path: Path): Place {
+    const { line } = this.#lines.linePos(this.#find(path).offset);
+    return { where: `${this.name}:${line}`, line };
   }
 
   #find(path: Path): { offset: number; depth: number } {

@@ -3,19 +3,19 @@ import type { z } from 'zod';
 import { unknownOption, wrongValue } from './faults.js';
 import { child, type Path } from './options.js';
 import type { Override } from './overrides.js';
-import { BUILT_IN, type Fault, type Place, type YamlSource } from './source.js';
+import { BUILT_IN, type Fault, type Place, type Source } from './source.js';
 
 export class Values {
   /** The values of all origins together. */
   readonly raw: Record<string, unknown>;
-  readonly #source: YamlSource | null;
+  readonly #source: Source | null;
   readonly #overrides: Override[] = [];
 
   /**
    * @param raw top level of the file; changed by `set`
    * @param source the file, or null without one
    */
-  constructor(raw: Record<string, unknown>, source: YamlSource | null) {
+  constructor(raw: Record<string, unknown>, source: Source | null) {
     this.raw = raw;
     this.#source = source;
   }
@@ -44,8 +44,7 @@ export class Values {
     const override = this.#override(path);
     if (override !== undefined && override.origin !== '') return { where: override.origin, line: 0 };
     if (override !== undefined || this.#source === null) return { where: BUILT_IN, line: 0 };
-    const line = this.#source.line(path);
-    return { where: `${this.#source.name}:${line}`, line };
+    return this.#source.place(path);
   }
 
   /** One fault for each option that the schema refuses. */

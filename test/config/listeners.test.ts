@@ -88,8 +88,10 @@ test('an http listener on loopback asks nobody for credentials', () => {
   assert.ok(anonymousAllowed(config, config.listeners[0]));
 });
 
-test('allow_anonymous: false opens nothing', () => {
-  assert.equal(faultsOf('allow_anonymous: false\nlisteners: [{ type: mqtt, host: 0.0.0.0 }]\n').length, 1);
+test('allow_anonymous: false opens nothing: a listener for other machines starts, and a warning says who can connect', () => {
+  const { config, warnings } = load('allow_anonymous: false\nlisteners: [{ type: mqtt, host: 0.0.0.0 }]\n');
+  assert.equal(anonymousAllowed(config, config.listeners[0]), false);
+  assert.match(warnings.join('\n'), /no client can connect/);
 });
 
 test('a listener for other machines from a variable is refused as the variable', () => {

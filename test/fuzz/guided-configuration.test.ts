@@ -3,6 +3,7 @@ import { fuzz } from './gate.js';
 
 fuzz({
   'config-yaml': 2,
+  'config-mosquitto': 20,
   'config-environment': 10,
   'command-line': 30,
   'password-file': 30,

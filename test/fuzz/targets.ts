@@ -19,6 +19,7 @@ export const TARGETS = {
   dtls: async () => (await import('./targets/dtls.js')).dtlsTarget,
   'dtls-client': async () => (await import('./targets/dtls-client.js')).dtlsClientTarget,
   'config-yaml': async () => (await config()).configYaml,
+  'config-mosquitto': async () => (await config()).configMosquitto,
   'config-environment': async () => (await config()).configEnvironment,
   'command-line': async () => (await config()).commandLine,
   'password-file': async () => (await access()).passwordFile,

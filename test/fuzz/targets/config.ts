@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { parseArguments } from '../../../src/cli/arguments.js';
 import { describeListeners } from '../../../src/config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../../../src/config/load.js';
+import { linesOf } from '../../../src/config/mosquitto/lexer.js';
+import { MosquittoSource } from '../../../src/config/mosquitto/source.js';
+import { names } from '../../../src/config/mosquitto/table.js';
 import { options } from '../../../src/config/options.js';
 import { PorticoError } from '../../../src/errors.js';
 import { checkout } from '../../support/checkout.js';
@@ -118,6 +121,64 @@ export const configYaml: Target = {
   run: runYaml,
 };
 
+const CONF = 'mosquitto.conf';
+const INCLUDED = 'listener 1884\nmax_qos 1\n';
+
+function runMosquitto(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  const source = new MosquittoSource(CONF, text, { read: () => INCLUDED, list: () => ['b.conf', 'a.conf', 'a.txt'] });
+  const lines = text.split('\n').length;
+  for (const { where, sentence } of source.faults) {
+    const at = /^mosquitto\.conf:(\d+)$/.exec(where)?.[1];
+    if (at !== undefined) assert.ok(Number(at) >= 1 && Number(at) <= lines, `line ${at} of ${lines}`);
+    else assert.match(where, /\/[ab]\.conf:\d+$/);
+    assert.notEqual(sentence, '');
+  }
+  for (const { number, name } of linesOf(text)) {
+    assert.ok(number >= 1 && number <= lines);
+    assert.ok(name !== '' && !name.includes(' ') && !name.includes('\n'));
+  }
+  assert.equal(source.readable, source.faults.length === 0);
+  if (!source.readable) return source.faults[0].sentence.replaceAll(/".*"|\d+/gs, '').slice(0, 40);
+  assert.ok(Array.isArray(source.value.listeners) && source.value.listeners.length > 0);
+  const inherited = Object.getOwnPropertyNames(Object.prototype).sort().join();
+  assert.equal(inherited, PROTOTYPE, 'the prototype of all objects is as it was');
+  return `read ${source.warnings.length}`;
+}
+
+export const configMosquitto: Target = {
+  name: 'config-mosquitto',
+  scope: ['/src/config/mosquitto/'],
+  longest: 600,
+  words: [
+    ...names.map((name) => `${name} `),
+    '\n',
+    '\r\n',
+    '# ',
+    ' ',
+    '\t',
+    '\0',
+    'true',
+    'false',
+    '0x10',
+    '010',
+    '-1',
+    '99999999999',
+    '\ufeff',
+  ],
+  seeds: () =>
+    [
+      'listener 1883\nallow_anonymous true\n',
+      'persistence true\npersistence_location /var/lib/mosquitto/\nlog_dest file /x\ninclude_dir /etc/mosquitto/conf.d\n',
+      'per_listener_settings true\r\nlistener 1883 localhost\r\nallow_anonymous false\r\npassword_file /p\r\n',
+      'port 1883\nbind_address ::1\nprotocol websockets\nsocket_domain ipv6\naccept_protocol_versions 3,4,5\n',
+      'connection a\naddress b\ntopic # both 2 "" ""\n',
+      'plugin /usr/lib/mosquitto_password_file.so\nplugin_opt_password_file /p\n',
+      'listener 0 /run/m.sock\npersistent_client_expiration 2w\nmemory_limit 12345678\n',
+    ].map((text) => Buffer.from(text)),
+  run: runMosquitto,
+};
+
 function runEnvironment(bytes: Buffer): string {
   const env: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const line of bytes.toString('utf8').split('\n')) {
@@ -165,7 +226,9 @@ function runArguments(bytes: Buffer): string {
     assert.match(error.message, /\(see portico --help\)$/);
     return error.message.replace(/^.*(:| is | option | command )/s, '').slice(0, 12);
   }
-  assert.ok(['run', 'check', 'health', 'scram', 'help', 'version'].includes(parsed.command));
+  assert.ok(
+    ['run', 'check', 'health', 'scram', 'backup', 'restore', 'migrate', 'help', 'version'].includes(parsed.command),
+  );
   if (withFile) writeFileSync(FILE, 'listeners:\n  - type: websocket\n    port: 1\n');
   return load({ env: {}, argv: parsed.argv, ...(withFile ? { file: FILE } : {}) }, 4);
 }
@@ -184,6 +247,8 @@ export const commandLine: Target = {
     '--port=',
     '--config=',
     '--data',
+    '--mosquitto',
+    '--test-config',
     '--verbose',
     '--help',
     '--no-help',

@@ -1,0 +1,57 @@
+/** Values for the schema, each with the place that said it. */
+import type { Path } from '../options.js';
+import { BUILT_IN, type Place } from '../source.js';
+
+/** Origin of what no line says. */
+export const MOSQUITTO_DEFAULT: Place = { where: 'default of Mosquitto', line: 0 };
+
+/** A value and who said it. */
+export interface Said {
+  readonly value: unknown;
+  readonly place: Place;
+}
+
+/** An entry of `listeners`. */
+export type DraftListener = Readonly<Record<'type' | 'host' | 'port', Said>>;
+
+export class Draft {
+  readonly value: Record<string, unknown> = {};
+  readonly #places = new Map<string, Place>();
+
+  /** Puts a value in its place; what it stands in is made as needed. */
+  set(name: string, value: unknown, place: Place): void {
+    const path = name.split('.');
+    let parent: object = this.value;
+    for (const key of path.slice(0, -1)) {
+      if (!Object.hasOwn(parent, key)) Reflect.set(parent, key, {});
+      parent = Reflect.get(parent, key) as object;
+    }
+    Reflect.set(parent, path[path.length - 1], value);
+    this.#places.set(name, place);
+  }
+
+  /** The list of listeners, of which each knows where it and its fields were written. */
+  setListeners(entries: readonly DraftListener[]): void {
+    const list = entries.map((entry) =>
+      Object.fromEntries(Object.entries<Said>(entry).map(([key, { value }]) => [key, value])),
+    );
+    this.set('listeners', list, entries[0]?.type.place ?? MOSQUITTO_DEFAULT);
+    entries.forEach((entry, i) => {
+      this.#places.set(`listeners.${i}`, entry.type.place);
+      for (const [key, { place }] of Object.entries<Said>(entry)) this.#places.set(`listeners.${i}.${key}`, place);
+    });
+  }
+
+  has(path: Path): boolean {
+    return this.#places.has(path.join('.'));
+  }
+
+  /** Who said a value, or the section that it would stand in. */
+  place(path: Path): Place {
+    for (let length = path.length; length > 0; length--) {
+      const place = this.#places.get(path.slice(0, length).join('.'));
+      if (place !== undefined) return place;
+    }
+    return { where: BUILT_IN, line: 0 };
+  }
+}

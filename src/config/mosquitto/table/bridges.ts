@@ -1,0 +1,63 @@
+/** Options of bridges: all of them are refused with the `connection` that they belong to. */
+import { free, notYet, type Row } from '../row.js';
+
+const WORDS = notYet(
+  'let a program subscribe at the one broker and publish at the other, or keep Mosquitto for the bridge',
+);
+
+const row = (name: string, ...aliases: string[]): Row => ({
+  name,
+  ...(aliases.length === 0 ? {} : { aliases }),
+  scope: name === 'connection' ? 'global' : 'bridge',
+  kind: free,
+  fate: 'refused',
+  words: name === 'connection' ? WORDS : 'as `connection`',
+});
+
+export const bridges: readonly Row[] = [
+  row('connection'),
+  row('address', 'addresses'),
+  row('bridge_attempt_unsubscribe'),
+  row('bridge_bind_address'),
+  row('bridge_max_packet_size'),
+  row('bridge_max_topic_alias'),
+  row('bridge_outgoing_retain'),
+  row('bridge_protocol_version'),
+  row('bridge_receive_maximum'),
+  row('bridge_reload_type'),
+  row('bridge_session_expiry_interval'),
+  row('bridge_tcp_keepalive'),
+  row('bridge_tcp_user_timeout'),
+  row('cleansession'),
+  row('idle_timeout'),
+  row('keepalive_interval'),
+  row('local_cleansession'),
+  row('local_clientid'),
+  row('local_password'),
+  row('local_username'),
+  row('notifications'),
+  row('notifications_local_only'),
+  row('notification_topic'),
+  row('remote_clientid', 'clientid'),
+  row('remote_username', 'username'),
+  row('remote_password', 'password'),
+  row('restart_timeout'),
+  row('round_robin'),
+  row('start_type'),
+  row('threshold'),
+  row('topic'),
+  row('try_private'),
+  row('bridge_alpn'),
+  row('bridge_cafile'),
+  row('bridge_capath'),
+  row('bridge_certfile'),
+  row('bridge_keyfile'),
+  row('bridge_identity'),
+  row('bridge_psk'),
+  row('bridge_insecure'),
+  row('bridge_require_ocsp'),
+  row('bridge_tls_use_os_certs'),
+  row('bridge_tls_version'),
+  row('bridge_ciphers'),
+  row('bridge_ciphers_tls1.3'),
+];

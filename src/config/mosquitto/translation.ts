@@ -1,0 +1,171 @@
+/** Turns what a mosquitto.conf says into our own options, with Mosquitto's defaults where it says nothing. */
+import { networkInterfaces } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Fault, Place } from '../source.js';
+import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
+import type { Entry, Listener, Reader } from './reader.js';
+import type { Row } from './row.js';
+import { groups } from './table.js';
+
+/** What the log says for each `log_type`; the one that says most counts. */
+const LEVELS: Readonly<Record<string, string>> = {
+  all: 'debug',
+  debug: 'debug',
+  internal: 'debug',
+  information: 'info',
+  notice: 'info',
+  subscribe: 'info',
+  unsubscribe: 'info',
+  websockets: 'info',
+  warning: 'warn',
+};
+const TALKATIVE = ['error', 'warn', 'info', 'debug'];
+
+/** Fills a draft; what cannot be expressed goes to the faults of the reader. */
+export function translate(reader: Reader): Draft {
+  const draft = new Draft();
+  const listeners = reader.localOnly ? [] : reader.listeners;
+  if (reader.localOnly) warnOfUnused(reader);
+  setListeners(draft, reader, listeners);
+  setAnonymous(draft, reader, listeners);
+  setPasswords(draft, reader, listeners);
+  setStore(draft, reader);
+  for (const { rows } of groups) {
+    for (const row of rows)
+      if (row.to !== undefined && row.fate === 'honoured') setPlain(draft, reader, row, listeners);
+  }
+  setConnections(draft, reader, listeners);
+  return draft;
+}
+
+function fault(reader: Reader, place: Place, sentence: string): void {
+  const entry: Fault = { ...place, sentence };
+  reader.faults.push(entry);
+}
+
+/** Options that made a default listener, which Mosquitto does not open as long as no line names a listener. */
+function warnOfUnused({ listeners, warnings }: Reader): void {
+  for (const { values } of listeners) {
+    for (const [name, { place }] of values) {
+      warnings.push(`${place.where}: ${name} has no effect without a listener; write it behind a line "listener PORT"`);
+    }
+  }
+}
+
+// --- listeners ------------------------------------------------------------------------------------------------------
+
+/** Every address of this machine: with IPv6, `::` is those of IPv4 too. */
+function everywhere(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
+  return addresses.some(({ family }) => family === 'IPv6') ? '::' : '0.0.0.0';
+}
+
+function hostOf(listener: Listener): Entry {
+  const { host, place, values } = listener;
+  if (host !== undefined) return host;
+  const domain = values.get('socket_domain');
+  if (domain !== undefined) return { value: domain.value === 'ipv6' ? '::' : '0.0.0.0', place: domain.place };
+  return { value: everywhere(), place };
+}
+
+function setListeners(draft: Draft, { localOnly }: Reader, listeners: readonly Listener[]): void {
+  const place = MOSQUITTO_DEFAULT;
+  if (localOnly) {
+    draft.setListeners([
+      { type: { value: 'mqtt', place }, host: { value: 'loopback', place }, port: { value: 1883, place } },
+    ]);
+    return;
+  }
+  draft.setListeners(
+    listeners.map((listener) => {
+      const protocol = listener.values.get('protocol');
+      return {
+        type: {
+          value: protocol?.value === 'websockets' ? 'websocket' : 'mqtt',
+          place: protocol?.place ?? listener.place,
+        },
+        host: hostOf(listener),
+        port: listener.port,
+      };
+    }),
+  );
+}
+
+// --- options of which Portico has one for all listeners -------------------------------------------------------------
+
+/** What all listeners have; undefined if they differ, which is a fault. */
+function agreed(
+  reader: Reader,
+  name: string,
+  entries: readonly (Entry | undefined)[],
+  usual?: Entry['value'],
+): { readonly entry: Entry | undefined } | undefined {
+  const value = entries[0]?.value ?? usual;
+  const said = entries.filter((entry) => entry !== undefined);
+  if (entries.every((entry) => (entry?.value ?? usual) === value)) return { entry: said[0] };
+  const { place } = said.find((entry) => entry.value !== value) ?? said[0];
+  const sentence = 'let all of them have the same, or run one broker for each';
+  fault(reader, place, `${name} differs between the listeners, which is not supported yet: ${sentence}`);
+  return undefined;
+}
+
+function setAnonymous(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  const said = reader.values.get('allow_anonymous');
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('allow_anonymous') ?? said);
+  const all = agreed(reader, 'allow_anonymous', entries, false);
+  if (all === undefined) return;
+  draft.set('allow_anonymous', all.entry?.value ?? reader.localOnly, all.entry?.place ?? MOSQUITTO_DEFAULT);
+}
+
+function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  // With per_listener_settings only a global plugin has one for the whole broker.
+  const said = reader.values.get('password_file');
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('password_file') ?? said);
+  const entry = agreed(reader, 'password_file', entries)?.entry;
+  if (entry !== undefined) draft.set('access.password_file', entry.value, entry.place);
+}
+
+/** An option whose value, or Mosquitto's default, goes to ours as it is. */
+function setPlain(draft: Draft, reader: Reader, row: Row, listeners: readonly Listener[]): void {
+  const own = row.scope === 'listener' || row.scope === 'own listener';
+  const entries = own ? listeners.map(({ values }) => values.get(row.name)) : [reader.values.get(row.name)];
+  const all = agreed(reader, row.name, entries, row.usual);
+  const value = all?.entry?.value ?? row.usual;
+  if (all === undefined || value === undefined) return;
+  const mapped = typeof value === 'number' && row.map !== undefined ? row.map(value) : value;
+  if (mapped === undefined) return;
+  for (const name of row.to ?? []) draft.set(name, mapped, all.entry?.place ?? MOSQUITTO_DEFAULT);
+}
+
+/** `max_connections` is that of one listener, ours that of all. */
+function setConnections(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  const said = listeners.flatMap(({ values }) => values.get('max_connections') ?? []);
+  const entry = said.find(({ value }) => Number(value) > 0);
+  if (entry === undefined) return;
+  if (listeners.length > 1) {
+    const sentence = 'max_connections for one of several listeners is not supported yet; use global_max_connections';
+    fault(reader, entry.place, sentence);
+    return;
+  }
+  const all = reader.values.get('global_max_connections');
+  if (all === undefined || Number(all.value) <= 0 || Number(all.value) > Number(entry.value)) {
+    draft.set('limits.connections', entry.value, entry.place);
+  }
+}
+
+// --- the store and the log ------------------------------------------------------------------------------------------
+
+function setStore(draft: Draft, { values, logTypes }: Reader): void {
+  const persistence = values.get('persistence');
+  draft.set('store.type', persistence?.value === true ? 'level' : 'memory', persistence?.place ?? MOSQUITTO_DEFAULT);
+  const folder = values.get('persistence_location');
+  const file = values.get('db_file');
+  if (folder !== undefined) draft.set('data_dir', join(String(folder.value), 'portico'), folder.place);
+  else if (file !== undefined) draft.set('data_dir', join(dirname(String(file.value)), 'portico'), file.place);
+  else if (persistence?.value === true) draft.set('data_dir', 'portico', MOSQUITTO_DEFAULT);
+
+  const levels = logTypes.map(({ value }) => TALKATIVE.indexOf(LEVELS[String(value)] ?? 'error'));
+  const most = Math.max(...levels);
+  const entry = logTypes[levels.indexOf(most)];
+  if (entry !== undefined) draft.set('log.level', TALKATIVE[most], entry.place);
+}

@@ -1,0 +1,14 @@
+/** Why a file cannot be read, in words. */
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is none of that name',
+  EACCES: 'this user may not',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'it is no folder',
+};
+
+/** The reason of an error of the file system. */
+export function fileReason(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return REASONS[code] ?? (error as Error).message;
+}

@@ -1,0 +1,131 @@
+/** Debian's mosquitto and Portico on the same small files: whether they are accepted. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../../../src/config/load.js';
+import { PorticoError } from '../../../src/errors.js';
+import { freePorts } from '../../support/portico.js';
+import { confWith } from './conf.js';
+
+/** Why the two differ; Debian has Mosquitto 2.0. */
+const NOT_YET = 'not supported yet';
+const MADE_STRICT = 'Mosquitto 2.1 refuses it; 2.0 did not look';
+const NEW = 'an option of Mosquitto 2.1';
+
+interface Case {
+  /** `PORT` is a free port. */
+  readonly text: string;
+  readonly others?: Readonly<Record<string, string>>;
+  /** Why Portico does otherwise. */
+  readonly differs?: string;
+}
+
+const L = 'listener PORT 127.0.0.1\n';
+const CASES: readonly Case[] = [
+  { text: L },
+  { text: `${L}allow_anonymous true\n` },
+  { text: `${L}allow_anonymous yes\n` },
+  { text: `${L}allow_anonymous true # for now\n` },
+  { text: `${L}allow_anonymous\n` },
+  { text: `${L}allow_anonymous 1\n` },
+  { text: `# a\n\n${L}   \n  max_qos 1\n` },
+  { text: `${L} # indented\n` },
+  { text: `${L}max_qos 3\n` },
+  { text: `${L}max_qos\t1\n` },
+  { text: `${L.trimEnd()}\r\nmax_qos 1\r\n\r\n` },
+  { text: `${L}max_qos 1` },
+  { text: `${L}maximum_qos 1\n` },
+  { text: `${L}frobnicate 1\n` },
+  { text: `${L}Max_qos 1\n` },
+  { text: `${L}sys_interval -1\n` },
+  { text: `${L}sys_interval 65536\n` },
+  { text: `${L}sys_interval 5\nsys_interval 6\n` },
+  { text: `${L}persistence_file a\npersistence_file b\n` },
+  { text: `${L}persistence_location @/\n` },
+  { text: `${L}pid_file\n` },
+  { text: `${L}log_type everything\n` },
+  { text: `${L}log_type error\nlog_type notice\n` },
+  { text: `${L}log_dest nowhere\n` },
+  { text: `${L}log_dest stderr\n` },
+  { text: `${L}log_facility 9\n` },
+  { text: `${L}protocol http\n` },
+  { text: `${L}protocol mqtt\n` },
+  { text: 'listener\n' },
+  { text: 'listener 65536\n' },
+  { text: 'listener -1\n' },
+  { text: 'listener 0\n' },
+  { text: 'port 0\n' },
+  { text: 'port PORT\nbind_address 127.0.0.1\nallow_anonymous true\n' },
+  { text: 'mount_point a/\n' },
+  { text: `${L}max_packet_size 10\n` },
+  { text: `${L}max_keepalive 70000\n` },
+  { text: `${L}max_inflight_messages 70000\n` },
+  { text: `${L}max_inflight_messages 0\n` },
+  { text: `${L}persistent_client_expiration 2w\n` },
+  { text: `${L}persistent_client_expiration 2\n` },
+  { text: `per_listener_settings true\n${L}allow_anonymous true\n` },
+  { text: `per_listener_settings true\nallow_anonymous true\n${L}`, differs: MADE_STRICT },
+  { text: `allow_anonymous true\nper_listener_settings true\n${L}` },
+  { text: `${L}include_dir @/d\n`, others: { 'd/a.conf': 'max_queued_messages 5\n', 'd/b.txt': 'nonsense\n' } },
+  { text: `${L}include_dir @/d\n`, others: { 'd/a.conf': 'nonsense\n' } },
+  { text: `${L}include_dir @/d\n`, others: { 'd/a.conf': 'include_dir @/d\n' }, differs: MADE_STRICT },
+  { text: `${L}include_dir @/none\n` },
+  { text: `${L}address 127.0.0.1\n` },
+  { text: `${L}plugin_opt_a b\n` },
+  { text: `${L}socket_domain ipv5\n` },
+  { text: `${L}socket_domain ipv4\n` },
+  { text: `${L}retain_available false\n` },
+  { text: `${L}autosave_interval 10\n` },
+  { text: `${L}max_topic_alias 70000\n` },
+  { text: `${L}connection a\naddress 127.0.0.1:1\ntopic #\n`, differs: NOT_YET },
+  { text: `${L}queue_qos0_messages true\n`, differs: NOT_YET },
+  { text: `${L}sys_interval five\n`, differs: MADE_STRICT },
+  { text: `${L}max_topic_alias_broker 5\n`, differs: NEW },
+  { text: `${L}global_max_connections 5\n`, differs: NEW },
+];
+
+/** Whether mosquitto comes to run. */
+function mosquittoAccepts(file: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('mosquitto', ['-v', '-c', file], { cwd: dirname(file), stdio: ['ignore', 'pipe', 'pipe'] });
+    let log = '';
+    let accepted = false;
+    const read = (chunk: Buffer): void => {
+      log += chunk.toString();
+      if (!/ running$/m.test(log)) return;
+      accepted = true;
+      child.kill('SIGKILL');
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('error', reject);
+    child.once('close', () => resolve(accepted));
+  });
+}
+
+function porticoAccepts(file: string): boolean {
+  try {
+    loadConfig({ file, env: {} });
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof PorticoError && error.kind.exitCode === 3, error as Error);
+    return false;
+  }
+}
+
+for (const { text, others = {}, differs } of CASES) {
+  const name =
+    JSON.stringify(text) +
+    Object.values(others)
+      .map((one) => JSON.stringify(one))
+      .join();
+  test(`mosquitto and Portico ${differs === undefined ? 'agree' : `differ (${differs})`} on ${name}`, async () => {
+    const { mqtt: port } = await freePorts();
+    const file = confWith(text.replaceAll('PORT', String(port)), others);
+    const ours = porticoAccepts(file);
+    const theirs = await mosquittoAccepts(file);
+    if (differs === undefined) assert.equal(ours, theirs);
+    else assert.notEqual(ours, theirs, 'the difference is gone: take the reason out');
+  });
+}

@@ -1,0 +1,188 @@
+/** What configurations of Mosquitto become, and that `portico migrate` keeps it. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { migrate } from '../../../src/cli/migrate.js';
+import { anonymousAllowed } from '../../../src/config/listeners.js';
+import { loadConfig } from '../../../src/config/load.js';
+import { confWith, faults, load } from './conf.js';
+import { ACCEPTED } from './real-world.js';
+
+for (const { title, text, others = {}, without } of ACCEPTED) {
+  test(`${title}: accepted, and what portico migrate writes is the same configuration`, () => {
+    const file = confWith(text, others);
+    const loaded = loadConfig({ file, env: {} });
+    const effectless = loaded.warnings.flatMap(
+      (line) => /:\d+: (\S+) is accepted without effect: /.exec(line)?.[1] ?? [],
+    );
+    assert.deepEqual(effectless, without);
+
+    const migrated = migrate(file);
+    const yaml = join(dirname(file), 'portico.yaml');
+    writeFileSync(yaml, migrated);
+    const ours = loadConfig({ file: yaml, env: {} });
+    assert.deepEqual(ours.config, loaded.config);
+    for (const [name, source] of loaded.sources) {
+      const value = name.split('.').reduce<unknown>((at, key) => Reflect.get(at as object, key), ours.config);
+      if (typeof value !== 'object')
+        assert.ok(
+          migrated.includes(` ${String(value)} # ${source}\n`) || migrated.includes(`"${String(value)}" # ${source}\n`),
+          name,
+        );
+    }
+  });
+}
+
+test('without listener: loopback only, port 1883, and anyone on the machine', () => {
+  const { config } = load('password_file @/p\n', { p: '' });
+  assert.deepEqual(config.listeners, [{ type: 'mqtt', host: 'loopback', port: 1883 }]);
+  assert.equal(anonymousAllowed(config, config.listeners[0]), true);
+  assert.equal(load('allow_anonymous false\n').config.allow_anonymous, false);
+});
+
+test('with a listener nobody comes in without a password unless allow_anonymous says so', () => {
+  for (const text of ['listener 1883\n', 'port 1883\n', 'bind_address 127.0.0.1\n']) {
+    const { config, warnings } = load(text);
+    assert.equal(anonymousAllowed(config, config.listeners[0]), false, text);
+    assert.match(warnings.join('\n'), /no client can connect/);
+  }
+  assert.equal(load('listener 1883\nallow_anonymous true\n').config.allow_anonymous, true);
+  assert.equal(
+    load('allow_anonymous true\nlistener 1883\nlistener_allow_anonymous false\n').config.allow_anonymous,
+    false,
+  );
+});
+
+test('the defaults are those of Mosquitto 2.1', () => {
+  const { config } = load('');
+  const {
+    max_inflight,
+    receive_maximum,
+    keepalive_max,
+    max_packet_size,
+    max_qos,
+    topic_alias_maximum,
+    topic_alias_maximum_out,
+  } = config.mqtt;
+  assert.deepEqual([max_inflight, receive_maximum, keepalive_max, max_packet_size], [20, 20, 0, 2_000_000]);
+  assert.deepEqual([max_qos, topic_alias_maximum, topic_alias_maximum_out], [2, 10, 10]);
+  assert.equal(config.limits.queued_messages, 1000);
+  assert.equal(config.store.type, 'memory');
+  assert.equal(config.sys.interval, 10);
+  assert.equal(config.log.level, 'info');
+});
+
+test('listeners: type, address, family and port', () => {
+  const { config } = load(`allow_anonymous true
+listener 1 127.0.0.1 # here
+listener 2 ::1
+protocol websockets
+listener 3
+socket_domain ipv4
+listener 4
+socket_domain ipv6
+listener 5 # everywhere
+`);
+  assert.deepEqual(config.listeners.map(({ type, host, port }) => [type, host, port]).slice(0, 4), [
+    ['mqtt', '127.0.0.1', 1],
+    ['websocket', '::1', 2],
+    ['mqtt', '0.0.0.0', 3],
+    ['mqtt', '::', 4],
+  ]);
+  assert.ok(['::', '0.0.0.0'].includes(String(config.listeners[4].host)));
+});
+
+test('what Portico has once for all listeners is refused where they differ, with the line', () => {
+  const cases: [text: string, fault: RegExp][] = [
+    [
+      'listener 1\nallow_anonymous true\nlistener 2\nlistener_allow_anonymous false\n',
+      /^mosquitto\.conf:4: allow_anonymous differs/,
+    ],
+    ['listener 1\nmax_qos 1\nlistener 2\n', /^mosquitto\.conf:2: max_qos differs between the listeners/],
+    ['listener 1\nlistener 2\nmax_topic_alias 5\n', /^mosquitto\.conf:3: max_topic_alias differs/],
+    ['listener 1\nmax_connections 5\nlistener 2\n', /^mosquitto\.conf:2: max_connections for one of several listeners/],
+    [
+      'per_listener_settings true\nlistener 1\npassword_file a\nlistener 2\npassword_file b\n',
+      /^mosquitto\.conf:5: password_file differs/,
+    ],
+  ];
+  for (const [text, fault] of cases) assert.match(faults(text)[0], fault);
+  assert.equal(load('listener 1\nlistener 2\nmax_qos 2\nmax_connections -1\n').config.mqtt.max_qos, 2);
+});
+
+test('passwords: of a plugin for one listener, and of a global plugin for all of them', () => {
+  const plugin = '/usr/lib/mosquitto_password_file.so\nplugin_opt_password_file /p\n';
+  const listeners = 'listener 1\nlistener 2\n';
+  const { access } = load(`per_listener_settings true\n${listeners}global_plugin ${plugin}`).config;
+  assert.equal(access.password_file, '/p');
+  assert.equal(load(`plugin ${plugin}${listeners}`).config.access.password_file, '/p');
+  assert.match(
+    faults(`per_listener_settings true\n${listeners}plugin ${plugin}`)[0],
+    /^mosquitto\.conf:5: password_file differs between the listeners/,
+  );
+});
+
+test('an installation with TLS, access lists and a bridge: each line that cannot be is named, and no other', () => {
+  const found = faults(`persistence true
+acl_file /etc/mosquitto/acl
+
+listener 8883
+cafile /etc/mosquitto/ca_certificates/ca.crt
+certfile /etc/mosquitto/certs/server.crt
+keyfile /etc/mosquitto/certs/server.key
+require_certificate true
+use_identity_as_username true
+tls_version tlsv1.2
+
+connection cloud
+address mqtt.example.org:8883
+topic sensors/# out 1
+bridge_cafile /etc/ssl/certs/ca-certificates.crt
+remote_username home
+`);
+  assert.deepEqual(
+    found.map((line) => line.split(/: | /).slice(0, 2)),
+    [
+      ['mosquitto.conf:2', 'acl_file'],
+      ['mosquitto.conf:5', 'cafile'],
+      ['mosquitto.conf:6', 'certfile'],
+      ['mosquitto.conf:7', 'keyfile'],
+      ['mosquitto.conf:8', 'require_certificate'],
+      ['mosquitto.conf:9', 'use_identity_as_username'],
+      ['mosquitto.conf:10', 'tls_version'],
+      ['mosquitto.conf:12', 'connection'],
+    ],
+  );
+  for (const line of found) assert.match(line, /not supported yet; /);
+});
+
+test('the smaller of max_connections and global_max_connections holds', () => {
+  const listener = 'listener 1\nallow_anonymous true\n';
+  assert.equal(load(`${listener}max_connections 5\nglobal_max_connections 9\n`).config.limits.connections, 5);
+  assert.equal(load(`${listener}max_connections 9\nglobal_max_connections 5\n`).config.limits.connections, 5);
+  assert.equal(load(`${listener}max_connections -1\n`).config.limits.connections, 100_000);
+});
+
+test('options of a default listener that is not opened are told', () => {
+  const { warnings } = load('protocol websockets\n');
+  assert.match(warnings[0], /mosquitto\.conf:1: protocol has no effect without a listener/);
+});
+
+test('log_type: the most talkative line holds', () => {
+  assert.equal(load('log_type error\n').config.log.level, 'error');
+  assert.equal(load('log_type none\n').config.log.level, 'error');
+  assert.equal(load('log_type warning\nlog_type error\n').config.log.level, 'warn');
+  assert.equal(load('log_type all\nlog_type error\n').config.log.level, 'debug');
+});
+
+test('a refused option with a value that asks for nothing is accepted without a word', () => {
+  const text = 'listener 1\nrequire_certificate false\nuse_username_as_clientid false\nqueue_qos0_messages false\n';
+  const { warnings } = load(
+    `${text}allow_anonymous true\nallow_zero_length_clientid true\nauto_id_prefix auto-\nmax_inflight_bytes 0\n`,
+  );
+  assert.deepEqual(
+    warnings.filter((line) => line.includes('mosquitto.conf')),
+    [],
+  );
+});
