@@ -1,5 +1,6 @@
 /** `portico check`: what is in effect, or everything that is wrong. */
 import { Document, isMap, isScalar, isSeq, type Node } from 'yaml';
+import { readAcl } from '../access/acl/load.js';
 import { PasswordFile } from '../access/password-file.js';
 import { readScramFile } from '../access/scram-file.js';
 import { CoapSecurity } from '../coap-security.js';
@@ -18,13 +19,14 @@ export async function check(request: LoadRequest): Promise<void> {
   const { password_file: passwords, scram_file: scram } = loaded.config.access;
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
+  const acl = await readAcl(loaded.config.access);
   const { deviceKeys } = await CoapSecurity.load(loaded.config);
   // They read the URIs, filters and templates of commands and observations.
   new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), deviceKeys);
   new ObservedResources(loaded.config.coap, deviceKeys);
   process.stdout.write(effective(loaded));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
-  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);
+  for (const warning of [...loaded.warnings, ...(acl?.warnings ?? [])]) process.stderr.write(`warning: ${warning}\n`);
 }
 
 /** The configuration in effect as YAML; a comment names the origin of what is not a built-in default. */
