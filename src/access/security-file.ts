@@ -44,7 +44,10 @@ export async function readSecurityFile(file: string, kind: string, name = file):
       const { mode } = await handle.stat();
       if ((mode & WRITABLE_BY_ALL) !== 0) {
         const cure = `chmod o-w ${file}`;
-        throw new PorticoError(ErrorKinds.SecurityFile, `${name}: everybody may write the ${kind}; ${cure} takes that away`);
+        throw new PorticoError(
+          ErrorKinds.SecurityFile,
+          `${name}: everybody may write the ${kind}; ${cure} takes that away`,
+        );
       }
       return await handle.readFile();
     } finally {

@@ -50,7 +50,7 @@ class Survey {
       }
       return findings;
     });
-    this.#visit(0, 0, places, above);
+    this.#visit(0, 0, places, above, true);
     const share = this.#allowed ? (this.#denied ? 'partly' : 'all') : 'none';
     return { share, denying: this.#denying, allowing: this.#allowing };
   }
@@ -64,8 +64,9 @@ class Survey {
    * @param at level of the filter; stays at its `#`
    * @param depth levels of the topics so far
    * @param above what rules that end with `#` above say
+   * @param empty whether the levels so far are no topic: there is none of no characters [MQTT-4.7.3-1]
    */
-  #visit(at: number, depth: number, places: readonly Place[], above: readonly Findings[]): void {
+  #visit(at: number, depth: number, places: readonly Place[], above: readonly Findings[], empty: boolean): void {
     if (this.#decided) return;
     this.#steps += 1 + places.length;
     if (this.#steps > MOST_STEPS) {
@@ -74,7 +75,7 @@ class Survey {
       return;
     }
     const level = this.#levels[at];
-    if (level === undefined || (level === '#' && depth > 0)) this.#end(places, above);
+    if (!empty && (level === undefined || level === '#')) this.#end(places, above);
     if (level === undefined) return;
     const any = level === '+' || level === '#';
     const next = level === '#' ? at : at + 1;
@@ -85,7 +86,7 @@ class Survey {
       const reached = this.#step(places, name, depth, dollar);
       if (level === '#' && reached.every(({ node }) => node.isLeaf && node.own === null && node.hash === null)) {
         this.#take(below);
-      } else this.#visit(next, depth + 1, reached, below);
+      } else this.#visit(next, depth + 1, reached, below, depth === 0 && name === '');
     }
   }
 

@@ -108,7 +108,8 @@ function ruleOf(templated: boolean, words: string, place: string, line: number, 
 
 function warningOf(rule: Rule, words: string): string | null {
   if (KINDS.has(trim(words))) return `${trim(words)} is taken as a topic filter, and allows everything on it`;
-  if (rule.templated && !hasPlaceholder(rule.filter)) return 'the pattern has neither %c nor %u: it is for every client';
+  if (rule.templated && !hasPlaceholder(rule.filter))
+    return 'the pattern has neither %c nor %u: it is for every client';
   if (!rule.templated && hasPlaceholder(rule.filter)) return '%c and %u have a meaning only behind pattern, not topic';
   return null;
 }

@@ -103,12 +103,14 @@ class Reader {
     for (const [key, node] of this.#entries(root, 'the file')) {
       if (key === 'roles') for (const [name, rules] of this.#entries(node, 'roles')) this.#role(name, rules);
       else if (key === 'groups') for (const [, group] of this.#entries(node, 'groups')) this.#group(group);
-      else if (key === 'users') for (const [name, user] of this.#entries(node, 'users')) this.#acl.users.set(name, this.#grant(user));
+      else if (key === 'users')
+        for (const [name, user] of this.#entries(node, 'users')) this.#acl.users.set(name, this.#grant(user));
       else if (key === 'anonymous') this.#acl.anonymous = this.#grant(node);
       else if (key === 'everyone') this.#acl.everyone = this.#grant(node);
       else this.#fault(node, `${key} is none of roles, groups, users, anonymous, everyone`);
     }
-    for (const [role, node] of this.#named) if (!this.#acl.roles.has(role)) this.#fault(node, `there is no role ${role}`);
+    for (const [role, node] of this.#named)
+      if (!this.#acl.roles.has(role)) this.#fault(node, `there is no role ${role}`);
     return this.#acl;
   }
 
@@ -171,7 +173,8 @@ class Reader {
         if (filter !== null) this.#fault(value, 'a rule has either topic or filter');
         filter = this.#textOf(value);
         exact = key === 'filter';
-        if (filter !== null && !isValidFilter(filter)) this.#fault(value, `${JSON.stringify(filter)} is no topic filter`);
+        if (filter !== null && !isValidFilter(filter))
+          this.#fault(value, `${JSON.stringify(filter)} is no topic filter`);
       } else this.#fault(value, `${key} is none of allow, deny, topic, filter`);
     }
     if (this.faults.length > before) return null;

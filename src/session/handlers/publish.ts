@@ -1,12 +1,12 @@
 /** PUBLISH from a client: MQTT 3.3, 4.3. */
 import { isUtf8 } from 'node:buffer';
+import type { Acl } from '../../access/acl/acl.js';
+import { words } from '../../access/acl/rule.js';
 import { Publication } from '../../bus/publication.js';
 import { Route } from '../../bus/router.js';
 import { PacketType } from '../../wire/protocol.js';
 import { forwardableProperties, type PublishView } from '../../wire/publish-view.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
-import type { Acl } from '../../access/acl/acl.js';
-import { words } from '../../access/acl/rule.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import { UNWRITABLE } from '../reasons.js';

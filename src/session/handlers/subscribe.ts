@@ -1,8 +1,8 @@
 /** SUBSCRIBE: MQTT 3.8, 3.9. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { hasWildcard, isShared, isValidFilter, isValidShared, levelCount, sharedPartsOf } from '../../bus/topics.js';
 import type { FilterDecision } from '../../access/acl/rule.js';
 import { words } from '../../access/acl/rule.js';
+import { hasWildcard, isShared, isValidFilter, isValidShared, levelCount, sharedPartsOf } from '../../bus/topics.js';
 import type { Subscription } from '../../bus/tree.js';
 import type { SubscribePacket } from '../../wire/packets.js';
 import { ReasonCode, reasonText } from '../../wire/reason-codes.js';

@@ -159,7 +159,9 @@ test('names and filters may have spaces; CR LF, blank lines and comments are no 
 
 test('one word behind topic is a filter, whatever it reads like', () => {
   assert.equal(may('topic deny\n', 'deny'), 'rw');
-  assert.deepEqual(parse('topic deny\n').warnings, ['FILE:1: deny is taken as a topic filter, and allows everything on it']);
+  assert.deepEqual(parse('topic deny\n').warnings, [
+    'FILE:1: deny is taken as a topic filter, and allows everything on it',
+  ]);
 });
 
 test('every fault of a file is named with its line', () => {
@@ -181,7 +183,9 @@ test('every fault of a file is named with its line', () => {
 test('a file that is missing or that everybody may write stops the start; a link is as good as its file', async () => {
   const folder = temporaryFolder();
   const file = join(folder, 'acl');
-  await assert.rejects(readMosquittoAcl(file), { message: `${file}: the ACL file cannot be read: there is none of that name` });
+  await assert.rejects(readMosquittoAcl(file), {
+    message: `${file}: the ACL file cannot be read: there is none of that name`,
+  });
   writeFileSync(file, 'topic a\n');
   chmodSync(file, 0o666);
   await assert.rejects(readMosquittoAcl(file), {
