@@ -17,6 +17,7 @@
  * A client's own rules decide first, then those of its roles, by itself or by its groups, then everyone's. Within one of the
  * three what one rule denies is denied. `filter`, in place of `topic`, makes a `subscribe` rule one about that filter alone.
  */
+import { isUtf8 } from 'node:buffer';
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { isValidFilter } from '../../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
@@ -36,7 +37,9 @@ interface Grant {
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message has one line `FILE:LINE: sentence` for every fault
  */
 export async function readRoleAcl(file: string): Promise<Acl> {
-  return parseRoleAcl((await readSecurityFile(file, 'ACL file')).toString('utf8'), file);
+  const bytes = await readSecurityFile(file, 'ACL file');
+  if (!isUtf8(bytes)) throw new PorticoError(ErrorKinds.SecurityFile, `${file}:1: the file is not UTF-8`);
+  return parseRoleAcl(bytes.toString('utf8'), file);
 }
 
 /**
@@ -107,10 +110,10 @@ class Reader {
         for (const [name, user] of this.#entries(node, 'users')) this.#acl.users.set(name, this.#grant(user));
       else if (key === 'anonymous') this.#acl.anonymous = this.#grant(node);
       else if (key === 'everyone') this.#acl.everyone = this.#grant(node);
-      else this.#fault(node, `${key} is none of roles, groups, users, anonymous, everyone`);
+      else this.#fault(node, `${JSON.stringify(key)} is none of roles, groups, users, anonymous, everyone`);
     }
     for (const [role, node] of this.#named)
-      if (!this.#acl.roles.has(role)) this.#fault(node, `there is no role ${role}`);
+      if (!this.#acl.roles.has(role)) this.#fault(node, `there is no role ${JSON.stringify(role)}`);
     return this.#acl;
   }
 
@@ -126,7 +129,7 @@ class Reader {
     for (const [key, list] of this.#entries(node, 'a group')) {
       if (key === 'roles') roles.push(...this.#roleNames(list));
       else if (key === 'users') users.push(...this.#texts(this.#items(list)).map(([user]) => user));
-      else this.#fault(list, `${key} is none of roles, users`);
+      else this.#fault(list, `${JSON.stringify(key)} is none of roles, users`);
     }
     for (const user of users) {
       const known = this.#acl.byGroup.get(user);
@@ -140,7 +143,7 @@ class Reader {
     for (const [key, list] of this.#entries(node, 'an entry')) {
       if (key === 'roles') grant.roles.push(...this.#roleNames(list));
       else if (key === 'rules') this.#rules(list, grant.rules);
-      else this.#fault(list, `${key} is none of roles, rules`);
+      else this.#fault(list, `${JSON.stringify(key)} is none of roles, rules`);
     }
     return grant;
   }
@@ -175,7 +178,7 @@ class Reader {
         exact = key === 'filter';
         if (filter !== null && !isValidFilter(filter))
           this.#fault(value, `${JSON.stringify(filter)} is no topic filter`);
-      } else this.#fault(value, `${key} is none of allow, deny, topic, filter`);
+      } else this.#fault(value, `${JSON.stringify(key)} is none of allow, deny, topic, filter`);
     }
     if (this.faults.length > before) return null;
     if (effect === null) this.#fault(node, 'the rule has neither allow nor deny');
@@ -239,7 +242,7 @@ class Reader {
     for (const { key, value } of node.items) {
       const name = this.#textOf(key);
       if (name === null) continue;
-      if (value === null) this.#fault(key, `${name} has nothing`);
+      if (value === null) this.#fault(key, `${JSON.stringify(name)} has nothing`);
       else yield [name, value];
     }
   }

@@ -165,7 +165,7 @@ function runArguments(bytes: Buffer): string {
     assert.match(error.message, /\(see portico --help\)$/);
     return error.message.replace(/^.*(:| is | option | command )/s, '').slice(0, 12);
   }
-  assert.ok(['run', 'check', 'health', 'scram', 'help', 'version'].includes(parsed.command));
+  assert.ok(['run', 'check', 'health', 'acl', 'scram', 'help', 'version'].includes(parsed.command));
   if (withFile) writeFileSync(FILE, 'listeners:\n  - type: websocket\n    port: 1\n');
   return load({ env: {}, argv: parsed.argv, ...(withFile ? { file: FILE } : {}) }, 4);
 }
