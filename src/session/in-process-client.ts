@@ -344,14 +344,17 @@ export class InProcessClient implements Party {
     return kept;
   }
 
-  /** Whether a topic has a retained message. */
+  /** Whether a topic has a retained message: for whoever may read it, or replace it. */
   hasRetained(topic: string): boolean {
-    const { router } = this.#environment;
-    if (!this.mayReceive(topic)) return false;
+    const { router, access } = this.#environment;
+    if (access.acl !== null) {
+      const rights = rightsOf(this, access.acl);
+      if (!rights.decide('receive', topic).allowed && !rights.decide('publish', topic).allowed) return false;
+    }
     return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));
   }
 
-  /** The retained message of a topic, if there is one. */
+  /** The retained message of a topic, if there is one and the client may receive it. */
   retained(topic: string): Message | null {
     return this.mayReceive(topic) ? this.#environment.router.retained.get(topic) : null;
   }

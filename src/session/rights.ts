@@ -23,7 +23,8 @@ const REMEMBERED = 64;
 class Remembered {
   readonly #rights: Rights;
   readonly #action: 'publish' | 'receive';
-  readonly #decisions = new Map<Route, Decision>();
+  /** Null until a topic comes. */
+  #decisions: Map<Route, Decision> | null = null;
   #route: Route | null = null;
   #decision: Decision | null = null;
 
@@ -34,7 +35,7 @@ class Remembered {
 
   decide(route: Route): Decision {
     if (route === this.#route && this.#decision !== null) return this.#decision;
-    const decision = this.#decisions.get(route) ?? this.#learn(route);
+    const decision = this.#decisions?.get(route) ?? this.#learn(route);
     this.#route = route;
     this.#decision = decision;
     return decision;
@@ -44,6 +45,7 @@ class Remembered {
     const decision = this.#rights.decide(this.#action, route.topic);
     // A route that is not kept is another object when its topic comes again.
     if (route.evicted) return decision;
+    this.#decisions ??= new Map();
     if (this.#decisions.size >= REMEMBERED) this.#decisions.clear();
     this.#decisions.set(route, decision);
     return decision;

@@ -3,11 +3,9 @@ import { test } from 'node:test';
 import type { IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet';
 import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
 import { parseRoleAcl } from '../../src/access/acl/role-file.js';
-import { Family, familyRange } from '../../src/store/keys.js';
-import { MemoryStore } from '../../src/store/memory-store.js';
-import { decodeWill } from '../../src/store/records.js';
 import { ReasonCode } from '../../src/wire/reason-codes.js';
 import { Engine } from '../support/engine.js';
+import { LastingStore } from '../support/lasting-store.js';
 
 const acl = (text: string) => parseMosquittoAcl(Buffer.from(text), 'FILE');
 
@@ -121,26 +119,21 @@ for (const version of [4, 5] as const) {
 }
 
 test('a will that outlives its broker is checked with the user name of its client', async () => {
-  const store = new MemoryStore();
-  const engine = await Engine.create({ acl: RULES, store });
+  const store = new LastingStore();
+  const former = await Engine.create({ store });
   for (const [id, topic] of [
     ['a', 'out/a'],
     ['b', 'in/b'],
   ]) {
     const will = { topic, payload: Buffer.from('gone'), qos: 1 as const, retain: true };
-    const properties = { sessionExpiryInterval: 100 };
-    await engine.connect({ username: 'ann', clientId: id, protocolVersion: 5, will, properties });
+    await former.connect({ username: 'ann', clientId: id, protocolVersion: 5, will });
   }
-  const { environment } = engine.broker;
-  assert.deepEqual(
-    environment.wills.entries().map(([, will]) => will.username),
-    ['ann', 'ann'],
-  );
-  await environment.commit.settled();
-  const values: string[] = [];
-  for await (const [, value] of store.entries(familyRange(Family.Will)))
-    values.push(String(decodeWill(value).username));
-  assert.deepEqual(values, ['ann', 'ann']);
+  await former.stop();
+  const engine = await Engine.create({ acl: RULES, store });
+  const { retained } = engine.broker.router;
+  assert.equal(retained.get('out/a')?.payload.toString(), 'gone');
+  assert.equal(retained.get('in/b'), null);
+  assert.equal(engine.broker.counters.deniedPublish, 1);
   await engine.stop();
 });
 

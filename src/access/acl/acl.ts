@@ -29,14 +29,11 @@ const NO_RULE: Decision = { allowed: false, rule: null };
 
 /** What one client may do. */
 export class Rights {
-  /** Of which list. */
-  readonly acl: Acl;
-  readonly subject: Subject;
+  readonly #subject: Subject;
   readonly #stages: readonly Stage[];
 
   constructor(acl: Acl, subject: Subject) {
-    this.acl = acl;
-    this.subject = subject;
+    this.#subject = subject;
     const dangerous = /[+#]/.test(subject.clientId) || /[+#]/.test(subject.username ?? '');
     this.#stages = acl.stagesOf(subject.username).filter((stage) => !(dangerous && stage.guarded));
   }
@@ -50,7 +47,7 @@ export class Rights {
     const levels = topic.split('/');
     for (const { trees } of this.#stages) {
       const findings = new Findings();
-      for (const tree of trees) tree.find(action, levels, this.subject, findings);
+      for (const tree of trees) tree.find(action, levels, this.#subject, findings);
       if (findings.deny !== null) return { allowed: false, rule: findings.deny };
       if (findings.allow !== null) return { allowed: true, rule: findings.allow };
     }
@@ -65,7 +62,7 @@ export class Rights {
   decideFilter(filter: string): FilterDecision {
     const asked = isShared(filter) ? sharedPartsOf(filter)[1] : filter;
     const own = this.#decide('subscribe', asked);
-    if (own !== null && !own.allowed) return { share: 'none', denying: own.rule, allowing: null };
-    return shareOf(asked, this.#stages, this.subject);
+    if (own !== null && !own.allowed) return { share: 'none', denying: own.rule, allowing: null, steps: 1 };
+    return shareOf(asked, this.#stages, this.#subject);
   }
 }

@@ -7,8 +7,8 @@ import type { Stage } from './acl.js';
 import type { FilterDecision, Rule, Subject } from './rule.js';
 import { Findings, fillIn, type RuleNode } from './rule-tree.js';
 
-/** Nodes that are looked at. Beyond it a filter counts as partly allowed: each message is asked about anyway. */
-const MOST_STEPS = 20_000;
+/** Steps of the walk, about a millisecond. Beyond it a filter counts as partly allowed: each message is asked about anyway. */
+const MOST_STEPS = 5000;
 
 /** Stands for a name that no rule has. */
 const OTHER = null;
@@ -52,7 +52,7 @@ class Survey {
     });
     this.#visit(0, 0, places, above, true);
     const share = this.#allowed ? (this.#denied ? 'partly' : 'all') : 'none';
-    return { share, denying: this.#denying, allowing: this.#allowing };
+    return { share, denying: this.#denying, allowing: this.#allowing, steps: this.#steps };
   }
 
   /** Whether nothing more can be learned. */
@@ -67,19 +67,13 @@ class Survey {
    * @param empty whether the levels so far are no topic: there is none of no characters [MQTT-4.7.3-1]
    */
   #visit(at: number, depth: number, places: readonly Place[], above: readonly Findings[], empty: boolean): void {
-    if (this.#decided) return;
-    this.#steps += 1 + places.length;
-    if (this.#steps > MOST_STEPS) {
-      this.#allowed = true;
-      this.#denied = true;
-      return;
-    }
     const level = this.#levels[at];
     if (!empty && (level === undefined || level === '#')) this.#end(places, above);
     if (level === undefined) return;
     const any = level === '+' || level === '#';
     const next = level === '#' ? at : at + 1;
     for (const name of any ? this.#names(places, depth) : [level]) {
+      if (this.#decided || !this.#hasTime(1 + places.length)) return;
       const dollar = depth === 0 && name !== OTHER && name.startsWith('$');
       if (any && dollar) continue;
       const below = dollar ? above : withHashes(places, above);
@@ -88,6 +82,15 @@ class Survey {
         this.#take(below);
       } else this.#visit(next, depth + 1, reached, below, depth === 0 && name === '');
     }
+  }
+
+  /** Counts steps; if they are too many, the answer is that a part is allowed. */
+  #hasTime(steps: number): boolean {
+    this.#steps += steps;
+    if (this.#steps <= MOST_STEPS) return true;
+    this.#allowed = true;
+    this.#denied = true;
+    return false;
   }
 
   /** A topic may end here. */
@@ -120,9 +123,11 @@ class Survey {
   #names(places: readonly Place[], depth: number): Iterable<string | null> {
     const names = new Set<string | null>([OTHER]);
     for (const { node } of places) {
-      // What is more than can be looked at need not be collected.
-      if (names.size > MOST_STEPS) break;
-      for (const name of node.names.keys()) names.add(name);
+      for (const name of node.names.keys()) {
+        // What is more than can be looked at need not be collected.
+        if (names.size > MOST_STEPS) return names;
+        names.add(name);
+      }
       for (const { level } of node.templates ?? []) {
         const name = fillIn(level, this.#subject, depth === 0);
         if (name !== null) names.add(name);

@@ -40,6 +40,8 @@ export interface FilterDecision {
   readonly denying: Rule | null;
   /** A rule that allows a part; null for none. */
   readonly allowing: Rule | null;
+  /** What it has cost, about as many nodes as have been looked at. */
+  readonly steps: number;
 }
 
 /** Who is asking, as rules see it. */

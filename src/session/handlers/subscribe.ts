@@ -176,8 +176,11 @@ function faultWords(fault: number): string {
 
 /** How much of a filter the access control list allows; null if there is none. */
 function decideFilter(connection: Connection, filter: string): FilterDecision | null {
-  const { acl } = connection.environment.access;
-  return acl === null ? null : rightsOf(connection, acl).subscribe(filter);
+  const { access, router } = connection.environment;
+  if (access.acl === null) return null;
+  const decision = rightsOf(connection, access.acl).subscribe(filter);
+  router.work.done += decision.steps;
+  return decision;
 }
 
 /** 0, or the reason code why a subscription is refused. */
