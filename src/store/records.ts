@@ -6,8 +6,8 @@ import { type Message, NO_PROPERTIES } from '../bus/message.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const VERSION = 1;
-/** Version of a will whose client has a user name, which stands before the message. */
-const NAMED_WILL = 2;
+/** Version 1 of a will whose client has a user name, which stands before the message. */
+const NAMED_WILL = 0x41;
 /** Version of the whole store, under `versionKey()`. */
 export const STORE_VERSION = 1;
 
