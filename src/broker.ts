@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
+import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
@@ -70,6 +71,8 @@ export interface BrokerOptions extends AedesOptions {
   journal?: Journal;
   clock?: Clock;
   identify?: Identify;
+  /** What clients may do; absent for everything. The hooks are asked besides. */
+  acl?: Acl | null;
   /** Methods of MQTT 5.0 4.12 that a client may name in CONNECT. */
   authenticationMethods?: readonly AuthenticationMethod[];
 }
@@ -130,8 +133,8 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, budget, this.#clock, (message, client, decided) => {
-      publishWill(this.environment, message, client, decided);
+    this.wills = new Wills(commit, budget, this.#clock, (message, client, username, decided) => {
+      publishWill(this.environment, message, client, username, decided);
     });
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
@@ -156,6 +159,7 @@ export class Broker extends Aedes {
       sessions: this.sessions,
       wills: this.wills,
       hooks: this.#hooks,
+      access: { acl: options.acl ?? null },
       journal,
       gate: new Gate(session, counters, journal),
       throttle: new Throttle(this.#rateTimer),

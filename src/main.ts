@@ -23,6 +23,10 @@ async function execute(words: Arguments): Promise<number> {
     case 'health':
       console.log(await (await import('./cli/health.js')).health(request));
       return 0;
+    case 'acl':
+      if (words.question !== undefined)
+        console.log(await (await import('./cli/acl.js')).explainAcl(request, words.question));
+      return 0;
     case 'scram':
       console.log(await (await import('./cli/scram.js')).scram(name));
       return 0;

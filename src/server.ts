@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { readAcl } from './access/acl/load.js';
 import { PasswordFile } from './access/password-file.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
@@ -87,6 +88,8 @@ export class Server {
     const { config } = loaded;
     const identify = await identifier(config);
     const security = await CoapSecurity.load(config);
+    const acl = await readAcl(config.access);
+    for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = config.access.scram_file;
     const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
     const broker = new Broker({
@@ -101,6 +104,7 @@ export class Server {
       session: sessionOptions(config),
       retained: retainedLimits(config),
       identify,
+      acl,
       authenticationMethods,
     });
     // Aedes' declarations leave its `error` event out.

@@ -2,7 +2,7 @@
  * What files of users have in common: one `user:secret` a line; blank lines and lines that begin with `#` are comments.
  * Sentences about faults never repeat what was read: it may be a password in the clear.
  */
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 /** What may stand in a file. */
@@ -39,13 +39,30 @@ export async function readUserFile<Secret>(file: string, format: UserFileFormat<
  */
 export async function readSecurityFile(file: string, kind: string, name = file): Promise<Buffer> {
   try {
-    return await readFile(file);
+    const handle = await open(file);
+    try {
+      const { mode } = await handle.stat();
+      if ((mode & WRITABLE_BY_ALL) !== 0) {
+        const cure = `chmod o-w ${file}`;
+        throw new PorticoError(
+          ErrorKinds.SecurityFile,
+          `${name}: everybody may write the ${kind}; ${cure} takes that away`,
+        );
+      }
+      return await handle.readFile();
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
+    if (error instanceof PorticoError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? '';
     const reason = UNREADABLE[code] ?? (error as Error).message;
     throw new PorticoError(ErrorKinds.SecurityFile, `${name}: the ${kind} cannot be read: ${reason}`, { cause: error });
   }
 }
+
+/** The bit of a file's mode by which everybody may write it; a link has the mode of what it leads to. */
+const WRITABLE_BY_ALL = 0o002;
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   ENOENT: 'there is none of that name',

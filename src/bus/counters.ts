@@ -32,6 +32,8 @@ export class Counters {
   /** Publications refused by a rule or a hook. */
   deniedPublish = 0;
   deniedSubscribe = 0;
+  /** Messages that a client was not sent although it has a subscription: it may not receive them. */
+  deniedReceive = 0;
   deniedConnect = 0;
   /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
   droppedRetainedMessages = 0;

@@ -1,14 +1,17 @@
 /** The command line, as users of Mosquitto know it. */
 import { parseArgs } from 'node:util';
 import { closest } from 'fastest-levenshtein';
+import { ACTIONS, type Action } from '../access/acl/rule.js';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import type { AclQuestion } from './acl.js';
 import type { ImportKind } from './import.js';
 
 const COMMANDS = [
   'run',
   'check',
   'health',
+  'acl',
   'scram',
   'backup',
   'restore',
@@ -30,6 +33,8 @@ export interface Arguments {
   readonly name?: string;
   /** What `import` reads, and where it is. */
   readonly source?: { readonly kind: ImportKind; readonly path: string };
+  /** `acl explain`. */
+  readonly question?: AclQuestion;
   /** `backup --force`. */
   readonly force?: boolean;
   /** `backup --damaged`. */
@@ -45,6 +50,8 @@ export interface Arguments {
 export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
 portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
 portico health [-c FILE]    asks the first MQTT listener whether it answers
+portico acl explain [--user U] --client C --topic T publish|receive|subscribe [-c FILE]
+                            says whether a client may do that, and by which line
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -68,6 +75,8 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
+      --user U, --client C, --topic T
+                      whom and what acl explain is about; without --user a client without user name
   -h, --help
       --version
 
@@ -83,6 +92,9 @@ const OPTIONS = {
   force: { type: 'boolean' },
   damaged: { type: 'boolean' },
   check: { type: 'boolean' },
+  user: { type: 'string' },
+  client: { type: 'string' },
+  topic: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
   // Mosquitto's; known so that it can be refused in words.
@@ -116,6 +128,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     );
   }
   const { command, name, source } = commandOf(positionals);
+  const question = questionOf(command, positionals, values);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
@@ -131,6 +144,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     ...(values.mosquitto === undefined ? {} : { mosquitto: true }),
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
+    ...(question === undefined ? {} : { question }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
     ...(values.check === undefined ? {} : { check: values.check }),
@@ -170,6 +184,7 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
   if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
+  if (command === 'acl') return { command };
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };
@@ -187,6 +202,27 @@ function sourceOf([word, path, ...rest]: readonly string[]): Arguments['source']
     throw wrong('import takes two words: mosquitto-db and the file, or aedes-level and the folder');
   }
   return { kind, path };
+}
+
+/** What `acl explain` asks; undefined for other commands. */
+function questionOf(
+  command: Command,
+  words: readonly string[],
+  { user, client, topic }: { user?: string; client?: string; topic?: string },
+): AclQuestion | undefined {
+  if (command !== 'acl') {
+    if (user !== undefined || client !== undefined || topic !== undefined) {
+      throw wrong('--user, --client and --topic belong to acl explain');
+    }
+    return undefined;
+  }
+  const [, verb, word, ...rest] = words;
+  const action: Action | undefined = ACTIONS.find((one) => one === word);
+  if (verb !== 'explain' || action === undefined || rest.length > 0) {
+    throw wrong(`acl takes two words, explain and one of ${ACTIONS.join(', ')}`);
+  }
+  if (client === undefined || topic === undefined) throw wrong('acl explain needs --client and --topic');
+  return { action, username: user ?? null, clientId: client, topic };
 }
 
 /** A number; whether it is a port is the schema's to say. */

@@ -1,4 +1,5 @@
 /** `portico check`: what is in effect, or everything that is wrong. */
+import { readAcl } from '../access/acl/load.js';
 import { PasswordFile } from '../access/password-file.js';
 import { readScramFile } from '../access/scram-file.js';
 import { CoapSecurity } from '../coap-security.js';
@@ -19,11 +20,12 @@ export async function check(request: LoadRequest, testOnly = false): Promise<voi
   const { password_file: passwords, scram_file: scram } = loaded.config.access;
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
+  const acl = await readAcl(loaded.config.access);
   const { deviceKeys } = await CoapSecurity.load(loaded.config);
   // They read the URIs, filters and templates of commands and observations.
   new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), deviceKeys);
   new ObservedResources(loaded.config.coap, deviceKeys);
   process.stdout.write(testOnly ? 'the configuration is right\n' : annotated(loaded.config, loaded.sources));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
-  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`);
+  for (const warning of [...loaded.warnings, ...(acl?.warnings ?? [])]) process.stderr.write(`warning: ${warning}\n`);
 }

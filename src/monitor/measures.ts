@@ -244,6 +244,7 @@ const REFUSED: readonly Metric[] = [
     connect: ['denied/connect', 'deniedConnect'],
     publish: ['denied/publish', 'deniedPublish'],
     subscribe: ['denied/subscribe', 'deniedSubscribe'],
+    receive: ['denied/receive', 'deniedReceive'],
   }),
   counter(
     'portico_protocol_errors_total',

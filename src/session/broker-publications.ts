@@ -1,4 +1,6 @@
 /** What the broker publishes itself: for a program that embeds it, in its own name, and the wills of its clients. */
+import { Rights } from '../access/acl/acl.js';
+import { words } from '../access/acl/rule.js';
 import type { Message } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import { isValidName } from '../bus/topics.js';
@@ -53,17 +55,30 @@ export function publishMessage(environment: Environment, message: Message): void
 }
 
 /**
- * A will is a publication of its client: `authorizePublish` decides on it.
+ * A will is a publication of its client: the access control list and `authorizePublish` decide on it.
  * @param client null if its connection is long gone
+ * @param username of the client, null for none
  * @param decided called once it has been published or refused
  */
 export function publishWill(
   environment: Environment,
   message: Message,
   client: Connection | null,
+  username: string | null,
   decided: () => void,
 ): void {
-  const { hooks, journal, counters, clock } = environment;
+  const { hooks, journal, counters, clock, access } = environment;
+  if (access.acl !== null) {
+    const rights = new Rights(access.acl, { username, clientId: message.publisherId });
+    const { allowed, rule } = rights.decide('publish', message.topic);
+    if (!allowed) {
+      counters.deniedPublish++;
+      const party = client ?? { ...BROKER, id: message.publisherId, username };
+      journal.denied(party, 'publish', message.topic, `its will: ${words(rule)}`);
+      decided();
+      return;
+    }
+  }
   if (hooks.authorizePublish === null) {
     publishMessage(environment, message);
     decided();

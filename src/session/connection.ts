@@ -34,6 +34,7 @@ import { Intake } from './intake.js';
 import type { Link } from './link.js';
 import { describe, farewell } from './reasons.js';
 import type { RetainedDelivery } from './retained-delivery.js';
+import type { ClientRights } from './rights.js';
 import { Sender } from './sender.js';
 import { sendPublication, sendPublish } from './sending.js';
 import { InboundAliases, type OutboundAliases } from './topic-aliases.js';
@@ -56,6 +57,8 @@ export class Connection extends Sender implements Link, Waiting {
   entry: Entry | null = null;
   readonly publication = new Publication();
   username: string | null = null;
+  /** What it may do; null until that is asked for. */
+  rights: ClientRights | null = null;
   /** Null if CONNECT named no Authentication Method. */
   authentication: Authentication | null = null;
   /** Seconds; 0 for none. */

@@ -14,6 +14,7 @@ import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { PluginStorage } from './plugin-storage.js';
+import type { AccessControl } from './rights.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
 import type { Throttle } from './throttle.js';
@@ -125,6 +126,7 @@ export interface Environment {
   readonly sessions: SessionRegistry;
   readonly wills: Wills;
   readonly hooks: Hooks;
+  readonly access: AccessControl;
   readonly journal: Journal;
   readonly gate: Gate;
   readonly throttle: Throttle;

@@ -3,6 +3,7 @@
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
 import { setImmediate as turn } from 'node:timers/promises';
+import { words } from '../access/acl/rule.js';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
@@ -19,6 +20,7 @@ import { InProcessSubscription, subscribeRefusal } from './in-process-subscripti
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import { askToPublish } from './publish-rights.js';
+import { type ClientRights, rightsOf } from './rights.js';
 import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
@@ -68,6 +70,8 @@ export class InProcessClient implements Party {
   readonly #rates: Rates | null;
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
+  /** What it may do; null until that is asked for. */
+  rights: ClientRights | null = null;
   #closed = false;
 
   constructor(environment: Environment, identity: ClientIdentity) {
@@ -137,6 +141,10 @@ export class InProcessClient implements Party {
       return;
     }
     const route = known ?? router.routeOf(topic);
+    if (this.#isDenied(route)) {
+      outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
+      return;
+    }
     const publication = this.#publication;
     publication.route = route;
     publication.topicBytes = route.topicBytes;
@@ -162,6 +170,23 @@ export class InProcessClient implements Party {
     if (outcome === null) return;
     if (commit.revision === before) outcome.acknowledge(0, 0, reasonCode, 0);
     else commit.acknowledge(outcome, 0, 0, reasonCode);
+  }
+
+  /** Whether the access control list keeps the client from publishing on a topic, counted and logged. */
+  #isDenied(route: Route): boolean {
+    const { acl } = this.#environment.access;
+    if (acl === null) return false;
+    const { allowed, rule } = rightsOf(this, acl).publish(route);
+    if (!allowed) this.#denyPublish(route.topic, words(rule));
+    return !allowed;
+  }
+
+  /** Whether the client may be given a message, counted if not. */
+  mayReceive(topic: string): boolean {
+    const { access, counters } = this.#environment;
+    if (access.acl === null || rightsOf(this, access.acl).decide('receive', topic).allowed) return true;
+    counters.deniedReceive++;
+    return false;
   }
 
   /** Delivers a publication; returns the reason code that says that it was not retained although it should be. */
@@ -277,7 +302,7 @@ export class InProcessClient implements Party {
     const { router, journal } = this.#environment;
     const refusal = subscribeRefusal(this.#environment, this, filter, this.subscriptions);
     if (refusal !== ReasonCode.Success) return refusal;
-    const subscriber = new InProcessSubscription(filter, handler, ended, this.#environment);
+    const subscriber = new InProcessSubscription(this, this.#environment, filter, handler, ended);
     const subscription: Subscription = {
       subscriber,
       filter,
@@ -319,15 +344,19 @@ export class InProcessClient implements Party {
     return kept;
   }
 
-  /** Whether a topic has a retained message. */
+  /** Whether a topic has a retained message: for whoever may read it, or replace it. */
   hasRetained(topic: string): boolean {
-    const { router } = this.#environment;
+    const { router, access } = this.#environment;
+    if (access.acl !== null) {
+      const rights = rightsOf(this, access.acl);
+      if (!rights.decide('receive', topic).allowed && !rights.decide('publish', topic).allowed) return false;
+    }
     return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));
   }
 
-  /** The retained message of a topic, if there is one. */
+  /** The retained message of a topic, if there is one and the client may receive it. */
   retained(topic: string): Message | null {
-    return this.#environment.router.retained.get(topic);
+    return this.mayReceive(topic) ? this.#environment.router.retained.get(topic) : null;
   }
 
   /**
@@ -338,7 +367,8 @@ export class InProcessClient implements Party {
     const publication = new Publication();
     const walk = this.#environment.router.retained.walk(filter);
     for (let steps = 1; !walk.done; steps++) {
-      if (walk.next(publication) && !take(publication.message())) walk.close();
+      const found = walk.next(publication) && this.mayReceive(publication.topic);
+      if (found && !take(publication.message())) walk.close();
       else if (steps % STEPS === 0) await turn();
     }
   }

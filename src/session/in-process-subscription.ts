@@ -1,12 +1,13 @@
 /** One subscription of a client inside the process, and whether it may have it. */
+import { words } from '../access/acl/rule.js';
 import type { Party } from '../bus/party.js';
 import type { Publication } from '../bus/publication.js';
 import { isShared, isValidFilter } from '../bus/topics.js';
 import type { Receiver, Subscriber } from '../bus/tree.js';
-import type { Work } from '../bus/work.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
-import type { Handling, MessageHandler } from './handling.js';
+import type { MessageHandler } from './handling.js';
+import { mayReceive, type RightsHolder, rightsOf } from './rights.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** What a message for a handler counts for, beyond a delivery. */
@@ -18,26 +19,32 @@ export class InProcessSubscription implements Subscriber {
   /** Told that the client was closed with this subscription. */
   readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
-  readonly #work: Work;
-  readonly #handling: Handling;
+  readonly #holder: RightsHolder;
+  readonly #environment: Environment;
 
   constructor(
+    holder: RightsHolder,
+    environment: Environment,
     filter: string,
     handler: MessageHandler,
     ended: (() => void) | null,
-    { router, handling }: Pick<Environment, 'router' | 'handling'>,
   ) {
+    this.#holder = holder;
+    this.#environment = environment;
     this.filter = filter;
     this.ended = ended;
-    this.#work = router.work;
-    this.#handling = handling;
     this.#handler = handler;
   }
 
   deliver(publication: Publication, _receiver: Receiver): void {
-    this.#work.done += HANDLING;
+    const { access, counters, router, handling } = this.#environment;
+    if (access.acl !== null && !mayReceive(this.#holder, access.acl, publication.route, publication.topicBytes)) {
+      counters.deniedReceive++;
+      return;
+    }
+    router.work.done += HANDLING;
     // Handlers run after the routing of this message, so that they may publish.
-    this.#handling.add(this.#handler, publication.message(), publication.publisher?.party ?? null);
+    handling.add(this.#handler, publication.message(), publication.publisher?.party ?? null);
   }
 }
 
@@ -47,22 +54,29 @@ export class InProcessSubscription implements Subscriber {
  */
 export function subscribeRefusal(
   environment: Environment,
-  party: Party,
+  party: Party & RightsHolder,
   filter: string,
   subscriptions: number,
 ): number {
-  const { options, journal, counters } = environment;
+  const { options, journal, counters, access } = environment;
   let refusal: number = ReasonCode.Success;
+  let why = 'refused';
   if (!isValidFilter(filter) || exceedsLimits(party, filter, environment)) refusal = ReasonCode.TopicFilterInvalid;
   else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
   else if (subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
+  if (refusal === ReasonCode.Success && access.acl !== null) {
+    const { share, denying } = rightsOf(party, access.acl).subscribe(filter);
+    why = words(denying);
+    if (share === 'none') refusal = ReasonCode.NotAuthorized;
+    else if (share === 'partly') journal.denied(party, 'receive', filter, `a part of it is not delivered; ${why}`);
+  }
   if (refusal === ReasonCode.QuotaExceeded) {
     counters.refusedSubscriptions++;
     journal.limit(party, 'limits.subscriptions_per_client', 'a subscription is refused');
   }
   if (refusal !== ReasonCode.Success) {
     counters.deniedSubscribe++;
-    journal.denied(party, 'subscribe', filter, 'refused');
+    journal.denied(party, 'subscribe', filter, why);
   }
   return refusal;
 }

@@ -9,6 +9,7 @@ import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
 import type { Link } from './link.js';
+import { mayReceive, type RightsHolder } from './rights.js';
 import { heapBytesOf, type Session } from './session.js';
 
 /** Whoever takes the messages of a kept subscription. */
@@ -23,16 +24,18 @@ export class KeptSubscription implements Link {
   readonly #environment: Environment;
   readonly #session: Session;
   readonly #keeper: Keeper;
+  readonly #holder: RightsHolder;
   /** Packet identifier of the message that was handed over and is not acknowledged; 0 for none. */
   #pending = 0;
   readonly window = 1;
   /** Whether the session was there before. */
   readonly present: boolean;
 
-  constructor(environment: Environment, session: Session, present: boolean, keeper: Keeper) {
+  constructor(environment: Environment, session: Session, present: boolean, keeper: Keeper, holder: RightsHolder) {
     this.#environment = environment;
     this.#session = session;
     this.#keeper = keeper;
+    this.#holder = holder;
     this.present = present;
   }
 
@@ -84,6 +87,7 @@ export class KeptSubscription implements Link {
     packetId: number,
     expiresAt: number,
   ): boolean {
+    if (this.#isDenied(source.topicBytes)) return false;
     this.#hand(packetId, {
       topic: source.topicBytes.utf8Slice(),
       payload: Buffer.from(source.buffer.subarray(source.payloadStart, source.payloadEnd)),
@@ -98,7 +102,15 @@ export class KeptSubscription implements Link {
   }
 
   sendPublication(publication: Publication, qos: number, retain: boolean, packetId: number): boolean {
+    if (this.#isDenied(publication.topicBytes)) return false;
     this.#hand(packetId, { ...publication.message(), qos: qos as 0 | 1 | 2, retain });
+    return true;
+  }
+
+  #isDenied(topicBytes: Buffer): boolean {
+    const { access, counters } = this.#environment;
+    if (access.acl === null || mayReceive(this.#holder, access.acl, null, topicBytes)) return false;
+    counters.deniedReceive++;
     return true;
   }
 
@@ -122,7 +134,7 @@ export class KeptSubscription implements Link {
  */
 export function keepSubscription(
   environment: Environment,
-  party: Party,
+  party: Party & RightsHolder,
   id: string,
   filter: string,
   expiry: number,
@@ -148,7 +160,7 @@ export function keepSubscription(
   // A session of an MQTT client that bears the very name is that client's.
   if (former !== undefined && former.connection !== null) return ReasonCode.NotAuthorized;
   const { session, present } = sessions.open(id, false, Math.max(1, Math.min(expiry, options.sessionExpiryMax)));
-  const kept = new KeptSubscription(environment, session, present, keeper);
+  const kept = new KeptSubscription(environment, session, present, keeper, party);
   session.keep(kept);
   for (const other of [...session.subscriptions.keys()]) if (other !== filter) session.unsubscribe(other);
   if (session.subscriptions.get(filter) === undefined) {

@@ -1,4 +1,6 @@
-/** Whether a client may publish on a topic, asked of Aedes' `authorizePublish` before there is something to publish. */
+/** Whether a client may publish on a topic, asked of the access control list and Aedes' `authorizePublish` before there is something to publish. */
+import { Rights } from '../access/acl/acl.js';
+import { words } from '../access/acl/rule.js';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { ReasonCode } from '../wire/reason-codes.js';
@@ -26,11 +28,19 @@ const NO_MESSAGE: Message = {
  * has left it
  */
 export function askToPublish(
-  { hooks, clock }: Environment,
+  { hooks, access, clock }: Environment,
   topic: string,
   party: Party | null,
   decided: (reasonCode: number, reason: string, allowed?: string) => void,
 ): void {
+  if (access.acl !== null) {
+    const subject = { username: party?.username ?? null, clientId: party?.id ?? '' };
+    const { allowed, rule } = new Rights(access.acl, subject).decide('publish', topic);
+    if (!allowed) {
+      decided(ReasonCode.NotAuthorized, words(rule));
+      return;
+    }
+  }
   if (hooks.authorizePublish === null) {
     decided(ReasonCode.Success, '');
     return;

@@ -4,6 +4,7 @@ import { MOST_ALIAS_BYTES, type PublishSource, publishSize, writeLive, writePubl
 import { messageOf, packetOf } from './aedes-packets.js';
 import type { Connection } from './connection.js';
 import { frameKind, frameOf } from './frame.js';
+import { mayReceive } from './rights.js';
 
 /** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
 export const EAGER_FLUSH: number = 64 * 1024;
@@ -21,8 +22,13 @@ export function sendPublication(
   identifiers: readonly number[] | null,
 ): boolean {
   const version5 = connection.version === 5;
-  if (connection.environment.hooks.authorizeForward !== null) {
-    return sendPublish(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+  const { access, hooks } = connection.environment;
+  if (access.acl !== null && !mayReceive(connection, access.acl, publication.route, publication.topicBytes)) {
+    connection.environment.counters.deniedReceive++;
+    return false;
+  }
+  if (hooks.authorizeForward !== null) {
+    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
   }
   // Topic Aliases and Subscription Identifiers are this connection's own: it has no frame to share.
   const own = version5 && (connection.aliases !== null || identifiers !== null);
@@ -32,7 +38,7 @@ export function sendPublication(
     return sendFrame(connection, publication, qos, retain, packetId);
   }
   if (!version5 || !live || connection.aliases !== null || connection.maximumPacketSize !== Number.POSITIVE_INFINITY) {
-    return sendPublish(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
   }
   writeLive(connection.output, publication, (qos << 1) | (retain ? 1 : 0), packetId, identifiers);
   sent(connection, publication);
@@ -66,6 +72,24 @@ function sendFrame(
 
 /** Sends a message as `Link.sendPublish` says. */
 export function sendPublish(
+  connection: Connection,
+  source: PublishSource,
+  qos: number,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+  expiresAt: number,
+  identifiers: readonly number[] | null,
+): boolean {
+  const { access, counters } = connection.environment;
+  if (access.acl !== null && !mayReceive(connection, access.acl, null, source.topicBytes)) {
+    counters.deniedReceive++;
+    return false;
+  }
+  return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers);
+}
+
+function send(
   connection: Connection,
   source: PublishSource,
   qos: number,

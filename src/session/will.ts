@@ -23,9 +23,10 @@ interface Waiting {
 /**
  * Publishes a will under the rules of its client.
  * @param client null if its connection is long gone
+ * @param username of the client, null for none
  * @param decided called once it has been published or refused
  */
-type Deliver = (message: Message, client: Connection | null, decided: () => void) => void;
+type Deliver = (message: Message, client: Connection | null, username: string | null, decided: () => void) => void;
 
 export class Wills {
   readonly #commit: GroupCommit;
@@ -139,7 +140,7 @@ export class Wills {
     const { message } = will;
     const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
     const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
-    this.#deliver(sent, client, () => this.#forget(clientId));
+    this.#deliver(sent, client, will.username ?? null, () => this.#forget(clientId));
   }
 
   /** The store keeps a will until it is decided on and published; its client may have brought a new one meanwhile. */

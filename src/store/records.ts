@@ -6,6 +6,8 @@ import { type Message, NO_PROPERTIES } from '../bus/message.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const VERSION = 1;
+/** Version 1 of a will whose client has a user name, which stands before the message. */
+const NAMED_WILL = 0x41;
 /** Version of the whole store, under `versionKey()`. */
 export const STORE_VERSION = 1;
 
@@ -227,21 +229,32 @@ export interface WillRecord {
   /** Session Expiry Interval of the session, in seconds, which may end the delay early [MQTT-3.1.2-8]. */
   readonly sessionExpiry: number;
   readonly message: Message;
+  /** Of the client; null or absent for none. */
+  readonly username?: string | null;
 }
 
 export function encodeWill(will: WillRecord): Buffer {
+  const { username = null } = will;
   const head = Buffer.allocUnsafe(9);
-  head[0] = VERSION;
+  head[0] = username === null ? VERSION : NAMED_WILL;
   head.writeUInt32BE(will.delay, 1);
   head.writeUInt32BE(will.sessionExpiry, 5);
-  return Buffer.concat([head, encodeMessage(will.message)]);
+  if (username === null) return Buffer.concat([head, encodeMessage(will.message)]);
+  const name = Buffer.from(username);
+  const length = Buffer.allocUnsafe(2);
+  length.writeUInt16BE(name.length);
+  return Buffer.concat([head, length, name, encodeMessage(will.message)]);
 }
 
 export function decodeWill(value: Buffer): WillRecord {
-  check(value, 'a stored will', 9);
+  const named = value[0] === NAMED_WILL;
+  if (!named) check(value, 'a stored will', 9);
+  else if (value.length < 11) throw new PorticoError(ErrorKinds.StoreValue, 'a stored will is cut short');
+  const messageAt = named ? 11 + value.readUInt16BE(9) : 9;
   return {
     delay: value.readUInt32BE(1),
     sessionExpiry: value.readUInt32BE(5),
-    message: decodeMessage(value.subarray(9)),
+    message: decodeMessage(value.subarray(messageAt)),
+    ...(named ? { username: value.utf8Slice(11, messageAt) } : {}),
   };
 }

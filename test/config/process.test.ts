@@ -67,6 +67,10 @@ test('arguments that are wrong are refused in words', () => {
     [['restore', 'a', '--force'], /--force belongs to backup/],
     [['restore', 'a', '--damaged'], /--damaged belongs to backup/],
     [['backup', 'a', '--check'], /--check belongs to restore/],
+    [['acl'], /acl takes two words, explain and one of publish, receive, subscribe/],
+    [['acl', 'explain', 'read', '--client', 'c', '--topic', 't'], /acl takes two words/],
+    [['acl', 'explain', 'publish', '--topic', 't'], /acl explain needs --client and --topic/],
+    [['check', '--user', 'ann'], /--user, --client and --topic belong to acl explain/],
     [['-p', 'http'], /-p http: a port is a whole number/],
     [['-c'], /argument missing/],
   ];
@@ -151,6 +155,40 @@ test('portico check reads the password file', () => {
   const { status, stderr } = run(['check', '-c', fileWith(`access: { password_file: ${passwords} }\n`)]);
   assert.equal(status, 3);
   assert.equal(stderr, `portico: ${passwords}:1: the password is not hashed; mosquitto_passwd -U FILE hashes it\n`);
+});
+
+test('portico check reads the access control list, and warns of what was probably not meant', () => {
+  const wrong = fileWith('topic reed a\nusers b\n');
+  const { status, stderr } = run(['check', '-c', fileWith(`access: { acl_file: ${wrong} }\n`)]);
+  assert.equal(status, 3);
+  assert.equal(
+    stderr,
+    `portico: ${wrong}:1: "reed" is none of read, write, readwrite, deny\n` +
+      `portico: ${wrong}:2: the line begins with none of topic, pattern, user\n`,
+  );
+  const odd = fileWith('topic x/%c\n');
+  const sentence = `warning: ${odd}:1: %c and %u have a meaning only behind pattern, not topic\n`;
+  assert.ok(run(['check', '-c', fileWith(`access: { acl_file: ${odd} }\n`)]).stderr.includes(sentence));
+});
+
+test('portico acl explain prints the deciding line', () => {
+  const file = fileWith('user ann\ntopic read a/#\ntopic deny a/b\n');
+  const config = fileWith(`access: { acl_file: ${file} }\n`);
+  const explain = (...words: string[]) => run(['acl', 'explain', '-c', config, '--client', 'c', ...words]);
+  const { status, stdout } = explain('--user', 'ann', '--topic', 'a/b', 'receive');
+  assert.equal(status, 0);
+  assert.equal(stdout, `user "ann", client "c", receive a/b: denied; ${file}:3: topic deny a/b\n`);
+  assert.equal(
+    explain('--user', 'ann', '--topic', 'a/#', 'subscribe').stdout,
+    `user "ann", client "c", subscribe a/#: granted in part; ${file}:2: topic read a/#; not all of it: ${file}:3: topic deny a/b\n`,
+  );
+  assert.equal(
+    explain('--topic', 'a/x', 'publish').stdout,
+    'a client without user name, client "c", publish a/x: denied; no rule allows it\n',
+  );
+  assert.match(explain('--topic', 'a/#', 'publish').stderr, /^portico: --topic "a\/#" is no topic name/);
+  const both = fileWith(`access: { acl_file: ${file}, acl: ${file} }\n`);
+  assert.match(run(['check', '-c', both]).stderr, /there can be one of the two/);
 });
 
 test('the broker refuses to be open without credentials: exit code 3, one sentence, no stack', () => {

@@ -7,6 +7,8 @@ fuzz({
   'config-environment': 10,
   'command-line': 30,
   'password-file': 30,
+  'acl-file': 40,
+  'role-acl': 30,
   'scram-file': 30,
   'scram-messages': 40,
   saslprep: 40,

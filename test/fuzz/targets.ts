@@ -2,6 +2,7 @@
 import type { Target } from './target.js';
 
 const access = () => import('./targets/access.js');
+const acl = () => import('./targets/acl.js');
 const coap = () => import('./targets/coap.js');
 const config = () => import('./targets/config.js');
 const mqtt = () => import('./targets/mqtt.js');
@@ -23,6 +24,8 @@ export const TARGETS = {
   'config-environment': async () => (await config()).configEnvironment,
   'command-line': async () => (await config()).commandLine,
   'password-file': async () => (await access()).passwordFile,
+  'acl-file': async () => (await acl()).aclFile,
+  'role-acl': async () => (await acl()).roleAcl,
   'scram-file': async () => (await access()).scramFile,
   'scram-messages': async () => (await access()).scramMessages,
   saslprep: async () => (await access()).saslprepTarget,

@@ -138,6 +138,9 @@ describe('round trips', () => {
     for (const message of [MESSAGE, EMPTY]) {
       const will = { delay: 0xffffffff, sessionExpiry: 3600, message };
       assert.deepEqual(decodeWill(encodeWill(will)), will);
+      for (const username of ['', 'ünäme', 'x'.repeat(65_535)]) {
+        assert.deepEqual(decodeWill(encodeWill({ ...will, username })), { ...will, username });
+      }
     }
   });
 

@@ -23,6 +23,24 @@ export const access = z
         example: '/etc/portico/scram',
         since: '0.1.0',
       }),
+    acl_file: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'What clients may publish and receive, in the form of Mosquitto’s `acl_file`. A relative path starts at the ' +
+          'working directory. Unset: everybody may do everything, unless `access.acl` says otherwise.',
+        example: '/etc/portico/acl',
+        since: '0.1.0',
+      }),
+    acl: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'A file of what clients may publish, receive and subscribe to, with roles and groups; in the place of ' +
+          '`access.acl_file`. A relative path starts at the working directory. Unset: there is none.',
+        example: '/etc/portico/acl.yaml',
+        since: '0.1.0',
+      }),
     psk_file: text()
       .optional()
       .register(documentation, {
@@ -44,4 +62,4 @@ export const access = z
       }),
   })
   .prefault({})
-  .register(documentation, { doc: 'Who may connect.', since: '0.1.0' });
+  .register(documentation, { doc: 'Who may connect, and do what.', since: '0.1.0' });

@@ -8,6 +8,7 @@ export const CHANGED: CoapResponse = { code: Code.Changed };
 export const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
 export const BAD_REQUEST: CoapResponse = { code: Code.BadRequest };
 export const UNAUTHORIZED: CoapResponse = { code: Code.Unauthorized };
+export const FORBIDDEN: CoapResponse = { code: Code.Forbidden };
 export const BAD_OPTION: CoapResponse = { code: Code.BadOption };
 export const NOT_FOUND: CoapResponse = { code: Code.NotFound };
 export const METHOD_NOT_ALLOWED: CoapResponse = { code: Code.MethodNotAllowed };

@@ -4,8 +4,9 @@ import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { Observation } from '../../coap/observe.js';
 import type { CoapResponse } from '../../coap/response.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { UNAUTHORIZED } from './answers.js';
+import { FORBIDDEN, UNAUTHORIZED } from './answers.js';
 import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import { isConfirmable } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
@@ -53,6 +54,11 @@ export class FilterReading {
             (message) => this.#offer(observation, message),
             () => observation.end(UNAUTHORIZED),
           );
+    if (subscription === ReasonCode.NotAuthorized) {
+      observation?.end();
+      exchange.respond(FORBIDDEN);
+      return;
+    }
     if (typeof subscription === 'number') observation?.end();
     else if (observation !== undefined) observation.onReady = () => this.#send(observation);
     await this.read(exchange);

@@ -5,7 +5,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { EMPTY_CONTENT, NOT_FOUND, UNAUTHORIZED } from './answers.js';
+import { EMPTY_CONTENT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 import { acceptable, represent } from './reading.js';
 import type { TopicView } from './topic-view.js';
@@ -18,6 +18,10 @@ export function observe(
   view: TopicView,
   notification: CoapTopicsOptions['notification'],
 ): void {
+  if (!client.mayReceive(topic)) {
+    exchange.respond(FORBIDDEN);
+    return;
+  }
   const message = client.retained(topic);
   const first = message === null ? EMPTY_CONTENT : represent(message, request, view, client.now());
   const { accept } = request;

@@ -5,7 +5,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { NOT_ACCEPTABLE, NOT_FOUND } from './answers.js';
+import { FORBIDDEN, NOT_ACCEPTABLE, NOT_FOUND } from './answers.js';
 import type { TopicView } from './topic-view.js';
 
 export function read(
@@ -15,6 +15,10 @@ export function read(
   topic: string,
   view: TopicView,
 ): void {
+  if (!client.mayReceive(topic)) {
+    exchange.respond(FORBIDDEN);
+    return;
+  }
   const message = client.retained(topic);
   exchange.respond(message === null ? NOT_FOUND : represent(message, request, view, client.now()));
 }

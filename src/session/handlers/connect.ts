@@ -10,7 +10,7 @@ import { writeConnack } from '../../wire/writers.js';
 import { messageOf } from '../aedes-packets.js';
 import { askAuthenticate, checkPassword, type Refusal } from '../authentication.js';
 import type { Connection } from '../connection.js';
-import type { Environment, SessionOptions } from '../environment.js';
+import type { SessionOptions } from '../environment.js';
 import { UNWRITABLE } from '../reasons.js';
 import { heapBytesOf } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
@@ -32,7 +32,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (!hasRoomForConnack(connection, properties)) return;
 
   if (expiry > 0 && !hasRoomForSession(connection)) return;
-  const will = packet.will === undefined ? null : willOf(packet.will, connection.id, expiry, environment);
+  const will = packet.will === undefined ? null : willOf(packet.will, connection, expiry);
   if (will !== null && !hasRoomForWill(connection, will)) return;
 
   const before = environment.commit.revision;
@@ -255,7 +255,7 @@ function keepaliveOf(packet: ConnectPacket, options: SessionOptions): number {
   return packet.keepalive === 0 || packet.keepalive > most ? most : packet.keepalive;
 }
 
-function willOf(will: WillPacket, clientId: string, sessionExpiry: number, environment: Environment): WillRecord {
+function willOf(will: WillPacket, connection: Connection, sessionExpiry: number): WillRecord {
   const { willDelayInterval: delay = 0, ...forwarded } = will.properties ?? {};
   const request = {
     topic: will.topic,
@@ -264,8 +264,8 @@ function willOf(will: WillPacket, clientId: string, sessionExpiry: number, envir
     retain: will.retain,
     properties: forwarded,
   };
-  const message: Message = messageOf(request, clientId, environment.clock.now());
-  return { delay, sessionExpiry, message };
+  const message: Message = messageOf(request, connection.id, connection.environment.clock.now());
+  return { delay, sessionExpiry, message, username: connection.username };
 }
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {

@@ -1,5 +1,7 @@
 /** PUBLISH from a client: MQTT 3.3, 4.3. */
 import { isUtf8 } from 'node:buffer';
+import type { Acl } from '../../access/acl/acl.js';
+import { words } from '../../access/acl/rule.js';
 import { Publication } from '../../bus/publication.js';
 import { Route } from '../../bus/router.js';
 import { PacketType } from '../../wire/protocol.js';
@@ -8,6 +10,7 @@ import { ReasonCode } from '../../wire/reason-codes.js';
 import { messageOf, packetOf } from '../aedes-packets.js';
 import type { Connection } from '../connection.js';
 import { UNWRITABLE } from '../reasons.js';
+import { rightsOf } from '../rights.js';
 import { isTooDeep, topicTooLong } from '../topic-limits.js';
 
 /** Publications of QoS 2 that a client has not released, between two looks at the memory that they take. */
@@ -75,6 +78,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   if (route.reserved) {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
   } else if (options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
+  else if (environment.access.acl !== null && isDenied(connection, view, route, environment.access.acl)) return;
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
 }
@@ -267,6 +271,14 @@ function refuse(
   if (qos === 0) return;
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   acknowledge(connection, type, packetId, connection.version === 5 ? reasonCode : ReasonCode.Success, false);
+}
+
+/** Refuses a publication that the access control list does not allow. */
+function isDenied(connection: Connection, view: PublishView, route: Route, acl: Acl): boolean {
+  const decision = rightsOf(connection, acl).publish(route);
+  if (decision.allowed) return false;
+  refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, words(decision.rule));
+  return true;
 }
 
 /** Asks Aedes' `authorizePublish`, which may answer later and may change the packet. */

@@ -1,5 +1,7 @@
 /** SUBSCRIBE: MQTT 3.8, 3.9. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FilterDecision } from '../../access/acl/rule.js';
+import { words } from '../../access/acl/rule.js';
 import { hasWildcard, isShared, isValidFilter, isValidShared, levelCount, sharedPartsOf } from '../../bus/topics.js';
 import type { Subscription } from '../../bus/tree.js';
 import type { SubscribePacket } from '../../wire/packets.js';
@@ -10,6 +12,7 @@ import type { Connection } from '../connection.js';
 import type { SessionOptions } from '../environment.js';
 import { problem, UNWRITABLE } from '../reasons.js';
 import { RetainedDelivery } from '../retained-delivery.js';
+import { rightsOf } from '../rights.js';
 import type { Session } from '../session.js';
 import { isTooDeep, isTooLong } from '../topic-limits.js';
 import { hasRoomForCodes } from './room.js';
@@ -73,14 +76,21 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
       continue;
     }
     const asked = allowed === null ? requested : allowed[index];
-    const refusal = asked === null ? ReasonCode.NotAuthorized : refusalOf(connection, asked);
+    const share = asked === null ? null : decideFilter(connection, asked.topic);
+    const denied = asked === null || share?.share === 'none';
+    const refusal = denied ? ReasonCode.NotAuthorized : refusalOf(connection, asked);
     if (asked === null || refusal !== 0) {
       environment.counters.deniedSubscribe++;
-      environment.journal.denied(connection, 'subscribe', requested.topic, refusalWords(refusal));
+      const why = share?.share === 'none' ? words(share.denying) : refusalWords(refusal);
+      environment.journal.denied(connection, 'subscribe', requested.topic, why);
       reasons.add(refusalWords(refusal));
       // Before MQTT 5.0 there is one code for failure [MQTT-3.9.3-2].
       codes.push(connection.version === 5 ? refusal : ReasonCode.UnspecifiedError);
       continue;
+    }
+    if (share?.share === 'partly') {
+      const why = `a part of it is not delivered; ${words(share.denying)}`;
+      environment.journal.denied(connection, 'receive', asked.topic, why);
     }
     const shared = isShared(asked.topic);
     const subscription: Subscription = {
@@ -162,6 +172,15 @@ function faultWords(fault: number): string {
   if (fault === ReasonCode.TopicFilterInvalid) return 'a malformed topic filter';
   if (fault === ReasonCode.ProtocolError) return 'No Local on a shared subscription';
   return reasonText(fault);
+}
+
+/** How much of a filter the access control list allows; null if there is none. */
+function decideFilter(connection: Connection, filter: string): FilterDecision | null {
+  const { access, router } = connection.environment;
+  if (access.acl === null) return null;
+  const decision = rightsOf(connection, access.acl).subscribe(filter);
+  router.work.done += decision.steps;
+  return decision;
 }
 
 /** 0, or the reason code why a subscription is refused. */

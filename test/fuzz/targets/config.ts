@@ -227,7 +227,9 @@ function runArguments(bytes: Buffer): string {
     return error.message.replace(/^.*(:| is | option | command )/s, '').slice(0, 12);
   }
   assert.ok(
-    ['run', 'check', 'health', 'scram', 'backup', 'restore', 'migrate', 'help', 'version'].includes(parsed.command),
+    ['run', 'check', 'health', 'acl', 'scram', 'backup', 'restore', 'import', 'migrate', 'help', 'version'].includes(
+      parsed.command,
+    ),
   );
   if (withFile) writeFileSync(FILE, 'listeners:\n  - type: websocket\n    port: 1\n');
   return load({ env: {}, argv: parsed.argv, ...(withFile ? { file: FILE } : {}) }, 4);

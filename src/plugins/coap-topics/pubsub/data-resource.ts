@@ -8,6 +8,7 @@ import type { CoapExchange } from '../../../coap/exchange.js';
 import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
+import { FORBIDDEN } from '../answers.js';
 import { propertiesOf } from '../content-format.js';
 import { inFormat } from '../observing.js';
 import { preconditionsHold } from '../preconditions.js';
@@ -105,6 +106,10 @@ export class DataResource {
   }
 
   #read(topic: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
+    if (!client.mayReceive(topic.configuration.name)) {
+      exchange.respond(FORBIDDEN);
+      return;
+    }
     const message = client.retained(topic.configuration.name);
     if (message === null) {
       exchange.respond(NOT_FOUND);

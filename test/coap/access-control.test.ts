@@ -1,0 +1,51 @@
+/** CoAP devices under an access control list. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
+import { Face } from '../support/coap-face.js';
+import { OPT } from './harness.js';
+
+const OBSERVE = { token: '0b', options: [[OPT.observe, 0]] } as const;
+
+/** Devices without credentials have no user name. */
+const ACL = parseMosquittoAcl(
+  Buffer.from('topic read in/#\ntopic deny in/secret\ntopic write out/#\ntopic readwrite both/#\nuser w\ntopic #\n'),
+  'FILE',
+);
+
+test('what a device may not publish, read or observe is 4.03', async () => {
+  const face = await Face.create({}, { acl: ACL });
+  const device = face.device();
+  assert.equal((await device.ask('put', '/ps/out/a', { payload: '1' })).code, '2.01');
+  assert.equal((await device.ask('put', '/ps/in/a', { payload: '1' })).code, '4.03');
+  assert.equal((await device.ask('get', '/ps/out/a')).code, '4.03');
+  assert.equal((await device.ask('get', '/ps/in/secret')).code, '4.03');
+  assert.equal((await device.ask('get', '/ps/in/a')).code, '4.04');
+  assert.equal((await device.ask('get', '/ps/in/secret', OBSERVE)).code, '4.03');
+  assert.equal((await device.ask('get', '/ps/out/#', OBSERVE)).code, '4.03');
+  assert.equal((await device.ask('get', '/ps/in/#', OBSERVE)).code, '2.05');
+  await face.stop();
+});
+
+test('a filter shows a device what it may read', async () => {
+  const face = await Face.create({}, { acl: ACL });
+  for (const topic of ['in/a', 'in/secret', 'out/a']) face.engine.broker.publish({ topic, payload: 'x', retain: true });
+  const device = face.device();
+  const answer = await device.ask('get', '/ps/#', { options: [[OPT.accept, 50]] });
+  const shown = JSON.parse(String(answer.payload)) as { topic: string }[];
+  assert.deepEqual(
+    shown.map(({ topic }) => topic),
+    ['in/a'],
+  );
+  await face.stop();
+});
+
+test('a precondition holds for what is there, also where a device may only write', async () => {
+  const face = await Face.create({}, { acl: ACL });
+  face.engine.broker.publish({ topic: 'out/a', payload: 'x', retain: true });
+  const device = face.device();
+  const create = { payload: 'y', options: [[OPT.ifNoneMatch, Buffer.alloc(0)]] } as const;
+  assert.equal((await device.ask('put', '/ps/out/a', create)).code, '4.12');
+  assert.equal((await device.ask('put', '/ps/out/b', create)).code, '2.01');
+  await face.stop();
+});
