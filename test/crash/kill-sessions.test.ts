@@ -112,6 +112,8 @@ test('a session that expires is gone after kill -9, whether it expired before or
   await portico.kill();
   await portico.restart();
   await device.until(await enter('watcher', LONG), 'expired/after');
+  // What is acknowledged from here on was written with the end of the session, or after it.
+  await publish(['for/long']);
   await portico.kill();
   await portico.restart();
   assert.equal((await enter('before', 0)).connack.sessionPresent, false);
