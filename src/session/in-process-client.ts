@@ -4,8 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { words } from '../access/acl/rule.js';
-import type { Message } from '../bus/message.js';
-import { NO_PROPERTIES } from '../bus/message.js';
+import { type Message, NO_PROPERTIES } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isValidName } from '../bus/topics.js';

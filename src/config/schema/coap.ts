@@ -7,17 +7,16 @@ import { observation } from './coap-observations.js';
 import { transportOptions } from './coap-transports.js';
 import { documentation, KIB, MIB, whole } from './documentation.js';
 
+/** Segments without / at their ends. */
+const path = () => z.string().regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/);
+
 export const coap = z
   .strictObject({
-    path: z
-      .string()
-      .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)
-      .default('ps')
-      .register(documentation, {
-        doc: 'Path under which topics are resources: `ps` serves topic `a/b` as `/ps/a/b`.',
-        type: 'a path without / at its ends',
-        since: '0.1.0',
-      }),
+    path: path().default('ps').register(documentation, {
+      doc: 'Path under which topics are resources: `ps` serves topic `a/b` as `/ps/a/b`.',
+      type: 'a path without / at its ends',
+      since: '0.1.0',
+    }),
     profile: z
       .enum(['default', 'lossy', 'nb-iot'])
       .default('default')
@@ -266,9 +265,7 @@ export const coap = z
         since: '0.1.0',
       }),
     ...transportOptions,
-    pubsub_path: z
-      .string()
-      .regex(/^[^/?#\s]+(\/[^/?#\s]+)*$/)
+    pubsub_path: path()
       .default('pubsub')
       .register(documentation, {
         doc:

@@ -5,6 +5,7 @@ import { CCM, CCM_8, GCM, HANDSHAKE, IDENTITY } from '../../coap/dtls/client.js'
 import { at, ClientBench } from '../../coap/dtls/client-bench.js';
 import type { DtlsServer } from '../../coap/dtls/server.js';
 import { Feed, input, type Target } from '../target.js';
+import { PastDatagrams } from './datagrams.js';
 
 const LIMITS = {
   associations: 2,
@@ -44,18 +45,8 @@ class World {
   readonly #servers: (DtlsServer | undefined)[] = [];
   /** What servers have protected. */
   readonly #said = new Set<string>();
-  readonly #past: Buffer[] = [];
+  readonly #past = new PastDatagrams(this.bench.below);
   #sent = 0;
-
-  constructor() {
-    const { below } = this.bench;
-    const receive = below.receive.bind(below);
-    below.receive = (bytes, port, address) => {
-      this.#past.push(bytes);
-      if (this.#past.length > 64) this.#past.shift();
-      receive(bytes, port, address);
-    };
-  }
 
   step(feed: Feed): void {
     const head = feed.byte();
@@ -87,7 +78,7 @@ class World {
         bench.echo(port);
         break;
       case Op.Again: {
-        const bytes = Buffer.from(this.#past[feed.byte() % Math.max(1, this.#past.length)] ?? []);
+        const bytes = this.#past.copy(feed.byte());
         const place = feed.short();
         if (bytes.length > 0) bytes[place % bytes.length] ^= feed.byte();
         bench.below.receive(bytes, port);

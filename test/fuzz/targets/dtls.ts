@@ -18,6 +18,7 @@ import {
   X25519,
 } from '../../coap/dtls/client.js';
 import { Feed, input, type Target } from '../target.js';
+import { PastDatagrams } from './datagrams.js';
 
 const LIMITS = { associations: 3, handshakes: 2, idleTime: 600_000, records: 200, handshakeDatagram: 100 };
 /** What clients with certificates show, if anything: the first is good. */
@@ -60,18 +61,8 @@ class World {
   /** What clients have protected: nothing else may be delivered. */
   readonly said = new Set<string>();
   readonly #strangers = new Map<number, { sent: number; received: number }>();
-  readonly #past: Buffer[] = [];
+  readonly #past = new PastDatagrams(this.bench.below);
   #starts = 0;
-
-  constructor() {
-    const { below } = this.bench;
-    const receive = below.receive.bind(below);
-    below.receive = (bytes, port, address) => {
-      this.#past.push(bytes);
-      if (this.#past.length > 64) this.#past.shift();
-      receive(bytes, port, address);
-    };
-  }
 
   step(feed: Feed): void {
     const head = feed.byte();
@@ -104,7 +95,7 @@ class World {
         if (bench.received.length > 0) bench.answer('answer');
         break;
       case Op.Again: {
-        const bytes = Buffer.from(this.#past[feed.byte() % Math.max(1, this.#past.length)] ?? []);
+        const bytes = this.#past.copy(feed.byte());
         const at = feed.short();
         if (bytes.length > 0) bytes[at % bytes.length] ^= feed.byte();
         bench.below.receive(bytes, 1 + index);
