@@ -48,7 +48,10 @@ export class StreamTransport implements Transport {
   /** Number of writes, and of those that are done. */
   #writes = 0;
   #done = 0;
-  /** Buffers that the socket has not taken, of successive writes; the number of the first one. */
+  /**
+   * Buffers that the socket has not taken, or whose callback has not come; the number of the first one's write. They are
+   * of successive writes: one that is taken at once behind them, from within a callback, waits with them.
+   */
   readonly #lent: Lent[] = [];
   #firstLent = 0;
   handler: TransportHandler | null = null;
@@ -113,7 +116,7 @@ export class StreamTransport implements Transport {
     const taken = this.stream.writableLength === 0;
     if (!taken) this.#pending = true;
     if (!this.#copies || this.stream.destroyed) output.release();
-    else if (taken) output.recycle();
+    else if (taken && this.#lent.length === 0) output.recycle();
     else {
       if (this.#lent.length === 0) this.#firstLent = this.#writes;
       this.#lent.push(output.lend());

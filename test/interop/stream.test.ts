@@ -100,6 +100,27 @@ describe('MQTT as a stream of bytes over TCP', { timeout: 60_000 }, () => {
     client.cut();
   });
 
+  test('15 MB of retained messages, more than any socket takes at once, arrive byte for byte', async () => {
+    const publisher = await connectRaw(port, { clientId: 'bulk-publisher' });
+    for (let i = 0; i < 150; i++) {
+      const payload = Buffer.alloc(100_000, i);
+      publisher.send({ cmd: 'publish', topic: `bulk/${i}`, payload, qos: 1, messageId: 1, retain: true, dup: false });
+      await publisher.expect('puback');
+    }
+    for (let round = 0; round < 5; round++) {
+      const reader = await connectRaw(port, { clientId: `bulk-${round}` });
+      await reader.subscribe('bulk/#', 0);
+      const seen = new Set<string>();
+      while (seen.size < 150) {
+        const { topic, payload } = await reader.expect('publish');
+        seen.add(topic);
+        assert.ok(Buffer.alloc(100_000, Number(topic.slice(5))).equals(Buffer.from(payload)), topic);
+      }
+      reader.cut();
+    }
+    publisher.cut();
+  });
+
   test('a second client with the same identifier takes over [MQTT-3.1.4-3], and it is counted', async () => {
     const grown = await sys.growth(async () => {
       const watcher = await connectRaw(port, { clientId: 'takeover-watcher' });
