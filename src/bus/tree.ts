@@ -51,14 +51,28 @@ const INDEXED = 16;
 /** The subscriptions of one filter, one for each subscriber: most filters have one. */
 type Subscriptions = Subscription | Subscription[] | Map<Subscriber, Subscription>;
 
-/** The one child of a node: most nodes have no other. */
-interface Twig {
-  readonly name: string;
-  readonly node: Node;
+/** Children of a node that stand in a list, names and nodes in turn: most nodes have no more. */
+const FEW_CHILDREN = 8;
+
+/** Never changed but replaced. */
+type Twigs = readonly (string | Node)[];
+
+/** Names of levels that have been there lately, at their hash: many nodes have the same ones. */
+const NAMES = 1024;
+const lately: string[] = new Array(NAMES).fill('');
+
+/** The same name, and if it was there lately, the same string. */
+function shared(name: string): string {
+  const { length } = name;
+  if (length === 0 || length > 64) return name;
+  const last = name.charCodeAt(length - 1);
+  const at = (length ^ (name.charCodeAt(0) << 3) ^ (last << 1) ^ (name.charCodeAt(length >> 1) << 5)) & (NAMES - 1);
+  if (lately[at] !== name) lately[at] = name;
+  return lately[at];
 }
 
 class Node {
-  children: NameTable<Node> | Twig | null = null;
+  children: NameTable<Node> | Twigs | null = null;
   plus: Node | null = null;
   own: Subscriptions | null = null;
   hash: Subscriptions | null = null;
@@ -71,25 +85,31 @@ class Node {
     const { children } = this;
     if (children === null) return undefined;
     if (children instanceof NameTable) return children.get(name);
-    return children.name === name ? children.node : undefined;
+    for (let at = 0; at < children.length; at += 2) if (children[at] === name) return children[at + 1] as Node;
+    return undefined;
   }
 
   /** Adds a child that it does not have. */
   addChild(name: string, node: Node): void {
     const { children } = this;
-    if (children === null) this.children = { name, node };
+    if (children === null) this.children = [shared(name), node];
     else if (children instanceof NameTable) children.set(name, node);
-    else this.children = new NameTable<Node>().set(children.name, children.node).set(name, node);
+    else if (children.length < 2 * FEW_CHILDREN) this.children = [...children, shared(name), node];
+    else {
+      const table = new NameTable<Node>();
+      for (let at = 0; at < children.length; at += 2) table.set(children[at] as string, children[at + 1] as Node);
+      this.children = table.set(name, node);
+    }
   }
 
   /** Removes a child that it has. */
   removeChild(name: string): void {
     const { children } = this;
+    if (children === null) return;
     if (children instanceof NameTable) {
       children.delete(name);
-      if (children.size > 0) return;
-    }
-    this.children = null;
+      if (children.size === 0) this.children = null;
+    } else this.children = children.length === 2 ? null : children.toSpliced(children.indexOf(name), 2);
   }
 }
 

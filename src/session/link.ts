@@ -4,6 +4,7 @@ import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Publication } from '../bus/publication.js';
 import type { Operation, Store } from '../store/store.js';
 import type { PublishSource } from '../wire/publish-writer.js';
+import type { SessionOptions } from './environment.js';
 
 /** The connection as the queue sees it. */
 export interface Link {
@@ -36,25 +37,18 @@ export interface Link {
   sendPubrel(packetId: number): void;
 }
 
-export interface OutboundLimits {
-  /** `limits.queued_messages`. */
-  readonly messages: number;
-  /** `limits.queued_bytes`. */
-  readonly bytes: number;
-  /** `limits.queue_memory`. */
-  readonly memory: number;
-  /** `limits.queue_age` in seconds; 0 for none. */
-  readonly age: number;
-  /** `limits.queue_full`. */
-  readonly whenFull: 'drop_newest' | 'drop_oldest';
-}
+/** What bounds a queue. */
+export type QueueOptions = Pick<
+  SessionOptions,
+  'queuedMessages' | 'queuedBytes' | 'queueMemory' | 'queueAge' | 'queueFull'
+>;
 
 /** What Outbound needs of its session. */
 export interface OutboundHost {
   /** Null for a session that ends with its connection. */
   readonly store: Store | null;
   readonly number: number;
-  readonly limits: OutboundLimits;
+  readonly options: QueueOptions;
   readonly budget: MemoryBudget;
   readonly counters: Counters;
   /** The session is ending: its queue is for others to take from. */

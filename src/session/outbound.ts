@@ -19,6 +19,9 @@ import { SegmentQueue } from './segment-queue.js';
 /** Bytes that a segment takes up besides its records: its buffer is at least as large. */
 const SEGMENT_COST = 4096;
 
+/** Stands for a list without any: most sessions never need one. */
+const NONE: number[] = [];
+
 /** Milliseconds until a queue that the store did not give is asked for again. */
 const RETRY_DELAY = 250;
 
@@ -30,8 +33,8 @@ export class Outbound {
   /** Made when the first message is read back from the queue. */
   #cursor: QueueCursor | null = null;
   /** Messages whose PUBREC has come: since the last commit group closed, and in the one that is being written. */
-  #releasing: number[] = [];
-  #collected: number[] = [];
+  #releasing = NONE;
+  #collected = NONE;
   /** Packet identifiers of inbound QoS 2 publications that await PUBREL. */
   readonly inbound = this.#flow.inbound;
   /** QoS 1 messages of shared subscriptions that are sent, by sequence number, of a session without store. */
@@ -42,14 +45,7 @@ export class Outbound {
   constructor(host: OutboundHost) {
     this.#host = host;
     const holding = new Holding(host.budget);
-    this.#queue = new SegmentQueue(
-      host.number,
-      host.store,
-      holding,
-      host.limits.memory,
-      (sequence) => this.#flow.isDone(sequence),
-      (error, key, value) => host.onDamage(error, key, value),
-    );
+    this.#queue = new SegmentQueue(host, this.#flow, holding);
     this.#limits = new QueueLimits(host, this.#flow, this.#queue, holding);
   }
 
@@ -71,8 +67,8 @@ export class Outbound {
   get hasPlace(): boolean {
     const { waiting, inFlight } = this.#flow;
     if (this.link === null || inFlight + waiting >= this.link.window) return false;
-    const { limits } = this.#host;
-    return waiting === 0 || (waiting < limits.messages && this.waitingBytes < limits.bytes);
+    const { queuedMessages, queuedBytes } = this.#host.options;
+    return waiting === 0 || (waiting < queuedMessages && this.waitingBytes < queuedBytes);
   }
 
   /** Whether the next message would be dropped. */
@@ -328,6 +324,7 @@ export class Outbound {
     }
     // Were PUBREL to leave before this is durable, a crash would send the message again to a client that forgot it.
     flow.setState(sequence, Delivery.Releasing);
+    if (this.#releasing === NONE) this.#releasing = [];
     this.#releasing.push(sequence);
     flow.changed = true;
     this.#host.enlist();
@@ -360,7 +357,7 @@ export class Outbound {
   collect(operations: Operation[]): void {
     this.#queue.collect(operations);
     this.#collected = this.#releasing;
-    this.#releasing = [];
+    this.#releasing = NONE;
     if (!this.#flow.changed) return;
     operations.push({ type: 'put', key: flowKey(this.#host.number), value: encodeFlow(this.#flow.record()) });
   }
@@ -376,7 +373,7 @@ export class Outbound {
       // Also for a message that a new connection has not come to again: it will be passed over there.
       this.link?.sendPubrel(packetIdOf(sequence));
     }
-    this.#collected = [];
+    this.#collected = NONE;
     this.pump();
   }
 

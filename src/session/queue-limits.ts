@@ -37,22 +37,22 @@ export class QueueLimits {
    * @param live whether it does not wait
    */
   reached(bytes = 0, live = false): string | null {
-    const { limits, store } = this.#host;
+    const { options, store } = this.#host;
     // What a durable session cannot have in memory waits in the store.
     if (store === null && (this.#holding.lacksRoomFor(bytes) || (!live && this.#holding.isOver)))
       return 'limits.memory';
     if (live) return null;
-    if (this.#flow.unsent >= limits.messages) return 'limits.queued_messages';
-    if (this.waitingBytes >= limits.bytes) return 'limits.queued_bytes';
+    if (this.#flow.unsent >= options.queuedMessages) return 'limits.queued_messages';
+    if (this.waitingBytes >= options.queuedBytes) return 'limits.queued_bytes';
     return null;
   }
 
   /** Whether one more message may wait, once the oldest have made room for it if they are to. */
   hasRoom(bytes = 0, live = false): boolean {
     for (let option = this.reached(bytes, live); option !== null; option = this.reached(bytes, live)) {
-      const { limits, counters } = this.#host;
+      const { options, counters } = this.#host;
       const lacksMemory = option === 'limits.memory';
-      const goesOn = limits.whenFull === 'drop_oldest' && !lacksMemory && this.#dropOldest();
+      const goesOn = options.queueFull === 'drop_oldest' && !lacksMemory && this.#dropOldest();
       counters.publishDropped++;
       if (lacksMemory) counters.droppedMemory++;
       else if (option === 'limits.queued_bytes') counters.droppedQueuedBytes++;
@@ -90,7 +90,7 @@ export class QueueLimits {
 
   /** When a message that begins to wait now has waited too long, in milliseconds since the epoch; 0 for never. */
   deadline(): number {
-    const { age } = this.#host.limits;
+    const { queueAge: age } = this.#host.options;
     return age === 0 ? 0 : this.#host.now() + age * 1000;
   }
 

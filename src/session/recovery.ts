@@ -152,7 +152,16 @@ export class Recovery {
   }
 
   #subscribe(session: Session, filter: string, record: SubscriptionRecord): void {
-    session.restoreSubscription({ ...record, subscriber: session, filter });
+    // Spelled out: a copy of the record by `...` takes ten times as long.
+    session.restoreSubscription({
+      subscriber: session,
+      filter,
+      qos: record.qos,
+      noLocal: record.noLocal,
+      retainAsPublished: record.retainAsPublished,
+      retainHandling: record.retainHandling,
+      identifier: record.identifier,
+    });
   }
 
   /**

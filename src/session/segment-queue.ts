@@ -11,6 +11,8 @@ import type { Publication } from '../bus/publication.js';
 import { parseQueueKey, queueKey, queueRangeFrom } from '../store/keys.js';
 import type { Operation, Store } from '../store/store.js';
 import { Output } from '../wire/output.js';
+import type { FlowState } from './flow-state.js';
+import type { OutboundHost } from './link.js';
 import { appendRecord, type RecordView } from './queue-record.js';
 import { DamagedSegment, SEGMENT_VERSION, Segment } from './segment.js';
 
@@ -26,13 +28,17 @@ const VOLATILE_SEGMENT_BYTES = 112 * 1024;
 const LEAST_SEGMENT_BYTES = 256;
 const MOST_EXPECTED_BYTES = 4096;
 
+/** Stands for a list without any: most queues never need one. */
+const NO_KEYS: Buffer[] = [];
+
+/** What the queue needs of its session; see `OutboundHost`. */
+type QueueHost = Pick<OutboundHost, 'number' | 'store' | 'options' | 'onDamage'>;
+
 export class SegmentQueue {
-  readonly #session: number;
+  readonly #host: QueueHost;
+  readonly #flow: FlowState;
   readonly #store: Store | null;
   readonly #holding: Holding;
-  readonly #memoryBytes: number;
-  readonly #isDone: (sequence: number) => boolean;
-  readonly #onDamage: (error: unknown, key: Buffer, value: Buffer | undefined) => void;
   #front: Segment[] = [];
   #back: Segment[] = [];
   /** What is only on disk between front and back. */
@@ -43,32 +49,25 @@ export class SegmentQueue {
   /** Takes appends until its commit group closes. */
   #open: Segment | null = null;
   #writing: Segment | null = null;
-  #deletions: Buffer[] = [];
+  #deletions = NO_KEYS;
   #loading = false;
   #loadingAhead = false;
   #disposed = false;
 
   /**
-   * @param store null for a session that ends with its connection
+   * @param flow knows whether a message of a segment that is read again was done before
    * @param holding what the records in memory take
-   * @param memoryBytes bytes of waiting records kept in memory (`limits.queue_memory`)
-   * @param isDone whether a message of a segment that is read again was done before
-   * @param onDamage told of a segment that cannot be read, with its bytes if there are any; its messages are lost
    */
-  constructor(
-    session: number,
-    store: Store | null,
-    holding: Holding,
-    memoryBytes: number,
-    isDone: (sequence: number) => boolean,
-    onDamage: (error: unknown, key: Buffer, value: Buffer | undefined) => void,
-  ) {
-    this.#isDone = isDone;
-    this.#onDamage = onDamage;
-    this.#session = session;
-    this.#store = store;
+  constructor(host: QueueHost, flow: FlowState, holding: Holding) {
+    this.#host = host;
+    this.#flow = flow;
+    this.#store = host.store;
     this.#holding = holding;
-    this.#memoryBytes = memoryBytes;
+  }
+
+  #delete(key: Buffer): void {
+    if (this.#deletions === NO_KEYS) this.#deletions = [];
+    this.#deletions.push(key);
   }
 
   /** Tells the queue what the store holds, at start-up. */
@@ -127,14 +126,14 @@ export class SegmentQueue {
       if (open.done === open.count) {
         this.#remove(open);
       } else {
-        open.key = queueKey(this.#session, open.first, open.count, open.output.length, open.expiresAt);
+        open.key = queueKey(this.#host.number, open.first, open.count, open.output.length, open.expiresAt);
         operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
         this.#expected = Math.min(Math.max(open.output.length, LEAST_SEGMENT_BYTES), MOST_EXPECTED_BYTES);
         this.#writing = open;
       }
     }
     for (const key of this.#deletions) operations.push({ type: 'del', key });
-    this.#deletions = [];
+    this.#deletions = NO_KEYS;
   }
 
   /** The records in memory take so many bytes more, or less. */
@@ -174,7 +173,7 @@ export class SegmentQueue {
 
   /** Bytes of waiting records that may stay in memory now. */
   get #mostBytes(): number {
-    return this.#holding.isOver ? 0 : this.#memoryBytes;
+    return this.#holding.isOver ? 0 : this.#host.options.queueMemory;
   }
 
   /**
@@ -241,7 +240,7 @@ export class SegmentQueue {
     const list = this.#front.includes(segment) ? this.#front : this.#back;
     const at = list.indexOf(segment);
     if (at >= 0) list.splice(at, 1);
-    if (segment.stored && segment.key !== null) this.#deletions.push(segment.key);
+    if (segment.stored && segment.key !== null) this.#delete(segment.key);
     this.#dropRecords(segment);
   }
 
@@ -305,7 +304,7 @@ export class SegmentQueue {
       this.#fill(segment, value);
     } catch (error) {
       this.#front.splice(this.#front.indexOf(segment), 1);
-      this.#onDamage(error, key, value);
+      this.#host.onDamage(error, key, value);
     }
   }
 
@@ -322,7 +321,7 @@ export class SegmentQueue {
     if (this.#store === null) return;
     let bytes = 0;
     const expected = this.#unloadedCount;
-    for await (const [key, value] of this.#store.entries(queueRangeFrom(this.#session, this.#unloadedFirst))) {
+    for await (const [key, value] of this.#store.entries(queueRangeFrom(this.#host.number, this.#unloadedFirst))) {
       if (this.#disposed) return;
       const { first, count } = parseQueueKey(key);
       if (this.#unloadedCount <= 0 || (this.#back.length > 0 && first >= this.#back[0].first)) break;
@@ -333,13 +332,13 @@ export class SegmentQueue {
       try {
         this.#fill(segment, value);
       } catch (error) {
-        this.#onDamage(error, key, value);
+        this.#host.onDamage(error, key, value);
         continue;
       }
-      for (let sequence = first; sequence < first + count; sequence++) if (this.#isDone(sequence)) segment.done++;
+      for (let sequence = first; sequence < first + count; sequence++) if (this.#flow.isDone(sequence)) segment.done++;
       if (segment.done < count) this.#front.push(segment);
       else {
-        this.#deletions.push(key);
+        this.#delete(key);
         this.#dropRecords(segment);
       }
       if (bytes >= LOAD_BYTES) break;
@@ -393,6 +392,6 @@ export class SegmentQueue {
     this.#back = [];
     this.#open = null;
     this.#unloadedCount = 0;
-    this.#deletions = [];
+    this.#deletions = NO_KEYS;
   }
 }

@@ -15,7 +15,7 @@ import type { Operation, Store } from '../store/store.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
 import type { KeptSubscription } from './kept-subscription.js';
-import type { OutboundHost, OutboundLimits } from './link.js';
+import type { OutboundHost, QueueOptions } from './link.js';
 import { Outbound } from './outbound.js';
 
 /** Session Expiry Interval that means never [MQTT 3.1.2.11.2]. */
@@ -44,7 +44,6 @@ export class Session implements Member, Participant, OutboundHost {
   /** What the session takes of the heap, with its subscriptions and the publications that it has not released. */
   readonly heap: Holding;
   #subscriptionBytes = 0;
-  readonly limits: OutboundLimits;
   readonly durable: boolean;
   /** Seconds; `NEVER` for no end. */
   expiryInterval: number;
@@ -69,14 +68,6 @@ export class Session implements Member, Participant, OutboundHost {
     this.number = number;
     this.expiryInterval = expiryInterval;
     this.durable = expiryInterval > 0;
-    const { options } = environment;
-    this.limits = {
-      messages: options.queuedMessages,
-      bytes: options.queuedBytes,
-      memory: options.queueMemory,
-      age: options.queueAge,
-      whenFull: options.queueFull,
-    };
     this.outbound = new Outbound(this);
     this.heap = new Holding(environment.heap);
     this.weigh();
@@ -108,6 +99,10 @@ export class Session implements Member, Participant, OutboundHost {
 
   get counters(): Environment['counters'] {
     return this.#environment.counters;
+  }
+
+  get options(): QueueOptions {
+    return this.#environment.options;
   }
 
   get budget(): MemoryBudget {

@@ -25,8 +25,8 @@ const ROOM_TO_OPEN = 1024 * 1024;
 
 /** Keys that `clear` deletes at a time: other changes find their turn in between. */
 const CLEARED_AT_ONCE = 1000;
-/** Entries and keys that are read at a time, if they are not too many bytes before. */
-const READ_AT_ONCE = 10_000;
+/** Entries and keys that are read at a time: few enough to be done with before the collector takes them for lasting. */
+const READ_AT_ONCE = 250;
 
 /**
  * Invariant: nothing is written behind a failed write. LevelDB leaves what a full disk cut off in its log and goes on

@@ -3,7 +3,7 @@
  * checking what it reads, and a table may be copied on, damage and all, into one with a right checksum. What is read
  * under another key than it was written under is not taken for the value of that key either.
  */
-import { crc32 } from 'node:zlib';
+import { crc32 } from './crc32.js';
 import type { Operation } from './store.js';
 
 const BYTES = 4;
@@ -27,7 +27,7 @@ export class Sealer {
       const { key, value } = operation;
       const start = at;
       buffer.set(value, start);
-      at = buffer.writeUInt32BE(crc32(value, crc32(key)), start + value.length);
+      at = buffer.writeUInt32BE(crc32(value, value.length, crc32(key, key.length)), start + value.length);
       return { type: 'put', key, value: buffer.subarray(start, at) };
     });
   }
@@ -39,7 +39,7 @@ const LARGEST_KEPT = 4 * 1024 * 1024;
 /** Whether a stored value is what was written under this key. */
 export function isSealed(key: Buffer, stored: Buffer): boolean {
   const end = stored.length - BYTES;
-  return end >= 0 && stored.readUInt32BE(end) === crc32(stored.subarray(0, end), crc32(key));
+  return end >= 0 && stored.readUInt32BE(end) === crc32(stored, end, crc32(key, key.length));
 }
 
 /** The value in its stored form, or undefined if it is not what was written under this key. */
