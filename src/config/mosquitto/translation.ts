@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
 import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
-import type { Entry, Listener, Reader } from './reader.js';
+import { ACL_PLUGIN, type Entry, type Listener, type Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
 
@@ -28,7 +28,9 @@ export function translate(reader: Reader): Draft {
   if (reader.localOnly) warnOfUnused(reader);
   setListeners(draft, reader, listeners);
   setAnonymous(draft, reader, listeners);
-  setPasswords(draft, reader, listeners);
+  setFile(draft, reader, listeners, 'password_file');
+  setFile(draft, reader, listeners, 'acl_file');
+  checkAclPlugins(reader);
   setStore(draft, reader);
   for (const { rows } of groups) {
     for (const row of rows)
@@ -117,12 +119,30 @@ function setAnonymous(draft: Draft, reader: Reader, listeners: readonly Listener
   draft.set('allow_anonymous', all.entry?.value ?? reader.localOnly, all.entry?.place ?? MOSQUITTO_DEFAULT);
 }
 
-function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
-  // With per_listener_settings only a global plugin has one for the whole broker.
-  const said = reader.values.get('password_file');
-  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('password_file') ?? said);
-  const entry = agreed(reader, 'password_file', entries)?.entry;
-  if (entry !== undefined) draft.set('access.password_file', entry.value, entry.place);
+/** A file of security. With per_listener_settings only a global plugin has one for the whole broker. */
+function setFile(
+  draft: Draft,
+  reader: Reader,
+  listeners: readonly Listener[],
+  name: 'password_file' | 'acl_file',
+): void {
+  const said = reader.values.get(name);
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get(name) ?? said);
+  const entry = agreed(reader, name, entries)?.entry;
+  if (entry !== undefined) draft.set(`access.${name}`, entry.value, entry.place);
+}
+
+/** A plugin that is to say who may do what, and does not know it, would leave everything open. */
+function checkAclPlugins(reader: Reader): void {
+  for (const values of [reader.values, ...reader.listeners.map((listener) => listener.values)]) {
+    const plugin = values.get(ACL_PLUGIN);
+    if (plugin === undefined || values.has('acl_file')) continue;
+    fault(
+      reader,
+      plugin.place,
+      `${plugin.value} mosquitto_acl_file.so needs a line "plugin_opt_acl_file FILE" behind it`,
+    );
+  }
 }
 
 /** An option whose value, or Mosquitto's default, goes to ours as it is. */
