@@ -19,7 +19,7 @@ import { InProcessSubscription, subscribeRefusal } from './in-process-subscripti
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import { askToPublish } from './publish-rights.js';
-import { type ClientRights, rightsOf } from './rights.js';
+import { aclOf, type ClientRights, rightsOf } from './rights.js';
 import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
@@ -31,6 +31,11 @@ export interface ClientIdentity {
   readonly remote: string;
   /** `http`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
+  /**
+   * It does what the configuration says, and nothing that anybody else asks for: access control lists are not asked about it.
+   * Absent: they are.
+   */
+  readonly trusted?: boolean;
 }
 
 export interface PublishOptions {
@@ -63,6 +68,7 @@ export class InProcessClient implements Party {
   readonly remote: string;
   readonly transport: string;
   readonly version = 0;
+  readonly trusted: boolean;
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
@@ -79,6 +85,7 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
+    this.trusted = identity.trusted ?? false;
     this.#rates = Rates.of(environment.options, environment.clock.now());
     this.#publication.publisher = this;
   }
@@ -173,7 +180,7 @@ export class InProcessClient implements Party {
 
   /** Whether the access control list keeps the client from publishing on a topic, counted and logged. */
   #isDenied(route: Route): boolean {
-    const { acl } = this.#environment.access;
+    const acl = aclOf(this, this.#environment.access);
     if (acl === null) return false;
     const { allowed, rule } = rightsOf(this, acl).publish(route);
     if (!allowed) this.#denyPublish(route.topic, words(rule));
@@ -183,7 +190,8 @@ export class InProcessClient implements Party {
   /** Whether the client may be given a message, counted if not. */
   mayReceive(topic: string): boolean {
     const { access, counters } = this.#environment;
-    if (access.acl === null || rightsOf(this, access.acl).decide('receive', topic).allowed) return true;
+    const acl = aclOf(this, access);
+    if (acl === null || rightsOf(this, acl).decide('receive', topic).allowed) return true;
     counters.deniedReceive++;
     return false;
   }
@@ -346,8 +354,9 @@ export class InProcessClient implements Party {
   /** Whether a topic has a retained message: for whoever may read it, or replace it. */
   hasRetained(topic: string): boolean {
     const { router, access } = this.#environment;
-    if (access.acl !== null) {
-      const rights = rightsOf(this, access.acl);
+    const acl = aclOf(this, access);
+    if (acl !== null) {
+      const rights = rightsOf(this, acl);
       if (!rights.decide('receive', topic).allowed && !rights.decide('publish', topic).allowed) return false;
     }
     return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));

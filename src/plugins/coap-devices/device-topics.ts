@@ -52,7 +52,7 @@ export class DeviceTopics {
     this.#registration = registration;
     this.#level = levelOf(registration);
     this.#topic = `${host.root}/${this.#level}`;
-    this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
+    this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal', trusted: true });
     this.#observations = new DeviceObservations(host.errands, () => host.routeOf(this.#registration));
     this.#bus.subscribe(`${this.#topic}/#`, 2, (message, publisher) => this.#received(message, publisher));
   }
