@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
@@ -34,6 +33,7 @@ import { type Journal, SILENT } from './session/journal.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
+import { heapLimitOf, replaceOptions } from './session/replace-options.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -148,7 +148,7 @@ export class Broker extends Aedes {
       store,
       counters,
       budget,
-      heap: new MemoryBudget(Math.min(session.memory, getHeapStatistics().heap_size_limit / 2)),
+      heap: new MemoryBudget(heapLimitOf(session)),
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),
@@ -264,6 +264,43 @@ export class Broker extends Aedes {
       throw new PorticoError(ErrorKinds.Configuration, `there are two authentication methods ${method.name}`);
     }
     this.#authenticationMethods.set(method.name, method);
+  }
+
+  /** Offers a method no more; who has authenticated by it stays. */
+  removeAuthenticationMethod(name: string): void {
+    this.#authenticationMethods.delete(name);
+  }
+
+  /** Puts other options in the place of those there are. */
+  replaceOptions(options: SessionOptions, retained: RetainedLimits): void {
+    const { connectsPerSecond, draining } = this.environment.options;
+    replaceOptions(this.environment, options);
+    this.router.retained.replaceLimits(retained);
+    if (options.connectsPerSecond !== connectsPerSecond) this.#arrivals.replace(options.connectsPerSecond);
+    // What a signal has begun goes on unless the configuration says another thing than before.
+    if (options.draining === draining) return;
+    if (options.draining === 'no') this.draining = 'no';
+    else this.drain(options.draining);
+  }
+
+  /** Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike. */
+  replaceAcl(acl: Acl | null): void {
+    this.environment.access.acl = acl;
+  }
+
+  /**
+   * Ends the clients that would not be let in any more. Returns how many.
+   * @param isOut told of each client that came with a user name and password, or with neither
+   */
+  endClients(isOut: (client: Connection | InProcessClient) => boolean, reason: string): number {
+    const isAsked = (client: Connection | InProcessClient): boolean =>
+      (client.byPassword || client.username === null) && isOut(client);
+    // Who is still being asked is asked by what there was before.
+    const connections = [...this.#connections].filter((one) => isAsked(one) || (!one.connected && isOut(one)));
+    for (const connection of connections) connection.reject(ReasonCode.NotAuthorized, reason);
+    const inside = [...this.sessions.inProcess.values()].filter(isAsked);
+    for (const client of inside) client.close(reason);
+    return connections.length + inside.length;
   }
 
   /** Opens a client inside the process; the door for plugins. */

@@ -10,6 +10,7 @@ import {
 } from './access/certificate.js';
 import { type DeviceKeys, NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readPskFile } from './access/psk-file.js';
+import type { PskCredential } from './coap/dtls-client/psk-exchange.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
@@ -37,17 +38,21 @@ export class CoapSecurity {
   readonly #psk: PskCredentials | undefined;
   readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
 
-  /** Whom the broker is for the devices that it asks. */
-  readonly deviceKeys: DeviceKeys;
+  readonly #deviceKeys: Map<string, PskCredential>;
 
   private constructor(
     psk: PskCredentials | undefined,
     shown: ReadonlyMap<ListenerConfig, Shown>,
     deviceKeys: DeviceKeys,
   ) {
-    this.deviceKeys = deviceKeys;
+    this.#deviceKeys = new Map(deviceKeys);
     this.#psk = psk;
     this.#shown = shown;
+  }
+
+  /** Whom the broker is for the devices that it asks. */
+  get deviceKeys(): DeviceKeys {
+    return this.#deviceKeys;
   }
 
   /**
@@ -64,6 +69,12 @@ export class CoapSecurity {
       if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
     return new CoapSecurity(psk, shown, deviceKeys);
+  }
+
+  /** Puts the keys of another in the place of those there are: whoever has them looks there. */
+  replaceDeviceKeys(other: CoapSecurity): void {
+    this.#deviceKeys.clear();
+    for (const [device, key] of other.deviceKeys) this.#deviceKeys.set(device, key);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */

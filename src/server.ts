@@ -1,22 +1,21 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { readAcl } from './access/acl/load.js';
-import { PasswordFile } from './access/password-file.js';
 import { ScramSha256 } from './access/scram.js';
-import { readScramFile } from './access/scram-file.js';
+import { type AccessFiles, readAccessFiles, Users } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
 import { ControlServer } from './admin/control.js';
-import { Broker, type Identify } from './broker.js';
-import type { RetainedLimits } from './bus/retained.js';
+import { Broker } from './broker.js';
+import { retainedLimits, sessionOptions } from './broker-options.js';
+import { type Errand, errandsOf } from './coap-errands.js';
 import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { sourceOf } from './config/source.js';
+import { counterparts, inForce } from './config/reloading.js';
+import type { ListenerConfig } from './config/schema.js';
 import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
@@ -26,32 +25,30 @@ import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
-import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
-import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import type { SessionOptions } from './session/environment.js';
+import type { Entry } from './session/gate.js';
 import type { Party } from './session/journal.js';
-import { StreamTransport } from './session/transport.js';
+import { StreamTransport, type Transport } from './session/transport.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
 import { version } from './version.js';
 
-const NEVER = 0xffffffff;
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
 const LOOP_INTERVAL = 10;
 /** Milliseconds for which a stop waits for a store that writes nothing: as long as Docker waits for its container. */
 const CLOSE_PATIENCE = 8000;
-const UNBOUNDED = Number.POSITIVE_INFINITY;
 
 export class Server {
-  readonly #loaded: LoadedConfig;
+  #loaded: LoadedConfig;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
+  readonly #users: Users;
+  #scram: ScramSha256 | null;
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
@@ -62,9 +59,11 @@ export class Server {
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
+  private constructor(loaded: LoadedConfig, logger: Logger, { security, users, scram }: Known, broker: Broker) {
     this.#loaded = loaded;
     this.#security = security;
+    this.#users = users;
+    this.#scram = scram;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
@@ -86,12 +85,12 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const identify = await identifier(config);
+    const files = await readAccessFiles(config);
+    const users = new Users(files);
     const security = await CoapSecurity.load(config);
-    const acl = await readAcl(config.access);
+    const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
-    const scram = config.access.scram_file;
-    const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
+    const scram = files.scram === null ? null : new ScramSha256(files.scram);
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: {
@@ -103,14 +102,14 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify,
+      identify: users.identify,
       acl,
-      authenticationMethods,
+      authenticationMethods: scram === null ? [] : [scram],
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, broker);
+    const server = new Server(loaded, logger, { security, users, scram }, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -143,7 +142,7 @@ export class Server {
     for (const [index, listener] of config.listeners.entries()) {
       for (const { host, optional } of bindAddresses(listener)) {
         try {
-          await this.#open(listener, host);
+          await this.#open(listener, host, index);
         } catch (error) {
           if (!optional || !isAbsent(error)) throw error;
           this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
@@ -166,21 +165,34 @@ export class Server {
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
+  /** Addresses of CoAP, each with the place of its listener in the configuration. */
+  readonly #faces: (readonly [CoapTopics, number])[] = [];
+  /** Where each connection came in. */
+  readonly #cameTo = new WeakMap<object, number>();
 
-  async #open(config: ListenerConfig, host: string): Promise<void> {
-    const anonymous = anonymousAllowed(this.#loaded.config, config);
+  async #open(config: ListenerConfig, host: string, index: number): Promise<void> {
     let address: string;
     if (isCoap(config)) {
       this.#pubsub ??= await this.#startPubsub();
       this.#devices ??= await this.#startDevices();
       const below = this.#security.below(config);
-      const options = { ...this.#loaded.config.coap, below, host, port: config.port, anonymous };
+      const isOpen = (): boolean => this.#takesStrangers(index);
+      const options = {
+        ...this.#loaded.config.coap,
+        below,
+        host,
+        port: config.port,
+        get anonymous() {
+          return isOpen();
+        },
+      };
       const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
+      this.#faces.push([plugin, index]);
       address = plugin.describe().join(', ');
     } else {
-      const listener = this.#listener(config, host, anonymous);
+      const listener = this.#listener(config, host, index);
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -208,21 +220,37 @@ export class Server {
     return pubsub;
   }
 
-  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
+  /** Whether clients without user name may connect to a listener, by the configuration that is in force. */
+  #takesStrangers(index: number): boolean {
+    const { config } = this.#loaded;
+    return anonymousAllowed(config, config.listeners[index]);
+  }
+
+  /** Takes a connection that has come to a listener. */
+  #accept(index: number, transport: Transport, request?: IncomingMessage, entry?: Entry | null): void {
+    const connection = this.broker.accept(transport, request, this.#takesStrangers(index), entry);
+    this.#cameTo.set(connection, index);
+  }
+
+  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, index: number): Listener {
     const { broker } = this;
     switch (config.type) {
       case 'mqtt':
         return new TcpListener(host, config.port, (socket: Socket) => {
-          broker.accept(new StreamTransport(socket), undefined, anonymous);
+          this.#accept(index, new StreamTransport(socket));
         });
       case 'websocket':
         return new WebSocketListener(host, config.port, {
           path: config.path ?? null,
-          maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
-          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
+          get maxConnectSize() {
+            return broker.environment.options.maxConnectSize;
+          },
+          get connectTimeout() {
+            return broker.environment.options.connectTimeout;
+          },
           enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
           leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
+          accept: (transport, request, entry) => this.#accept(index, transport, request, entry),
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
       case 'http':
@@ -250,6 +278,66 @@ export class Server {
       environment.journal.limit(party, 'mqtt.max_connect_size', reason);
     }
     environment.journal.refused(party, reason);
+  }
+
+  /** The configuration in force: that of the start, with what was replaced since. */
+  get loaded(): LoadedConfig {
+    return this.#loaded;
+  }
+
+  /**
+   * Reads what another configuration names, and changes nothing yet.
+   * @returns puts it in the place of what there is. Of the listeners there are it replaces keys and certificates
+   * @throws PorticoError as `start`
+   */
+  async prepare(next: LoadedConfig): Promise<() => Replaced> {
+    const files = await readAccessFiles(next.config);
+    const security = await CoapSecurity.load(next.config);
+    // They find the faults of commands and observations.
+    errandsOf(next, security);
+    return () => this.#replace(next, files, security);
+  }
+
+  #replace(next: LoadedConfig, files: AccessFiles, security: CoapSecurity): Replaced {
+    const { broker } = this;
+    const before = this.#loaded.config;
+    const found = counterparts(before, next.config);
+    this.#loaded = { ...next, config: inForce(before, next.config) };
+    const { config } = this.#loaded;
+    const isOther = this.#users.replace(files);
+    this.#replaceScram(files.scram);
+    broker.replaceAcl(files.acl);
+    broker.replaceOptions(sessionOptions(config), retainedLimits(config));
+    this.#security.replaceDeviceKeys(security);
+    for (const [face, index] of this.#faces) {
+      const other = found[index];
+      if (other !== undefined && isCoap(other)) face.replaceCredentials(security.below(other));
+    }
+    if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
+    this.#logger.level = config.log.level;
+    const sentAway = broker.endClients((client) => {
+      if (client.username !== null) return isOther(client.username);
+      const index = this.#cameTo.get(client);
+      return index !== undefined && !this.#takesStrangers(index);
+    }, 'it could not connect any more by the configuration that was read again');
+    return { warnings: files.acl?.warnings ?? [], sentAway };
+  }
+
+  #replaceScram(users: AccessFiles['scram']): void {
+    const { broker } = this;
+    if (users === null) {
+      if (this.#scram !== null) broker.removeAuthenticationMethod(this.#scram.name);
+      this.#scram = null;
+    } else if (this.#scram === null) {
+      this.#scram = new ScramSha256(users);
+      broker.addAuthenticationMethod(this.#scram);
+    } else this.#scram.replace(users);
+  }
+
+  #replaceInterval(interval: number): void {
+    this.#instruments.stop();
+    this.#instruments.start(interval === 0 ? LOOP_INTERVAL : interval);
+    void this.#sys.replace(interval);
   }
 
   #context(plugin: string): PluginContext {
@@ -281,25 +369,19 @@ export class Server {
   }
 }
 
-/** A plugin that asks devices of its own accord. */
-interface Errand {
-  readonly plugin: Plugin;
-  /** For the start-up log. */
-  readonly does: string;
+/** What a reload has done besides. */
+export interface Replaced {
+  /** Of the access control list. */
+  readonly warnings: readonly string[];
+  /** Clients that could not connect any more. */
+  readonly sentAway: number;
 }
 
-/** Made before anything is opened: what is wrong with a command stops the start. */
-function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[] {
-  const { coap } = loaded.config;
-  const errands: Errand[] = [];
-  if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), deviceKeys);
-    errands.push({ plugin, does: 'commands devices' });
-  }
-  if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
-  }
-  return errands;
+/** Who is who, as the files of the configuration say. */
+interface Known {
+  readonly security: CoapSecurity;
+  readonly users: Users;
+  readonly scram: ScramSha256 | null;
 }
 
 /** Whoever has not said who it is. */
@@ -311,72 +393,4 @@ function strangerAt(remote: string, transport: string): Party {
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
   return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
-}
-
-/** Who may connect: users of the password file, and strangers where the listener takes them. */
-async function identifier(config: Config): Promise<Identify> {
-  const file = config.access.password_file;
-  const passwords = file === undefined ? null : await PasswordFile.load(file);
-  return (username, password, anonymous) => {
-    if (username === undefined) return anonymous;
-    // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0));
-  };
-}
-
-/** Half of the memory of the machine, or of the container if that has less. */
-function defaultMemory(): number {
-  const machine = totalmem();
-  const container = process.constrainedMemory();
-  return Math.floor((container > 0 && container < machine ? container : machine) / 2);
-}
-
-function retainedLimits({ limits }: Config): RetainedLimits {
-  const { retained_messages: messages, retained_bytes: bytes, retained_payload: payload } = limits;
-  return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
-}
-
-function sessionOptions({ mqtt, limits }: Config): SessionOptions {
-  return {
-    maxPacketSize: mqtt.max_packet_size,
-    keepaliveMax: mqtt.keepalive_max,
-    connectTimeout: mqtt.connect_timeout,
-    maxClientIdLength: mqtt.max_client_id_length,
-    maxTopicLevels: mqtt.max_topic_levels,
-    maxTopicLength: mqtt.max_topic_length,
-    maxConnectSize: mqtt.max_connect_size,
-    sessionExpiryMax: mqtt.session_expiry_max ?? NEVER,
-    sessionExpiryDefault: mqtt.session_expiry_default ?? NEVER,
-    receiveMaximum: mqtt.receive_maximum,
-    maxInflight: mqtt.max_inflight,
-    queuedMessages: limits.queued_messages,
-    queuedBytes: limits.queued_bytes,
-    queueMemory: limits.queue_memory,
-    queueAge: limits.queue_age,
-    queueFull: limits.queue_full,
-    memory: limits.memory ?? defaultMemory(),
-    outputBuffer: limits.output_buffer,
-    stalledTimeout: limits.stalled_timeout,
-    connections: limits.connections,
-    connectionsPerAddress: limits.connections_per_address ?? UNBOUNDED,
-    connectsPerSecond: limits.connects_per_second ?? UNBOUNDED,
-    pendingConnections: limits.pending_connections,
-    messagesPerSecond: limits.messages_per_second ?? UNBOUNDED,
-    bytesPerSecond: limits.bytes_per_second ?? UNBOUNDED,
-    sessions: limits.sessions,
-    subscriptionsPerClient: limits.subscriptions_per_client,
-    maxQos: mqtt.max_qos as 0 | 1 | 2,
-    retainAvailable: mqtt.retain_available,
-    wildcardSubscriptions: mqtt.wildcard_subscriptions,
-    subscriptionIdentifiers: mqtt.subscription_identifiers,
-    sharedSubscriptions: mqtt.shared_subscriptions,
-    sharedStrategy: mqtt.shared_strategy,
-    topicAliasMaximum: mqtt.topic_alias_maximum,
-    topicAliasMaximumOut: mqtt.topic_alias_maximum_out,
-    validatePayloadFormat: mqtt.validate_payload_format,
-    responseInformation: mqtt.response_information ?? null,
-    serverReference: mqtt.server_reference ?? null,
-    draining: mqtt.draining,
-  };
 }

@@ -57,7 +57,7 @@ export class WebSocketListener implements Listener {
   readonly #port: number;
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxConnectSize, connectTimeout } = options;
+    const { path } = options;
     this.#host = host;
     this.#port = port;
     this.#http = createServer((_request, response) => {
@@ -68,7 +68,7 @@ export class WebSocketListener implements Listener {
     this.#http.maxRequestsPerSocket = 1;
     this.#server = new WebSocketServer({
       noServer: true,
-      maxPayload: maxConnectSize,
+      maxPayload: options.maxConnectSize,
       perMessageDeflate: false,
       maxFragments: MOST_FRAGMENTS,
       autoPong: false,
@@ -91,7 +91,7 @@ export class WebSocketListener implements Listener {
       const timer = setTimeout(() => {
         options.refused('timeout', remote, 'no WebSocket within mqtt.connect_timeout');
         socket.destroy();
-      }, connectTimeout * 1000);
+      }, options.connectTimeout * 1000);
       upgrading.set(socket, { timer, entry });
       socket.once('close', () => {
         const left = settle(socket);
@@ -102,6 +102,8 @@ export class WebSocketListener implements Listener {
       socket.on('error', () => socket.destroy());
       if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
       if (!offersMqtt(request)) return refuse(socket, 400);
+      // It may have changed since the listener was made.
+      this.#server.options.maxPayload = options.maxConnectSize;
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);

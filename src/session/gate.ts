@@ -53,7 +53,7 @@ interface Address {
 }
 
 export class Gate {
-  readonly #options: SessionOptions;
+  #options: SessionOptions;
   readonly #counters: Counters;
   readonly #journal: Journal;
   readonly #addresses = new Map<string, Address>();
@@ -64,6 +64,11 @@ export class Gate {
     this.#options = options;
     this.#counters = counters;
     this.#journal = journal;
+  }
+
+  /** Puts other limits in the place of those there are. */
+  replace(options: SessionOptions): void {
+    this.#options = options;
   }
 
   /** A connection comes. Null if it has to be closed at once; that is counted and logged then. */

@@ -77,6 +77,8 @@ export class InProcessClient implements Party {
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
+  /** It came with a user name and, if there are any to compare with, its password. */
+  byPassword = false;
   #closed = false;
 
   constructor(environment: Environment, identity: ClientIdentity) {

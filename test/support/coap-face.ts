@@ -73,7 +73,7 @@ export class Face {
       limit: (_party, option) => this.limits.push(option),
     });
     this.connections = new Connections(context, options, () => engine.clock.now());
-    const devices = new Devices(context, this.connections, options.anonymous);
+    const devices = new Devices(context, this.connections, options);
     const resources = new Resources(options, devices, this.connections, context);
     this.resources = resources;
     this.bench = new Bench((request, exchange) => resources.handle(request, exchange), {

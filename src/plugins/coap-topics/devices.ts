@@ -26,7 +26,7 @@ export function isSecured({ session }: CoapRemote): boolean {
 export class Devices {
   readonly #context: PluginContext;
   readonly #connections: Connections;
-  readonly #anonymous: boolean;
+  readonly #options: { readonly anonymous: boolean };
   /** Connections of devices with an identity, by their association or connection of TLS, or what comes of the first request of one. */
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /**
@@ -37,11 +37,11 @@ export class Devices {
   /** Those of them that do not come over UDP, by the key of their association or connection, of whose end the endpoint is told. */
   readonly #connected = new Map<string, readonly InProcessClient[]>();
 
-  /** @param anonymous whether devices without credentials are served */
-  constructor(context: PluginContext, connections: Connections, anonymous: boolean) {
+  /** @param options whether devices without credentials are served, which is asked for each request */
+  constructor(context: PluginContext, connections: Connections, options: { readonly anonymous: boolean }) {
     this.#context = context;
     this.#connections = connections;
-    this.#anonymous = anonymous;
+    this.#options = options;
   }
 
   /** The client of whoever sends a request, or the response that refuses it. */
@@ -53,7 +53,7 @@ export class Devices {
     }
     const identity = identityOf(request.remote);
     if (identity !== undefined) return this.#secure(request.remote, identity, query);
-    return this.#anonymous ? this.#stranger(request.remote, query) : UNAUTHORIZED;
+    return this.#options.anonymous ? this.#stranger(request.remote, query) : UNAUTHORIZED;
   }
 
   /** A device that DTLS or TLS vouches for is connected from its first request on. */
