@@ -316,8 +316,9 @@ export class Server {
     if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
     this.#logger.level = config.log.level;
     const sentAway = broker.endClients((client) => {
-      if (client.username !== null) return isOther(client.username);
       const index = this.#cameTo.get(client);
+      if (client.username !== null && files.passwords !== null) return isOther(client.username);
+      // Nobody is asked for a password: whoever may come without a name may come with one.
       return index !== undefined && !this.#takesStrangers(index);
     }, 'it could not connect any more by the configuration that was read again');
     return { warnings: files.acl?.warnings ?? [], sentAway };

@@ -12,7 +12,7 @@ export type When = 'at once' | 'new' | 'restart';
 /** When an option takes effect, and what that means for whoever is connected. */
 type Row = When | readonly [When, string];
 
-const TOLD = 'CONNACK has told clients that are connected another value, and that holds for them';
+const TOLD = 'clients that are connected keep the value that they came with, which CONNACK has told them';
 const CERTIFICATE = 'the file is read again also if its name is the same; connections go on with what they have';
 const CA = 'devices that have shown a certificate are sent away if the CAs have changed, and come back with a good one';
 

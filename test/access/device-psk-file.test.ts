@@ -4,6 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type DeviceKeys, readDevicePskFile } from '../../src/access/device-psk-file.js';
+import { CoapSecurity } from '../../src/coap-security.js';
+import { configSchema } from '../../src/config/schema.js';
 import { ErrorKinds, PorticoError } from '../../src/errors.js';
 import { temporaryFolder } from '../support/portico.js';
 
@@ -62,4 +64,15 @@ test('every fault is reported with its line, and never with what stood there', a
     `${file}:10: the device is not written as coaps://host:port`,
     `${file}:11: device a:5684 is already on line 1`,
   ]);
+});
+
+test('whoever has the keys sees those that were read again', async () => {
+  const load = (text: string): Promise<CoapSecurity> => {
+    writeFileSync(file, text);
+    return CoapSecurity.load(configSchema.parse({ coap: { device_psk_file: file } }));
+  };
+  const running = await load('coaps://192.0.2.1 me:00\ncoaps://192.0.2.2 me:00\n');
+  const { deviceKeys } = running;
+  running.replaceDeviceKeys(await load('coaps://192.0.2.2 other:01\n'));
+  assert.deepEqual([...deviceKeys], [['192.0.2.2:5684', { identity: 'other', key: Buffer.from([1]) }]]);
 });
