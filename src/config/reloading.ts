@@ -84,7 +84,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.queue_full': 'at once',
   'limits.queue_age': ['at once', 'for messages that come; those that wait have their time'],
   'limits.memory': ['at once', 'what is kept already stays'],
-  'limits.queue_memory': 'new',
+  'limits.queue_memory': 'at once',
   'limits.output_buffer': 'at once',
   'limits.stalled_timeout': 'at once',
   'limits.retained_messages': ['at once', 'those that are too many stay'],

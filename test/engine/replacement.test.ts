@@ -54,7 +54,7 @@ test('what CONNACK has told a client holds for it, and another client is told wh
   await early.subscribe('z/#', 2);
   await early.subscribe('$share/g/b', 2);
   early.publish('a', 'x'.repeat(600), { qos: 2, retain: true, messageId: 4 });
-  assert.equal((await early.expect('pubrec')).reasonCode ?? 0, 0);
+  assert.equal((await early.expect('pubrec')).reasonCode, ReasonCode.NoMatchingSubscribers);
   const properties5 = { topicAlias: 9 };
   early.send({ cmd: 'publish', topic: 'a', payload: '', qos: 0, retain: false, dup: false, properties: properties5 });
   assert.equal(early.closed, false);
