@@ -293,14 +293,12 @@ export class Broker extends Aedes {
    * @param isOut told of each client that came with a user name and password, or with neither
    */
   endClients(isOut: (client: Connection | InProcessClient) => boolean, reason: string): number {
-    const isAsked = (client: Connection | InProcessClient): boolean =>
-      (client.byPassword || client.username === null) && isOut(client);
-    // Who is still being asked is asked by what there was before.
-    const connections = [...this.#connections].filter((one) => isAsked(one) || (!one.connected && isOut(one)));
+    const connections = [...this.#connections].filter((one) => rests(one) && isOut(one));
     for (const connection of connections) connection.reject(ReasonCode.NotAuthorized, reason);
-    const inside = [...this.sessions.inProcess.values()].filter(isAsked);
-    for (const client of inside) client.close(reason);
-    return connections.length + inside.length;
+    const inside = [...this.sessions.inProcess.values()];
+    const gone = inside.filter((one) => (one.byPassword || one.username === null) && isOut(one));
+    for (const client of gone) client.close(reason);
+    return connections.length + gone.length;
   }
 
   /** Opens a client inside the process; the door for plugins. */
@@ -393,4 +391,10 @@ export class Broker extends Aedes {
       (error: unknown) => this.emit('error', error),
     );
   }
+}
+
+/** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */
+function rests({ authentication, byPassword, username, connected, state }: Connection): boolean {
+  if (authentication !== null) return false;
+  return byPassword || (username === null ? connected : state === 'connecting');
 }

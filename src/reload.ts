@@ -10,7 +10,7 @@ import { type Change, changesBetween, type When, whenOf } from './config/reloadi
 import type { Config } from './config/schema.js';
 import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
-import type { Server } from './server.js';
+import type { Replaced, Server } from './server.js';
 
 const EFFECT: Readonly<Record<When, string>> = {
   'at once': 'at once',
@@ -63,21 +63,10 @@ export class Reload {
       const next = this.#read();
       const digests = await digestsOf(next.config);
       const replace = await this.#server.prepare(next);
-      const before = this.#server.loaded.config;
-      const { warnings, sentAway } = replace();
-      this.#tell(changesBetween(before, next.config), next, digests);
-      for (const warning of [...next.warnings, ...warnings]) if (!this.#warned.has(warning)) this.#logger.warn(warning);
-      this.#warned = new Set([...next.warnings, ...warnings]);
-      this.#digests = digests;
-      if (sentAway > 0)
-        this.#logger.info(
-          { clients: sentAway },
-          `reload: ${sentAway} clients may not connect any more and were sent away`,
-        );
-      this.#logger.info('reload: done');
-      succeeded = true;
+      succeeded = this.#replace(replace, next, digests);
     } catch (error) {
       this.#fault(error);
+      this.#logger.error('reload: nothing was changed; what was in force before still is');
     }
     if (succeeded) counters.reloads++;
     else counters.reloadFailures++;
@@ -86,11 +75,35 @@ export class Reload {
     return succeeded;
   }
 
+  #replace(replace: () => Replaced, next: LoadedConfig, digests: ReadonlyMap<string, string>): boolean {
+    const before = this.#server.loaded.config;
+    let done: Replaced;
+    try {
+      done = replace();
+    } catch (error) {
+      // Everything has been tried before, so this is a fault of the broker itself.
+      this.#fault(error);
+      this.#logger.error('reload: it failed on its way; restart the broker, as not all of it is in force');
+      return false;
+    }
+    this.#tell(changesBetween(before, next.config), next, digests);
+    const warnings = [...next.warnings, ...done.warnings];
+    for (const warning of warnings) if (!this.#warned.has(warning)) this.#logger.warn(warning);
+    this.#warned = new Set(warnings);
+    this.#digests = digests;
+    const { sentAway } = done;
+    if (sentAway > 0) {
+      const line = `reload: clients that may not connect any more, and were sent away: ${sentAway}`;
+      this.#logger.info({ clients: sentAway }, line);
+    }
+    this.#logger.info('reload: done');
+    return true;
+  }
+
   #fault(error: unknown): void {
     const known = error instanceof PorticoError;
     const message = error instanceof Error ? error.message : String(error);
     for (const line of message.split('\n')) this.#logger.error(known ? {} : { err: error }, `reload: ${line}`);
-    this.#logger.error('reload: nothing was changed; what was in force before still is');
   }
 
   #tell(changes: readonly Change[], next: LoadedConfig, digests: ReadonlyMap<string, string>): void {

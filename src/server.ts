@@ -315,6 +315,11 @@ export class Server {
     }
     if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
     this.#logger.level = config.log.level;
+    for (const connection of broker.connections) {
+      const index = this.#cameTo.get(connection);
+      // It has not said CONNECT yet.
+      if (index !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(index);
+    }
     const sentAway = broker.endClients((client) => {
       const index = this.#cameTo.get(client);
       if (client.username !== null && files.passwords !== null) return isOther(client.username);

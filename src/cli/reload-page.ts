@@ -24,7 +24,7 @@ reload: limits.connections is 500 instead of 100 (/etc/portico/portico.yaml:12):
 reload: mqtt.max_qos is 1 instead of 2 (/etc/portico/portico.yaml:20): for what connects from now on
 reload: store.sync is "never" instead of "always" (/etc/portico/portico.yaml:7): this needs a restart
 reload: access.password_file: what is in /etc/portico/passwords has changed: at once
-reload: 1 clients may not connect any more and were sent away
+reload: clients that may not connect any more, and were sent away: 1
 reload: done
 \`\`\`
 
@@ -39,7 +39,8 @@ As with Mosquitto, a client that could not connect any more is disconnected, wit
 published:
 
 - one that came with a user name and password, if its user is gone from \`access.password_file\`, or has another line there. Passwords are
-  not kept in memory, so a password that was hashed again counts as another one; its client comes back with it;
+  not kept in memory, so a password that was hashed again counts as another one; its client comes back with it. With a first password file
+  that is everybody who came with a name, since nobody has been asked so far;
 - one that came without a user name, if \`allow_anonymous\` does not let it in any more. CoAP devices without credentials are refused from
   their next request on; what they observe ends when they ask for it again, and is for the access control list to deny before;
 - a CoAP device whose pre-shared key is gone or another one, or that has shown a certificate while the file of CAs has changed: its

@@ -57,6 +57,7 @@ export async function run(request: LoadRequest): Promise<number> {
   logger.info('ready');
   if (wanted) void reload();
   const name = await ended;
+  reload = () => Promise.resolve(false);
   logger.info(`ending on ${name}`);
   try {
     await server.stop();

@@ -50,7 +50,7 @@ const LEAST_FILTERS = 1000;
 export class Connection extends Sender implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
-  readonly anonymousAllowed: boolean;
+  anonymousAllowed: boolean;
   readonly parser: PacketParser;
   readonly intake = new Intake(this);
   /** Its place at the gate; null only where the gate has none for it. */

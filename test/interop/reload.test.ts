@@ -106,7 +106,7 @@ describe('SIGHUP', { timeout: 120_000 }, () => {
     await passwd(passwords, '-b', 'bob', 'another');
     assert.deepEqual((await scene.reload()).slice(1), [
       `reload: access.password_file: what is in ${passwords} has changed: at once`,
-      'reload: 3 clients may not connect any more and were sent away',
+      'reload: clients that may not connect any more, and were sent away: 3',
       'reload: done',
     ]);
     assert.equal((await ann.expect('disconnect')).reasonCode, 0x87);
@@ -230,7 +230,7 @@ describe('SIGHUP', { timeout: 120_000 }, () => {
     scene.write({ allow_anonymous: false });
     assert.match(
       (await scene.reload()).join('\n'),
-      /reload: allow_anonymous is false instead of true \(.*\): at once\n.*\d clients may not connect any more/s,
+      /reload: allow_anonymous is false instead of true \(.*\): at once\n.*were sent away: \d/s,
     );
     await nobody.closed;
     assert.equal((await scene.connect('', '')).code, 5);

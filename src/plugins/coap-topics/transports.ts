@@ -165,9 +165,7 @@ function dtlsAround(
     const keys = [psk?.keys, below.psk?.keys] as const;
     const cas = [clients, below.clients].map((asked) => caOf(asked?.ca));
     ({ psk, clients } = below);
-    // Nobody is known to a listener that has lost all it had.
-    const material = materialOf(below);
-    dtls.replace((material.psk ?? material.certificate) ? material : { ...material, psk: () => null });
+    dtls.replace(materialOf(below));
     dtls.endAssociations(({ identity, proof }) => {
       if (identity === undefined || proof === 'none') return false;
       return proof === 'certificate' ? cas[0] !== cas[1] : !isSame(keys[0]?.get(identity), keys[1]?.get(identity));
