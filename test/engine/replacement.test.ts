@@ -177,11 +177,14 @@ test('clients that could not connect any more are sent away: those whose user is
   assert.equal((await ann.expect('disconnect')).reasonCode, ReasonCode.NotAuthorized);
   assert.deepEqual(['closed' in said && said.closed, 'closed' in proved && proved.closed], [true, false]);
   await bob.drain();
+  // It has not said who it is, and is no stranger yet.
+  const silent = engine.open();
   assert.equal(
     engine.broker.endClients(({ username }) => username === null, 'no strangers'),
     1,
   );
   await nobody.end();
   await bob.drain();
+  assert.equal(silent.closed, false);
   await engine.stop();
 });
