@@ -1,4 +1,4 @@
-/** Raw public keys on loopback with libcoap's client of GnuTLS. That of OpenSSL has none. */
+/** Raw public keys on loopback with libcoap's client of GnuTLS, and with GnuTLS itself. That of OpenSSL has none. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
@@ -14,6 +14,7 @@ import { DtlsTransport } from '../../../src/coap/dtls/transport.js';
 import { CoapEndpoint } from '../../../src/coap/endpoint.js';
 import { type Clock, SYSTEM_CLOCK } from '../../../src/coap/timers.js';
 import { UdpTransport } from '../../../src/coap/transport.js';
+import { checkout } from '../../support/checkout.js';
 import { Resources } from '../resources.js';
 import { CertificateFiles } from './certificate-files.js';
 
@@ -53,6 +54,11 @@ interface Wish {
   readonly clock?: Clock;
 }
 
+/** The SubjectPublicKeyInfo of a key. */
+function infoOf(name: string): Buffer {
+  return createPublicKey(privateKey(name)).export({ type: 'spki', format: 'der' });
+}
+
 /** A CoAP server that knows the key of `meter`, on a port of its own. */
 class Server {
   readonly sessions: DtlsSession[] = [];
@@ -64,7 +70,7 @@ class Server {
   readonly endpoint: CoapEndpoint;
 
   private constructor(udp: UdpTransport, certificate: ServerCertificateOptions, { required = true, clock }: Wish) {
-    const known = createPublicKey(privateKey('meter')).export({ type: 'spki', format: 'der' });
+    const known = infoOf('meter');
     this.dtls = new DtlsTransport(udp, {
       certificate,
       clientCertificates: { publicKeys: (info) => (info.equals(known) ? 'meter' : null), required },
@@ -137,8 +143,8 @@ test(`${GNUTLS}: TD_COAP_DTLS_06: a key that the server does not know is refused
   const said = await client(GNUTLS, '-M', path('stranger.key'), `${server.uri}/test`);
   assert.match(said, /Alert '46'/);
   assert.doesNotMatch(said, /'a test'/);
-  const info = createPublicKey(privateKey('stranger')).export({ type: 'spki', format: 'der' });
-  assert.deepEqual(server.events, [`handshake-failed: unknown raw public key "${info.toString('base64')}"`]);
+  const unknown = infoOf('stranger').toString('base64');
+  assert.deepEqual(server.events, [`handshake-failed: unknown raw public key "${unknown}"`]);
   assert.match(await client(GNUTLS, '-n', `${server.uri}/test`), /Alert '40'/);
   assert.equal(server.events[1], 'handshake-failed: no common type of client certificates');
   assert.deepEqual([server.sessions.length, server.dtls.counters.publicKeysRefused], [0, 1]);
@@ -177,6 +183,36 @@ test(`${GNUTLS}: the same device begins anew from the same port, and the former 
   assert.equal(server.dtls.counters.associationsReplaced, 1);
   assert.deepEqual(server.sessions, [KNOWN, KNOWN]);
   await server.end();
+});
+
+/** GnuTLS itself, which takes one key of the server only; libcoap's client takes any. */
+async function pinning(port: number, name: string): Promise<object> {
+  const script = join(checkout, 'test/interop/python/gnutls_pin.py');
+  const args = [script, String(port), path('meter.pub'), path('meter.key'), infoOf(name).toString('base64')];
+  const { stdout } = await run('/usr/bin/python3', args, { timeout: 60_000 });
+  return JSON.parse(stdout) as object;
+}
+
+test('GnuTLS: TD_COAP_DTLS_05: a client that does not take the server’s key says so, and nothing is served', async (t) => {
+  const udp = await UdpTransport.bind({ address: '127.0.0.1', port: 0 });
+  const dtls = new DtlsTransport(udp, {
+    certificate: { key: privateKey('server') },
+    clientCertificates: { publicKeys: (info) => (info.equals(infoOf('meter')) ? 'meter' : null), required: true },
+  });
+  t.after(() => dtls.close());
+  const sessions: DtlsSession[] = [];
+  dtls.onDatagram = (bytes, source) => {
+    sessions.push({ ...(source.session as DtlsSession) });
+    dtls.send(Buffer.concat([Buffer.from('echo '), bytes]), 0, 5 + bytes.length, source);
+  };
+  const GNUTLS_E_CERTIFICATE_ERROR = -43;
+  assert.deepEqual(await pinning(udp.port, 'stranger'), { handshake: GNUTLS_E_CERTIFICATE_ERROR });
+  while (dtls.tables.handshakes > 0) await setImmediate();
+  assert.deepEqual([dtls.counters.handshakesAbandoned, sessions.length], [1, 0]);
+  assert.deepEqual(await pinning(udp.port, 'server'), { handshake: 0, suite: CCM_8, answer: 'echo hello' });
+  assert.deepEqual(sessions, [KNOWN]);
+  while (dtls.tables.associations > 0) await setImmediate();
+  assert.deepEqual(dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
 });
 
 test('coap-client-openssl says that it has no raw public keys; a listener for both serves it with its certificate', async (t) => {
