@@ -22,8 +22,9 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes refused with an alert.',
   dtlsHandshakesUnauthentic:
-    'DTLS: Handshakes among them with a wrong key, an unknown identity or a client certificate.',
+    'DTLS: Handshakes among them with a wrong key, an unknown identity, or what a client has shown.',
   dtlsCertificatesRefused: "DTLS: Client certificates refused among them, and signatures that are not their owner's.",
+  dtlsPublicKeysRefused: 'DTLS: The same of raw public keys.',
   dtlsIdentitiesTooLong: 'DTLS: Handshakes among them for an identity longer than coap.dtls_identity.',
   dtlsHandshakesAbandoned: 'DTLS: Handshakes given up by the device.',
   dtlsHandshakeTimeouts: 'DTLS: Handshakes that took longer than coap.dtls_handshake_time.',

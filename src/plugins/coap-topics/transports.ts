@@ -43,11 +43,11 @@ export interface PskCredentials {
   readonly hint?: string | undefined;
 }
 
-/** What a listener of DTLS shows, and asks for: keys, a certificate, or both. */
+/** What a listener of DTLS shows, and asks for: pre-shared keys, a certificate or its public key, or both. */
 export interface DtlsCredentials {
   readonly psk?: PskCredentials | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
-  /** Whose certificates of devices it takes; with `certificate`. */
+  /** Whose certificates and public keys of devices it takes; with `certificate`. */
   readonly clients?: ClientCertificateOptions | undefined;
 }
 
