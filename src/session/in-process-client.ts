@@ -118,6 +118,11 @@ export class InProcessClient implements Party {
     return Math.max(1, Math.ceil(this.#rates?.delay ?? 0));
   }
 
+  /** Bytes of the largest payload that is retained: a larger one is delivered, and its outcome is 0x95. Infinite for any. */
+  get mostRetained(): number {
+    return this.#environment.router.retained.mostPayload;
+  }
+
   /**
    * Publishes a message.
    * @param payload valid until this returns; the broker copies what it keeps

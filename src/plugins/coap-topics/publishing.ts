@@ -73,7 +73,7 @@ export class PublishReply implements Acknowledger {
   readonly #client: InProcessClient | null;
   readonly #success: CoapResponse;
 
-  /** @param client whose rates say when to try again */
+  /** @param client whose limits say when to try again, and how much */
   constructor(
     exchange: CoapExchange,
     success: 'changed' | 'created' | 'deleted',
@@ -85,6 +85,14 @@ export class PublishReply implements Acknowledger {
   }
 
   acknowledge(_type: number, _packetId: number, reasonCode: number): void {
-    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode, this.#client));
+    if (reasonCode < 0x80) this.#exchange.respond(this.#success);
+    else this.#exchange.respond(reasonCode === 0x95 ? this.#tooLarge : failureOf(reasonCode, this.#client));
+  }
+
+  /** RFC 7959 2.9.3: with the size that could be kept. */
+  get #tooLarge(): CoapResponse {
+    const most = this.#client?.mostRetained ?? Number.POSITIVE_INFINITY;
+    const code = Code.RequestEntityTooLarge;
+    return most === Number.POSITIVE_INFINITY ? { code } : { code, size1: most };
   }
 }
