@@ -44,6 +44,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     counters: broker.counters,
     storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
+    enter: (remote, transport) => broker.enter(remote, transport),
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,
     denied: silent,

@@ -13,10 +13,11 @@ export const limits = z
       .optional()
       .register(documentation, {
         doc:
-          'Clients connected at once from one IP address, over TCP and WebSocket; an IPv6 address stands for its /64. ' +
-          'The CONNECT of a further one is refused (0x97, before MQTT 5.0 return code 3), unless it takes over a ' +
-          'connection of that address. Twice as many connections, with those that have not said CONNECT, are all that ' +
-          'stay open; further ones are closed at once. Unset: no bound.',
+          'Clients connected at once from one IP address, over TCP, TLS and WebSocket, CoAP over TCP and TLS among them; an ' +
+          'IPv6 address stands for its /64. The CONNECT of a further one is refused (0x97, before MQTT 5.0 return code 3), ' +
+          'unless it takes over a connection of that address; a CoAP device is refused with Abort. Twice as many ' +
+          'connections, with those that have not said CONNECT, or what they can (RFC 8323 5.3), are all that stay open; ' +
+          'further ones are closed at once. Unset: no bound.',
         unit: 'connections',
         example: 100,
         since: '0.1.0',
@@ -25,8 +26,9 @@ export const limits = z
       .optional()
       .register(documentation, {
         doc:
-          'New connections that the broker reads from, over TCP and WebSocket; as many may come at once after a second ' +
-          'of rest. Further ones wait in the order in which they came, until `mqtt.connect_timeout`. Unset: no bound.',
+          'New connections that the broker reads from, over TCP and WebSocket, and for CoAP over TCP and TLS; as many may ' +
+          'come at once after a second of rest. Further ones wait in the order in which they came, until ' +
+          '`mqtt.connect_timeout` or `coap.tcp_open_time`. Unset: no bound.',
         unit: 'connections per second',
         example: 500,
         since: '0.1.0',
@@ -35,8 +37,9 @@ export const limits = z
       .default(10_000)
       .register(documentation, {
         doc:
-          'Connections that have not been accepted yet, of all listeners: no WebSocket yet, no CONNECT, or still ' +
-          'authenticating. Further ones are closed at once.',
+          'Connections that have not been accepted yet, of all listeners: no WebSocket yet, no CONNECT, still ' +
+          'authenticating, or, for CoAP over TCP and TLS, no Capabilities and Settings Message (RFC 8323 5.3). Further ones ' +
+          'are closed at once.',
         unit: 'connections',
         since: '0.1.0',
       }),
