@@ -15,6 +15,7 @@ import { MemoryBudget } from './bus/memory-budget.js';
 import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { AddressRates } from './session/address-rates.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
 import { Arrivals } from './session/arrivals.js';
@@ -164,6 +165,7 @@ export class Broker extends Aedes {
       journal,
       gate: new Gate(session, counters, journal),
       throttle: new Throttle(this.#rateTimer),
+      addressRates: new AddressRates(session, counters, journal),
       storages: new Map(),
       authenticationMethods: this.#authenticationMethods,
     };

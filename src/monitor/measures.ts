@@ -279,6 +279,15 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const RATES: readonly Metric[] = [
+  counter(
+    'portico_address_rates_forgotten_total',
+    'Addresses whose rates of messages and bytes were forgotten, as there were too many.',
+    'limits/address_rates',
+    'forgottenRates',
+  ),
+];
+
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -295,6 +304,7 @@ export const METRICS: readonly Metric[] = [
   ...TRAFFIC,
   ...KEPT,
   ...REFUSED,
+  ...RATES,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,

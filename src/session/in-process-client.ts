@@ -18,9 +18,9 @@ import type { MessageHandler } from './handling.js';
 import { InProcessSubscription, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
+import { PublishRates } from './publish-rates.js';
 import { askToPublish } from './publish-rights.js';
 import { type ClientRights, rightsOf } from './rights.js';
-import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
@@ -66,7 +66,7 @@ export class InProcessClient implements Party {
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
-  readonly #rates: Rates | null;
+  readonly #rates: PublishRates | null;
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
@@ -79,7 +79,7 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
-    this.#rates = Rates.of(environment.options, environment.clock.now());
+    this.#rates = PublishRates.of(environment, this);
     this.#publication.publisher = this;
   }
 
@@ -115,7 +115,7 @@ export class InProcessClient implements Party {
 
   /** Seconds until the client may publish again: its rates are used up. At least 1. */
   get retryAfter(): number {
-    return Math.max(1, Math.ceil(this.#rates?.delay ?? 0));
+    return this.#rates?.retryAfter ?? 1;
   }
 
   /** Bytes of the largest payload that is retained: a larger one is delivered, and its outcome is 0x95. Infinite for any. */
@@ -140,7 +140,7 @@ export class InProcessClient implements Party {
       outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
-    if (this.#rates !== null && this.#isTooFast(this.#rates, payload.length)) {
+    if (this.#rates?.take(payload.length) === false) {
       outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
       return;
     }
@@ -218,22 +218,6 @@ export class InProcessClient implements Party {
     counters.refusedPublish++;
     journal.limit(null, commit.load.cause, `a publication of ${this.id} was refused`);
     outcome?.acknowledge(0, 0, ReasonCode.ServerUnavailable, 0);
-    return true;
-  }
-
-  /** `limits.messages_per_second` and `limits.bytes_per_second`. Nobody can be read more slowly here: it is refused. */
-  #isTooFast(rates: Rates, bytes: number): boolean {
-    const { counters, clock, journal } = this.#environment;
-    const now = clock.now();
-    rates.refill(now);
-    const option = rates.spent;
-    if (option === null) {
-      rates.take(bytes);
-      return false;
-    }
-    if (option === 'limits.bytes_per_second') counters.throttledBytes++;
-    else counters.throttledMessages++;
-    if (rates.isNews(now)) journal.limit(this, option, 'publications of the client are refused');
     return true;
   }
 

@@ -91,8 +91,8 @@ export class Face {
    * @param session what DTLS knows of it
    * @param reliable it comes over a connection that loses nothing
    */
-  device(session?: object, reliable = false): Device {
-    return new Device(this, ++this.#port, session, reliable);
+  device(session?: object, reliable = false, address = '192.0.2.1'): Device {
+    return new Device(this, ++this.#port, session, reliable, address);
   }
 
   nextMessageId(): number {
@@ -118,12 +118,14 @@ export class Device {
   readonly #port: number;
   readonly #session: object | undefined;
   readonly #reliable: boolean;
+  readonly #ip: string;
 
-  constructor(face: Face, port: number, session: object | undefined, reliable: boolean) {
+  constructor(face: Face, port: number, session: object | undefined, reliable: boolean, ip: string) {
     this.#face = face;
     this.#port = port;
     this.#session = session;
     this.#reliable = reliable;
+    this.#ip = ip;
   }
 
   get port(): number {
@@ -132,11 +134,12 @@ export class Device {
 
   /** The same device behind an address translator that has given it another port. */
   moved(): Device {
-    return this.#face.device(this.#session, this.#reliable);
+    return this.#face.device(this.#session, this.#reliable, this.#ip);
   }
 
   get #address(): DatagramAddress {
-    const address = { address: '192.0.2.1', port: this.#port, family: 'IPv4' } as const;
+    const family = this.#ip.includes(':') ? 'IPv6' : 'IPv4';
+    const address = { address: this.#ip, port: this.#port, family } as const;
     const key = `${this.#reliable ? 'tcp' : 'dtls'} ${this.#port}`;
     if (this.#reliable) return { ...address, key, reliable: true };
     return this.#session === undefined ? address : { ...address, key, session: this.#session };

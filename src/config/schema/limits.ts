@@ -48,7 +48,8 @@ export const limits = z
       .register(documentation, {
         doc:
           'PUBLISH packets of one MQTT client; as many may come at once after a second of rest. A client that sends more ' +
-          'is read more slowly; nothing is lost. Unset: no bound.',
+          'is read more slowly; nothing is lost. A CoAP device is refused instead, with 4.29; devices without user name count ' +
+          'together by their IP address, an IPv6 address by its /64. Unset: no bound.',
         unit: 'messages per second',
         example: 1000,
         since: '0.1.0',
@@ -58,7 +59,9 @@ export const limits = z
       .register(documentation, {
         doc:
           'Bytes from one MQTT client, counted by the chunk; as many may come at once after a second of rest. A client ' +
-          'that sends more is read more slowly; nothing is lost. Unset: no bound.',
+          'that sends more is read more slowly; nothing is lost. A CoAP device is refused instead, with 4.29, by the bytes of ' +
+          'its payloads; devices without user name count together by their IP address, an IPv6 address by its /64. Unset: ' +
+          'no bound.',
         unit: 'bytes per second',
         example: MIB,
         since: '0.1.0',
