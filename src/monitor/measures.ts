@@ -59,7 +59,7 @@ const CLIENTS: readonly Metric[] = [
   ),
   gauge(
     'portico_clients_in_process',
-    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected, or anonymous and heard of lately.',
     'clients/in_process',
     (r) => r.inProcess,
   ),

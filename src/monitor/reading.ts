@@ -85,7 +85,7 @@ export class Instruments {
     const queues = await this.#queues.totals();
     const memory = process.memoryUsage();
     const { user, system } = process.cpuUsage();
-    const all = sessions.size + sessions.inProcess.size;
+    const all = sessions.size + sessions.present;
     this.#mostSessions = Math.max(this.#mostSessions, all);
     this.#mostHeap = Math.max(this.#mostHeap, memory.heapUsed);
     return {
@@ -93,8 +93,8 @@ export class Instruments {
       uptime: (performance.now() - this.#startedAt) / 1000,
       counters,
       connections: connections.size,
-      sessions: { all, connected: sessions.connected + sessions.inProcess.size, most: this.#mostSessions },
-      inProcess: sessions.inProcess.size,
+      sessions: { all, connected: sessions.connected + sessions.present, most: this.#mostSessions },
+      inProcess: sessions.present,
       queues,
       retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,

@@ -113,6 +113,14 @@ export class InProcessClient implements Party {
     journal.connected(this, false, false, keepalive);
   }
 
+  /**
+   * Counts the client among those that are there, until it is closed. It has not connected: it takes over nobody, has no
+   * place in `limits.connections`, and its coming and going is not in the log, which anyone could fill.
+   */
+  appear(): void {
+    this.#environment.sessions.strangers.add(this);
+  }
+
   /** Seconds until the client may publish again: its rates are used up. At least 1. */
   get retryAfter(): number {
     return this.#rates?.retryAfter ?? 1;
@@ -381,6 +389,7 @@ export class InProcessClient implements Party {
     const { router, sessions, journal } = this.#environment;
     const subscriptions = [...this.#subscriptions];
     this.#subscriptions.clear();
+    sessions.strangers.delete(this);
     for (const subscriber of subscriptions) router.unsubscribe(subscriber.filter, subscriber);
     if (this.#onEnd !== undefined) {
       if (sessions.inProcess.get(this.key) === this) sessions.inProcess.delete(this.key);

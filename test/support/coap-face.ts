@@ -7,6 +7,7 @@ import { Connections } from '../../src/plugins/coap-topics/connections.js';
 import { Devices } from '../../src/plugins/coap-topics/devices.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { Resources } from '../../src/plugins/coap-topics/resources.js';
+import type { Strangers } from '../../src/plugins/coap-topics/strangers.js';
 import type { PluginContext } from '../../src/plugins/plugin.js';
 import { ACK, Bench, type Decoded, decode, encode, OPT, type Wire } from '../coap/harness.js';
 import { Engine } from './engine.js';
@@ -61,6 +62,7 @@ export class Face {
   /** Lines that are no limits: levels and texts. */
   readonly log: string[] = [];
   readonly connections: Connections;
+  readonly strangers: Strangers;
   readonly resources: Resources;
   readonly bench: Bench;
   #mid = 1;
@@ -74,11 +76,14 @@ export class Face {
       limit: (_party, option) => this.limits.push(option),
     });
     this.connections = new Connections(context, options, () => engine.clock.now());
-    const devices = new Devices(context, this.connections, options.anonymous);
+    const now = (): number => engine.clock.now();
+    const devices = new Devices(context, this.connections, options, now);
+    this.strangers = devices.strangers;
     const resources = new Resources(options, devices, this.connections, context);
     this.resources = resources;
     this.bench = new Bench((request, exchange) => resources.handle(request, exchange), {
       limits: { bodyBytes: options.max_payload, blockSize: options.block_size },
+      onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
     });
   }
 
@@ -103,10 +108,12 @@ export class Face {
   pass(seconds: number): void {
     this.engine.pass(seconds);
     this.connections.sweep();
+    this.strangers.sweep();
   }
 
   async stop(): Promise<void> {
     this.connections.close();
+    this.strangers.close();
     await this.bench.endpoint.close();
     await this.engine.stop();
   }

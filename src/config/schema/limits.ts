@@ -5,7 +5,7 @@ import { documentation, KIB, MIB, whole } from './documentation.js';
 export const limits = z
   .strictObject({
     connections: whole(1, 10_000_000).default(100_000).register(documentation, {
-      doc: 'Clients connected at once.',
+      doc: 'Clients connected at once. Anonymous CoAP devices have no connection, and do not count.',
       unit: 'connections',
       since: '0.1.0',
     }),
