@@ -24,12 +24,11 @@ export type { MessageHandler } from '../session/handling.js';
 export type {
   ClientIdentity,
   InProcessClient,
-  PublishOptions,
-  PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
 export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 export type { PluginStorage } from '../session/plugin-storage.js';
+export type { PublishOptions, PublishOutcome } from '../session/publish-outcome.js';
 
 /** A logger with levels, as pino has. */
 export interface PluginLogger {

@@ -9,7 +9,6 @@ import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isValidName } from '../bus/topics.js';
 import type { Subscription } from '../bus/tree.js';
-import type { Acknowledger } from '../store/group.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import { packetOf } from './aedes-packets.js';
 import { announce } from './broker-publications.js';
@@ -18,6 +17,7 @@ import type { MessageHandler } from './handling.js';
 import { InProcessSubscription, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
+import type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 import { PublishRates } from './publish-rates.js';
 import { askToPublish } from './publish-rights.js';
 import { type ClientRights, rightsOf } from './rights.js';
@@ -32,21 +32,6 @@ export interface ClientIdentity {
   /** `http`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
 }
-
-export interface PublishOptions {
-  readonly qos?: 0 | 1 | 2;
-  readonly retain?: boolean;
-  /** Raw MQTT 5.0 properties to forward, without Message Expiry Interval. */
-  readonly properties?: Buffer;
-  /** Message Expiry Interval in seconds; absent for never. */
-  readonly expiry?: number;
-}
-
-/**
- * Takes the outcome of a publication: `acknowledge(0, 0, reasonCode)` with an MQTT 5.0 reason code, once everything that
- * it changed is durable.
- */
-export type PublishOutcome = Acknowledger;
 
 /** Steps of a walk through retained messages before others have their turn. */
 const STEPS = 500;
@@ -251,6 +236,7 @@ export class InProcessClient implements Party {
         outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
         return;
       }
+      if (outcome?.proceeds?.() === false) return;
       const changed: Message = {
         ...message,
         topic: packet.topic,
