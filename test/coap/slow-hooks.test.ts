@@ -25,7 +25,7 @@ class SlowHook {
 const NONE_MATCH: [number, OptionValue][] = [[OPT.ifNoneMatch, '']];
 const ANY_MATCH: [number, OptionValue][] = [[OPT.ifMatch, '']];
 
-function valueOf({ engine }: { readonly engine: Face['engine'] }, topic: string): string | undefined {
+function retained({ engine }: Face, topic: string): string | undefined {
   return engine.broker.router.retained.get(topic)?.payload.toString();
 }
 
@@ -50,7 +50,7 @@ test('RFC 7252 5.10.8.2: of two PUT with If-None-Match that wait for a slow hook
   assert.equal((await answers[1]).code, '2.01');
   hook.asked[0]();
   assert.equal((await answers[0]).code, '4.12');
-  assert.equal(valueOf(face, 'a'), 'second');
+  assert.equal(retained(face, 'a'), 'second');
   assert.equal(String((await subscriber.expect('publish')).payload), 'second');
   keep(face, 'a', 'later');
   assert.equal(String((await subscriber.expect('publish')).payload), 'later', 'what is refused is not delivered');
@@ -74,7 +74,7 @@ test('RFC 7252 5.10.8.1: If-Match on a value that changes while a slow hook is a
     keep(face, 'a', 'newer');
     hook.asked.splice(0)[0]();
     assert.equal((await answer).code, '4.12', method);
-    assert.equal(valueOf(face, 'a'), 'newer');
+    assert.equal(retained(face, 'a'), 'newer');
   }
   await face.stop();
 });
@@ -88,7 +88,7 @@ test('a value that is cleared while a slow hook is asked meets no If-Match', asy
   keep(face, 'a', '');
   hook.asked[0]();
   assert.equal((await answer).code, '4.12');
-  assert.equal(valueOf(face, 'a'), undefined);
+  assert.equal(retained(face, 'a'), undefined);
   await face.stop();
 });
 
