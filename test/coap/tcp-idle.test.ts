@@ -82,6 +82,16 @@ test('RFC 8323 5.4: a connection that is silent for the idle time is asked with 
   assert.ok(Buffer.concat(line.written).includes(ABORT));
 });
 
+test('a connection that is looked at late is asked first, and has its time to answer', () => {
+  const line = new Line();
+  line.pass(10 * IDLE);
+  assert.deepEqual([line.written, line.aborted], [[PING], []]);
+  line.pass(IDLE / 2 - 1);
+  assert.deepEqual(line.aborted, []);
+  line.pass(1);
+  assert.deepEqual(line.aborted, ['idleTime']);
+});
+
 test('a Pong keeps a connection, and so does anything else that comes', () => {
   for (const bytes of [PONG, PING, Buffer.from([0x00, 0x00])]) {
     const line = new Line();

@@ -52,8 +52,8 @@ export class Connection {
   #confirmable = -1;
   /** When something came, or was taken, last; once it is closing, since when. */
   #heardAt: number;
-  /** It has been asked with a Ping since. */
-  #asked = false;
+  /** When it was asked with a Ping since; infinite if it was not. */
+  #askedAt = Number.POSITIVE_INFINITY;
 
   /** @param entrance its place with whoever counts connections */
   constructor(socket: Socket, address: DatagramAddress, host: ConnectionHost, entrance?: TcpEntrance) {
@@ -138,16 +138,16 @@ export class Connection {
     }
     const { idleTime } = this.#host.limits;
     if (this.#state !== 'open' || silence < idleTime) return;
-    if (silence >= idleTime + idleTime / 2) this.abort('nothing came, and no Pong', -1, 'idleTime');
-    else if (!this.#asked) {
-      this.#asked = true;
+    if (now - this.#askedAt >= idleTime / 2) this.abort('nothing came, and no Pong', -1, 'idleTime');
+    else if (this.#askedAt > now) {
+      this.#askedAt = now;
       this.#socket.write(ping());
     }
   }
 
   #heard(): void {
     this.#heardAt = this.#host.now();
-    this.#asked = false;
+    this.#askedAt = Number.POSITIVE_INFINITY;
   }
 
   #closed(): void {
