@@ -43,6 +43,7 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   tcpConnectionsClosed: 'TCP: Connections closed.',
   tcpRefusedConnections: 'TCP: Connections refused, as there are too many.',
   tcpOpenTimeouts: 'TCP: Connections that did not open within coap.tcp_open_time.',
+  tcpIdleTimeouts: 'TCP: Connections that were silent for coap.tcp_idle_time, and gave no answer to a Ping.',
   tcpMessagesTooLarge: 'TCP: Connections ended for a message that is too large.',
   tcpDroppedMessages: 'TCP: Notifications dropped, as their device does not read.',
   tcpAbortedConnections: 'TCP: Connections ended for another fault of their device.',

@@ -59,7 +59,7 @@ const CLIENTS: readonly Metric[] = [
   ),
   gauge(
     'portico_clients_in_process',
-    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected, or anonymous and heard of lately.',
     'clients/in_process',
     (r) => r.inProcess,
   ),
@@ -279,6 +279,15 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const RATES: readonly Metric[] = [
+  counter(
+    'portico_address_rates_forgotten_total',
+    'Addresses whose rates of messages and bytes were forgotten, as there were too many.',
+    'limits/address_rates',
+    'forgottenRates',
+  ),
+];
+
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -295,6 +304,7 @@ export const METRICS: readonly Metric[] = [
   ...TRAFFIC,
   ...KEPT,
   ...REFUSED,
+  ...RATES,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,
