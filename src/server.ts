@@ -21,6 +21,7 @@ import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
+import { UnixListener } from './listeners/unix.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
@@ -215,6 +216,12 @@ export class Server {
         return new TcpListener(host, config.port, (socket: Socket) => {
           broker.accept(new StreamTransport(socket), undefined, anonymous);
         });
+      case 'unix': {
+        const { path, mode = '0660', group } = config;
+        return new UnixListener({ path, mode: Number.parseInt(mode, 8), group }, (socket) => {
+          broker.accept(new StreamTransport(socket, 'unix'), undefined, anonymous);
+        });
+      }
       case 'websocket':
         return new WebSocketListener(host, config.port, {
           path: config.path ?? null,

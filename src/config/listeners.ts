@@ -6,6 +6,7 @@ import { COMMAND_LINE, sourceOf } from './source.js';
 
 /** One address to bind. */
 export interface BindAddress {
+  /** The path of a Unix socket. */
   readonly host: string;
   /** A machine without this address is no fault: the ::1 of `loopback`. */
   readonly optional: boolean;
@@ -19,6 +20,7 @@ loopback.addAddress('::1', 'ipv6');
 const LOOPBACK_NAMES: readonly string[] = ['loopback', 'localhost'];
 
 function hostsOf(listener: ListenerConfig): readonly string[] {
+  if (listener.type === 'unix') return [];
   return typeof listener.host === 'string' ? [listener.host] : listener.host;
 }
 
@@ -29,6 +31,7 @@ export function bindAddresses(listener: ListenerConfig): BindAddress[] {
     const known = addresses.get(host);
     addresses.set(host, { host, optional: optional && (known?.optional ?? true) });
   };
+  if (listener.type === 'unix') add(listener.path, false);
   for (const host of hostsOf(listener)) {
     if (LOOPBACK_NAMES.includes(host.toLowerCase())) {
       add('127.0.0.1', false);
@@ -102,6 +105,7 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
 
 /** `host:port` as people write it. */
 function place(listener: ListenerConfig): string {
+  if (listener.type === 'unix') return `unix on ${listener.path}`;
   const hosts = hostsOf(listener).map((host) => (isIP(host) === 6 ? `[${host}]` : host));
   return `${listener.type} on ${hosts.map((host) => `${host}:${listener.port}`).join(', ')}`;
 }
@@ -148,6 +152,13 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
   return faults;
 }
 
+/** What nobody else can bind; null for a port that the system chooses. */
+function boundAddress(listener: ListenerConfig, host: string): string | null {
+  if (listener.type === 'unix') return `the path ${host}`;
+  if (listener.port === 0) return null;
+  return `${UDP.includes(listener.type) ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+}
+
 /** Listeners that would be open to the network without credentials, and listeners that share an address. */
 export function exposureFaults(config: ExposureConfig): ExposureFault[] {
   const faults: ExposureFault[] = [];
@@ -172,13 +183,14 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
     }
-    if (listener.port === 0) return;
     for (const { host } of bindAddresses(listener)) {
-      const address = `${UDP.includes(listener.type) ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+      const address = boundAddress(listener, host);
+      if (address === null) return;
       const other = taken.get(address);
       if (other === undefined) taken.set(address, i);
       else {
-        const sentence = `listeners.${i} binds ${address}, as listeners.${other} does: give one of them another port`;
+        const another = listener.type === 'unix' ? 'path' : 'port';
+        const sentence = `listeners.${i} binds ${address}, as listeners.${other} does: give one of them another ${another}`;
         faults.push({ path: ['listeners', i], sentence });
         break;
       }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { anonymousAllowed, bindAddresses, describeListeners, isLoopback } from '../../src/config/listeners.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ListenerConfig } from '../../src/config/schema.js';
-import { faultsOf, load, refusal } from './configurations.js';
+import { faultsOf, load, portOf, refusal } from './configurations.js';
 
 const mqtt = (host: string | string[]): ListenerConfig => ({ type: 'mqtt', host, port: 1883 });
 
@@ -274,9 +274,24 @@ test('a coaps+tcp listener needs a certificate and a key', () => {
     '2: coaps+tcp on loopback:5684 has no key: name its file in key_file',
   ]);
   const both = 'listeners: [{ type: coaps+tcp, cert_file: /c, key_file: /k }]\n';
-  assert.equal(load(both).config.listeners[0].port, 5684);
+  assert.equal(portOf(load(both).config.listeners[0]), 5684);
   const users = load(`${both}access: { password_file: /p }\n`);
   assert.match(describeListeners(users)[0], /only users of \/p may connect/, 'a password over TLS is taken');
+});
+
+test('a Unix socket is of this machine only; its path belongs to one listener', () => {
+  const loaded = load('listeners: [{ type: unix, path: /run/m.sock }]\n');
+  const [listener] = loaded.config.listeners;
+  assert.ok(isLoopback(listener) && anonymousAllowed(loaded.config, listener));
+  assert.deepEqual(bindAddresses(listener), [{ host: '/run/m.sock', optional: false }]);
+  assert.match(describeListeners(loaded)[0], /^unix on \/run\/m\.sock: anyone on this machine may connect/);
+  assert.deepEqual(faultsOf('listeners:\n  - { type: unix, path: /m }\n  - { type: unix, path: /m }\n'), [
+    '3: listeners.1 binds the path /m, as listeners.0 does: give one of them another path',
+  ]);
+  assert.deepEqual(faultsOf(`listeners:\n  - type: unix\n    path: ${'a'.repeat(108)}\n    mode: 660\n`), [
+    `3: listeners.0.path is "${'a'.repeat(108)}"; it must be a path of at most 107 bytes`,
+    '4: listeners.0.mode is 660; it must be three octal digits in quotes, such as "0660"',
+  ]);
 });
 
 test('a port of UDP and one of TCP do not collide; two types of CoAP over UDP do', () => {

@@ -16,8 +16,9 @@ export interface Entry {
 /** A listener with the options that stand behind it. */
 export interface Listener {
   readonly place: Place;
+  /** 0 for a Unix socket. */
   port: Entry;
-  /** Address or name; undefined for every address. */
+  /** Address or name, or the path of a Unix socket; undefined for every address. */
   host?: Entry;
   readonly values: Map<string, Entry>;
 }
@@ -230,11 +231,6 @@ export class Reader {
       this.#fault(place, `listener ${is}; it must be a whole number from 1 to 65535`);
     } else if (port === 0 && address === undefined) {
       this.#fault(place, 'listener 0 needs the path of a Unix socket');
-    } else if (port === 0) {
-      this.#fault(
-        place,
-        'listener 0: Unix sockets are not supported yet; use a port on loopback: listener 1883 localhost',
-      );
     }
   }
 

@@ -68,9 +68,9 @@ function hostOf(listener: Listener): Entry {
   return { value: everywhere(), place };
 }
 
-function setListeners(draft: Draft, { localOnly }: Reader, listeners: readonly Listener[]): void {
+function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
   const place = MOSQUITTO_DEFAULT;
-  if (localOnly) {
+  if (reader.localOnly) {
     draft.setListeners([
       { type: { value: 'mqtt', place }, host: { value: 'loopback', place }, port: { value: 1883, place } },
     ]);
@@ -79,6 +79,12 @@ function setListeners(draft: Draft, { localOnly }: Reader, listeners: readonly L
   draft.setListeners(
     listeners.map((listener) => {
       const protocol = listener.values.get('protocol');
+      if (listener.port.value === 0 && listener.host !== undefined) {
+        if (protocol?.value === 'websockets') {
+          fault(reader, protocol.place, 'protocol websockets: a Unix socket carries plain MQTT; take the line out');
+        }
+        return { type: { value: 'unix', place: listener.place }, path: listener.host };
+      }
       return {
         type: {
           value: protocol?.value === 'websockets' ? 'websocket' : 'mqtt',

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { documentation, text, whole } from './documentation.js';
+import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -43,6 +44,8 @@ const websocketListener = z.strictObject({
     since: '0.1.0',
   }),
 });
+
+const unixListener = z.strictObject({ ...unixSocket });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
@@ -136,6 +139,7 @@ export const listeners = z
     z.discriminatedUnion('type', [
       mqttListener,
       websocketListener,
+      unixListener,
       coapListener,
       coapsListener,
       coapTcpListener,

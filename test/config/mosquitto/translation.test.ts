@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { migrate } from '../../../src/cli/migrate.js';
 import { anonymousAllowed } from '../../../src/config/listeners.js';
 import { loadConfig } from '../../../src/config/load.js';
+import { hostOf, portOf } from '../configurations.js';
 import { confWith, faults, load } from './conf.js';
 import { ACCEPTED } from './real-world.js';
 
@@ -84,13 +85,21 @@ listener 4
 socket_domain ipv6
 listener 5 # everywhere
 `);
-  assert.deepEqual(config.listeners.map(({ type, host, port }) => [type, host, port]).slice(0, 4), [
-    ['mqtt', '127.0.0.1', 1],
-    ['websocket', '::1', 2],
-    ['mqtt', '0.0.0.0', 3],
-    ['mqtt', '::', 4],
-  ]);
-  assert.ok(['::', '0.0.0.0'].includes(String(config.listeners[4].host)));
+  assert.deepEqual(
+    config.listeners.map((listener) => [listener.type, hostOf(listener), portOf(listener)]).slice(0, 4),
+    [
+      ['mqtt', '127.0.0.1', 1],
+      ['websocket', '::1', 2],
+      ['mqtt', '0.0.0.0', 3],
+      ['mqtt', '::', 4],
+    ],
+  );
+  assert.ok(['::', '0.0.0.0'].includes(String(hostOf(config.listeners[4]))));
+});
+
+test('listener 0 with a path is a Unix socket', () => {
+  const { config } = load('listener 0 /run/m.sock\nallow_anonymous true\n');
+  assert.deepEqual(config.listeners, [{ type: 'unix', path: '/run/m.sock' }]);
 });
 
 test('what Portico has once for all listeners is refused where they differ, with the line', () => {

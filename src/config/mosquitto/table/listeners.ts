@@ -55,8 +55,8 @@ export const listeners: readonly Row[] = [
     kind: free,
     fate: 'honoured',
     words:
-      'an entry of `listeners`, on every address of the machine if it names none; a Unix socket (`listener 0 PATH`) is ' +
-      'refused, as it is not supported yet',
+      'an entry of `listeners`, on every address of the machine if it names none; `listener 0 PATH` is one of type `unix`, ' +
+      'whose file the owner and the group may use, whatever the umask',
   },
   {
     name: 'listener_allow_anonymous',
