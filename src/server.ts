@@ -1,6 +1,5 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -20,13 +19,11 @@ import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
-import { TcpListener } from './listeners/tcp.js';
-import { UnixListener } from './listeners/unix.js';
-import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
@@ -34,8 +31,6 @@ import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
-import type { Party } from './session/journal.js';
-import { StreamTransport } from './session/transport.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -62,6 +57,7 @@ export class Server {
   readonly #sys: SysTree;
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
+  readonly #mqtt: MqttListeners;
 
   private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
     this.#loaded = loaded;
@@ -69,6 +65,7 @@ export class Server {
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
+    this.#mqtt = new MqttListeners(broker, loaded.config);
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
     this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
     this.#instruments = new Instruments({
@@ -210,53 +207,21 @@ export class Server {
   }
 
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
+    if (config.type !== 'http') return this.#mqtt.make(config, host, anonymous);
     const { broker } = this;
-    switch (config.type) {
-      case 'mqtt':
-        return new TcpListener(host, config.port, (socket: Socket) => {
-          broker.accept(new StreamTransport(socket), undefined, anonymous);
-        });
-      case 'unix': {
-        const { path, mode = '0660', group } = config;
-        return new UnixListener({ path, mode: Number.parseInt(mode, 8), group }, (socket) => {
-          broker.accept(new StreamTransport(socket, 'unix'), undefined, anonymous);
-        });
-      }
-      case 'websocket':
-        return new WebSocketListener(host, config.port, {
-          path: config.path ?? null,
-          maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
-          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-          enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
-          leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
-          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-        });
-      case 'http':
-        return new HttpListener(host, config.port, {
-          pages: pagesOf(this.#instruments),
-          requested: () => broker.counters.httpRequests++,
-          refused: (remote, reason) => {
-            broker.counters.httpRefused++;
-            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
-          },
-          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
-        });
-    }
-  }
-
-  /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
-    const { counters, environment } = this.broker;
-    const party = strangerAt(remote, 'websocket');
-    if (cause === 'timeout') counters.connectTimeouts++;
-    else counters.protocolErrors++;
-    if (cause === 'size') counters.oversizedPackets++;
-    if (cause === 'connect size') {
-      counters.connectsTooLarge++;
-      environment.journal.limit(party, 'mqtt.max_connect_size', reason);
-    }
-    environment.journal.refused(party, reason);
+    return new HttpListener(host, config.port, {
+      pages: pagesOf(this.#instruments),
+      trusted: trustedBy(config),
+      requested: (remote, path) => {
+        broker.counters.httpRequests++;
+        this.#logger.debug({ remote, path, transport: 'http' }, `${remote} asks for ${path}`);
+      },
+      refused: (remote, reason) => {
+        broker.counters.httpRefused++;
+        broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+      },
+      failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+    });
   }
 
   #context(plugin: string): PluginContext {
@@ -307,11 +272,6 @@ function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[]
     errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
   }
   return errands;
-}
-
-/** Whoever has not said who it is. */
-function strangerAt(remote: string, transport: string): Party {
-  return { id: '', remote, username: null, transport, version: 0 };
 }
 
 /** Whether binding failed because this machine has no such address. */

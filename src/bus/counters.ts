@@ -91,6 +91,12 @@ export class Counters {
   /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
   sharedSubscriptions = 0;
+  /** Connections to listeners with `proxy_protocol`: from no trusted proxy, without a header, whose client does not speak TLS. */
+  refusedUntrustedProxies = 0;
+  refusedProxyHeaders = 0;
+  refusedProxiesWithoutTls = 0;
+  /** WebSockets of pages that are not one of `origins`. */
+  refusedOrigins = 0;
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;

@@ -47,9 +47,17 @@ function isLoopbackHost(host: string): boolean {
   return loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Whether the clients of a listener are those of a proxy: wherever it stands, they come from everywhere. */
+function isProxied(listener: ListenerConfig): boolean {
+  return (
+    ('proxy_protocol' in listener && listener.proxy_protocol !== undefined) ||
+    ('trusted_proxies' in listener && listener.trusted_proxies !== undefined)
+  );
+}
+
 /** Whether only this machine reaches the listener. A name that needs a resolver is not believed to be loopback. */
 export function isLoopback(listener: ListenerConfig): boolean {
-  return hostsOf(listener).every(isLoopbackHost);
+  return !isProxied(listener) && hostsOf(listener).every(isLoopbackHost);
 }
 
 /** The files of users that are named, with the options that name them. */
@@ -152,6 +160,32 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
   return faults;
 }
 
+/** What a listener behind a proxy lacks, by the option that should say it. */
+function proxyFaults(listener: ListenerConfig): [option: string, sentence: string][] {
+  if (listener.type !== 'mqtt' && listener.type !== 'websocket' && listener.type !== 'unix') return [];
+  const { proxy_protocol: protocol, proxy_require_tls: required } = listener;
+  const faults: [string, string][] = [];
+  if (protocol !== undefined && listener.type !== 'unix' && listener.trusted_proxies === undefined) {
+    faults.push([
+      'proxy_protocol',
+      'speaks the PROXY protocol and trusts no proxy: name their addresses in trusted_proxies',
+    ]);
+  }
+  if (required === true && protocol !== 'v2') {
+    faults.push([
+      'proxy_require_tls',
+      'is told about TLS in version 2 of the PROXY header only: write proxy_protocol: v2',
+    ]);
+  }
+  if (protocol === undefined && listener.type === 'mqtt' && listener.trusted_proxies !== undefined) {
+    faults.push([
+      'trusted_proxies',
+      'is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',
+    ]);
+  }
+  return faults;
+}
+
 /** What nobody else can bind; null for a port that the system chooses. */
 function boundAddress(listener: ListenerConfig, host: string): string | null {
   if (listener.type === 'unix') return `the path ${host}`;
@@ -182,6 +216,9 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
       for (const [option, sentence] of certificateFaults(config, listener)) {
         faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
+    }
+    for (const [option, sentence] of proxyFaults(listener)) {
+      faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
     }
     for (const { host } of bindAddresses(listener)) {
       const address = boundAddress(listener, host);

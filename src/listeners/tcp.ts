@@ -1,8 +1,8 @@
 /** MQTT over TCP. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { addressText } from '../session/transport.js';
 import type { Listener } from './listener.js';
+import { behind, type ProxyDoor } from './proxy-door.js';
 
 /** Connections that the kernel keeps until we accept them: a reconnect storm should find room. */
 const BACKLOG = 4096;
@@ -13,11 +13,17 @@ export class TcpListener implements Listener {
   readonly #host: string;
   readonly #port: number;
 
-  /** @param port 0 for any free one */
-  constructor(host: string, port: number, accept: (socket: Socket) => void) {
+  readonly #door: ProxyDoor | null;
+
+  /**
+   * @param port 0 for any free one
+   * @param door where the PROXY header of each connection is read
+   */
+  constructor(host: string, port: number, accept: (socket: Socket) => void, door: ProxyDoor | null = null) {
     this.#host = host;
     this.#port = port;
-    this.#server = createServer({ noDelay: true, allowHalfOpen: false }, accept);
+    this.#door = door;
+    this.#server = createServer({ noDelay: true, allowHalfOpen: false }, behind(door, accept));
   }
 
   get address(): string {
@@ -32,6 +38,7 @@ export class TcpListener implements Listener {
     return new Promise((resolve) => {
       if (this.#server.listening) this.#server.close(() => resolve());
       else resolve();
+      this.#door?.close();
     });
   }
 }
@@ -58,11 +65,6 @@ export function addressOf(server: Server): string {
   const address = server.address();
   if (address === null || typeof address === 'string') return String(address);
   return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
-}
-
-/** `address:port` of the other end. */
-export function remoteOf(socket: Socket): string {
-  return addressText(socket.remoteAddress ?? 'unknown', socket.remotePort);
 }
 
 function words(error: NodeJS.ErrnoException): string {

@@ -5,6 +5,7 @@ import { lstat, readFile, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { Listener } from './listener.js';
+import { behind, type ProxyDoor } from './proxy-door.js';
 
 const BACKLOG = 4096;
 /** What nobody but the owner can use, until the group has been set. */
@@ -28,9 +29,13 @@ export class UnixListener implements Listener {
   readonly #server: Server;
   readonly #file: SocketFile;
 
-  constructor(file: SocketFile, accept: (socket: Socket) => void) {
+  readonly #door: ProxyDoor | null;
+
+  /** @param door where the PROXY header of each connection is read */
+  constructor(file: SocketFile, accept: (socket: Socket) => void, door: ProxyDoor | null = null) {
     this.#file = file;
-    this.#server = createServer({ allowHalfOpen: false }, accept);
+    this.#door = door;
+    this.#server = createServer({ allowHalfOpen: false }, behind(door, accept));
   }
 
   get address(): string {
@@ -81,6 +86,7 @@ export class UnixListener implements Listener {
     return new Promise((resolve) => {
       if (this.#server.listening) this.#server.close(() => resolve());
       else resolve();
+      this.#door?.close();
     });
   }
 }

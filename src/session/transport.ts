@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { giveBack, type Lent, type Output } from '../wire/output.js';
+import { remoteOf } from './remote.js';
 
 export interface TransportHandler {
   onData(chunk: Buffer): void;
@@ -149,15 +150,4 @@ export class StreamTransport implements Transport {
 export function writingOf(stream: Duplex): number {
   const { _handle: handle } = stream as { _handle?: { readonly writeQueueSize?: number } | null };
   return handle?.writeQueueSize ?? 0;
-}
-
-function remoteOf(stream: Duplex): string {
-  if (!(stream instanceof Socket) || stream.remoteAddress === undefined) return 'local';
-  return addressText(stream.remoteAddress, stream.remotePort);
-}
-
-/** An address and port in one; an IPv4 address that is mapped to IPv6 as what it is. */
-export function addressText(address: string, port: number | undefined): string {
-  const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
-  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
 }

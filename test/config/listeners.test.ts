@@ -279,6 +279,26 @@ test('a coaps+tcp listener needs a certificate and a key', () => {
   assert.match(describeListeners(users)[0], /only users of \/p may connect/, 'a password over TLS is taken');
 });
 
+test('a listener behind a proxy is one that other machines reach, and it has to know its proxies', () => {
+  const proxied = (fields: string): string => `listeners:\n  - type: mqtt\n    ${fields}\n`;
+  const open = /^2: mqtt on loopback:1883 can be reached from other machines, and no credentials are configured/;
+  assert.match(faultsOf(proxied('proxy_protocol: v1\n    trusted_proxies: [127.0.0.1]'))[0], open);
+  assert.deepEqual(faultsOf(`${proxied('proxy_protocol: v1')}allow_anonymous: true\n`), [
+    '3: mqtt on loopback:1883 speaks the PROXY protocol and trusts no proxy: name their addresses in trusted_proxies',
+  ]);
+  assert.deepEqual(faultsOf(`${proxied('trusted_proxies: [10.0.0.0/8]')}allow_anonymous: true\n`), [
+    '3: mqtt on loopback:1883 is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',
+  ]);
+  const tls = 'proxy_protocol: any\n    proxy_require_tls: true\n    trusted_proxies: ["::1"]';
+  assert.match(faultsOf(`${proxied(tls)}allow_anonymous: true\n`)[0], /^4: .* in version 2 of the PROXY header only/);
+  for (const wrong of ['10.0.0.0/33', 'proxy', '10.0.0.0/8/8', '::/129', '10.0.0/8', '::1%lo', '10.0.0.0/']) {
+    const [fault] = faultsOf(proxied(`proxy_protocol: v1\n    trusted_proxies: ["${wrong}"]`));
+    assert.match(fault, /^4: listeners\.0\.trusted_proxies\.0 is ".*"; it must be /, wrong);
+  }
+  const http = 'listeners: [{ type: http, trusted_proxies: [127.0.0.1] }]\n';
+  assert.match(faultsOf(http)[0], /http on loopback:9883 can be reached from other machines/);
+});
+
 test('a Unix socket is of this machine only; its path belongs to one listener', () => {
   const loaded = load('listeners: [{ type: unix, path: /run/m.sock }]\n');
   const [listener] = loaded.config.listeners;

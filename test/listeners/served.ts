@@ -7,7 +7,13 @@ import { loadConfig } from '../../src/config/load.js';
 import { createLogger } from '../../src/monitor/log.js';
 import { Server } from '../../src/server.js';
 import { Inbox } from '../interop/inbox.js';
-import { type LogLine, temporaryFolder } from '../support/portico.js';
+import { temporaryFolder } from '../support/portico.js';
+
+/** A line of the log. */
+export interface Line {
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
 
 const running = new Set<Server>();
 after(async () => {
@@ -16,9 +22,9 @@ after(async () => {
 
 export class Served {
   readonly server: Server;
-  readonly log: Inbox<Omit<LogLine, 'level'>>;
+  readonly log: Inbox<Line>;
 
-  private constructor(server: Server, log: Inbox<Omit<LogLine, 'level'>>) {
+  private constructor(server: Server, log: Inbox<Line>) {
     this.server = server;
     this.log = log;
   }
@@ -32,7 +38,7 @@ export class Served {
     const file = join(folder, 'portico.yaml');
     const data = { data_dir: join(folder, 'data'), store: { type: 'memory' }, sys: { interval: 0 } };
     writeFileSync(file, stringify({ ...data, ...sections, listeners }));
-    const log = new Inbox<Omit<LogLine, 'level'>>('the log');
+    const log = new Inbox<Line>('the log');
     const write = (line: string): void => log.put(JSON.parse(line));
     const logger = createLogger({ level: 'debug', format: 'json' }, { write });
     const server = await Server.start(loadConfig({ file, env: {} }), logger);
@@ -51,7 +57,7 @@ export class Served {
   }
 
   /** The next line of the log that matches. */
-  line(matches: (line: Omit<LogLine, 'level'>) => boolean, what: string): Promise<Omit<LogLine, 'level'>> {
+  line(matches: (line: Line) => boolean, what: string): Promise<Line> {
     return this.log.take(matches, what);
   }
 

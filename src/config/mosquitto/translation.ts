@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
-import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
+import { Draft, MOSQUITTO_DEFAULT, type Said } from './draft.js';
 import type { Entry, Listener, Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
@@ -83,7 +83,7 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
         if (protocol?.value === 'websockets') {
           fault(reader, protocol.place, 'protocol websockets: a Unix socket carries plain MQTT; take the line out');
         }
-        return { type: { value: 'unix', place: listener.place }, path: listener.host };
+        return { type: { value: 'unix', place: listener.place }, path: listener.host, ...proxyOf(reader, listener) };
       }
       return {
         type: {
@@ -92,9 +92,29 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
         },
         host: hostOf(listener),
         port: listener.port,
+        ...proxyOf(reader, listener),
       };
     }),
   );
+}
+
+/** What a listener behind a proxy has. Mosquitto believes whoever connects. */
+function proxyOf({ warnings }: Reader, { port, values }: Listener): Record<string, Said> {
+  const version = values.get('enable_proxy_protocol');
+  const required = values.get('proxy_protocol_v2_require_tls');
+  const said: Record<string, Said> = {};
+  if (version !== undefined) {
+    said.proxy_protocol = { value: `v${String(version.value)}`, place: version.place };
+    if (port.value !== 0) {
+      said.trusted_proxies = { value: ['0.0.0.0/0', '::/0'], place: version.place };
+      warnings.push(
+        `${version.place.where}: enable_proxy_protocol: whoever connects is believed, as by Mosquitto; after portico migrate ` +
+          'trusted_proxies can name the proxies',
+      );
+    }
+  }
+  if (required?.value === true) said.proxy_require_tls = required;
+  return said;
 }
 
 // --- options of which Portico has one for all listeners -------------------------------------------------------------

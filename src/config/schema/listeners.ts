@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { documentation, text, whole } from './documentation.js';
+import { proxyProtocol, trustedProxies } from './proxies.js';
 import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
@@ -31,6 +32,8 @@ const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
   port: port(1883),
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const websocketListener = z.strictObject({
@@ -43,9 +46,11 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
-const unixListener = z.strictObject({ ...unixSocket });
+const unixListener = z.strictObject({ ...unixSocket, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
@@ -132,6 +137,7 @@ const httpListener = z.strictObject({
         'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
       since: '0.1.0',
     }),
+  ...trustedProxies,
 });
 
 export const listeners = z

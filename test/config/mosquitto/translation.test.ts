@@ -102,6 +102,28 @@ test('listener 0 with a path is a Unix socket', () => {
   assert.deepEqual(config.listeners, [{ type: 'unix', path: '/run/m.sock' }]);
 });
 
+test('enable_proxy_protocol: the version is that of the line, and everybody is trusted, with a warning', () => {
+  const { config, warnings } = load(`allow_anonymous true
+listener 1 127.0.0.1
+enable_proxy_protocol 2
+proxy_protocol_v2_require_tls true
+listener 0 /run/m.sock
+enable_proxy_protocol 1
+`);
+  assert.deepEqual(config.listeners, [
+    {
+      type: 'mqtt',
+      host: '127.0.0.1',
+      port: 1,
+      proxy_protocol: 'v2',
+      proxy_require_tls: true,
+      trusted_proxies: ['0.0.0.0/0', '::/0'],
+    },
+    { type: 'unix', path: '/run/m.sock', proxy_protocol: 'v1' },
+  ]);
+  assert.match(warnings.join('\n'), /mosquitto\.conf:3: enable_proxy_protocol: whoever connects is believed/);
+});
+
 test('what Portico has once for all listeners is refused where they differ, with the line', () => {
   const cases: [text: string, fault: RegExp][] = [
     [

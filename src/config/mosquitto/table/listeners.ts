@@ -39,8 +39,9 @@ export const listeners: readonly Row[] = [
     name: 'enable_proxy_protocol',
     scope: 'own listener',
     kind: integer(1, 2),
-    fate: 'refused',
-    words: notYet('let the proxy connect without the PROXY header'),
+    fate: 'honoured',
+    words:
+      '`proxy_protocol` of the listener, `v1` or `v2`; `trusted_proxies` is every address, as in Mosquitto, with a warning',
   },
   {
     name: 'http_dir',
@@ -141,9 +142,8 @@ export const listeners: readonly Row[] = [
     name: 'proxy_protocol_v2_require_tls',
     scope: 'own listener',
     kind: boolean,
-    fate: 'refused',
-    words: notYet('let the proxy refuse clients without TLS'),
-    idle: [false],
+    fate: 'honoured',
+    words: '`proxy_require_tls` of the listener',
   },
   {
     name: 'socket_domain',
