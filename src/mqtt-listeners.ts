@@ -3,12 +3,15 @@ import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import type { Listener } from './listeners/listener.js';
+import { Origins } from './listeners/origins.js';
 import { ProxyDoor, type ProxyRefusal } from './listeners/proxy-door.js';
 import { TcpListener } from './listeners/tcp.js';
 import { TrustedProxies } from './listeners/trusted-proxies.js';
 import { UnixListener } from './listeners/unix.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import type { Party } from './session/journal.js';
+import { ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
+import { Mount } from './session/mount.js';
 import { StreamTransport } from './session/transport.js';
 
 export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'websocket' | 'unix' }>;
@@ -31,10 +34,31 @@ export function trustedBy(listener: {
 export class MqttListeners {
   readonly #broker: Broker;
   readonly #mqtt: Config['mqtt'];
+  readonly #listeners: Config['listeners'];
+  /** One for all addresses of a listener. */
+  readonly #terms = new Map<MqttListenerConfig, ListenerTerms>();
 
-  constructor(broker: Broker, { mqtt }: Config) {
+  constructor(broker: Broker, { mqtt, listeners }: Config) {
     this.#broker = broker;
     this.#mqtt = mqtt;
+    this.#listeners = listeners;
+  }
+
+  #termsOf(listener: MqttListenerConfig): ListenerTerms {
+    const known = this.#terms.get(listener);
+    if (known !== undefined) return known;
+    const { mount_point: prefix, protocol_versions: versions } = listener;
+    const terms = new ListenerTerms({
+      name: `listeners.${this.#listeners.indexOf(listener)}`,
+      maxConnections: listener.max_connections ?? Number.POSITIVE_INFINITY,
+      maxQos: listener.max_qos ?? 2,
+      versions: versions === undefined ? null : new Set(versions),
+      mount: prefix === undefined ? null : new Mount(prefix),
+      usernameAsClientId: listener.use_username_as_clientid ?? false,
+      autoIdPrefix: listener.auto_id_prefix ?? USUAL_PREFIX,
+    });
+    this.#terms.set(listener, terms);
+    return terms;
   }
 
   /**
@@ -44,12 +68,13 @@ export class MqttListeners {
   make(listener: MqttListenerConfig, host: string, anonymous: boolean): Listener {
     const broker = this.#broker;
     const door = this.#doorOf(listener);
+    const terms = this.#termsOf(listener);
     const accept = (socket: Socket): void => {
-      broker.accept(new StreamTransport(socket, listener.type), undefined, anonymous);
+      broker.accept(new StreamTransport(socket, listener.type, terms), undefined, anonymous);
     };
     switch (listener.type) {
       case 'mqtt':
-        return new TcpListener(host, listener.port, accept, door);
+        return new TcpListener(host, listener.port, accept, { door, ipv6Only: listener.ipv6_only ?? false });
       case 'unix': {
         const { path, mode = USUAL_MODE, group } = listener;
         return new UnixListener({ path, mode: Number.parseInt(mode, 8), group }, accept, door);
@@ -58,7 +83,10 @@ export class MqttListeners {
         return new WebSocketListener(host, listener.port, {
           path: listener.path ?? null,
           trusted: door === null ? trustedBy(listener) : null,
+          origins: listener.origins === undefined ? null : new Origins(listener.origins),
+          ipv6Only: listener.ipv6_only ?? false,
           door,
+          terms,
           maxConnectSize: this.#mqtt.max_connect_size,
           connectTimeout: this.#mqtt.connect_timeout,
           enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),

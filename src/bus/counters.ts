@@ -95,6 +95,10 @@ export class Counters {
   refusedUntrustedProxies = 0;
   refusedProxyHeaders = 0;
   refusedProxiesWithoutTls = 0;
+  /** Connections refused at `max_connections` of their listener, by its `protocol_versions`, and for want of a user name. */
+  refusedAtListener = 0;
+  refusedVersions = 0;
+  refusedNameless = 0;
   /** WebSockets of pages that are not one of `origins`. */
   refusedOrigins = 0;
   /** Requests of HTTP, and connections closed before theirs was complete. */

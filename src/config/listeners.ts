@@ -1,5 +1,6 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
+import { addressesOf } from './interfaces.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
 import { COMMAND_LINE, sourceOf } from './source.js';
@@ -32,6 +33,9 @@ export function bindAddresses(listener: ListenerConfig): BindAddress[] {
     addresses.set(host, { host, optional: optional && (known?.optional ?? true) });
   };
   if (listener.type === 'unix') add(listener.path, false);
+  if ('interface' in listener && listener.interface !== undefined) {
+    return addressesOf(listener.interface).map(({ host }) => ({ host, optional: false }));
+  }
   for (const host of hostsOf(listener)) {
     if (LOOPBACK_NAMES.includes(host.toLowerCase())) {
       add('127.0.0.1', false);
@@ -57,6 +61,10 @@ function isProxied(listener: ListenerConfig): boolean {
 
 /** Whether only this machine reaches the listener. A name that needs a resolver is not believed to be loopback. */
 export function isLoopback(listener: ListenerConfig): boolean {
+  if (!isProxied(listener) && 'interface' in listener && listener.interface !== undefined) {
+    const addresses = addressesOf(listener.interface);
+    return addresses.length > 0 && addresses.every(({ internal }) => internal);
+  }
   return !isProxied(listener) && hostsOf(listener).every(isLoopbackHost);
 }
 
@@ -99,12 +107,19 @@ const UDP: readonly ListenerConfig['type'][] = ['coap', 'coaps'];
 /** CoAP without encryption: a password on its way can be read. */
 const PLAIN_COAP: readonly ListenerConfig['type'][] = ['coap', 'coap+tcp'];
 
+/** What the listener itself says about clients without user name. */
+function ownAnonymous(listener: ListenerConfig): boolean | undefined {
+  return listener.type !== 'http' && 'allow_anonymous' in listener ? listener.allow_anonymous : undefined;
+}
+
 /** Whether a client without user name may connect to the listener; for one of HTTP, whether anyone may read. */
 export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
   // Who reads there is no client: no password file is for them.
   if (listener.type === 'http') {
     return isLoopback(listener) || listener.allow_anonymous || config.allow_anonymous === true;
   }
+  const own = ownAnonymous(listener);
+  if (own !== undefined) return own;
   // A key or a certificate has proved who is there.
   if (!admitsStrangers(listener)) return false;
   const asks = credentialFiles(config).length > 0 || proofsOf(config, listener).length > 0;
@@ -114,6 +129,9 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
 /** `host:port` as people write it. */
 function place(listener: ListenerConfig): string {
   if (listener.type === 'unix') return `unix on ${listener.path}`;
+  if ('interface' in listener && listener.interface !== undefined) {
+    return `${listener.type} on ${listener.interface}:${listener.port}`;
+  }
   const hosts = hostsOf(listener).map((host) => (isIP(host) === 6 ? `[${host}]` : host));
   return `${listener.type} on ${hosts.map((host) => `${host}:${listener.port}`).join(', ')}`;
 }
@@ -127,6 +145,7 @@ export interface ExposureFault {
 /** Whether other machines reach a listener that asks for nothing, and nobody has said whether it should. */
 function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
   if (isLoopback(listener) || config.allow_anonymous !== undefined || !admitsStrangers(listener)) return false;
+  if (ownAnonymous(listener) !== undefined) return false;
   return credentialFiles(config).length === 0 && proofsOf(config, listener).length === 0;
 }
 
@@ -243,7 +262,8 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
     warnings.push('access.psk_file is set, and no listener of type coaps takes its keys');
   }
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
-  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved) {
+  const admitted = config.listeners.some((listener) => ownAnonymous(listener) === true);
+  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved && !admitted) {
     warnings.push(
       'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
     );
@@ -268,10 +288,11 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
 export function describeListeners(loaded: LoadedConfig): string[] {
   return loaded.config.listeners.map((listener, i) => {
     const { who, options } = describe(loaded.config, listener);
+    const own = ownAnonymous(listener) === undefined ? ['ca_file'] : ['ca_file', 'allow_anonymous'];
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
-    const named = options.map((option) => (option === 'ca_file' ? `listeners.${i}.${option}` : option));
+    const named = options.map((option) => (own.includes(option) ? `listeners.${i}.${option}` : option));
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
     return `${place(listener)}: ${who} (${said})`;

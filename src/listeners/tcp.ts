@@ -7,6 +7,14 @@ import { behind, type ProxyDoor } from './proxy-door.js';
 /** Connections that the kernel keeps until we accept them: a reconnect storm should find room. */
 const BACKLOG = 4096;
 
+/** What a listener of TCP has besides its address. */
+export interface BindOptions {
+  /** Where the PROXY header of each connection is read. */
+  readonly door?: ProxyDoor | null;
+  /** Whether `::` is IPv6 alone. */
+  readonly ipv6Only?: boolean;
+}
+
 export class TcpListener implements Listener {
   readonly type = 'mqtt';
   readonly #server: Server;
@@ -14,15 +22,15 @@ export class TcpListener implements Listener {
   readonly #port: number;
 
   readonly #door: ProxyDoor | null;
+  readonly #ipv6Only: boolean;
 
-  /**
-   * @param port 0 for any free one
-   * @param door where the PROXY header of each connection is read
-   */
-  constructor(host: string, port: number, accept: (socket: Socket) => void, door: ProxyDoor | null = null) {
+  /** @param port 0 for any free one */
+  constructor(host: string, port: number, accept: (socket: Socket) => void, options: BindOptions = {}) {
+    const { door = null, ipv6Only = false } = options;
     this.#host = host;
     this.#port = port;
     this.#door = door;
+    this.#ipv6Only = ipv6Only;
     this.#server = createServer({ noDelay: true, allowHalfOpen: false }, behind(door, accept));
   }
 
@@ -31,7 +39,7 @@ export class TcpListener implements Listener {
   }
 
   listen(): Promise<void> {
-    return listen(this.#server, this.#host, this.#port, 'MQTT');
+    return listen(this.#server, this.#host, this.#port, 'MQTT', this.#ipv6Only);
   }
 
   close(): Promise<void> {
@@ -44,14 +52,14 @@ export class TcpListener implements Listener {
 }
 
 /** Makes a server listen, or says in words why it cannot. */
-export function listen(server: Server, host: string, port: number, what: string): Promise<void> {
+export function listen(server: Server, host: string, port: number, what: string, ipv6Only = false): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       const message = `cannot listen for ${what} on ${host}:${port}: ${words(error)}`;
       reject(new PorticoError(ErrorKinds.Listen, message, { cause: error }));
     };
     server.once('error', failed);
-    server.listen({ host, port, backlog: BACKLOG }, () => {
+    server.listen({ host, port, ipv6Only, backlog: BACKLOG }, () => {
       server.off('error', failed);
       // A failing accept (too many open files) must not end the process; the connection is lost, not the listener.
       server.on('error', () => {});

@@ -4,6 +4,7 @@ import { createServer as createTcpServer, Socket, type Server as TcpServer } fro
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Entry } from '../session/gate.js';
+import type { ListenerTerms } from '../session/listener-terms.js';
 import { remoteOf, setRemote } from '../session/remote.js';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Output } from '../wire/output.js';
@@ -48,6 +49,10 @@ export interface WebSocketOptions {
   readonly trusted?: TrustedProxies | null;
   /** Where the PROXY header of each connection is read. */
   readonly door?: ProxyDoor | null;
+  /** Whether `::` is IPv6 alone. */
+  readonly ipv6Only?: boolean;
+  /** What the listener asks of its clients, and gives them. */
+  readonly terms?: ListenerTerms;
   /** Bytes of the largest frame until the client is accepted (`mqtt.max_connect_size`). */
   readonly maxConnectSize: number;
   /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
@@ -71,13 +76,15 @@ export class WebSocketListener implements Listener {
   readonly #door: ProxyDoor | null;
   readonly #host: string;
   readonly #port: number;
+  readonly #ipv6Only: boolean;
   /** Connections that are no WebSockets yet. */
   readonly #upgrading = new Map<Duplex, Upgrading>();
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxConnectSize, connectTimeout, origins = null, trusted = null, door = null } = options;
+    const { path, maxConnectSize, connectTimeout, origins = null, trusted = null, door = null, terms } = options;
     this.#host = host;
     this.#port = port;
+    this.#ipv6Only = options.ipv6Only ?? false;
     this.#http = createServer((_request, response) => {
       response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket', connection: 'close, upgrade' });
       response.end(`${STATUS_CODES[426]}: this port speaks MQTT over WebSocket.\n`);
@@ -141,7 +148,7 @@ export class WebSocketListener implements Listener {
       if (!offersMqtt(request)) return refuse(socket, 400);
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
-        options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request, settle(socket));
+        options.accept(new WebSocketTransport(webSocket, socket, { remote, terms, broken }), request, settle(socket));
       });
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
@@ -155,7 +162,7 @@ export class WebSocketListener implements Listener {
   }
 
   listen(): Promise<void> {
-    return listen(this.#front, this.#host, this.#port, 'WebSocket');
+    return listen(this.#front, this.#host, this.#port, 'WebSocket', this.#ipv6Only);
   }
 
   close(): Promise<void> {
@@ -195,8 +202,17 @@ function refuse(socket: Socket, status: number): void {
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
+/** Where a WebSocket comes from. */
+interface Origin {
+  readonly remote: string;
+  readonly terms: ListenerTerms | undefined;
+  /** Told what is no MQTT. */
+  broken(cause: Refusal, reason: string): void;
+}
+
 class WebSocketTransport implements Transport {
   readonly name = 'websocket';
+  readonly terms: ListenerTerms | undefined;
   readonly stream = null;
   readonly remote: string;
   readonly #webSocket: WebSocket;
@@ -209,7 +225,8 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, socket: Socket, remote: string, broken: (cause: Refusal, reason: string) => void) {
+  constructor(webSocket: WebSocket, socket: Socket, { remote, terms, broken }: Origin) {
+    this.terms = terms;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remote = remote;

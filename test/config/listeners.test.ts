@@ -299,6 +299,52 @@ test('a listener behind a proxy is one that other machines reach, and it has to 
   assert.match(faultsOf(http)[0], /http on loopback:9883 can be reached from other machines/);
 });
 
+test('allow_anonymous of a listener is what it says, and the description names who says so', () => {
+  const own = load(
+    'listeners: [{ type: mqtt, host: 0.0.0.0, allow_anonymous: true }, { type: mqtt, port: 2, allow_anonymous: false }]\n',
+  );
+  const [open, closed] = own.config.listeners;
+  assert.deepEqual(
+    [open, closed].map((listener) => anonymousAllowed(own.config, listener)),
+    [true, false],
+  );
+  assert.match(own.warnings.join('\n'), /mqtt on 0\.0\.0\.0:1883: anyone who reaches it may publish and subscribe/);
+  const said = describeListeners(own);
+  assert.match(
+    said[0],
+    /anyone who reaches it may connect without a password .*listeners\.0\.allow_anonymous: .*\.yaml:1/,
+  );
+  assert.match(said[1], /nobody may connect .*listeners\.1\.allow_anonymous: /);
+});
+
+test('an interface is loopback if all of its addresses are', () => {
+  const { config } = load('listeners: [{ type: mqtt, interface: lo }]\n');
+  assert.ok(isLoopback(config.listeners[0]));
+  assert.ok(bindAddresses(config.listeners[0]).some(({ host }) => host === '127.0.0.1'));
+  const [fault] = faultsOf('listeners: [{ type: mqtt, interface: none0 }]\n');
+  assert.match(fault, /^1: mqtt on none0:1883 can be reached from other machines/);
+});
+
+test('options of listeners with values that cannot be', () => {
+  const faultOf = (option: string): string => faultsOf(`listeners:\n  - type: websocket\n    ${option}\n`)[0];
+  for (const prefix of ['a', 'a/#/', '+/', '$SYS/', '"a\\tb/"', '']) {
+    assert.match(
+      faultOf(`mount_point: ${prefix}`),
+      /^3: listeners\.0\.mount_point (is|has) .* that ends with \/$/,
+      prefix,
+    );
+  }
+  assert.match(
+    faultOf('protocol_versions: [3.1]'),
+    /^3: listeners\.0\.protocol_versions\.0 is 3\.1; it must be one of 3, 4, 5/,
+  );
+  assert.match(faultOf('protocol_versions: []'), /a list of 3, 4 and 5$/);
+  assert.match(faultOf('max_connections: 0'), /a whole number from 1 to 1000000$/);
+  for (const origin of ['example.org', 'https://example.org/', 'https://a, https://b', '*']) {
+    assert.match(faultOf(`origins: ["${origin}"]`), /^3: listeners\.0\.origins\.0 is /, origin);
+  }
+});
+
 test('a Unix socket is of this machine only; its path belongs to one listener', () => {
   const loaded = load('listeners: [{ type: unix, path: /run/m.sock }]\n');
   const [listener] = loaded.config.listeners;

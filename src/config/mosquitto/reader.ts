@@ -109,7 +109,7 @@ export class Reader {
         this.#connection(rest, place, position, row);
         return;
       case 'accept_protocol_versions':
-        this.#versions(rest, place, row);
+        this.#versions(rest, place, position);
         return;
       case 'log_dest':
         if (!this.#destination(rest, place)) return;
@@ -195,7 +195,9 @@ export class Reader {
       this.#twice(name, before.place, place);
       return;
     }
-    values.set(key, entry);
+    // Origins add up, a line each.
+    const more = row.name === 'websockets_origin' && before !== undefined;
+    values.set(key, more ? { ...before, value: `${String(before.value)}\n${String(value)}` } : entry);
   }
 
   #valuesFor({ scope }: Row, { listener }: Position): Map<string, Entry> {
@@ -270,7 +272,7 @@ export class Reader {
     this.#fault(place, `connection ${name}: bridges are ${plain(row.words)}`);
   }
 
-  #versions(rest: string, place: Place, row: Row): void {
+  #versions(rest: string, place: Place, { listener }: Position): void {
     const versions = rest.split(/[, \t]/).filter((one) => one !== '');
     if (versions.length === 0) {
       this.#fault(place, 'accept_protocol_versions has no value');
@@ -278,7 +280,9 @@ export class Reader {
     }
     const wrong = versions.find((one) => !['3', '4', '5'].includes(one));
     if (wrong !== undefined) this.#fault(place, `accept_protocol_versions: ${quoted(wrong)} is none of 3, 4, 5`);
-    else if (new Set(versions).size < 3) this.#fault(place, `accept_protocol_versions: ${plain(row.words)}`);
+    else if (new Set(versions).size < 3) {
+      listener?.values.set('accept_protocol_versions', { value: versions.join(), place });
+    } else listener?.values.delete('accept_protocol_versions');
   }
 
   /** Whether a destination of the log is one of Mosquitto's. */

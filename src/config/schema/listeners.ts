@@ -1,6 +1,7 @@
 /** `listeners`. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
 import { proxyProtocol, trustedProxies } from './proxies.js';
 import { unixSocket } from './unix.js';
@@ -32,6 +33,8 @@ const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
   port: port(1883),
+  ...bindOptions,
+  ...clientOptions,
   ...proxyProtocol,
   ...trustedProxies,
 });
@@ -46,11 +49,14 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
   ...proxyProtocol,
   ...trustedProxies,
 });
 
-const unixListener = z.strictObject({ ...unixSocket, ...proxyProtocol });
+const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
