@@ -16,8 +16,9 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { sourceOf } from './config/source.js';
-import { PorticoError } from './errors.js';
+import { ErrorKinds, PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
+import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
@@ -58,6 +59,7 @@ export class Server {
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
   readonly #mqtt: MqttListeners;
+  readonly #latecomers: Latecomers;
 
   private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
     this.#loaded = loaded;
@@ -66,6 +68,13 @@ export class Server {
     this.broker = broker;
     const { store, commit } = broker;
     this.#mqtt = new MqttListeners(broker, loaded.config);
+    this.#latecomers = new Latecomers({
+      late: (error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        logger.warn(`${words}; it is tried again until it can be opened`);
+      },
+      opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
+    });
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
     this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
     this.#instruments = new Instruments({
@@ -139,14 +148,7 @@ export class Server {
   async #listen(): Promise<void> {
     const { config } = this.#loaded;
     for (const [index, listener] of config.listeners.entries()) {
-      for (const { host, optional } of bindAddresses(listener)) {
-        try {
-          await this.#open(listener, host);
-        } catch (error) {
-          if (!optional || !isAbsent(error)) throw error;
-          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
-        }
-      }
+      await this.#openAll(listener);
       const addresses = this.#addresses.get(listener) ?? [];
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
@@ -154,6 +156,29 @@ export class Server {
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
+  }
+
+  /** Opens the addresses of a listener; those that are not up yet when they are. */
+  async #openAll(listener: ListenerConfig): Promise<void> {
+    for (const { host, optional } of bindAddresses(listener)) {
+      const open = (): Promise<void> => this.#open(listener, host);
+      try {
+        await open();
+      } catch (error) {
+        if (optional && isAbsent(error)) {
+          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
+        } else if (isNotYet(error)) this.#latecomers.add(`${listener.type} on ${host}`, open, error);
+        else throw error;
+      }
+    }
+    const missing = missingInterface(listener);
+    if (missing === null) return;
+    const open = async (): Promise<void> => {
+      const still = missingInterface(listener);
+      if (still !== null) throw still;
+      await this.#openAll(listener);
+    };
+    this.#latecomers.add(`${listener.type} on ${'interface' in listener ? listener.interface : ''}`, open, missing);
   }
 
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
@@ -246,6 +271,7 @@ export class Server {
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();
+    await this.#latecomers.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
@@ -278,6 +304,13 @@ function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[]
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
   return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
+}
+
+/** Why nothing of a listener can be bound yet: its interface has no address. */
+function missingInterface(listener: ListenerConfig): PorticoError | null {
+  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
+  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
+  return new PorticoError(ErrorKinds.Listen, words);
 }
 
 /** Who may connect: users of the password file, and strangers where the listener takes them. */

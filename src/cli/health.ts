@@ -33,7 +33,9 @@ export async function health(request: LoadRequest): Promise<string> {
 
 /** The address to ask: one that the listener binds, or this machine if it binds every address. */
 function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' }>): string {
-  const [{ host }] = bindAddresses(listener);
+  const [bound] = bindAddresses(listener);
+  if (bound === undefined) throw new PorticoError(ErrorKinds.Listen, `unhealthy: ${listener.interface} has no address`);
+  const { host } = bound;
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }

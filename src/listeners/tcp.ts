@@ -83,6 +83,9 @@ function words(error: NodeJS.ErrnoException): string {
       return 'this user may not open this port';
     case 'EADDRNOTAVAIL':
       return 'this machine has no such address';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'no resolver knows this name';
     default:
       return error.message;
   }
