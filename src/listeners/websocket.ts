@@ -114,6 +114,10 @@ export class WebSocketListener implements Listener {
       upgrading.delete(socket);
       return entry;
     };
+    const leave = (socket: Socket): void => {
+      const left = settle(socket);
+      if (left !== null) options.leave(left);
+    };
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
       // A proxy does not count as one client: whose connection it is comes with the request.
@@ -123,14 +127,12 @@ export class WebSocketListener implements Listener {
         return;
       }
       const timer = setTimeout(() => {
-        options.refused('timeout', remote, 'no WebSocket within mqtt.connect_timeout');
+        options.refused('timeout', remoteOf(socket), 'no WebSocket within mqtt.connect_timeout');
+        leave(socket);
         socket.destroy();
       }, connectTimeout * 1000);
       upgrading.set(socket, { timer, entry });
-      socket.once('close', () => {
-        const left = settle(socket);
-        if (left !== null) options.leave(left);
-      });
+      socket.once('close', () => leave(socket));
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
@@ -140,16 +142,26 @@ export class WebSocketListener implements Listener {
         if (!this.#reenter(socket, options)) return;
       }
       const remote = remoteOf(socket);
-      if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
+      if (path !== null && request.url?.split('?')[0] !== path) {
+        options.refused('protocol', remote, 'a WebSocket for another path than that of the listener');
+        return refuse(socket, 404);
+      }
       if (origins !== null && !origins.allow(request)) {
         options.refused('origin', remote, `the origin ${shown(request.headers.origin)} is not one of origins`);
         return refuse(socket, 403);
       }
-      if (!offersMqtt(request)) return refuse(socket, 400);
+      if (!offersMqtt(request)) {
+        options.refused('protocol', remote, 'a WebSocket that offers no sub-protocol of MQTT');
+        return refuse(socket, 400);
+      }
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
         options.accept(new WebSocketTransport(webSocket, socket, { remote, terms, broken }), request, settle(socket));
       });
+    });
+    this.#server.on('wsClientError', (error: Error, socket: Duplex) => {
+      options.refused('protocol', remoteOf(socket), error.message);
+      refuse(socket, 400);
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
       if (socket instanceof Socket && !socket.destroyed) options.refused('protocol', remoteOf(socket), error.message);
@@ -196,7 +208,7 @@ function offersMqtt(request: IncomingMessage): boolean {
   return offered === undefined || offered.split(',').some((protocol) => PROTOCOLS.includes(protocol.trim()));
 }
 
-function refuse(socket: Socket, status: number): void {
+function refuse(socket: Duplex, status: number): void {
   // Nobody waits for a client that does not close its side.
   socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
