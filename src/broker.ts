@@ -33,6 +33,7 @@ import { Handling } from './session/handling.js';
 import type { Hooks } from './session/hooks.js';
 import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import { type Journal, SILENT } from './session/journal.js';
+import { MountedConnection } from './session/mounted-connection.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
@@ -247,7 +248,11 @@ export class Broker extends Aedes {
    * @param entry its place at the gate, if it has one already
    */
   accept(transport: Transport, request?: IncomingMessage, anonymous = true, entry: Entry | null = null): Connection {
-    const connection = new Connection(this.environment, transport, request, anonymous);
+    const mount = transport.terms?.options.mount ?? null;
+    const connection =
+      mount === null
+        ? new Connection(this.environment, transport, request, anonymous)
+        : new MountedConnection(this.environment, transport, request, anonymous, mount);
     connection.entry = entry ?? this.environment.gate.enter(connection);
     if (this.closed) connection.drop('the broker is closed');
     else if (connection.entry === null) connection.discard('no room at the gate');

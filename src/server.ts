@@ -1,6 +1,5 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -17,15 +16,15 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { sourceOf } from './config/source.js';
-import { PorticoError } from './errors.js';
+import { ErrorKinds, PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
+import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
-import { TcpListener } from './listeners/tcp.js';
-import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
@@ -33,8 +32,6 @@ import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
-import type { Party } from './session/journal.js';
-import { StreamTransport } from './session/transport.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -61,6 +58,8 @@ export class Server {
   readonly #sys: SysTree;
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
+  readonly #mqtt: MqttListeners;
+  readonly #latecomers: Latecomers;
 
   private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
     this.#loaded = loaded;
@@ -68,6 +67,14 @@ export class Server {
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
+    this.#mqtt = new MqttListeners(broker, loaded.config);
+    this.#latecomers = new Latecomers({
+      late: (error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        logger.warn(`${words}; it is tried again until it can be opened`);
+      },
+      opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
+    });
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
     this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
     this.#instruments = new Instruments({
@@ -141,14 +148,7 @@ export class Server {
   async #listen(): Promise<void> {
     const { config } = this.#loaded;
     for (const [index, listener] of config.listeners.entries()) {
-      for (const { host, optional } of bindAddresses(listener)) {
-        try {
-          await this.#open(listener, host);
-        } catch (error) {
-          if (!optional || !isAbsent(error)) throw error;
-          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
-        }
-      }
+      await this.#openAll(listener);
       const addresses = this.#addresses.get(listener) ?? [];
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
@@ -156,6 +156,29 @@ export class Server {
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
+  }
+
+  /** Opens the addresses of a listener; those that are not up yet when they are. */
+  async #openAll(listener: ListenerConfig): Promise<void> {
+    for (const { host, optional } of bindAddresses(listener)) {
+      const open = (): Promise<void> => this.#open(listener, host);
+      try {
+        await open();
+      } catch (error) {
+        if (optional && isAbsent(error)) {
+          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
+        } else if (isNotYet(error)) this.#latecomers.add(`${listener.type} on ${host}`, open, error);
+        else throw error;
+      }
+    }
+    const missing = missingInterface(listener);
+    if (missing === null) return;
+    const open = async (): Promise<void> => {
+      const still = missingInterface(listener);
+      if (still !== null) throw still;
+      await this.#openAll(listener);
+    };
+    this.#latecomers.add(`${listener.type} on ${'interface' in listener ? listener.interface : ''}`, open, missing);
   }
 
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
@@ -209,47 +232,21 @@ export class Server {
   }
 
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
+    if (config.type !== 'http') return this.#mqtt.make(config, host, anonymous);
     const { broker } = this;
-    switch (config.type) {
-      case 'mqtt':
-        return new TcpListener(host, config.port, (socket: Socket) => {
-          broker.accept(new StreamTransport(socket), undefined, anonymous);
-        });
-      case 'websocket':
-        return new WebSocketListener(host, config.port, {
-          path: config.path ?? null,
-          maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
-          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-          enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
-          leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
-          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-        });
-      case 'http':
-        return new HttpListener(host, config.port, {
-          pages: pagesOf(this.#instruments),
-          requested: () => broker.counters.httpRequests++,
-          refused: (remote, reason) => {
-            broker.counters.httpRefused++;
-            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
-          },
-          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
-        });
-    }
-  }
-
-  /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
-    const { counters, environment } = this.broker;
-    const party = strangerAt(remote, 'websocket');
-    if (cause === 'timeout') counters.connectTimeouts++;
-    else counters.protocolErrors++;
-    if (cause === 'size') counters.oversizedPackets++;
-    if (cause === 'connect size') {
-      counters.connectsTooLarge++;
-      environment.journal.limit(party, 'mqtt.max_connect_size', reason);
-    }
-    environment.journal.refused(party, reason);
+    return new HttpListener(host, config.port, {
+      pages: pagesOf(this.#instruments),
+      trusted: trustedBy(config),
+      requested: (remote, path) => {
+        broker.counters.httpRequests++;
+        this.#logger.debug({ remote, path, transport: 'http' }, `${remote} asks for ${path}`);
+      },
+      refused: (remote, reason) => {
+        broker.counters.httpRefused++;
+        broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+      },
+      failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+    });
   }
 
   #context(plugin: string): PluginContext {
@@ -275,6 +272,7 @@ export class Server {
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();
+    await this.#latecomers.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
@@ -303,15 +301,17 @@ function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[]
   return errands;
 }
 
-/** Whoever has not said who it is. */
-function strangerAt(remote: string, transport: string): Party {
-  return { id: '', remote, username: null, transport, version: 0 };
-}
-
 /** Whether binding failed because this machine has no such address. */
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
   return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
+}
+
+/** Why nothing of a listener can be bound yet: its interface has no address. */
+function missingInterface(listener: ListenerConfig): PorticoError | null {
+  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
+  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
+  return new PorticoError(ErrorKinds.Listen, words);
 }
 
 /** Who may connect: users of the password file, and strangers where the listener takes them. */

@@ -93,6 +93,16 @@ export class Counters {
   /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
   sharedSubscriptions = 0;
+  /** Connections to listeners with `proxy_protocol`: from no trusted proxy, without a header, whose client does not speak TLS. */
+  refusedUntrustedProxies = 0;
+  refusedProxyHeaders = 0;
+  refusedProxiesWithoutTls = 0;
+  /** Connections refused at `max_connections` of their listener, by its `protocol_versions`, and for want of a user name. */
+  refusedAtListener = 0;
+  refusedVersions = 0;
+  refusedNameless = 0;
+  /** WebSockets of pages that are not one of `origins`. */
+  refusedOrigins = 0;
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;

@@ -6,6 +6,7 @@ import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
 import { COAP_TOPICS_METRICS } from './coap-topics-measures.js';
 import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
+import { LISTENER_METRICS } from './listener-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
 
@@ -305,6 +306,7 @@ export const METRICS: readonly Metric[] = [
   ...KEPT,
   ...REFUSED,
   ...RATES,
+  ...LISTENER_METRICS,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,

@@ -1,7 +1,10 @@
 /** `listeners`. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
+import { proxyProtocol, trustedProxies } from './proxies.js';
+import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -30,6 +33,10 @@ const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
   port: port(1883),
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const websocketListener = z.strictObject({
@@ -42,7 +49,14 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
+
+const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
@@ -136,6 +150,7 @@ const httpListener = z.strictObject({
         'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
       since: '0.1.0',
     }),
+  ...trustedProxies,
 });
 
 export const listeners = z
@@ -143,6 +158,7 @@ export const listeners = z
     z.discriminatedUnion('type', [
       mqttListener,
       websocketListener,
+      unixListener,
       coapListener,
       coapsListener,
       coapTcpListener,
