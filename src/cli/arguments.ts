@@ -6,12 +6,14 @@ import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { AclQuestion } from './acl.js';
 import type { ImportKind } from './import.js';
+import { type PasswdRequest, parsePasswd } from './passwd-arguments.js';
 
 const COMMANDS = [
   'run',
   'check',
   'health',
   'acl',
+  'passwd',
   'scram',
   'backup',
   'restore',
@@ -33,6 +35,8 @@ export interface Arguments {
   readonly name?: string;
   /** What `import` reads, and where it is. */
   readonly source?: { readonly kind: ImportKind; readonly path: string };
+  /** `passwd`. */
+  readonly passwd?: PasswdRequest;
   /** `acl explain`. */
   readonly question?: AclQuestion;
   /** `backup --force`. */
@@ -52,6 +56,11 @@ portico check [-c FILE]     validates the configuration and prints what is in ef
 portico health [-c FILE]    asks the first MQTT listener whether it answers
 portico acl explain [--user U] --client C --topic T publish|receive|subscribe [-c FILE]
                             says whether a client may do that, and by which line
+portico passwd [-c] [-b] [--mosquitto | --cost N] FILE USER [PASSWORD]
+                            sets a password in a file for access.password_file; asks for it, or with -b takes PASSWORD
+portico passwd -D FILE USER deletes a user
+portico passwd -U [--mosquitto | --cost N] FILE
+                            hashes the passwords that stand in the file in the clear
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -72,9 +81,12 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
   -p, --port PORT     port of the first MQTT listener (default 1883)
       --data DIR      folder of the store (default ./data)
   -v, --verbose       log everything
+      -c, -b, --mosquitto behind passwd, before FILE
+                      make FILE anew; the password is the last word; hashes that Mosquitto reads too
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
+      --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 15 unless given (32 MiB)
       --user U, --client C, --topic T
                       whom and what acl explain is about; without --user a client without user name
   -h, --help
@@ -119,6 +131,10 @@ function wrong(sentence: string, cause?: unknown): PorticoError {
  * @throws PorticoError `PORTICO_CONFIGURATION` for anything that it does not understand
  */
 export function parseArguments(args: readonly string[]): Arguments {
+  // Its words may be passwords, and its -c is another one.
+  if (args[0] === 'passwd' && args[1] !== '--help' && args[1] !== '-h') {
+    return { command: 'passwd', passwd: parsePasswd(args.slice(1)), argv: {} };
+  }
   const { values, positionals } = parse(args);
   if (values.help === true) return { command: 'help', argv: {} };
   if (values.version === true) return { command: 'version', argv: {} };

@@ -8,7 +8,8 @@ export const access = z
       .optional()
       .register(documentation, {
         doc:
-          'Users and password hashes as `mosquitto_passwd` writes them. A relative path starts at the working directory. ' +
+          'Users and password hashes as `portico passwd` or `mosquitto_passwd` writes them. A relative path starts at the ' +
+          'working directory. ' +
           'Unset: nobody has a password.',
         example: '/etc/portico/passwords',
         since: '0.1.0',
