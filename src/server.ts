@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readAcl } from './access/acl/load.js';
 import { PasswordFile } from './access/password-file.js';
+import { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { BackupRoute } from './admin/backup.js';
@@ -53,6 +54,8 @@ export class Server {
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
   readonly broker: Broker;
+  /** Whose `replace` takes another file. */
+  readonly passwords: Passwords;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
@@ -62,8 +65,15 @@ export class Server {
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
+  private constructor(
+    loaded: LoadedConfig,
+    logger: Logger,
+    security: CoapSecurity,
+    broker: Broker,
+    passwords: Passwords,
+  ) {
     this.#loaded = loaded;
+    this.passwords = passwords;
     this.#security = security;
     this.#logger = logger;
     this.broker = broker;
@@ -86,7 +96,7 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const identify = await identifier(config);
+    const passwords = await passwordsOf(config);
     const security = await CoapSecurity.load(config);
     const acl = await readAcl(config.access);
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
@@ -103,14 +113,14 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify,
+      identify: identifier(passwords),
       acl,
       authenticationMethods,
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, broker);
+    const server = new Server(loaded, logger, security, broker, passwords);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -314,15 +324,19 @@ function isAbsent(error: unknown): boolean {
 }
 
 /** Who may connect: users of the password file, and strangers where the listener takes them. */
-async function identifier(config: Config): Promise<Identify> {
-  const file = config.access.password_file;
-  const passwords = file === undefined ? null : await PasswordFile.load(file);
-  return (username, password, anonymous) => {
+function identifier(passwords: Passwords): Identify {
+  return (username, password, anonymous, wanted) => {
     if (username === undefined) return anonymous;
     // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0));
+    if (passwords.file === null) return anonymous;
+    return passwords.verify(username, password ?? Buffer.alloc(0), wanted);
   };
+}
+
+async function passwordsOf({ access, limits }: Config): Promise<Passwords> {
+  const { password_file: file, password_cache: cache } = access;
+  const loaded = file === undefined ? null : await PasswordFile.load(file);
+  return new Passwords(loaded, { queue: limits.password_queue, cache });
 }
 
 /** Half of the memory of the machine, or of the container if that has less. */

@@ -1,6 +1,6 @@
 /**
  * Hashes of passwords as they stand in a password file. Three kinds are known:
- * - `$scrypt$ln=15,r=8,p=1$salt$hash`, scrypt (RFC 7914) with N = 2^ln, as the PHC string format has it: salt and hash in
+ * - `$scrypt$ln=14,r=8,p=1$salt$hash`, scrypt (RFC 7914) with N = 2^ln, as the PHC string format has it: salt and hash in
  *   base64 without padding; what `portico passwd` writes;
  * - `$7$iterations$salt$hash`, PBKDF2 with HMAC-SHA-512, and
  * - `$6$salt$hash`, SHA-512 of the password and then the salt, both as `mosquitto_passwd` writes them: salt and hash in
@@ -36,8 +36,8 @@ const MAX_SCRYPT_WORK = 2 ** 21;
 /** Bytes of a scrypt hash; fewer could be met by chance, more say nothing. */
 const SCRYPT_HASH_LENGTHS = [16, 64] as const;
 
-/** What `portico passwd` writes unless it is told otherwise: 32 MiB and about a tenth of a second. */
-export const DEFAULT_LN = 15;
+/** What `portico passwd` writes unless it is told otherwise: 16 MiB and some 50 ms. */
+export const DEFAULT_LN = 14;
 /** What may be asked of it. */
 export const LN_RANGE = [10, 18] as const;
 const SALT_LENGTH = 16;

@@ -47,6 +47,8 @@ export class Counters {
   refusedAtSessions = 0;
   refusedAtMemory = 0;
   refusedDraining = 0;
+  /** Connections refused because too many passwords wait to be checked (`limits.password_queue`). */
+  refusedAtPasswordQueue = 0;
   /** Subscriptions, and packets with more filters, refused at `limits.subscriptions_per_client`; denied, or errors, too. */
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
@@ -139,6 +141,6 @@ export class Counters {
   get refusedConnections(): number {
     const { refusedAtConnections, refusedAtSessions, refusedAtMemory, refusedDraining } = this;
     const atLimits = refusedAtConnections + refusedAtSessions + refusedAtMemory;
-    return atLimits + this.refusedAddress + this.refusedPending + refusedDraining;
+    return atLimits + this.refusedAddress + this.refusedPending + this.refusedAtPasswordQueue + refusedDraining;
   }
 }

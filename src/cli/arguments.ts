@@ -86,7 +86,7 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
-      --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 15 unless given (32 MiB)
+      --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 14 unless given (16 MiB)
       --user U, --client C, --topic T
                       whom and what acl explain is about; without --user a client without user name
   -h, --help

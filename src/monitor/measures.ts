@@ -35,6 +35,7 @@ const CLIENTS: readonly Metric[] = [
     memory: ['connections/refused/memory', 'refusedAtMemory'],
     address: ['connections/refused/address', 'refusedAddress'],
     pending: ['connections/refused/pending', 'refusedPending'],
+    password_queue: ['connections/refused/password_queue', 'refusedAtPasswordQueue'],
     draining: ['connections/refused/draining', 'refusedDraining'],
   }),
   counters('portico_connections_timed_out_total', 'Connections closed because nothing went on, by cause.', 'cause', {

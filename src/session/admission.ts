@@ -43,7 +43,7 @@ async function decide(
     return refuse(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
   }
   const username = client.username ?? undefined;
-  const wrong = verified === true ? null : await checkPassword(environment, username, password, anonymous);
+  const wrong = verified === true ? null : await checkPassword(environment, client, username, password, anonymous);
   return wrong ?? askAuthenticate(environment, client, username, password);
 }
 

@@ -15,18 +15,27 @@ export interface Refusal {
   readonly told: string;
 }
 
+const BUSY = 'limits.password_queue is reached';
+
 /**
  * Portico's own decision on user name and password; counts a refusal.
  * @param anonymous whether a client without user name may come this way
  */
 export async function checkPassword(
-  { hooks, counters }: Environment,
+  { hooks, counters, journal }: Environment,
+  client: Connection | InProcessClient,
   username: string | undefined,
   password: Buffer | undefined,
   anonymous: boolean,
 ): Promise<Refusal | null> {
-  const identified = hooks.identify(username, password, anonymous);
-  if (typeof identified === 'boolean' ? identified : await identified) return null;
+  const identified = hooks.identify(username, password, anonymous, () => !client.closed);
+  const verdict = typeof identified === 'object' ? await identified : identified;
+  if (verdict === true) return null;
+  if (verdict === 'busy') {
+    counters.refusedAtPasswordQueue++;
+    journal.limit(client, 'limits.password_queue', 'a connection was refused: too many passwords wait to be checked');
+    return { reasonCode: ReasonCode.ServerBusy, reason: BUSY, told: BUSY };
+  }
   counters.deniedConnect++;
   const known = username !== undefined;
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';

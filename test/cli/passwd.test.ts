@@ -226,7 +226,7 @@ test('the command line: the same options as mosquitto_passwd, and nothing of it 
     password: null,
     create: false,
     mosquitto: false,
-    cost: 15,
+    cost: 14,
   };
   assert.deepEqual(parsePasswd(['f', 'u']), base);
   assert.deepEqual(parsePasswd(['-c', 'f', 'u']), { ...base, create: true });

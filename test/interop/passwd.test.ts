@@ -127,7 +127,7 @@ describe('portico passwd', { timeout: 120_000 }, () => {
       assert.equal(code === 0 ? 0 : 1, outcome);
     }
     await portico.stop();
-    writeFileSync(file, `# users\n${readFileSync(file, 'utf8').replace('ln=15', 'ln=30')}`);
+    writeFileSync(file, `# users\n${readFileSync(file, 'utf8').replace('ln=14', 'ln=30')}`);
     await assert.rejects(portico.restart(), (error: Error) => {
       assert.ok(error.message.includes(`${file}:2: the hash takes too much to check`), error.message);
       return true;

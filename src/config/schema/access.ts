@@ -1,6 +1,6 @@
 /** `access`. */
 import { z } from 'zod';
-import { documentation, text } from './documentation.js';
+import { documentation, text, whole } from './documentation.js';
 
 export const access = z
   .strictObject({
@@ -12,6 +12,15 @@ export const access = z
           'working directory. ' +
           'Unset: nobody has a password.',
         example: '/etc/portico/passwords',
+        since: '0.1.0',
+      }),
+    password_cache: whole(0, 3600)
+      .default(60)
+      .register(documentation, {
+        doc:
+          'Time for which a password that was right need not be checked again, so that many clients can come back at once. ' +
+          'Passwords are not kept, but what only this process can make of them. 0: each is checked.',
+        unit: 'seconds',
         since: '0.1.0',
       }),
     scram_file: text()

@@ -13,6 +13,7 @@ export interface OptionDoc {
     | 'messages'
     | 'levels'
     | 'connections'
+    | 'passwords'
     | 'sessions'
     | 'subscriptions'
     | 'connections per second'

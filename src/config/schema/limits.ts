@@ -40,6 +40,15 @@ export const limits = z
         unit: 'connections',
         since: '0.1.0',
       }),
+    password_queue: whole(1, 10_000_000)
+      .default(5000)
+      .register(documentation, {
+        doc:
+          'Passwords that wait to be checked; the same password of one user counts once, however many clients send it. A ' +
+          'client whose password would be one more is refused (0x89, before MQTT 5.0 return code 3).',
+        unit: 'passwords',
+        since: '0.1.0',
+      }),
     messages_per_second: whole(1, 100_000_000)
       .optional()
       .register(documentation, {
