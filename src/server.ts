@@ -10,6 +10,7 @@ import { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { BackupRoute } from './admin/backup.js';
+import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
@@ -34,6 +35,7 @@ import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
+import { loginFailed } from './session/failed-login.js';
 import type { Party } from './session/journal.js';
 import { StreamTransport } from './session/transport.js';
 import { keptAside } from './store/aside.js';
@@ -79,7 +81,11 @@ export class Server {
     this.broker = broker;
     const { store, commit } = broker;
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
-    this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
+    this.#control = new ControlServer(
+      loaded.config.data_dir,
+      [backup, ...banRoutes(broker.environment, logger)],
+      logger,
+    );
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -275,6 +281,9 @@ export class Server {
         counters.deniedPublish++;
         journal.denied(party, action, topic, reason);
       },
+      loginFailed: (party, method) => {
+        loginFailed(this.broker.environment, party, { username: party.username, method });
+      },
       limit: (party, option, detail) => journal.limit(party, option, detail),
     };
   }
@@ -351,7 +360,7 @@ function retainedLimits({ limits }: Config): RetainedLimits {
   return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
-function sessionOptions({ mqtt, limits }: Config): SessionOptions {
+function sessionOptions({ mqtt, limits, access }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
     keepaliveMax: mqtt.keepalive_max,
@@ -392,5 +401,11 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     responseInformation: mqtt.response_information ?? null,
     serverReference: mqtt.server_reference ?? null,
     draining: mqtt.draining,
+    lockoutWindow: access.lockout_window,
+    lockoutFailures: access.lockout_failures,
+    lockoutAddressFailures: access.lockout_address_failures,
+    lockoutTime: access.lockout_time,
+    lockoutLoopback: access.lockout_loopback,
+    lockoutEntries: limits.lockout_entries,
   };
 }

@@ -35,6 +35,15 @@ export class Counters {
   /** Messages that a client was not sent although it has a subscription: it may not receive them. */
   deniedReceive = 0;
   deniedConnect = 0;
+  /** Clients that have not proved who they are, those of them that had to wait for their refusal, and connections of banned ones. */
+  failedLogins = 0;
+  delayedRefusals = 0;
+  refusedBanned = 0;
+  /** Bans since start, and those in force. */
+  bansImposed = 0;
+  bans = 0;
+  /** Failures and bans that made room for others (`limits.lockout_entries`). */
+  forgottenFailures = 0;
   /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
   droppedRetainedMessages = 0;
   droppedRetainedBytes = 0;
@@ -141,6 +150,13 @@ export class Counters {
   get refusedConnections(): number {
     const { refusedAtConnections, refusedAtSessions, refusedAtMemory, refusedDraining } = this;
     const atLimits = refusedAtConnections + refusedAtSessions + refusedAtMemory;
-    return atLimits + this.refusedAddress + this.refusedPending + this.refusedAtPasswordQueue + refusedDraining;
+    return (
+      atLimits +
+      this.refusedAddress +
+      this.refusedPending +
+      this.refusedAtPasswordQueue +
+      this.refusedBanned +
+      refusedDraining
+    );
   }
 }

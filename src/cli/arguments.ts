@@ -5,6 +5,7 @@ import { ACTIONS, type Action } from '../access/acl/rule.js';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { AclQuestion } from './acl.js';
+import type { BansRequest } from './bans.js';
 import type { ImportKind } from './import.js';
 import { type PasswdRequest, parsePasswd } from './passwd-arguments.js';
 
@@ -13,6 +14,7 @@ const COMMANDS = [
   'check',
   'health',
   'acl',
+  'bans',
   'passwd',
   'scram',
   'backup',
@@ -35,6 +37,8 @@ export interface Arguments {
   readonly name?: string;
   /** What `import` reads, and where it is. */
   readonly source?: { readonly kind: ImportKind; readonly path: string };
+  /** `bans`. */
+  readonly bans?: BansRequest;
   /** `passwd`. */
   readonly passwd?: PasswdRequest;
   /** `acl explain`. */
@@ -61,6 +65,10 @@ portico passwd [-c] [-b] [--mosquitto | --cost N] FILE USER [PASSWORD]
 portico passwd -D FILE USER deletes a user
 portico passwd -U [--mosquitto | --cost N] FILE
                             hashes the passwords that stand in the file in the clear
+portico bans list [-c FILE] [--data DIR]
+                            lists who is banned from the running broker for failed logins
+portico bans lift ADDRESS|all [--user U] [-c FILE] [--data DIR]
+                            lifts bans of an address or of all, or there those of one user
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -88,7 +96,8 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --check         verify only
       --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 14 unless given (16 MiB)
       --user U, --client C, --topic T
-                      whom and what acl explain is about; without --user a client without user name
+                      whom and what acl explain is about; without --user a client without user name;
+                      whose bans are lifted
   -h, --help
       --version
 
@@ -144,6 +153,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     );
   }
   const { command, name, source } = commandOf(positionals);
+  const bans = bansOf(command, positionals, values.user);
   const question = questionOf(command, positionals, values);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
@@ -160,6 +170,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     ...(values.mosquitto === undefined ? {} : { mosquitto: true }),
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
+    ...(bans === undefined ? {} : { bans }),
     ...(question === undefined ? {} : { question }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
@@ -200,7 +211,7 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
   if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
-  if (command === 'acl') return { command };
+  if (command === 'acl' || command === 'bans') return { command };
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };
@@ -220,6 +231,17 @@ function sourceOf([word, path, ...rest]: readonly string[]): Arguments['source']
   return { kind, path };
 }
 
+/** What `bans` is to do; undefined for other commands. */
+function bansOf(command: Command, words: readonly string[], user: string | undefined): BansRequest | undefined {
+  if (command !== 'bans') return undefined;
+  const [, verb, address, ...rest] = words;
+  if (verb === 'list' && address === undefined && user === undefined) return {};
+  if (verb !== 'lift' || address === undefined || rest.length > 0) {
+    throw wrong('bans takes the word list, or lift and an address, or lift and all');
+  }
+  return { lift: { address: address === 'all' ? null : address, user: user ?? null } };
+}
+
 /** What `acl explain` asks; undefined for other commands. */
 function questionOf(
   command: Command,
@@ -227,8 +249,8 @@ function questionOf(
   { user, client, topic }: { user?: string; client?: string; topic?: string },
 ): AclQuestion | undefined {
   if (command !== 'acl') {
-    if (user !== undefined || client !== undefined || topic !== undefined) {
-      throw wrong('--user, --client and --topic belong to acl explain');
+    if ((user !== undefined && command !== 'bans') || client !== undefined || topic !== undefined) {
+      throw wrong('--user, --client and --topic belong to acl explain, --user to bans lift too');
     }
     return undefined;
   }

@@ -2,6 +2,7 @@
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
+import { banned, loginFailed } from './failed-login.js';
 import type { AuthenticateError } from './hooks.js';
 import type { InProcessClient } from './in-process-client.js';
 
@@ -15,6 +16,7 @@ export interface Refusal {
   readonly told: string;
 }
 
+const NO_PASSWORD = new Uint8Array(0);
 const BUSY = 'limits.password_queue is reached';
 
 /**
@@ -22,14 +24,23 @@ const BUSY = 'limits.password_queue is reached';
  * @param anonymous whether a client without user name may come this way
  */
 export async function checkPassword(
-  { hooks, counters, journal }: Environment,
+  environment: Environment,
   client: Connection | InProcessClient,
   username: string | undefined,
   password: Buffer | undefined,
   anonymous: boolean,
 ): Promise<Refusal | null> {
-  const identified = hooks.identify(username, password, anonymous, () => !client.closed);
+  const { hooks, counters, journal, lockout, refusals } = environment;
+  const user = username ?? null;
+  const ban = banned(environment, client, user);
+  if (ban !== null) return ban;
+  const { remote, transport } = client;
+  const wanted = (): boolean => !client.closed && lockout.banOf(remote, transport, user) === null;
+  const identified = hooks.identify(username, password, anonymous, wanted);
   const verdict = typeof identified === 'object' ? await identified : identified;
+  // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.
+  const late = typeof identified === 'object' ? banned(environment, client, user) : null;
+  if (late !== null) return late;
   if (verdict === true) return null;
   if (verdict === 'busy') {
     counters.refusedAtPasswordQueue++;
@@ -38,6 +49,10 @@ export async function checkPassword(
   }
   counters.deniedConnect++;
   const known = username !== undefined;
+  if (known) {
+    const delay = loginFailed(environment, client, { username, method: 'password', secret: password ?? NO_PASSWORD });
+    await refusals.wait(delay);
+  }
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
   const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
   return { reasonCode, reason, told: reason };
@@ -45,11 +60,12 @@ export async function checkPassword(
 
 /** Asks Aedes' `authenticate`; counts a refusal. */
 export async function askAuthenticate(
-  { hooks, counters }: Environment,
+  environment: Environment,
   client: Connection | InProcessClient,
   username: string | undefined,
   password: Buffer | undefined,
 ): Promise<Refusal | null> {
+  const { hooks, counters, refusals } = environment;
   if (hooks.authenticate === null) return null;
   const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
     hooks.authenticate?.(client, username, password, (error, ok) => resolve({ error: error ?? null, ok: ok === true }));
@@ -59,6 +75,11 @@ export async function askAuthenticate(
   const error = outcome.error ?? new Error('not authorized');
   hooks.emit('clientError', client, error);
   const reasonCode = reasonOf(error);
+  // Another code, or none, may be a fault of whoever was asked, and no guess.
+  if (password !== undefined && (outcome.error === null || reasonCode === ReasonCode.BadUserNameOrPassword)) {
+    const failure = { username: username ?? null, method: 'hook', secret: password };
+    await refusals.wait(loginFailed(environment, client, failure));
+  }
   return { reasonCode, reason: error.message, told: reasonText(reasonCode) };
 }
 

@@ -23,6 +23,44 @@ export const access = z
         unit: 'seconds',
         since: '0.1.0',
       }),
+    lockout_failures: whole(0, 1000)
+      .default(20)
+      .register(documentation, {
+        doc:
+          'Failed logins of one user from one IP address within `access.lockout_window`, after which this user is banned ' +
+          'there for `access.lockout_time`. A wrong password that is repeated counts once; an IPv6 address stands for its ' +
+          '/64. 0: no user is banned.',
+        unit: 'failures',
+        since: '0.1.0',
+      }),
+    lockout_address_failures: whole(0, 100_000)
+      .default(100)
+      .register(documentation, {
+        doc:
+          'The same for all users of one IP address together: then everybody from there is banned, and new connections ' +
+          'are closed before anything is read. 0: no address is banned.',
+        unit: 'failures',
+        since: '0.1.0',
+      }),
+    lockout_window: whole(1, 86_400).default(600).register(documentation, {
+      doc: 'Time within which failed logins add up.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    lockout_time: whole(1, 2_592_000).default(600).register(documentation, {
+      doc: 'How long a ban holds. `portico bans` lists and lifts them.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    lockout_loopback: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether failed logins from this machine count too. All clients of a proxy on this machine that does not tell ' +
+          'their addresses would be one.',
+        since: '0.1.0',
+      }),
     scram_file: text()
       .optional()
       .register(documentation, {

@@ -14,6 +14,8 @@ export interface OptionDoc {
     | 'levels'
     | 'connections'
     | 'passwords'
+    | 'entries'
+    | 'failures'
     | 'sessions'
     | 'subscriptions'
     | 'connections per second'

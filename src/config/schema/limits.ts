@@ -40,6 +40,15 @@ export const limits = z
         unit: 'connections',
         since: '0.1.0',
       }),
+    lockout_entries: whole(100, 1_000_000)
+      .default(10_000)
+      .register(documentation, {
+        doc:
+          'Addresses, users, and users of an address, of each so many, whose failed logins are remembered; and bans. For a ' +
+          'further one the one that has not failed for longest is forgotten, and counted.',
+        unit: 'entries',
+        since: '0.1.0',
+      }),
     password_queue: whole(1, 10_000_000)
       .default(5000)
       .register(documentation, {
