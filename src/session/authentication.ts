@@ -1,4 +1,5 @@
 /** Whether user name and password are right: the one question of MQTT connections and of clients inside the process. */
+import type { Verdict } from '../access/passwords.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
@@ -37,7 +38,7 @@ export async function checkPassword(
   const { remote, transport } = client;
   const wanted = (): boolean => !client.closed && lockout.banOf(remote, transport, user) === null;
   const identified = hooks.identify(username, password, anonymous, wanted);
-  const verdict = typeof identified === 'object' ? await identified : identified;
+  const verdict = typeof identified === 'object' ? await answered(environment, client, identified) : identified;
   // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.
   const late = typeof identified === 'object' ? banned(environment, client, user) : null;
   if (late !== null) return late;
@@ -56,6 +57,23 @@ export async function checkPassword(
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
   const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
   return { reasonCode, reason, told: reason };
+}
+
+/** The answer, and for how long the client had to wait for it. */
+async function answered(
+  { clock }: Environment,
+  client: Connection | InProcessClient,
+  verdict: Promise<Verdict>,
+): Promise<Verdict> {
+  const entry = 'entry' in client ? client.entry : null;
+  if (entry === null) return verdict;
+  entry.checkedSince = clock.now();
+  try {
+    return await verdict;
+  } finally {
+    entry.waited = (entry.waited ?? 0) + clock.now() - entry.checkedSince;
+    entry.checkedSince = undefined;
+  }
 }
 
 /** Asks Aedes' `authenticate`; counts a refusal. */

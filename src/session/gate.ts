@@ -17,6 +17,19 @@ export interface Entry {
   /** It counts among the clients of its address. */
   admitted: boolean;
   gone: boolean;
+  /** When the broker began to check its password, in milliseconds since the epoch; absent while it does not. */
+  checkedSince?: number | undefined;
+  /** Milliseconds for which it has waited for that. */
+  waited?: number;
+}
+
+/** Milliseconds of waiting for the broker that do not count against a client. */
+const MOST_EXCUSED = 30_000;
+
+/** Milliseconds that a connection has waited for the broker to check its password, as far as that is no reason to end it. */
+export function excusedTime({ checkedSince, waited = 0 }: Entry, now: number): number {
+  const waiting = checkedSince === undefined ? 0 : now - checkedSince;
+  return Math.min(MOST_EXCUSED, waited + waiting);
 }
 
 interface Address {

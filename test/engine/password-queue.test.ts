@@ -91,13 +91,28 @@ test('a client that was given up before its turn costs nothing', async () => {
     while (engine.broker.counters.connects < connects) await new Promise((resolve) => setImmediate(resolve));
   };
   await read(3);
-  engine.pass(6);
+  engine.pass(21);
   const last = engine.connect(user('c', 'wrong'));
   await read(4);
-  engine.pass(5);
+  engine.pass(20);
   await Promise.all(early.map((client) => client.end()));
   gate.open();
   assert.equal((await last).connack.returnCode, 4);
   assert.deepEqual(gate.users, ['a', 'b', 'c']);
+  await engine.stop();
+});
+
+test('mqtt.connect_timeout: up to 30 s of waiting for its password do not count against a client', async () => {
+  const { gate, options } = scene(10);
+  const engine = await Engine.create(options);
+  const silent = engine.open(4);
+  const waiting = engine.connect(user('a'));
+  while (engine.broker.counters.connects < 1) await new Promise((resolve) => setImmediate(resolve));
+  engine.pass(11);
+  await silent.end();
+  engine.pass(28);
+  assert.equal(engine.broker.counters.connectTimeouts, 1);
+  gate.open();
+  assert.equal((await waiting).connack.returnCode, 0);
   await engine.stop();
 });
