@@ -8,6 +8,7 @@ import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
+import { Lockout } from './access/lockout.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
@@ -27,6 +28,7 @@ import { Connection } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
+import { expireBans } from './session/failed-login.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
 import { Handling } from './session/handling.js';
@@ -37,6 +39,7 @@ import { MountedConnection } from './session/mounted-connection.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
+import { Refusals } from './session/refusals.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -145,6 +148,8 @@ export class Broker extends Aedes {
       counters.delayedConnections++;
       journal.limit(arrival, 'limits.connects_per_second', 'a connection has to wait');
     });
+    // A refusal must come before the connection is closed for having none.
+    const lockout = new Lockout(session, (session.connectTimeout * 1000) / 2, () => clock.now());
     const environment: Environment = {
       router,
       commit,
@@ -164,7 +169,9 @@ export class Broker extends Aedes {
       hooks: this.#hooks,
       access: { acl: options.acl ?? null },
       journal,
-      gate: new Gate(session, counters, journal),
+      gate: new Gate(session, counters, journal, lockout),
+      lockout,
+      refusals: new Refusals(this.#rateTimer),
       throttle: new Throttle(this.#rateTimer),
       addressRates: new AddressRates(session, counters, journal),
       storages: new Map(),
@@ -320,6 +327,7 @@ export class Broker extends Aedes {
     this.commit.tick();
     for (const connection of this.#connections) checkTimeouts(connection, now);
     this.#rateTimer.run();
+    expireBans(this.environment);
     this.router.retained.dropExpired(now);
     // A will must not be handed to a session whose time is over, of its client or another.
     this.sessions.tick(now);

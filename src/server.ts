@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readAcl } from './access/acl/load.js';
 import { PasswordFile } from './access/password-file.js';
+import { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { BackupRoute } from './admin/backup.js';
+import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
@@ -32,6 +34,7 @@ import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
+import { loginFailed } from './session/failed-login.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -50,6 +53,8 @@ export class Server {
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
   readonly broker: Broker;
+  /** Whose `replace` takes another file. */
+  readonly passwords: Passwords;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
@@ -61,8 +66,15 @@ export class Server {
   readonly #mqtt: MqttListeners;
   readonly #latecomers: Latecomers;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
+  private constructor(
+    loaded: LoadedConfig,
+    logger: Logger,
+    security: CoapSecurity,
+    broker: Broker,
+    passwords: Passwords,
+  ) {
     this.#loaded = loaded;
+    this.passwords = passwords;
     this.#security = security;
     this.#logger = logger;
     this.broker = broker;
@@ -76,7 +88,11 @@ export class Server {
       opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
     });
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
-    this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
+    this.#control = new ControlServer(
+      loaded.config.data_dir,
+      [backup, ...banRoutes(broker.environment, logger)],
+      logger,
+    );
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -93,7 +109,7 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const identify = await identifier(config);
+    const passwords = await passwordsOf(config);
     const security = await CoapSecurity.load(config);
     const acl = await readAcl(config.access);
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
@@ -110,14 +126,14 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify,
+      identify: identifier(passwords),
       acl,
       authenticationMethods,
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, broker);
+    const server = new Server(loaded, logger, security, broker, passwords);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -263,6 +279,9 @@ export class Server {
         counters.deniedPublish++;
         journal.denied(party, action, topic, reason);
       },
+      loginFailed: (party, method) => {
+        loginFailed(this.broker.environment, party, { username: party.username, method });
+      },
       limit: (party, option, detail) => journal.limit(party, option, detail),
     };
   }
@@ -315,15 +334,19 @@ function missingInterface(listener: ListenerConfig): PorticoError | null {
 }
 
 /** Who may connect: users of the password file, and strangers where the listener takes them. */
-async function identifier(config: Config): Promise<Identify> {
-  const file = config.access.password_file;
-  const passwords = file === undefined ? null : await PasswordFile.load(file);
-  return (username, password, anonymous) => {
+function identifier(passwords: Passwords): Identify {
+  return (username, password, anonymous, wanted) => {
     if (username === undefined) return anonymous;
     // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0));
+    if (passwords.file === null) return anonymous;
+    return passwords.verify(username, password ?? Buffer.alloc(0), wanted);
   };
+}
+
+async function passwordsOf({ access, limits }: Config): Promise<Passwords> {
+  const { password_file: file, password_cache: cache } = access;
+  const loaded = file === undefined ? null : await PasswordFile.load(file);
+  return new Passwords(loaded, { queue: limits.password_queue, cache });
 }
 
 /** Half of the memory of the machine, or of the container if that has less. */
@@ -338,7 +361,7 @@ function retainedLimits({ limits }: Config): RetainedLimits {
   return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
-function sessionOptions({ mqtt, limits }: Config): SessionOptions {
+function sessionOptions({ mqtt, limits, access }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
     keepaliveMax: mqtt.keepalive_max,
@@ -379,5 +402,11 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     responseInformation: mqtt.response_information ?? null,
     serverReference: mqtt.server_reference ?? null,
     draining: mqtt.draining,
+    lockoutWindow: access.lockout_window,
+    lockoutFailures: access.lockout_failures,
+    lockoutAddressFailures: access.lockout_address_failures,
+    lockoutTime: access.lockout_time,
+    lockoutLoopback: access.lockout_loopback,
+    lockoutEntries: limits.lockout_entries,
   };
 }

@@ -35,6 +35,15 @@ export class Counters {
   /** Messages that a client was not sent although it has a subscription: it may not receive them. */
   deniedReceive = 0;
   deniedConnect = 0;
+  /** Clients that have not proved who they are, those of them that had to wait for their refusal, and connections of banned ones. */
+  failedLogins = 0;
+  delayedRefusals = 0;
+  refusedBanned = 0;
+  /** Bans since start, and those in force. */
+  bansImposed = 0;
+  bans = 0;
+  /** Failures and bans that made room for others (`limits.lockout_entries`). */
+  forgottenFailures = 0;
   /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
   droppedRetainedMessages = 0;
   droppedRetainedBytes = 0;
@@ -47,6 +56,8 @@ export class Counters {
   refusedAtSessions = 0;
   refusedAtMemory = 0;
   refusedDraining = 0;
+  /** Connections refused because too many passwords wait to be checked (`limits.password_queue`). */
+  refusedAtPasswordQueue = 0;
   /** Subscriptions, and packets with more filters, refused at `limits.subscriptions_per_client`; denied, or errors, too. */
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
@@ -151,6 +162,13 @@ export class Counters {
   get refusedConnections(): number {
     const { refusedAtConnections, refusedAtSessions, refusedAtMemory, refusedDraining } = this;
     const atLimits = refusedAtConnections + refusedAtSessions + refusedAtMemory;
-    return atLimits + this.refusedAddress + this.refusedPending + refusedDraining;
+    return (
+      atLimits +
+      this.refusedAddress +
+      this.refusedPending +
+      this.refusedAtPasswordQueue +
+      this.refusedBanned +
+      refusedDraining
+    );
   }
 }

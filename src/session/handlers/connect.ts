@@ -228,7 +228,8 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
   let username = packet.username;
   let { password } = packet;
   let refusal: Refusal | null = null;
-  if (method === undefined) refusal = await checkPassword(environment, username, password, anonymousAllowed);
+  if (method === undefined)
+    refusal = await checkPassword(environment, connection, username, password, anonymousAllowed);
   // A method takes the place of the password, and of the rule for clients without user name.
   else if (!(await authenticateByMethod(connection, packet, method))) return false;
   else {
