@@ -1,5 +1,4 @@
 /** One entry of `coap.commands`: which messages become which request. */
-import type { DeviceKeys } from '../../access/device-psk-file.js';
 import type { Message } from '../../bus/message.js';
 import { isShared, isValidFilter } from '../../bus/topics.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
@@ -9,6 +8,7 @@ import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
+import type { DeviceCredentials } from './credentials.js';
 import { TemplateFault } from './liquid.js';
 import { MessageValues } from './message-values.js';
 import { RESPONSE_VARIABLES, ResponseValues } from './response-values.js';
@@ -71,14 +71,14 @@ class CommandFault extends Error {
 export function readCommands(
   entries: readonly CommandOptions[],
   shared: SharedOptions,
-  keys: DeviceKeys,
+  credentials: DeviceCredentials,
   placeOf?: PlaceOf,
 ): Command[] {
   const commands: Command[] = [];
   const faults: string[] = [];
   for (const [index, entry] of entries.entries()) {
     try {
-      commands.push(new Command(entry, shared, keys));
+      commands.push(new Command(entry, shared, credentials));
     } catch (error) {
       if (!(error instanceof CommandFault)) throw error;
       const option = `coap.commands.${index}.${error.field}`;
@@ -104,7 +104,7 @@ export class Command {
   readonly render: ((message: Message, response: ClientResponse) => Buffer) | undefined;
 
   /** @throws CommandFault */
-  constructor(options: CommandOptions, shared: SharedOptions, keys: DeviceKeys) {
+  constructor(options: CommandOptions, shared: SharedOptions, credentials: DeviceCredentials) {
     const { filter, uri, content_format: format, template } = options;
     this.#uri = parsed('uri', uri, () => new UriTemplate(uri));
     const { uri: target } = this.#uri;
@@ -124,9 +124,8 @@ export class Command {
     this.options = options;
     this.target = target;
     this.device = authorityOf(target);
-    if (target.secure && !keys.has(this.device)) {
-      throw new CommandFault('uri', `: coap.device_psk_file has no key for coaps://${this.device}`);
-    }
+    const lack = target.secure ? credentials.lack(target) : null;
+    if (lack !== null) throw new CommandFault('uri', `: ${lack}`);
     this.#transmission = requestTransmission(shared, options.timeout, options.retries);
   }
 

@@ -1,14 +1,14 @@
 /** One entry of `coap.observations`: a resource of a device that is observed for as long as the broker runs. */
-import type { DeviceKeys } from '../../access/device-psk-file.js';
 import { isReserved, isValidName } from '../../bus/topics.js';
 import type { ClientObservation } from '../../coap/client/observation.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import type { ClientResponse } from '../../coap/client/response.js';
-import { authorityOf, type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
+import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import { codeClass, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient } from '../plugin.js';
+import type { DeviceCredentials } from './credentials.js';
 import { failed } from './errands.js';
 import { replyOf } from './reply.js';
 import type { Route } from './route.js';
@@ -50,16 +50,14 @@ export class ObservedResource {
   #failing = false;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` if the URI or a topic is none */
-  constructor(options: ObservationOptions, shared: SharedOptions, keys: DeviceKeys) {
+  constructor(options: ObservationOptions, shared: SharedOptions, credentials: DeviceCredentials) {
     const { uri, topic, failure_topic: failureTopic = topic, confirmable, timeout } = options;
     const target = parseCoapUri(uri);
     if (typeof target === 'string') {
       throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${target}`);
     }
-    if (target.secure && !keys.has(authorityOf(target))) {
-      const sentence = `coap.device_psk_file has no key for coaps://${authorityOf(target)}`;
-      throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${sentence}`);
-    }
+    const lack = target.secure ? credentials.lack(target) : null;
+    if (lack !== null) throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${lack}`);
     for (const name of [topic, failureTopic]) {
       if (isValidName(name) && !isReserved(name)) continue;
       throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${name} is no topic to publish on`);

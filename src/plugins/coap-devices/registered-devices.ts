@@ -2,15 +2,15 @@
  * The plugin for devices that register themselves: the directory of RFC 9176 on every address of CoAP, kept in the store,
  * and the topics of each device that is registered.
  */
-import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import { CoapClient } from '../../coap/client/client.js';
 import type { ClientLimits } from '../../coap/client/limits.js';
-import { authorityOf, type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
+import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import type { SharedLine } from '../../coap/shared-line.js';
 import type { FaceOwner } from '../coap-topics/face.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
+import { type DeviceCredentials, NO_CREDENTIALS } from './credentials.js';
 import { type DeviceHost, DeviceTopics } from './device-topics.js';
 import { type Change, Directory, type DirectoryLimits, type Registrant } from './directory.js';
 import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
@@ -62,17 +62,21 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly #clients: CoapClient[] = [];
   /** For devices that have not come by DTLS, and whose base is `coaps`. */
   readonly #sockets: DeviceSockets;
-  readonly #keys: DeviceKeys;
+  readonly #credentials: DeviceCredentials;
   readonly #topics = new Map<string, DeviceTopics>();
   #host: DeviceHost | null = null;
   #context: PluginContext | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds since the epoch, which lifetimes are counted by over restarts */
-  constructor(options: RegisteredDevicesOptions, now: () => number = Date.now, keys: DeviceKeys = NO_DEVICE_KEYS) {
+  constructor(
+    options: RegisteredDevicesOptions,
+    now: () => number = Date.now,
+    credentials: DeviceCredentials = NO_CREDENTIALS,
+  ) {
     this.#options = options;
-    this.#keys = keys;
-    this.#sockets = new DeviceSockets(this.#clientLimits, options, keys);
+    this.#credentials = credentials;
+    this.#sockets = new DeviceSockets(this.#clientLimits, options, credentials);
     this.directory = new Directory({
       limits: options,
       path: `/${DIRECTORY_PATH}`,
@@ -99,7 +103,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   async start(context: PluginContext): Promise<void> {
     const { devices_topic: root, device_timeout: timeout } = this.#options;
     this.#context = context;
-    if (this.#keys.size > 0) await this.#sockets.open([{ secure: true, kind: 'name' }], context);
+    if (!this.#credentials.isEmpty) await this.#sockets.open([{ secure: true, kind: 'name' }], context);
     this.#host = {
       context,
       root,
@@ -215,21 +219,26 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     if (typeof target === 'string') return `its base ${base} cannot be reached: ${target}`;
     const { host: address, port, kind: family } = target;
     if (family === 'name') return `its base ${base} is a name, which is not looked up`;
-    if (target.secure) return this.#secureRoute(target);
+    if (target.secure) return this.#secureRoute(target, registration.ep);
     // Another family needs another socket.
     const way = family === origin.family ? face : [...this.#faces.values()].find((other) => other.serves(family));
     return way === undefined
       ? `the broker does not listen for ${family}`
       : { client: way.client, address: { address, port, family } };
   }
+
   /** To an IP address, which needs no look-up. */
-  #secureRoute(target: CoapUri): Route | string {
-    const device = authorityOf(target);
-    if (!this.#keys.has(device)) return `coap.device_psk_file has no key for coaps://${device}`;
+  #secureRoute(target: CoapUri, endpoint: string): Route | string {
+    const lack = this.#credentials.lack(target);
+    if (lack !== null) return lack;
     let found: Route | null = null;
-    this.#sockets.find(target, (route) => {
-      found = route;
-    });
+    this.#sockets.find(
+      target,
+      (route) => {
+        found = route;
+      },
+      endpoint,
+    );
     return found ?? `the broker has no socket for ${target.kind}`;
   }
 }
