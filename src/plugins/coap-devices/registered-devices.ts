@@ -15,8 +15,17 @@ import { type DeviceHost, DeviceTopics } from './device-topics.js';
 import { type Change, Directory, type DirectoryLimits, type Registrant } from './directory.js';
 import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
 import { type ErrandLimits, Errands } from './errands.js';
+import { checkedObservation, isKeptObservation, type KeptObservation, KeptObservations } from './kept-observations.js';
 import { LookupObservers } from './lookup-observers.js';
-import { baseOf, decodeRegistration, encodeRegistration, hostOf, levelOf, type Registration } from './registration.js';
+import {
+  baseOf,
+  decodeRegistration,
+  encodeRegistration,
+  hostOf,
+  levelOf,
+  type Registration,
+  type StoredRegistration,
+} from './registration.js';
 import type { Route } from './route.js';
 import { DeviceSockets } from './sockets.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
@@ -64,6 +73,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly #sockets: DeviceSockets;
   readonly #credentials: DeviceCredentials;
   readonly #topics = new Map<string, DeviceTopics>();
+  readonly #kept = new KeptObservations(() => this.#storage);
   #host: DeviceHost | null = null;
   #context: PluginContext | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -108,18 +118,32 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
       context,
       root,
       errands: new Errands(this.#options, this.tally, context),
+      kept: this.#kept,
       transmission: requestTransmission(this.#options, timeout),
       routeOf: (registration) => this.#routeOf(registration),
     };
-    for (const [, registration] of await context.storage.entries(decodeRegistration)) {
-      this.directory.restore(registration);
-      this.#topics.set(registration.id, new DeviceTopics(this.#host, registration));
-    }
+    await this.#restore(this.#host);
     // Those whose lifetime ended while the broker did not run.
     this.tick();
     for (const topics of this.#topics.values()) topics.restored();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
+  }
+
+  async #restore(host: DeviceHost): Promise<void> {
+    const observations: KeptObservation[] = [];
+    for (const [, stored] of await host.context.storage.entries(decodeStored)) {
+      if (isKeptObservation(stored)) observations.push(stored);
+      else {
+        this.directory.restore(stored);
+        this.#topics.set(stored.id, new DeviceTopics(host, stored));
+      }
+    }
+    for (const observation of observations) {
+      const topics = this.#topics.get(observation.observes);
+      if (topics === undefined) this.#kept.delete(observation);
+      else topics.restoreObservation(observation);
+    }
   }
 
   async stop(): Promise<void> {
@@ -149,6 +173,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     };
     this.#clients.push(client);
     this.#faces.set(via, face);
+    for (const topics of this.#topics.values()) topics.resume();
     return face;
   }
 
@@ -166,9 +191,10 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     return this.context.storage;
   }
 
-  /** Forgets whoever has not renewed its registration, and tells those who observe lookups. */
+  /** Forgets whoever has not renewed its registration, and what the store could not forget before, and tells those who observe lookups. */
   tick(): void {
     this.directory.dropExpired();
+    this.#kept.retry();
     this.lookups.tell();
   }
 
@@ -241,4 +267,10 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     );
     return found ?? `the broker has no socket for ${target.kind}`;
   }
+}
+
+/** Either of what is stored. @throws Error if it is neither */
+function decodeStored(value: Buffer): Registration | KeptObservation {
+  const stored = JSON.parse(value.toString()) as StoredRegistration | KeptObservation;
+  return isKeptObservation(stored) ? checkedObservation(stored) : decodeRegistration(stored);
 }
