@@ -8,7 +8,7 @@ import {
 } from '../../src/plugins/coap-devices/kept-observations.js';
 import type { PluginStorage } from '../../src/plugins/plugin.js';
 import type { MemoryStore } from '../../src/store/memory-store.js';
-import { number, OPT } from '../coap/harness.js';
+import { type Decoded, number, OPT } from '../coap/harness.js';
 import { GatedStore } from '../store/gated-store.js';
 import type { Device } from '../support/coap-face.js';
 import { LastingStore } from '../support/lasting-store.js';
@@ -19,11 +19,11 @@ let scene: Scene;
 afterEach(() => scene.stop());
 
 /** A broker that starts on what the one before has left. */
-async function restart(store: MemoryStore, seconds = 0, via = VIA): Promise<void> {
+async function restart(store: MemoryStore, seconds = 0, via = VIA, options = {}): Promise<void> {
   const { clock } = scene.face.engine;
   await scene.stop();
   clock.advance(seconds * 1000);
-  scene = await Scene.create({ device_timeout: 0.1 }, { store, clock }, via);
+  scene = await Scene.create(options, { store, clock }, via);
 }
 
 const OBSERVED = (sequence: number): [number, number][] => [[OPT.observe, sequence]];
@@ -37,6 +37,11 @@ async function observed(device: Device, listener: Listener): Promise<void> {
   });
   device.send(reply(await device.next(), '2.05', '20', OBSERVED(1)));
   assert.deepEqual(await listener.lines(2), ['mine 20', 'devices/node1/temp 20']);
+}
+
+/** A device that is just starting, and knows nothing of requests. */
+function unready(device: Device, { mid }: Decoded): void {
+  device.send({ type: 3, code: '0.00', mid });
 }
 
 async function begun(store: LastingStore, query = 'ep=node1'): Promise<void> {
@@ -102,7 +107,7 @@ test('it ends with the registration: removed before, or expired while the broker
   await scene.face.device().none();
 });
 
-test('a device that does not answer after the restart is waited for: it is observed again when it renews its registration', async () => {
+test('a device that is not ready after the restart is waited for: it is observed again when it renews its registration', async () => {
   const store = new LastingStore();
   scene = await Scene.create({}, { store });
   const device = scene.face.device();
@@ -110,8 +115,7 @@ test('a device that does not answer after the restart is waited for: it is obser
   await observed(device, await scene.listener('devices/node1/temp', 'mine'));
   await restart(store);
   const back = scene.face.device();
-  assert.equal(words(await back.next()), '0.01 /temp?unit=C');
-  while (scene.count.timeouts === 0) await new Promise((resolve) => setImmediate(resolve));
+  unready(back, await back.next());
   const listener = await scene.listener('devices/node1/#', 'mine');
   await listener.lines(2);
   back.send({ code: '0.02', path: location.slice(1).split('/') });
@@ -122,6 +126,45 @@ test('a device that does not answer after the restart is waited for: it is obser
   // Nothing but that it has renewed was told before.
   assert.equal((await listener.next()).topic, 'devices/node1');
   assert.deepEqual(await listener.lines(1), ['devices/node1/temp 21']);
+});
+
+test('a device that was not ready after the restart is tried again a minute later, and nothing is told meanwhile', async () => {
+  const store = new LastingStore();
+  await begun(store);
+  await restart(store);
+  const device = scene.face.device();
+  unready(device, await device.next());
+  const listener = await scene.listener('devices/node1/temp', 'mine');
+  scene.pass(59);
+  await device.none();
+  scene.pass(1);
+  device.send(reply(await device.next(), '2.05', '21', OBSERVED(1)));
+  assert.deepEqual(await listener.lines(1), ['devices/node1/temp 21']);
+  scene.pass(60);
+  await device.none();
+});
+
+test('after a restart there are no more requests to a device at once than may be: the others follow', async () => {
+  const store = new LastingStore();
+  scene = await Scene.create({}, { store });
+  const device = scene.face.device();
+  await scene.register(device, 'ep=node1');
+  const first = await scene.listener('devices/node1/a', 'devices/node1/b');
+  for (const path of ['a', 'b']) {
+    first.tell(`devices/node1/${path}/observe`);
+    device.send(reply(await device.next(), '2.05', '1', OBSERVED(1)));
+    await first.next();
+  }
+  await restart(store, 0, VIA, { commands_per_device: 1 });
+  const back = scene.face.device();
+  const listener = await scene.listener('devices/node1/a', 'devices/node1/b', 'devices/node1/+/$response');
+  const asked = await back.next();
+  await back.none();
+  back.send(reply(asked, '2.05', '2', OBSERVED(1)));
+  assert.deepEqual(await listener.lines(1), ['devices/node1/a 2']);
+  scene.pass(1);
+  back.send(reply(await back.next(), '2.05', '2', OBSERVED(1)));
+  assert.deepEqual(await listener.lines(1), ['devices/node1/b 2']);
 });
 
 test('a device of DTLS is observed again when it is back, since its association is gone with the broker', async () => {

@@ -9,6 +9,7 @@ import { ContentFormat, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
 import type { DeviceCredentials } from './credentials.js';
+import { type FormatOption, formatNumber } from './format-names.js';
 import { TemplateFault } from './liquid.js';
 import { MessageValues } from './message-values.js';
 import { RESPONSE_VARIABLES, ResponseValues } from './response-values.js';
@@ -26,21 +27,13 @@ const METHODS = {
   iPATCH: Method.IPatch,
 } as const;
 
-const FORMATS = {
-  text: ContentFormat.Text,
-  link: ContentFormat.LinkFormat,
-  octets: ContentFormat.OctetStream,
-  json: ContentFormat.Json,
-  cbor: ContentFormat.Cbor,
-} as const;
-
 /** An entry as configured; its options are documented under `coap.commands`. */
 export interface CommandOptions {
   readonly filter: string;
   readonly uri: string;
   readonly method: keyof typeof METHODS;
-  readonly content_format?: keyof typeof FORMATS | number | undefined;
-  readonly accept?: keyof typeof FORMATS | number | undefined;
+  readonly content_format?: FormatOption | undefined;
+  readonly accept?: FormatOption | undefined;
   readonly template?: string | undefined;
   readonly confirmable: boolean;
   /** Seconds. */
@@ -114,8 +107,8 @@ export class Command {
     if (template !== undefined && isBodiless(options)) {
       throw new CommandFault('template', `: ${options.method} is sent without payload`);
     }
-    this.#contentFormat = numberOf(format);
-    this.#accept = numberOf(options.accept);
+    this.#contentFormat = formatNumber(format);
+    this.#accept = formatNumber(options.accept);
     this.#template =
       template === undefined
         ? null
@@ -153,10 +146,6 @@ export class Command {
   #contentFormatOf(message: Message): number | undefined {
     return this.#contentFormat ?? (this.#template === null ? contentFormatOf(message) : undefined);
   }
-}
-
-function numberOf(format: CommandOptions['accept']): number | undefined {
-  return typeof format === 'string' ? FORMATS[format] : format;
 }
 
 function isBodiless({ method }: CommandOptions): boolean {

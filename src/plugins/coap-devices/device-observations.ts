@@ -32,8 +32,11 @@ class Watch {
   kept = false;
   /** States that wait until it is; null if none has to. */
   waiting: ClientResponse[] | null = null;
-  /** Of before the restart, and nothing was heard of it since: a device that cannot be reached yet may come back. */
-  resumed = false;
+  /**
+   * Of before the restart, and nothing was heard of it since: a device that cannot be reached yet may come back. Milliseconds
+   * since the epoch when it is tried again; null if it need not be.
+   */
+  resumeAt: number | null = null;
 
   constructor(errand: Errand, request: ClientRequest, topic: string) {
     this.errand = errand;
@@ -45,6 +48,12 @@ class Watch {
 /** What only says that a device is not there now. */
 const ABSENCES: ReadonlySet<string> = new Set(['timeout', 'unacknowledged', 'reset', 'gone', 'handshake']);
 
+/** Milliseconds until a device that did not answer after a restart is tried again, and until there may be room for a request. */
+const ABSENT = 60_000;
+const CROWDED = 1_000;
+/** Limits of the client on what is under way at once. */
+const CROWDS: ReadonlySet<string> = new Set(['requests', 'requestsPerPeer']);
+
 /** What is given to the observations of a device. */
 export interface DeviceObservationsHost {
   readonly errands: Errands;
@@ -53,6 +62,8 @@ export interface DeviceObservationsHost {
   readonly id: string;
   /** How the device is reached now, or why it is not. */
   route(): Route | string;
+  /** Milliseconds since the epoch. */
+  now(): number;
 }
 
 export class DeviceObservations {
@@ -81,16 +92,27 @@ export class DeviceObservations {
     const watch = new Watch(errand, request, topic);
     watch.answered = true;
     watch.kept = true;
-    watch.resumed = true;
+    watch.resumeAt = 0;
     this.#watches.set(keyOf(request.path ?? []), watch);
   }
 
-  /** Takes up what was restored, as far as the device can be reached. */
-  resume(): void {
-    if (typeof this.#host.route() === 'string') return;
+  /**
+   * Takes up what was restored, as far as the device can be reached.
+   * @param most observations that may begin now
+   * @returns those that did, and whether any has still to be taken up
+   */
+  resume(most: number): { readonly begun: number; readonly isDone: boolean } {
+    const isReachable = typeof this.#host.route() !== 'string';
+    let begun = 0;
+    let isDone = true;
     for (const [key, watch] of [...this.#watches]) {
-      if (watch.resumed && watch.observation === null) this.#observe(key, watch);
+      if (watch.resumeAt === null) continue;
+      isDone = false;
+      if (!isReachable || watch.observation !== null || watch.resumeAt > this.#host.now() || begun >= most) continue;
+      begun++;
+      this.#observe(key, watch);
     }
+    return { begun, isDone };
   }
 
   /** Ends the observation of a resource; both who asked for it and who ends it are told. */
@@ -163,7 +185,7 @@ export class DeviceObservations {
     watch.peer = peerOf(route);
     const { generation } = watch;
     const isCurrent = (): boolean => this.#watches.get(key) === watch && watch.generation === generation;
-    watch.observation = route.client.observe(route.address, overLine(watch.request, route), {
+    const observation = route.client.observe(route.address, overLine(watch.request, route), {
       onState: (response) => {
         if (isCurrent()) this.#state(watch, response);
       },
@@ -171,10 +193,11 @@ export class DeviceObservations {
         if (isCurrent()) this.#ended(key, watch, end);
       },
     });
+    if (isCurrent()) watch.observation = observation;
   }
 
   #state(watch: Watch, response: ClientResponse): void {
-    watch.resumed = false;
+    watch.resumeAt = null;
     watch.refused = codeClass(response.code) !== 2;
     if (response.observed && !watch.refused && !watch.kept) this.#keep(watch);
     if (watch.waiting === null) this.#tell(watch, response);
@@ -221,8 +244,10 @@ export class DeviceObservations {
   }
 
   #ended(key: string, watch: Watch, end: ObservationOver): void {
-    const isAbsent = watch.resumed ? ABSENCES.has(end.reason) : end.reason === 'gone';
+    const isCrowded = end.reason === 'limit' && CROWDS.has(end.detail);
+    const isAbsent = watch.resumeAt === null ? end.reason === 'gone' : isCrowded || ABSENCES.has(end.reason);
     if (isAbsent && watch.answered) {
+      if (watch.resumeAt !== null) watch.resumeAt = this.#host.now() + (isCrowded ? CROWDED : ABSENT);
       // It goes on when the device is back.
       watch.generation++;
       watch.observation = null;

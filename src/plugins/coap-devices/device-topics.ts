@@ -47,6 +47,8 @@ export interface DeviceHost {
   readonly transmission: RequestTransmission;
   /** `coap.devices_topic`. */
   readonly root: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** How a device is reached, or why it cannot be. */
   routeOf(registration: Registration): Route | string;
 }
@@ -70,6 +72,7 @@ export class DeviceTopics {
       kept: host.kept,
       id: registration.id,
       route: () => host.routeOf(this.#registration),
+      now: host.now,
     });
     this.#bus.subscribe(`${this.#topic}/#`, 2, (message, publisher) => this.#received(message, publisher));
   }
@@ -117,9 +120,9 @@ export class DeviceTopics {
     this.#observations.restore(errand, request, path.length === 0 ? responseTopic : about);
   }
 
-  /** The broker listens where the device is reached from: what was observed before the restart is again. */
-  resume(): void {
-    this.#observations.resume();
+  /** Takes up what was observed before the restart: see `DeviceObservations.resume`. */
+  resume(most: number): { readonly begun: number; readonly isDone: boolean } {
+    return this.#observations.resume(most);
   }
 
   /** The device is gone. */

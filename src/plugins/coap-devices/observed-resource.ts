@@ -10,6 +10,7 @@ import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient } from '../plugin.js';
 import type { DeviceCredentials } from './credentials.js';
 import { failed } from './errands.js';
+import { type FormatOption, formatNumber } from './format-names.js';
 import { replyOf } from './reply.js';
 import type { Route } from './route.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
@@ -20,6 +21,7 @@ export interface ObservationOptions {
   readonly topic: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  readonly accept?: FormatOption | undefined;
   readonly response: 'raw' | 'json';
   readonly confirmable: boolean;
   /** Seconds, these and those below. */
@@ -66,6 +68,7 @@ export class ObservedResource {
     this.target = target;
     const { path, query, kind, host } = target;
     const transmission = requestTransmission(shared, timeout);
+    const accept = formatNumber(options.accept);
     this.#request = {
       method: Method.Get,
       path,
@@ -73,6 +76,7 @@ export class ObservedResource {
       confirmable,
       transmission,
       ...(kind === 'name' ? { uriHost: host } : null),
+      ...(accept === undefined ? null : { accept }),
     };
   }
 

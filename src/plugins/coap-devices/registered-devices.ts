@@ -44,6 +44,8 @@ export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits,
 
 /** Milliseconds between looks at whose lifetime is over. */
 const TICK = 1000;
+/** Observations that are taken up at once after a restart; the others follow with the next ticks. */
+const RESUMED_AT_ONCE = 100;
 
 const REFUSED = {
   registrations: 'refusedRegistrations',
@@ -67,12 +69,15 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly tally = new DeviceCounters();
   readonly lookups: LookupObservers;
   readonly #options: RegisteredDevicesOptions;
+  readonly #now: () => number;
   readonly #faces = new Map<string, DirectoryFace>();
   readonly #clients: CoapClient[] = [];
   /** For devices that have not come by DTLS, and whose base is `coaps`. */
   readonly #sockets: DeviceSockets;
   readonly #credentials: DeviceCredentials;
   readonly #topics = new Map<string, DeviceTopics>();
+  /** Devices with observations of before the restart that are still to be taken up. */
+  readonly #resuming = new Set<DeviceTopics>();
   readonly #kept = new KeptObservations(() => this.#storage);
   #host: DeviceHost | null = null;
   #context: PluginContext | null = null;
@@ -85,6 +90,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     credentials: DeviceCredentials = NO_CREDENTIALS,
   ) {
     this.#options = options;
+    this.#now = now;
     this.#credentials = credentials;
     this.#sockets = new DeviceSockets(this.#clientLimits, options, credentials);
     this.directory = new Directory({
@@ -119,6 +125,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
       root,
       errands: new Errands(this.#options, this.tally, context),
       kept: this.#kept,
+      now: this.#now,
       transmission: requestTransmission(this.#options, timeout),
       routeOf: (registration) => this.#routeOf(registration),
     };
@@ -142,7 +149,21 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     for (const observation of observations) {
       const topics = this.#topics.get(observation.observes);
       if (topics === undefined) this.#kept.delete(observation);
-      else topics.restoreObservation(observation);
+      else {
+        topics.restoreObservation(observation);
+        this.#resuming.add(topics);
+      }
+    }
+  }
+
+  /** Takes up what was observed before the restart, some at a time, where the broker listens already. */
+  #resume(): void {
+    let left = RESUMED_AT_ONCE;
+    for (const topics of this.#resuming) {
+      const { begun, isDone } = topics.resume(left);
+      if (isDone) this.#resuming.delete(topics);
+      left -= begun;
+      if (left <= 0) return;
     }
   }
 
@@ -173,7 +194,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     };
     this.#clients.push(client);
     this.#faces.set(via, face);
-    for (const topics of this.#topics.values()) topics.resume();
+    this.#resume();
     return face;
   }
 
@@ -195,6 +216,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   tick(): void {
     this.directory.dropExpired();
     this.#kept.retry();
+    this.#resume();
     this.lookups.tell();
   }
 
@@ -208,6 +230,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     if (what === 'removed' || what === 'expired') {
       this.#topics.delete(id);
       topics?.gone(what);
+      if (topics !== undefined) this.#resuming.delete(topics);
       this.context.logger.info({ device: levelOf(registration) }, `coap: ${levelOf(registration)} ${what}`);
       return;
     }
