@@ -52,14 +52,15 @@ const FOR_CERTIFICATES = Buffer.concat([
 const CERTIFICATE_ANSWERS: ReadonlySet<number> = new Set([...COMMON_ANSWERS, Extension.EcPointFormats]);
 const NAMED_ANSWERS: ReadonlySet<number> = new Set([...CERTIFICATE_ANSWERS, Extension.ServerName]);
 const HOST_NAME = 0;
-const LONGEST_HOST_NAME = 255;
+/** Names in ASCII, without a dot at the end (RFC 6066 3). */
+const HOST_NAMES = /^[!-~]{0,254}[!-\-/-~]$/;
 
 /** @param host a name, which the server is told (RFC 6066 3); undefined for an address */
 export function certificateOffer(host: string | undefined): Offer {
   const suites = CERTIFICATE_SUITES;
   const extensions = Buffer.concat([COMMON, FOR_CERTIFICATES]);
-  const name = Buffer.from(host ?? '');
-  if (name.length === 0 || name.length > LONGEST_HOST_NAME) return { suites, extensions, answers: CERTIFICATE_ANSWERS };
+  if (host === undefined || !HOST_NAMES.test(host)) return { suites, extensions, answers: CERTIFICATE_ANSWERS };
+  const name = Buffer.from(host);
   const entry = Buffer.concat([Buffer.from([HOST_NAME]), uint16(name.length), name]);
   const named = writeExtension(Extension.ServerName, Buffer.concat([uint16(entry.length), entry]));
   return { suites, extensions: Buffer.concat([extensions, named]), answers: NAMED_ANSWERS };
