@@ -233,7 +233,7 @@ export class Server {
   async #startDevices(): Promise<RegisteredDevices | null> {
     const { coap } = this.#loaded.config;
     if (coap.devices_topic === '') return null;
-    const devices = new RegisteredDevices(coap, Date.now, this.#security.deviceKeys);
+    const devices = new RegisteredDevices(coap, Date.now, this.#security.devices);
     await devices.start(this.#context(devices.name));
     this.#plugins.push(devices);
     return devices;
@@ -307,15 +307,15 @@ interface Errand {
 }
 
 /** Made before anything is opened: what is wrong with a command stops the start. */
-function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[] {
+function errandsOf(loaded: LoadedConfig, { devices }: CoapSecurity): Errand[] {
   const { coap } = loaded.config;
   const errands: Errand[] = [];
   if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), deviceKeys);
+    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), devices);
     errands.push({ plugin, does: 'commands devices' });
   }
   if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
+    errands.push({ plugin: new ObservedResources(coap, devices), does: 'observes devices' });
   }
   return errands;
 }
