@@ -6,7 +6,6 @@ import { PasswordFile } from './access/password-file.js';
 import type { ScramCredentials } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { readSecurityFile } from './access/security-file.js';
-import type { Identify } from './broker.js';
 import type { Config } from './config/schema.js';
 
 /** What the files have. Null: there is no such file. */
@@ -43,28 +42,8 @@ async function digestsOf(file: string): Promise<Map<string, string>> {
   return digests;
 }
 
-/** Who may connect: users of the password file, and strangers where the listener takes them. */
-export class Users {
-  #files: AccessFiles;
-
-  constructor(files: AccessFiles) {
-    this.#files = files;
-  }
-
-  readonly identify: Identify = (username, password, anonymous) => {
-    if (username === undefined) return anonymous;
-    const { passwords } = this.#files;
-    // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0));
-  };
-
-  /** Puts other files in the place of those there are. Returns who is not the user any more that it was. */
-  replace(files: AccessFiles): (username: string) => boolean {
-    const { users: before } = this.#files;
-    const { users: now } = files;
-    this.#files = files;
-    // Where nobody has been asked for a password so far, nobody has shown one.
-    return (username) => now !== null && (before?.get(username) !== now.get(username) || !now.has(username));
-  }
+/** Who is not the user any more that it was: it is gone, or has another password, or nobody was asked for one before. */
+export function changedUsers(before: AccessFiles, now: AccessFiles): (username: string) => boolean {
+  return (username) =>
+    now.users !== null && (!now.users.has(username) || before.users?.get(username) !== now.users.get(username));
 }

@@ -19,7 +19,7 @@ export function retainedLimits({ limits }: Config): RetainedLimits {
   return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
-export function sessionOptions({ mqtt, limits }: Config): SessionOptions {
+export function sessionOptions({ mqtt, limits, access }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
     keepaliveMax: mqtt.keepalive_max,
@@ -60,5 +60,11 @@ export function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     responseInformation: mqtt.response_information ?? null,
     serverReference: mqtt.server_reference ?? null,
     draining: mqtt.draining,
+    lockoutWindow: access.lockout_window,
+    lockoutFailures: access.lockout_failures,
+    lockoutAddressFailures: access.lockout_address_failures,
+    lockoutTime: access.lockout_time,
+    lockoutLoopback: access.lockout_loopback,
+    lockoutEntries: limits.lockout_entries,
   };
 }

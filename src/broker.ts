@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
+import { Lockout } from './access/lockout.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
@@ -14,6 +15,7 @@ import { MemoryBudget } from './bus/memory-budget.js';
 import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { AddressRates } from './session/address-rates.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
 import { Arrivals } from './session/arrivals.js';
@@ -23,16 +25,20 @@ import { BrokerPersistence } from './session/broker-persistence.js';
 import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
 import { Connection } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
+import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
+import { expireBans } from './session/failed-login.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
 import { Handling } from './session/handling.js';
 import type { Hooks } from './session/hooks.js';
 import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import { type Journal, SILENT } from './session/journal.js';
+import { MountedConnection } from './session/mounted-connection.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
+import { Refusals } from './session/refusals.js';
 import { heapLimitOf, replaceOptions } from './session/replace-options.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
@@ -99,7 +105,7 @@ export class Broker extends Aedes {
   prepared: PreparedStore | null = null;
   readonly #clock: Clock;
   readonly #rateTimer: RateTimer;
-  readonly #arrivals: Arrivals<Connection>;
+  readonly #arrivals: Arrivals<Connection | Entrance>;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
   /** Memory holds all that the store holds, queues aside. */
@@ -142,6 +148,8 @@ export class Broker extends Aedes {
       counters.delayedConnections++;
       journal.limit(arrival, 'limits.connects_per_second', 'a connection has to wait');
     });
+    // A refusal must come before the connection is closed for having none.
+    const lockout = new Lockout(session, (session.connectTimeout * 1000) / 2, () => clock.now());
     const environment: Environment = {
       router,
       commit,
@@ -161,8 +169,11 @@ export class Broker extends Aedes {
       hooks: this.#hooks,
       access: { acl: options.acl ?? null },
       journal,
-      gate: new Gate(session, counters, journal),
+      gate: new Gate(session, counters, journal, lockout),
+      lockout,
+      refusals: new Refusals(this.#rateTimer),
       throttle: new Throttle(this.#rateTimer),
+      addressRates: new AddressRates(session, counters, journal),
       storages: new Map(),
       authenticationMethods: this.#authenticationMethods,
     };
@@ -244,7 +255,11 @@ export class Broker extends Aedes {
    * @param entry its place at the gate, if it has one already
    */
   accept(transport: Transport, request?: IncomingMessage, anonymous = true, entry: Entry | null = null): Connection {
-    const connection = new Connection(this.environment, transport, request, anonymous);
+    const mount = transport.terms?.options.mount ?? null;
+    const connection =
+      mount === null
+        ? new Connection(this.environment, transport, request, anonymous)
+        : new MountedConnection(this.environment, transport, request, anonymous, mount);
     connection.entry = entry ?? this.environment.gate.enter(connection);
     if (this.closed) connection.drop('the broker is closed');
     else if (connection.entry === null) connection.discard('no room at the gate');
@@ -253,6 +268,16 @@ export class Broker extends Aedes {
       this.#arrivals.take(connection);
     }
     return connection;
+  }
+
+  /** Gives a connection that does not speak MQTT its place among all connections; null if it has to be closed at once. */
+  enter(remote: string, transport: string): Entrance | null {
+    const { gate } = this.environment;
+    const entry = gate.enter({ id: '', remote, username: null, transport, version: 0 });
+    if (entry === null) return null;
+    const entrance = new Entrance(gate, entry, remote, transport);
+    this.#arrivals.take(entrance);
+    return entrance;
   }
 
   /**
@@ -337,6 +362,7 @@ export class Broker extends Aedes {
     this.commit.tick();
     for (const connection of this.#connections) checkTimeouts(connection, now);
     this.#rateTimer.run();
+    expireBans(this.environment);
     this.router.retained.dropExpired(now);
     // A will must not be handed to a session whose time is over, of its client or another.
     this.sessions.tick(now);

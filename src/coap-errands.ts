@@ -14,15 +14,15 @@ export interface Errand {
 }
 
 /** Made before anything is opened: what is wrong with a command stops the start. */
-export function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[] {
+export function errandsOf(loaded: LoadedConfig, { devices }: CoapSecurity): Errand[] {
   const { coap } = loaded.config;
   const errands: Errand[] = [];
   if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), deviceKeys);
+    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), devices);
     errands.push({ plugin, does: 'commands devices' });
   }
   if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
+    errands.push({ plugin: new ObservedResources(coap, devices), does: 'observes devices' });
   }
   return errands;
 }

@@ -1,18 +1,24 @@
 /** Keys and certificates of the CoAP listeners, read before anything is opened. */
-import type { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import {
   type Certificate,
   type NamedFile,
   readAuthorities,
   readCertificate,
+  readPrivateKey,
   requireP256,
   requireRoots,
 } from './access/certificate.js';
-import { type DeviceKeys, NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
+import { NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readPskFile } from './access/psk-file.js';
-import type { PskCredential } from './coap/dtls-client/psk-exchange.js';
+import { readPublicKeyFile } from './access/public-key-file.js';
+import { commonNameOf } from './coap/common-name.js';
+import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
+import { ServerCertificate } from './coap/dtls/server-certificate.js';
+import { ServerCertificates } from './coap/dtls-client/server-certificates.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { DeviceCredentials, type DeviceTrust } from './plugins/coap-devices/credentials.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
 
 export type CoapListener = Extract<ListenerConfig, { type: `coap${string}` }>;
@@ -30,29 +36,30 @@ function isSecure(listener: ListenerConfig): listener is SecureListener {
 /** What the files of one listener have. */
 interface Shown {
   readonly certificate: Certificate | undefined;
+  /** Of the certificate, or a raw public key's. */
+  readonly key: KeyObject | undefined;
   /** Whose certificates of devices are taken. */
-  readonly clients: { readonly ca: readonly X509Certificate[]; readonly required: boolean } | undefined;
+  readonly ca: readonly X509Certificate[] | undefined;
 }
 
 export class CoapSecurity {
   readonly #psk: PskCredentials | undefined;
+  readonly #publicKeys: PublicKeyFunction | undefined;
   readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
 
-  readonly #deviceKeys: Map<string, PskCredential>;
+  /** How the broker and the devices that it asks know each other. */
+  readonly devices: DeviceCredentials;
 
   private constructor(
     psk: PskCredentials | undefined,
+    publicKeys: PublicKeyFunction | undefined,
     shown: ReadonlyMap<ListenerConfig, Shown>,
-    deviceKeys: DeviceKeys,
+    devices: DeviceCredentials,
   ) {
-    this.#deviceKeys = new Map(deviceKeys);
+    this.devices = devices;
     this.#psk = psk;
+    this.#publicKeys = publicKeys;
     this.#shown = shown;
-  }
-
-  /** Whom the broker is for the devices that it asks. */
-  get deviceKeys(): DeviceKeys {
-    return this.#deviceKeys;
   }
 
   /**
@@ -60,42 +67,69 @@ export class CoapSecurity {
    * @throws PorticoError `PORTICO_SECURITY_FILE`
    */
   static async load({ access, listeners, coap }: Config): Promise<CoapSecurity> {
-    const { psk_file: file, psk_hint: hint } = access;
+    const { psk_file: file, psk_hint: hint, public_key_file: publicKeyFile } = access;
     const psk = file === undefined ? undefined : { keys: await readPskFile(file), hint };
+    const users = publicKeyFile === undefined ? undefined : await readPublicKeyFile(publicKeyFile);
+    const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
     const { device_psk_file: own } = coap;
     const deviceKeys = own === undefined ? NO_DEVICE_KEYS : await readDevicePskFile(own);
+    const devices = new DeviceCredentials(deviceKeys, await trustOf(coap));
     const shown = new Map<ListenerConfig, Shown>();
     for (const [i, listener] of listeners.entries()) {
       if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
-    return new CoapSecurity(psk, shown, deviceKeys);
-  }
-
-  /** Puts the keys of another in the place of those there are: whoever has them looks there. */
-  replaceDeviceKeys(other: CoapSecurity): void {
-    this.#deviceKeys.clear();
-    for (const [device, key] of other.deviceKeys) this.#deviceKeys.set(device, key);
+    return new CoapSecurity(psk, publicKeys, shown, devices);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */
   below(listener: CoapListener): Below {
-    const { certificate, clients } = this.#shown.get(listener) ?? {};
+    const { certificate, key, ca } = this.#shown.get(listener) ?? {};
     switch (listener.type) {
       case 'coaps': {
-        const own = certificate && { chain: certificate.chain, key: certificate.privateKey };
+        const own = key && { chain: certificate?.chain, key };
+        const publicKeys = this.#publicKeys;
+        const asks = own !== undefined && (ca ?? publicKeys) !== undefined;
+        const clients = asks ? { ca, publicKeys, required: listener.require_certificate } : undefined;
         return { type: 'coaps', psk: this.#psk, certificate: own, clients };
       }
       case 'coaps+tcp': {
         // The configuration is refused without one.
         if (certificate === undefined) throw new PorticoError(ErrorKinds.Configuration, 'coaps+tcp has no certificate');
-        const { cert, key } = certificate;
-        const asked = clients && { ca: clients.ca.map(String), required: clients.required };
-        return { type: 'coaps+tcp', certificate: { cert, key, ...(asked && { clients: asked }) } };
+        const { cert, key: pem } = certificate;
+        const asked = ca && { ca: ca.map(String), required: listener.require_certificate };
+        return { type: 'coaps+tcp', certificate: { cert, key: pem, ...(asked && { clients: asked }) } };
       }
       default:
         return { type: listener.type };
     }
   }
+}
+
+type DeviceFiles = Pick<Config['coap'], 'device_ca_file' | 'device_cert_file' | 'device_key_file'>;
+
+/** Whose certificates of devices are taken, and the broker's own for them. */
+async function trustOf(coap: DeviceFiles): Promise<DeviceTrust | undefined> {
+  const named = (option: keyof DeviceFiles): NamedFile | undefined => {
+    const file = coap[option];
+    return file === undefined ? undefined : { option: `coap.${option}`, file };
+  };
+  const [ca, cert, key] = [named('device_ca_file'), named('device_cert_file'), named('device_key_file')];
+  if ((cert === undefined) !== (key === undefined)) {
+    const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
+    const sentence = `coap.device_${there}_file is of no use without coap.device_${missing}_file`;
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
+  }
+  if (ca === undefined) {
+    if (cert === undefined) return undefined;
+    const sentence = 'coap.device_cert_file is for devices with a certificate: name their CA in coap.device_ca_file';
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
+  }
+  const servers = new ServerCertificates({ ca: await readAuthorities(ca) });
+  if (cert === undefined || key === undefined) return { servers };
+  const own = await readCertificate(cert, key);
+  requireP256(own.privateKey, key);
+  const certificate = new ServerCertificate({ chain: own.chain, key: own.privateKey });
+  return { servers, own: { certificate, identity: commonNameOf(new X509Certificate(own.chain[0])) } };
 }
 
 async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
@@ -105,8 +139,9 @@ async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
   };
   const [cert, key, ca] = [named('cert_file'), named('key_file'), named('ca_file')];
   const certificate = cert && key && (await readCertificate(cert, key));
-  if (certificate !== undefined && key !== undefined && listener.type === 'coaps') requireP256(certificate, key);
-  const clients = ca && { ca: await readAuthorities(ca), required: listener.require_certificate };
-  if (clients !== undefined && listener.type === 'coaps+tcp') requireRoots(clients.ca, ca as NamedFile);
-  return { certificate, clients };
+  const own = certificate?.privateKey ?? (key && (await readPrivateKey(key)));
+  if (own !== undefined && key !== undefined && listener.type === 'coaps') requireP256(own, key);
+  const authorities = ca && (await readAuthorities(ca));
+  if (authorities !== undefined && listener.type === 'coaps+tcp') requireRoots(authorities, ca as NamedFile);
+  return { certificate, key: own, ca: authorities };
 }

@@ -139,8 +139,9 @@ function filesOf({ access, coap, listeners }: Config): WatchedFile[] {
   const add = (option: string, file: unknown, name = option): void => {
     if (typeof file === 'string') files.push({ option, name, file });
   };
-  for (const [name, file] of Object.entries(access)) if (name !== 'psk_hint') add(`access.${name}`, file);
-  add('coap.device_psk_file', coap.device_psk_file);
+  for (const [name, file] of Object.entries(access))
+    if (name === 'acl' || name.endsWith('_file')) add(`access.${name}`, file);
+  for (const [name, file] of Object.entries(coap)) if (/^device_\w+_file$/.test(name)) add(`coap.${name}`, file);
   for (const [i, listener] of listeners.entries()) {
     for (const [name, file] of Object.entries(listener)) {
       if (name.endsWith('_file')) add(`listeners.${i}.${name}`, file, `listeners.${listener.type}.${name}`);

@@ -1,12 +1,12 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
-import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
-import { type AccessFiles, readAccessFiles, Users } from './access-files.js';
+import { type AccessFiles, changedUsers, readAccessFiles } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
+import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker } from './broker.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
@@ -16,22 +16,21 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import { counterparts, inForce } from './config/reloading.js';
 import type { ListenerConfig } from './config/schema.js';
-import { PorticoError } from './errors.js';
+import { ErrorKinds, PorticoError } from './errors.js';
+import { identifier, passwordsOf } from './identification.js';
 import { HttpListener } from './listeners/http.js';
+import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
-import { TcpListener } from './listeners/tcp.js';
-import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import type { Entry } from './session/gate.js';
-import type { Party } from './session/journal.js';
-import { StreamTransport, type Transport } from './session/transport.js';
+import { loginFailed } from './session/failed-login.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -45,11 +44,13 @@ const CLOSE_PATIENCE = 8000;
 
 export class Server {
   #loaded: LoadedConfig;
+  #files: AccessFiles;
+  #scram: ScramSha256 | null;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
-  readonly #users: Users;
-  #scram: ScramSha256 | null;
   readonly broker: Broker;
+  /** Whose `replace` takes another file. */
+  readonly passwords: Passwords;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
@@ -58,17 +59,38 @@ export class Server {
   readonly #sys: SysTree;
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
+  readonly #mqtt: MqttListeners;
+  readonly #latecomers: Latecomers;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, { security, users, scram }: Known, broker: Broker) {
+  private constructor(
+    loaded: LoadedConfig,
+    logger: Logger,
+    { security, files, passwords, scram }: Known,
+    broker: Broker,
+  ) {
     this.#loaded = loaded;
-    this.#security = security;
-    this.#users = users;
+    this.passwords = passwords;
+    this.#files = files;
+    this.#opened = loaded.config.listeners;
     this.#scram = scram;
+    this.#security = security;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
+    this.#mqtt = new MqttListeners(broker, loaded.config, (listener) => this.#takesStrangers(listener));
+    this.#latecomers = new Latecomers({
+      late: (error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        logger.warn(`${words}; it is tried again until it can be opened`);
+      },
+      opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
+    });
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
-    this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
+    this.#control = new ControlServer(
+      loaded.config.data_dir,
+      [backup, ...banRoutes(broker.environment, logger)],
+      logger,
+    );
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -86,7 +108,7 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const files = await readAccessFiles(config);
-    const users = new Users(files);
+    const passwords = passwordsOf(config, files.passwords);
     const security = await CoapSecurity.load(config);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
@@ -102,14 +124,14 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify: users.identify,
+      identify: identifier(passwords),
       acl,
       authenticationMethods: scram === null ? [] : [scram],
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, { security, users, scram }, broker);
+    const server = new Server(loaded, logger, { security, files, passwords, scram }, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -140,14 +162,7 @@ export class Server {
   async #listen(): Promise<void> {
     const { config } = this.#loaded;
     for (const [index, listener] of config.listeners.entries()) {
-      for (const { host, optional } of bindAddresses(listener)) {
-        try {
-          await this.#open(listener, host, index);
-        } catch (error) {
-          if (!optional || !isAbsent(error)) throw error;
-          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
-        }
-      }
+      await this.#openAll(listener);
       const addresses = this.#addresses.get(listener) ?? [];
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
@@ -155,6 +170,29 @@ export class Server {
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
+  }
+
+  /** Opens the addresses of a listener; those that are not up yet when they are. */
+  async #openAll(listener: ListenerConfig): Promise<void> {
+    for (const { host, optional } of bindAddresses(listener)) {
+      const open = (): Promise<void> => this.#open(listener, host);
+      try {
+        await open();
+      } catch (error) {
+        if (optional && isAbsent(error)) {
+          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
+        } else if (isNotYet(error)) this.#latecomers.add(`${listener.type} on ${host}`, open, error);
+        else throw error;
+      }
+    }
+    const missing = missingInterface(listener);
+    if (missing === null) return;
+    const open = async (): Promise<void> => {
+      const still = missingInterface(listener);
+      if (still !== null) throw still;
+      await this.#openAll(listener);
+    };
+    this.#latecomers.add(`${listener.type} on ${'interface' in listener ? listener.interface : ''}`, open, missing);
   }
 
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
@@ -165,18 +203,18 @@ export class Server {
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
-  /** Addresses of CoAP, each with the place of its listener in the configuration. */
-  readonly #faces: (readonly [CoapTopics, number])[] = [];
-  /** Where each connection came in. */
-  readonly #cameTo = new WeakMap<object, number>();
+  /** The listeners of the start, in the order of those of the configuration that is in force. */
+  readonly #opened: readonly ListenerConfig[];
+  /** Addresses of CoAP, each with its listener. */
+  readonly #faces: (readonly [CoapTopics, CoapListener])[] = [];
 
-  async #open(config: ListenerConfig, host: string, index: number): Promise<void> {
+  async #open(config: ListenerConfig, host: string): Promise<void> {
     let address: string;
     if (isCoap(config)) {
       this.#pubsub ??= await this.#startPubsub();
       this.#devices ??= await this.#startDevices();
       const below = this.#security.below(config);
-      const isOpen = (): boolean => this.#takesStrangers(index);
+      const isOpen = (): boolean => this.#takesStrangers(config);
       const options = {
         ...this.#loaded.config.coap,
         below,
@@ -189,10 +227,10 @@ export class Server {
       const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
-      this.#faces.push([plugin, index]);
+      this.#faces.push([plugin, config]);
       address = plugin.describe().join(', ');
     } else {
-      const listener = this.#listener(config, host, index);
+      const listener = this.#listener(config, host);
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -206,7 +244,7 @@ export class Server {
   async #startDevices(): Promise<RegisteredDevices | null> {
     const { coap } = this.#loaded.config;
     if (coap.devices_topic === '') return null;
-    const devices = new RegisteredDevices(coap, Date.now, this.#security.deviceKeys);
+    const devices = new RegisteredDevices(coap, Date.now, this.#security.devices);
     await devices.start(this.#context(devices.name));
     this.#plugins.push(devices);
     return devices;
@@ -220,64 +258,28 @@ export class Server {
     return pubsub;
   }
 
-  /** Whether clients without user name may connect to a listener, by the configuration that is in force. */
-  #takesStrangers(index: number): boolean {
+  /** Whether clients without user name may connect to a listener of the start, by the configuration that is in force. */
+  #takesStrangers(listener: ListenerConfig): boolean {
     const { config } = this.#loaded;
-    return anonymousAllowed(config, config.listeners[index]);
+    return anonymousAllowed(config, config.listeners[this.#opened.indexOf(listener)]);
   }
 
-  /** Takes a connection that has come to a listener. */
-  #accept(index: number, transport: Transport, request?: IncomingMessage, entry?: Entry | null): void {
-    const connection = this.broker.accept(transport, request, this.#takesStrangers(index), entry);
-    this.#cameTo.set(connection, index);
-  }
-
-  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, index: number): Listener {
+  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string): Listener {
+    if (config.type !== 'http') return this.#mqtt.make(config, host);
     const { broker } = this;
-    switch (config.type) {
-      case 'mqtt':
-        return new TcpListener(host, config.port, (socket: Socket) => {
-          this.#accept(index, new StreamTransport(socket));
-        });
-      case 'websocket':
-        return new WebSocketListener(host, config.port, {
-          path: config.path ?? null,
-          get maxConnectSize() {
-            return broker.environment.options.maxConnectSize;
-          },
-          get connectTimeout() {
-            return broker.environment.options.connectTimeout;
-          },
-          enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
-          leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => this.#accept(index, transport, request, entry),
-          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-        });
-      case 'http':
-        return new HttpListener(host, config.port, {
-          pages: pagesOf(this.#instruments),
-          requested: () => broker.counters.httpRequests++,
-          refused: (remote, reason) => {
-            broker.counters.httpRefused++;
-            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
-          },
-          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
-        });
-    }
-  }
-
-  /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
-    const { counters, environment } = this.broker;
-    const party = strangerAt(remote, 'websocket');
-    if (cause === 'timeout') counters.connectTimeouts++;
-    else counters.protocolErrors++;
-    if (cause === 'size') counters.oversizedPackets++;
-    if (cause === 'connect size') {
-      counters.connectsTooLarge++;
-      environment.journal.limit(party, 'mqtt.max_connect_size', reason);
-    }
-    environment.journal.refused(party, reason);
+    return new HttpListener(host, config.port, {
+      pages: pagesOf(this.#instruments),
+      trusted: trustedBy(config),
+      requested: (remote, path) => {
+        broker.counters.httpRequests++;
+        this.#logger.debug({ remote, path, transport: 'http' }, `${remote} asks for ${path}`);
+      },
+      refused: (remote, reason) => {
+        broker.counters.httpRefused++;
+        broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+      },
+      failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+    });
   }
 
   /** The configuration in force: that of the start, with what was replaced since. */
@@ -304,27 +306,29 @@ export class Server {
     const found = counterparts(before, next.config);
     this.#loaded = { ...next, config: inForce(before, next.config) };
     const { config } = this.#loaded;
-    const isOther = this.#users.replace(files);
+    const isOther = changedUsers(this.#files, files);
+    this.#files = files;
+    this.passwords.replace(files.passwords);
     this.#replaceScram(files.scram);
     broker.replaceAcl(files.acl);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
-    this.#security.replaceDeviceKeys(security);
-    for (const [face, index] of this.#faces) {
-      const other = found[index];
+    this.#security.devices.replace(security.devices);
+    for (const [face, listener] of this.#faces) {
+      const other = found[this.#opened.indexOf(listener)];
       if (other !== undefined && isCoap(other)) face.replaceCredentials(security.below(other));
     }
     if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
     this.#logger.level = config.log.level;
     for (const connection of broker.connections) {
-      const index = this.#cameTo.get(connection);
+      const listener = this.#mqtt.listenerOf(connection);
       // It has not said CONNECT yet.
-      if (index !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(index);
+      if (listener !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(listener);
     }
     const sentAway = broker.endClients((client) => {
-      const index = this.#cameTo.get(client);
+      const listener = this.#mqtt.listenerOf(client);
       if (client.username !== null && files.passwords !== null) return isOther(client.username);
       // Nobody is asked for a password: whoever may come without a name may come with one.
-      return index !== undefined && !this.#takesStrangers(index);
+      return listener !== undefined && !this.#takesStrangers(listener);
     }, 'it could not connect any more by the configuration that was read again');
     return { warnings: files.acl?.warnings ?? [], sentAway };
   }
@@ -353,11 +357,15 @@ export class Server {
       counters,
       storage: this.broker.storageOf(plugin),
       openClient: (identity) => this.broker.openClient(identity),
+      enter: (remote, transport) => this.broker.enter(remote, transport),
       connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
       addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
       denied: (party, action, topic, reason) => {
         counters.deniedPublish++;
         journal.denied(party, action, topic, reason);
+      },
+      loginFailed: (party, method) => {
+        loginFailed(this.broker.environment, party, { username: party.username, method });
       },
       limit: (party, option, detail) => journal.limit(party, option, detail),
     };
@@ -368,6 +376,7 @@ export class Server {
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();
+    await this.#latecomers.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
@@ -386,17 +395,20 @@ export interface Replaced {
 /** Who is who, as the files of the configuration say. */
 interface Known {
   readonly security: CoapSecurity;
-  readonly users: Users;
+  readonly files: AccessFiles;
+  readonly passwords: Passwords;
   readonly scram: ScramSha256 | null;
-}
-
-/** Whoever has not said who it is. */
-function strangerAt(remote: string, transport: string): Party {
-  return { id: '', remote, username: null, transport, version: 0 };
 }
 
 /** Whether binding failed because this machine has no such address. */
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
   return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
+}
+
+/** Why nothing of a listener can be bound yet: its interface has no address. */
+function missingInterface(listener: ListenerConfig): PorticoError | null {
+  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
+  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
+  return new PorticoError(ErrorKinds.Listen, words);
 }

@@ -20,7 +20,7 @@ const PATIENCE = 5000;
  */
 export async function health(request: LoadRequest): Promise<string> {
   const { config } = loadConfig(request);
-  const listener = config.listeners.find(({ type }) => type === 'mqtt');
+  const listener = config.listeners.find((one) => one.type === 'mqtt');
   if (listener === undefined)
     throw new PorticoError(ErrorKinds.Configuration, 'health: there is no mqtt listener to ask');
   if (listener.port === 0)
@@ -32,8 +32,10 @@ export async function health(request: LoadRequest): Promise<string> {
 }
 
 /** The address to ask: one that the listener binds, or this machine if it binds every address. */
-function reachable(listener: ListenerConfig): string {
-  const [{ host }] = bindAddresses(listener);
+function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' }>): string {
+  const [bound] = bindAddresses(listener);
+  if (bound === undefined) throw new PorticoError(ErrorKinds.Listen, `unhealthy: ${listener.interface} has no address`);
+  const { host } = bound;
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }

@@ -16,6 +16,9 @@ const TOLD = 'clients that are connected keep the value that they came with, whi
 const CERTIFICATE = 'the file is read again also if its name is the same; connections go on with what they have';
 const CA = 'devices that have shown a certificate are sent away if the CAs have changed, and come back with a good one';
 
+const DEVICE =
+  'the file is read again also if its name is the same. The first keys or CAs for registered devices need a restart';
+
 /** The options; listeners have one row for each option of each type. */
 export const RELOADING: Readonly<Record<string, Row>> = {
   allow_anonymous: ['at once', 'clients without user name are sent away where they may not connect any more'],
@@ -34,6 +37,15 @@ export const RELOADING: Readonly<Record<string, Row>> = {
     'the file is read again also if its name is the same. Associations whose key is gone or another one end',
   ],
   'access.psk_hint': 'new',
+  'access.public_key_file': ['new', 'the file is read again also if its name is the same; associations go on'],
+  'access.password_cache': 'restart',
+  'access.lockout_failures': 'restart',
+  'access.lockout_address_failures': 'restart',
+  'access.lockout_window': 'restart',
+  'access.lockout_time': 'restart',
+  'access.lockout_loopback': 'restart',
+  'limits.lockout_entries': 'restart',
+  'limits.password_queue': 'restart',
   data_dir: 'restart',
   'store.type': 'restart',
   'store.sync': 'restart',
@@ -90,10 +102,9 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.retained_messages': ['at once', 'those that are too many stay'],
   'limits.retained_payload': ['at once', 'those that are larger stay'],
   'limits.retained_bytes': ['at once', 'those that are too many stay'],
-  'coap.device_psk_file': [
-    'new',
-    'the file is read again also if its name is the same. A first key for registered devices needs a restart',
-  ],
+  ...Object.fromEntries(
+    ['psk', 'ca', 'cert', 'key'].map((kind): [string, Row] => [`coap.device_${kind}_file`, ['new', DEVICE]]),
+  ),
   'sys.interval': ['at once', '0 publishes no more; what is retained stays'],
   'log.level': 'at once',
   'log.format': 'restart',

@@ -6,6 +6,7 @@ import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
 import { COAP_TOPICS_METRICS } from './coap-topics-measures.js';
 import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
+import { LISTENER_METRICS } from './listener-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
 
@@ -25,18 +26,25 @@ const CLIENTS: readonly Metric[] = [
   counter('portico_connects_total', 'CONNECT packets received.', 'mqtt/connect/received', 'connects'),
   counter(
     null,
-    'Connections refused for want of room, or because the broker is being drained.',
+    'Connections refused for want of room, for a ban, or because the broker is being drained.',
     'connections/refused',
     (r) => r.counters.refusedConnections,
   ),
-  counters('portico_connections_refused_total', 'Connections refused, by cause: a limit, or draining.', 'cause', {
-    connections: ['connections/refused/connections', 'refusedAtConnections'],
-    sessions: ['connections/refused/sessions', 'refusedAtSessions'],
-    memory: ['connections/refused/memory', 'refusedAtMemory'],
-    address: ['connections/refused/address', 'refusedAddress'],
-    pending: ['connections/refused/pending', 'refusedPending'],
-    draining: ['connections/refused/draining', 'refusedDraining'],
-  }),
+  counters(
+    'portico_connections_refused_total',
+    'Connections refused, by cause: a limit, a ban, or draining.',
+    'cause',
+    {
+      connections: ['connections/refused/connections', 'refusedAtConnections'],
+      sessions: ['connections/refused/sessions', 'refusedAtSessions'],
+      memory: ['connections/refused/memory', 'refusedAtMemory'],
+      address: ['connections/refused/address', 'refusedAddress'],
+      pending: ['connections/refused/pending', 'refusedPending'],
+      banned: ['connections/refused/banned', 'refusedBanned'],
+      password_queue: ['connections/refused/password_queue', 'refusedAtPasswordQueue'],
+      draining: ['connections/refused/draining', 'refusedDraining'],
+    },
+  ),
   counters('portico_connections_timed_out_total', 'Connections closed because nothing went on, by cause.', 'cause', {
     connect: ['errors/connect_timeout', 'connectTimeouts'],
     keepalive: ['errors/keepalive_timeout', 'keepAliveTimeouts'],
@@ -59,7 +67,7 @@ const CLIENTS: readonly Metric[] = [
   ),
   gauge(
     'portico_clients_in_process',
-    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected, or anonymous and heard of lately.',
     'clients/in_process',
     (r) => r.inProcess,
   ),
@@ -246,6 +254,21 @@ const REFUSED: readonly Metric[] = [
     subscribe: ['denied/subscribe', 'deniedSubscribe'],
     receive: ['denied/receive', 'deniedReceive'],
   }),
+  counter('portico_failed_logins_total', 'Clients that have not proved who they are.', 'logins/failed', 'failedLogins'),
+  counter(
+    'portico_delayed_refusals_total',
+    'Refusals of such clients that had to wait, because of earlier ones.',
+    'logins/delayed',
+    'delayedRefusals',
+  ),
+  counter('portico_bans_imposed_total', 'Bans for failed logins.', 'logins/bans/imposed', 'bansImposed'),
+  gauge('portico_bans', 'Bans for failed logins that are in force.', 'logins/bans/count', 'bans'),
+  counter(
+    'portico_forgotten_failures_total',
+    'Failed logins, and bans, that were forgotten to make room for others.',
+    'logins/forgotten',
+    'forgottenFailures',
+  ),
   counter(
     'portico_protocol_errors_total',
     'Packets that broke the protocol; each ended its connection.',
@@ -276,6 +299,15 @@ const REFUSED: readonly Metric[] = [
       'mqtt.receive_maximum': ['limits/receive_maximum', 'excessPublications'],
       'mqtt.topic_alias_maximum': ['limits/topic_alias_maximum', 'excessAliases'],
     },
+  ),
+];
+
+const RATES: readonly Metric[] = [
+  counter(
+    'portico_address_rates_forgotten_total',
+    'Addresses whose rates of messages and bytes were forgotten, as there were too many.',
+    'limits/address_rates',
+    'forgottenRates',
   ),
 ];
 
@@ -314,6 +346,8 @@ export const METRICS: readonly Metric[] = [
   ...TRAFFIC,
   ...KEPT,
   ...REFUSED,
+  ...RATES,
+  ...LISTENER_METRICS,
   ...HTTP,
   ...RELOADS,
   ...PROCESS_METRICS,

@@ -1,11 +1,14 @@
 /** What every session and connection of one broker shares. */
+
 import type { AuthenticationMethod } from '../access/authentication-method.js';
+import type { Lockout, LockoutOptions } from '../access/lockout.js';
 import type { Counters } from '../bus/counters.js';
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
+import type { AddressRates } from './address-rates.js';
 import type { Arriving } from './arriving.js';
 import type { Flusher } from './flusher.js';
 import type { Gate } from './gate.js';
@@ -14,6 +17,7 @@ import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { PluginStorage } from './plugin-storage.js';
+import type { Refusals } from './refusals.js';
 import type { AccessControl } from './rights.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
@@ -21,7 +25,7 @@ import type { Throttle } from './throttle.js';
 import type { Wills } from './will.js';
 
 /** Limits and capabilities; each is an option of the configuration with the same name. */
-export interface SessionOptions {
+export interface SessionOptions extends LockoutOptions {
   /** `mqtt.max_qos`. */
   readonly maxQos: 0 | 1 | 2;
   /** `mqtt.retain_available`. */
@@ -130,7 +134,11 @@ export interface Environment {
   readonly access: AccessControl;
   readonly journal: Journal;
   readonly gate: Gate;
+  /** Who has failed to prove who it is too often. */
+  readonly lockout: Lockout;
+  readonly refusals: Refusals;
   readonly throttle: Throttle;
+  readonly addressRates: AddressRates;
   /** What plugins keep, by their names; those that have asked for it. */
   readonly storages: Map<string, PluginStorage>;
   /** By their names. */

@@ -1,7 +1,10 @@
 /** `listeners`. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
+import { proxyProtocol, trustedProxies } from './proxies.js';
+import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -30,6 +33,10 @@ const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
   port: port(1883),
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const websocketListener = z.strictObject({
@@ -42,7 +49,14 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
+
+const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
@@ -58,15 +72,20 @@ const certificates = {
       doc:
         'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
         'working directory. Over DTLS its key is of the curve P-256. Unset: a listener of type `coaps+tcp` does not start, and ' +
-        'one of type `coaps` serves the devices of `access.psk_file` only.',
+        'one of type `coaps` serves the devices of `access.psk_file`, and with a `key_file` those that take its raw public key.',
       example: '/etc/portico/cert.pem',
       since: '0.1.0',
     }),
-  key_file: text().optional().register(documentation, {
-    doc: 'The private key of the certificate in PEM, not encrypted. Unset: as for `cert_file`.',
-    example: '/etc/portico/key.pem',
-    since: '0.1.0',
-  }),
+  key_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The private key of the certificate in PEM, not encrypted. Over DTLS its public key is shown to devices that prefer raw ' +
+        'public keys (RFC 7250), and no certificate is needed for that. Unset: a listener of type `coaps+tcp` does not start, and ' +
+        'one of type `coaps` serves the devices of `access.psk_file` only.',
+      example: '/etc/portico/key.pem',
+      since: '0.1.0',
+    }),
   ca_file: text()
     .optional()
     .register(documentation, {
@@ -81,15 +100,17 @@ const certificates = {
     .default(false)
     .register(documentation, {
       doc:
-        'Whether a device without a certificate of `ca_file` is refused, unless it has a key of `access.psk_file`. Otherwise it is ' +
-        'anonymous: it is served where anonymous clients are, or with a password.',
+        'Whether a device without a certificate of `ca_file` is refused, unless it has a key of `access.psk_file` or, over DTLS, of ' +
+        '`access.public_key_file`. Otherwise it is anonymous: it is served where anonymous clients are, or with a password.',
       since: '0.1.0',
     }),
 };
 
 const coapsListener = z.strictObject({
   type: z.literal('coaps').register(documentation, {
-    doc: 'CoAP over DTLS 1.2, with the pre-shared keys of `access.psk_file`, a certificate, or both.',
+    doc:
+      'CoAP over DTLS 1.2, with the pre-shared keys of `access.psk_file`, with a certificate or a raw public key (RFC 7250), or ' +
+      'with all of them.',
     since: '0.1.0',
   }),
   host,
@@ -129,6 +150,7 @@ const httpListener = z.strictObject({
         'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
       since: '0.1.0',
     }),
+  ...trustedProxies,
 });
 
 export const listeners = z
@@ -136,6 +158,7 @@ export const listeners = z
     z.discriminatedUnion('type', [
       mqttListener,
       websocketListener,
+      unixListener,
       coapListener,
       coapsListener,
       coapTcpListener,

@@ -30,6 +30,8 @@ export interface TransportOptions {
   readonly tcp_connections?: number | undefined;
   /** Seconds. */
   readonly tcp_open_time?: number | undefined;
+  /** Seconds. */
+  readonly tcp_idle_time?: number | undefined;
   /** Bytes. */
   readonly tcp_message?: number | undefined;
   /** Bytes. */
@@ -43,11 +45,11 @@ export interface PskCredentials {
   readonly hint?: string | undefined;
 }
 
-/** What a listener of DTLS shows, and asks for: keys, a certificate, or both. */
+/** What a listener of DTLS shows, and asks for: pre-shared keys, a certificate or its public key, or both. */
 export interface DtlsCredentials {
   readonly psk?: PskCredentials | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
-  /** Whose certificates of devices it takes; with `certificate`. */
+  /** Whose certificates and public keys of devices it takes; with `certificate`. */
   readonly clients?: ClientCertificateOptions | undefined;
 }
 
@@ -95,6 +97,7 @@ export const DTLS_LIMITS = {
 const TCP_LIMITS = {
   connections: ['tcp_connections', 1],
   openTime: ['tcp_open_time', 1000],
+  idleTime: ['tcp_idle_time', 1000],
   messageBytes: ['tcp_message', 1],
   outputBytes: ['tcp_output', 1],
 } as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
@@ -154,7 +157,10 @@ function dtlsAround(
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {
-        log.failed('DTLS', remote === undefined ? '' : addressOf(remote), reasonOf(detail, identity, psk?.keys));
+        const where = remote === undefined ? '' : addressOf(remote);
+        log.failed('DTLS', where, reasonOf(detail, identity, psk?.keys));
+        if (identity === undefined) return;
+        context.loginFailed({ id: '', remote: where, username: identity, transport: 'coaps', version: 0 }, 'psk');
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
     },
@@ -167,7 +173,7 @@ function dtlsAround(
     ({ psk, clients } = below);
     dtls.replace(materialOf(below));
     dtls.endAssociations(({ identity, proof }) => {
-      if (identity === undefined || proof === 'none') return false;
+      if (identity === undefined || (proof !== 'psk' && proof !== 'certificate')) return false;
       return proof === 'certificate' ? cas[0] !== cas[1] : !isSame(keys[0]?.get(identity), keys[1]?.get(identity));
     });
   };
@@ -211,6 +217,7 @@ async function bindTcp(
     port,
     ...(tls === undefined ? null : { tls }),
     limits: limitsOf(TCP_LIMITS, options),
+    door: (peer) => context.enter(addressOf(peer), tls === undefined ? 'coap+tcp' : 'coaps+tcp'),
     onEvent: (name, remote, detail) => {
       if (name === 'limit') reached(context, TCP_LIMITS, detail, remote);
       else if (name === 'handshake-failed')
