@@ -21,7 +21,9 @@ import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
+import { TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
+import { SecureWebSocketListener } from './listeners/wss.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
@@ -39,6 +41,7 @@ import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
+import { type TlsListenerConfig, TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
@@ -52,6 +55,7 @@ export class Server {
   readonly #loaded: LoadedConfig;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
+  readonly #tls: TlsSecurity;
   readonly broker: Broker;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
@@ -62,9 +66,10 @@ export class Server {
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, broker: Broker) {
+  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, tls: TlsSecurity, broker: Broker) {
     this.#loaded = loaded;
     this.#security = security;
+    this.#tls = tls;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
@@ -77,6 +82,7 @@ export class Server {
       sessions: broker.sessions,
       connections: broker.connections,
       store: broker.commit,
+      daysLeft: () => tls.daysLeft(Date.now()),
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
     this.#errands = errandsOf(loaded, security);
@@ -88,6 +94,7 @@ export class Server {
     const { config } = loaded;
     const identify = await identifier(config);
     const security = await CoapSecurity.load(config);
+    const tls = await TlsSecurity.load(config);
     const acl = await readAcl(config.access);
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = config.access.scram_file;
@@ -110,7 +117,7 @@ export class Server {
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, broker);
+    const server = new Server(loaded, logger, security, tls, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -153,6 +160,7 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
+    await this.#tls.start(this.#logger, this.broker.counters);
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
@@ -225,6 +233,24 @@ export class Server {
           accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
+      case 'mqtts':
+        return new TlsListener(host, config.port, {
+          type: 'mqtts',
+          ...this.#handshakes(config),
+          accept: (socket, entry, shown) =>
+            broker.accept(new StreamTransport(socket, 'mqtts'), undefined, anonymous, entry, shown),
+        });
+      case 'wss':
+        return new SecureWebSocketListener(host, config.port, {
+          tls: this.#handshakes(config),
+          webSocket: {
+            path: config.path ?? null,
+            maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
+            connectTimeout: this.#loaded.config.mqtt.connect_timeout,
+            refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
+          },
+          accept: (transport, request, entry, shown) => broker.accept(transport, request, anonymous, entry, shown),
+        });
       case 'http':
         return new HttpListener(host, config.port, {
           pages: pagesOf(this.#instruments),
@@ -238,10 +264,29 @@ export class Server {
     }
   }
 
+  /** What a listener needs for the handshakes of TLS. */
+  #handshakes(config: TlsListenerConfig): Omit<TlsListenerOptions, 'type' | 'accept'> {
+    const { broker } = this;
+    const { gate, journal } = broker.environment;
+    return {
+      credentials: this.#tls.of(config),
+      timeout: this.#loaded.config.mqtt.connect_timeout,
+      enter: (party) => gate.enter(party),
+      leave: (entry) => gate.leave(entry),
+      arrive: (arrival) => broker.arrive(arrival),
+      done: () => broker.counters.tlsHandshakes++,
+      failed: (party, cause, reason) => {
+        if (cause === 'timeout') broker.counters.connectTimeouts++;
+        else broker.counters.tlsHandshakesFailed++;
+        journal.refused(party, cause === 'timeout' ? reason : `TLS handshake: ${reason}`);
+      },
+    };
+  }
+
   /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
+  #refused(cause: Refusal, remote: string, reason: string, transport = 'websocket'): void {
     const { counters, environment } = this.broker;
-    const party = strangerAt(remote, 'websocket');
+    const party = strangerAt(remote, transport);
     if (cause === 'timeout') counters.connectTimeouts++;
     else counters.protocolErrors++;
     if (cause === 'size') counters.oversizedPackets++;
@@ -271,6 +316,7 @@ export class Server {
 
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
+    this.#tls.stop();
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();

@@ -25,7 +25,7 @@ export interface Certificate {
  */
 export async function readCertificate(certificate: NamedFile, privateKey: NamedFile): Promise<Certificate> {
   const cert = await read(certificate, 'certificate file');
-  const key = await read(privateKey, 'key file');
+  const key = await readSecurityFile(privateKey.file, 'key file', nameOf(privateKey), true);
   const certificates = certificatesIn(cert, certificate);
   const own = keyIn(key, privateKey);
   if (!certificates[0].checkPrivateKey(own)) {
@@ -76,7 +76,12 @@ export function requireRoots(authorities: readonly X509Certificate[], named: Nam
 }
 
 async function read({ option, file }: NamedFile, kind: string): Promise<Buffer> {
-  return readSecurityFile(file, kind, `${option}: ${file}`);
+  return readSecurityFile(file, kind, nameOf({ option, file }));
+}
+
+/** What a sentence about a file begins with. */
+export function nameOf({ option, file }: NamedFile): string {
+  return `${option}: ${file}`;
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
@@ -105,12 +110,13 @@ function keyIn(pem: Buffer, named: NamedFile): KeyObject {
   }
 }
 
-function fault({ option, file }: NamedFile, sentence: string, cause?: unknown): PorticoError {
-  return new PorticoError(ErrorKinds.SecurityFile, `${option}: ${file}: ${sentence}`, { cause });
+/** What is wrong with a file. */
+export function fault(named: NamedFile, sentence: string, cause?: unknown): PorticoError {
+  return new PorticoError(ErrorKinds.SecurityFile, `${nameOf(named)}: ${sentence}`, { cause });
 }
 
 /** OpenSSL's reason, without the place in its sources. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
 }

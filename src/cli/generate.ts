@@ -147,8 +147,8 @@ function exampleOption({ path, schema, doc, defaultValue }: Option, indent: stri
 function exampleListeners(option: Option): string[] {
   const lines = [...comment(option.doc.doc, '')];
   const fields = new Map([...listenerSchemas.values()].flatMap((schema) => Object.entries(schema.shape)));
-  for (const [name, field] of fields) {
-    if (name !== 'type') lines.push(...comment(`${name}: ${docOf(field).doc}`, ''));
+  for (const name of fields.keys()) {
+    if (name !== 'type') for (const words of fieldWords(name)) lines.push(...comment(words, ''));
   }
   const text = stringify({ listeners: option.defaultValue }).trimEnd();
   const extra = docOf(fields.get('path') ?? configSchema.shape.listeners).example;
@@ -159,6 +159,18 @@ function exampleListeners(option: Option): string[] {
   return [...lines, ...furtherListeners(option.defaultValue), ''];
 }
 
+/** What a field means; where that depends on the type of the listener, for each type. */
+function fieldWords(name: string): string[] {
+  const types = new Map<string, string[]>();
+  for (const [type, { shape }] of listenerSchemas) {
+    if (!(name in shape)) continue;
+    const { doc } = docOf(shape[name]);
+    types.set(doc, [...(types.get(doc) ?? []), type]);
+  }
+  if (types.size === 1) return [...types.keys()].map((doc) => `${name}: ${doc}`);
+  return [...types].map(([doc, of]) => `${name} (${of.join(', ')}): ${doc}`);
+}
+
 /** An example of each type that is not in the default list, behind a second `#`: each needs more than its line. */
 function furtherListeners(defaultValue: unknown): string[] {
   const usual = JSON.stringify(defaultValue);
@@ -167,6 +179,8 @@ function furtherListeners(defaultValue: unknown): string[] {
     if (usual.includes(`"type":"${type}"`)) continue;
     for (const [name, field] of Object.entries(schema.shape)) {
       const value = name === 'type' ? type : (defaultField(type, name) ?? docOf(field).example);
+      // What excludes another option has no example.
+      if (value === undefined) continue;
       lines.push(`#  #${name === 'type' ? '- ' : '  '}${name}: ${written(value)}`);
     }
   }

@@ -1,5 +1,6 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
+import { isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
 import { COMMAND_LINE, sourceOf } from './source.js';
@@ -61,7 +62,7 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'ca_file';
+  readonly option: 'access.psk_file' | 'ca_file' | 'psk_hint';
   readonly who: string;
 }
 
@@ -71,15 +72,20 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
   if (listener.type === 'coaps' && access.psk_file !== undefined) {
     proofs.push({ option: 'access.psk_file', who: `devices with a key of ${access.psk_file}` });
   }
-  if ('ca_file' in listener && listener.ca_file !== undefined) {
-    proofs.push({ option: 'ca_file', who: `devices with a certificate of ${listener.ca_file}` });
+  if ('ca_file' in listener && listener.ca_file !== undefined && namesUsers(listener)) {
+    const who = isTls(listener) ? 'clients' : 'devices';
+    proofs.push({ option: 'ca_file', who: `${who} with a certificate of ${listener.ca_file}` });
+  }
+  if (isTls(listener) && listener.psk_hint !== undefined && namesUsers(listener)) {
+    proofs.push({ option: 'psk_hint', who: `clients with a key of ${access.psk_file}` });
   }
   return proofs;
 }
 
-/** Whether somebody without key and certificate can send the listener anything. */
+/** Whether somebody whose name no key or certificate has proved can send the listener anything. */
 function admitsStrangers(listener: ListenerConfig): boolean {
-  if (!('require_certificate' in listener)) return true;
+  if (!('require_certificate' in listener) || !namesUsers(listener)) return true;
+  if (isTls(listener)) return !listener.require_certificate && listener.psk_hint === undefined;
   return !listener.require_certificate && (listener.type !== 'coaps' || listener.cert_file !== undefined);
 }
 
@@ -161,7 +167,9 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         faults.push({ path: ['listeners', i, 'host'], sentence });
       }
     } else if (isOpen(config, listener)) {
-      const devices = 'require_certificate' in listener ? ', or the CA of its devices in ca_file' : '';
+      const whose = isTls(listener) ? 'clients' : 'devices';
+      const devices =
+        'require_certificate' in listener && namesUsers(listener) ? `, or the CA of its ${whose} in ca_file` : '';
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
         `name a password file in access.password_file or a SCRAM file in access.scram_file${devices}, or write allow_anonymous: true to let anyone in`;
@@ -169,6 +177,11 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
     }
     if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {
       for (const [option, sentence] of certificateFaults(config, listener)) {
+        faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
+      }
+    }
+    if (isTls(listener)) {
+      for (const [option, sentence] of tlsFaults(config, listener)) {
         faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
     }
@@ -190,8 +203,12 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 /** What is allowed, but hardly meant. */
 export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>): string[] {
   const warnings: string[] = [];
-  if (config.access.psk_file !== undefined && !config.listeners.some(({ type }) => type === 'coaps')) {
-    warnings.push('access.psk_file is set, and no listener of type coaps takes its keys');
+  const takesKeys = (listener: ListenerConfig): boolean =>
+    listener.type === 'coaps' || (isTls(listener) && listener.psk_hint !== undefined);
+  if (config.access.psk_file !== undefined && !config.listeners.some(takesKeys)) {
+    warnings.push(
+      'access.psk_file is set, and no listener takes its keys: none is of type coaps, and none of MQTT over TLS has psk_hint',
+    );
   }
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
   if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved) {
@@ -222,7 +239,9 @@ export function describeListeners(loaded: LoadedConfig): string[] {
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
-    const named = options.map((option) => (option === 'ca_file' ? `listeners.${i}.${option}` : option));
+    const named = options.map((option) =>
+      option === 'ca_file' || option === 'psk_hint' ? `listeners.${i}.${option}` : option,
+    );
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
     return `${place(listener)}: ${who} (${said})`;

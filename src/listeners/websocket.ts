@@ -35,12 +35,14 @@ interface Upgrading {
 export interface WebSocketOptions {
   /** The only path served; null for any. */
   readonly path: string | null;
+  /** For the log. */
+  readonly transport?: 'websocket' | 'wss';
   /** Bytes of the largest frame until the client is accepted (`mqtt.max_connect_size`). */
   readonly maxConnectSize: number;
   /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
   readonly connectTimeout: number;
   /** Gives a new connection its place at the gate; null if it has to be closed at once. */
-  enter(remote: string): Entry | null;
+  enter(remote: string, socket: Socket): Entry | null;
   /** A connection has ended before it became a WebSocket. */
   leave(entry: Entry): void;
   /** Takes a WebSocket. */
@@ -57,7 +59,7 @@ export class WebSocketListener implements Listener {
   readonly #port: number;
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxConnectSize, connectTimeout } = options;
+    const { path, maxConnectSize, connectTimeout, transport = 'websocket' } = options;
     this.#host = host;
     this.#port = port;
     this.#http = createServer((_request, response) => {
@@ -83,7 +85,7 @@ export class WebSocketListener implements Listener {
     };
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
-      const entry = options.enter(remote);
+      const entry = options.enter(remote, socket);
       if (entry === null) {
         socket.destroy();
         return;
@@ -105,7 +107,7 @@ export class WebSocketListener implements Listener {
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const remote = remoteOf(request.socket);
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
-        options.accept(new WebSocketTransport(webSocket, socket, remote, broken), request, settle(socket));
+        options.accept(new WebSocketTransport(webSocket, socket, transport, remote, broken), request, settle(socket));
       });
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
@@ -122,10 +124,15 @@ export class WebSocketListener implements Listener {
     return listen(this.#http, this.#host, this.#port, 'WebSocket');
   }
 
+  /** Takes a connection that has come another way, as over TLS. */
+  serve(socket: Socket): void {
+    this.#http.emit('connection', socket);
+  }
+
   close(): Promise<void> {
     return new Promise((resolve) => {
-      if (!this.#http.listening) return resolve();
-      this.#http.close(() => resolve());
+      if (this.#http.listening) this.#http.close(() => resolve());
+      else resolve();
       this.#http.closeAllConnections();
     });
   }
@@ -144,7 +151,7 @@ function refuse(socket: Socket, status: number): void {
 }
 
 class WebSocketTransport implements Transport {
-  readonly name = 'websocket';
+  readonly name: string;
   readonly stream = null;
   readonly remote: string;
   readonly #webSocket: WebSocket;
@@ -157,7 +164,14 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, socket: Socket, remote: string, broken: (cause: Refusal, reason: string) => void) {
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    name: string,
+    remote: string,
+    broken: (cause: Refusal, reason: string) => void,
+  ) {
+    this.name = name;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remote = remote;

@@ -8,6 +8,7 @@ import { COAP_TOPICS_METRICS } from './coap-topics-measures.js';
 import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
+import { TLS_METRICS } from './tls-measures.js';
 
 const CLIENTS: readonly Metric[] = [
   gauge(
@@ -295,6 +296,7 @@ export const METRICS: readonly Metric[] = [
   ...TRAFFIC,
   ...KEPT,
   ...REFUSED,
+  ...TLS_METRICS,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,

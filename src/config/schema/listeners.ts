@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { documentation, text, whole } from './documentation.js';
+import { tlsOptions } from './tls.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -42,6 +43,27 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+});
+
+const mqttsListener = z.strictObject({
+  type: z.literal('mqtts').register(documentation, {
+    doc: 'MQTT over TLS. It needs a certificate, or `psk_hint`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(8883),
+  ...tlsOptions,
+});
+
+const wssListener = z.strictObject({
+  type: z.literal('wss').register(documentation, {
+    doc: 'MQTT over WebSocket over TLS. It needs a certificate, or `psk_hint`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(9443),
+  path: websocketListener.shape.path,
+  ...tlsOptions,
 });
 
 const coapListener = z.strictObject({
@@ -135,7 +157,9 @@ export const listeners = z
   .array(
     z.discriminatedUnion('type', [
       mqttListener,
+      mqttsListener,
       websocketListener,
+      wssListener,
       coapListener,
       coapsListener,
       coapTcpListener,
