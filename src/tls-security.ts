@@ -3,11 +3,11 @@ import { createSecureContext, DEFAULT_CIPHERS, type SecureContextOptions } from 
 import type { Logger } from 'pino';
 import { fault, type NamedFile, reasonOf } from './access/certificate.js';
 import { daysBetween, ExpiryNotice } from './access/expiry.js';
-import { FileWatch } from './access/file-watch.js';
+import { FileWatch, type WatchEvents } from './access/file-watch.js';
 import { readPskFile } from './access/psk-file.js';
 import { type Expiring, isSame, readTlsFiles, type TlsFileNames, type TlsFiles } from './access/tls-files.js';
 import type { Counters } from './bus/counters.js';
-import { isTls, type TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
+import { authoritiesOf, isTls, type TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
 import { TLS_VERSIONS } from './config/schema/tls.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
@@ -61,8 +61,8 @@ class Credentials implements TlsCredentials {
   #reloading: Promise<void> = Promise.resolve();
 
   private constructor(listener: TlsListenerConfig, path: string, names: TlsFileNames, files: TlsFiles, keys: Keys) {
-    const { psk_hint: hint, ca_file: ca, require_certificate: required, username_from: usernameFrom } = listener;
-    const certificate = ca === undefined ? 'none' : required ? 'required' : 'asked';
+    const { psk_hint: hint, require_certificate: required, username_from: usernameFrom } = listener;
+    const certificate = authoritiesOf(listener) === undefined ? 'none' : required ? 'required' : 'asked';
     this.demand = { usernameFrom, certificate, psk: hint !== undefined };
     this.pskHint = hint;
     this.#listener = listener;
@@ -74,12 +74,18 @@ class Credentials implements TlsCredentials {
   }
 
   static async load(listener: TlsListenerConfig, path: string, keys: Keys): Promise<Credentials> {
-    const named = (option: 'cert_file' | 'key_file' | 'ca_file' | 'crl_file'): NamedFile | undefined => {
+    const named = (option: 'cert_file' | 'key_file' | 'ca_file' | 'ca_path' | 'crl_file'): NamedFile | undefined => {
       const file = listener[option];
       return file === undefined ? undefined : { option: `${path}.${option}`, file };
     };
     checkCiphers(listener, path);
-    const names = { cert: named('cert_file'), key: named('key_file'), ca: named('ca_file'), crl: named('crl_file') };
+    const names = {
+      cert: named('cert_file'),
+      key: named('key_file'),
+      ca: named('ca_file'),
+      caFolder: named('ca_path'),
+      crl: named('crl_file'),
+    };
     return new Credentials(listener, path, names, await readTlsFiles(names), keys);
   }
 
@@ -105,15 +111,16 @@ class Credentials implements TlsCredentials {
   /** Looks at the files from now on. */
   async start(telling: Telling): Promise<void> {
     this.#telling = telling;
-    const files = Object.values<NamedFile | undefined>({ ...this.#names }).flatMap((named) => named?.file ?? []);
-    this.#watch = new FileWatch(files, {
+    const { caFolder, ...single } = this.#names;
+    const files = Object.values<NamedFile | undefined>(single).flatMap((named) => named?.file ?? []);
+    const events: WatchEvents = {
       changed: () => void this.reload(),
-      failed: (folder, error) =>
-        telling.logger.warn(
-          { listener: this.#path, folder, err: error },
-          `changes in ${folder} are noticed within an hour only: ${error.message}`,
-        ),
-    });
+      failed: (folder, error) => {
+        const sentence = `changes in ${folder} are noticed within an hour only: ${error.message}`;
+        telling.logger.warn({ listener: this.#path, folder }, sentence);
+      },
+    };
+    this.#watch = new FileWatch(files, events, caFolder === undefined ? [] : [caFolder.file]);
     await this.#watch.arm();
     this.look(Date.now());
   }
@@ -170,7 +177,7 @@ class Credentials implements TlsCredentials {
       if (sentence !== null) {
         this.#telling?.logger.warn(
           { option, daysLeft: daysBetween(now, end) },
-          `${option}: ${this.#listener[name]}: ${sentence}`,
+          `${option}: ${this.#listener[name] ?? this.#listener.ca_path}: ${sentence}`,
         );
       }
     }

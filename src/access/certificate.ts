@@ -1,8 +1,10 @@
 /** The certificate of a listener and its private key, and the CAs of its clients, from PEM files. All are tried before anything listens. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { readSecurityFile } from './security-file.js';
+import { readSecurityFile, unreadable } from './security-file.js';
 
 /** A file, and the option that names it. */
 export interface NamedFile {
@@ -61,6 +63,25 @@ export async function readAuthorities(authorities: NamedFile): Promise<X509Certi
     if (!x509.ca) throw fault(authorities, `certificate ${i + 1} in it is not that of a CA (basicConstraints)`);
   });
   return certificates;
+}
+
+/** What `openssl rehash` calls the certificates of a folder. */
+const HASHED = /^[\da-f]{8}\.\d+$/;
+
+/**
+ * Reads the certificates of CAs in a folder, a file each that is named by its hash.
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export async function readAuthorityFolder(folder: NamedFile): Promise<X509Certificate[]> {
+  let names: string[];
+  try {
+    names = (await readdir(folder.file)).filter((name) => HASHED.test(name));
+  } catch (error) {
+    throw fault(folder, `the folder of CAs cannot be read: ${unreadable(error)}`, error);
+  }
+  if (names.length === 0) throw fault(folder, 'there is no CA in it: openssl rehash gives them the names that count');
+  const files = names.sort().map((name) => ({ option: folder.option, file: join(folder.file, name) }));
+  return (await Promise.all(files.map(readAuthorities))).flat();
 }
 
 /**

@@ -3,11 +3,13 @@
  * lead elsewhere then, as certbot and Kubernetes do it. Folders are watched, not files, since a file that is replaced is gone.
  */
 import { type FSWatcher, watch } from 'node:fs';
-import { access, readlink } from 'node:fs/promises';
+import { access, readdir, readlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** Milliseconds of quiet after a change: files that belong together are rarely written at once. */
 const QUIET = 500;
+/** Stands for all names of a folder. */
+const ANY = '*';
 /** Symbolic links that are followed for one file. */
 const MOST_LINKS = 40;
 
@@ -21,20 +23,23 @@ export interface WatchEvents {
 
 export class FileWatch {
   readonly #files: readonly string[];
+  readonly #folders: readonly string[];
   readonly #events: WatchEvents;
   #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(files: readonly string[], events: WatchEvents) {
+  /** @param folders of which every file counts */
+  constructor(files: readonly string[], events: WatchEvents, folders: readonly string[] = []) {
     this.#files = files;
+    this.#folders = folders;
     this.#events = events;
   }
 
   /** Watches the folders in which the files are now. Call again once they have changed, before they are read. */
   async arm(): Promise<void> {
     const folders = new Map<string, Set<string>>();
-    for (const file of this.#files) {
+    for (const file of [...this.#files, ...(await this.#inFolders())]) {
       for (const { folder, name } of await placesOf(file)) {
         const names = folders.get(folder) ?? new Set();
         folders.set(folder, names.add(name));
@@ -47,11 +52,20 @@ export class FileWatch {
     for (const watcher of former) watcher.close();
   }
 
+  /** The files of the folders, and any name there. */
+  async #inFolders(): Promise<string[]> {
+    const all = this.#folders.map(async (folder) => {
+      const names = await readdir(folder).catch(() => []);
+      return [...names, ANY].map((name) => join(folder, name));
+    });
+    return (await Promise.all(all)).flat();
+  }
+
   #watch(folder: string, names: ReadonlySet<string>): void {
     try {
       const watcher = watch(folder, { persistent: false }, (_event, name) => {
         // A folder that is moved or removed tells its own name.
-        if (name === null || names.has(name) || name === basename(folder)) this.#changed();
+        if (name === null || names.has(name) || names.has(ANY) || name === basename(folder)) this.#changed();
       });
       watcher.on('error', (error) => this.#events.failed(folder, error));
       this.#watchers.push(watcher);

@@ -60,10 +60,15 @@ export async function readSecurityFile(file: string, kind: string, name = file, 
     }
   } catch (error) {
     if (error instanceof PorticoError) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    const reason = UNREADABLE[code] ?? (error as Error).message;
-    throw new PorticoError(ErrorKinds.SecurityFile, `${name}: the ${kind} cannot be read: ${reason}`, { cause: error });
+    const message = `${name}: the ${kind} cannot be read: ${unreadable(error)}`;
+    throw new PorticoError(ErrorKinds.SecurityFile, message, { cause: error });
   }
+}
+
+/** Why a file cannot be read, in words. */
+export function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return UNREADABLE[code ?? ''] ?? message;
 }
 
 /** The bits of a file's mode by which everybody may write or read it; a link has the mode of what it leads to. */

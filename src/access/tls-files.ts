@@ -1,13 +1,15 @@
 /** The files of a listener that speaks TLS, all of them read and tried, so that they go into force together or not at all. */
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import { type NamedFile, readAuthorities, readCertificate, requireRoots } from './certificate.js';
+import { type NamedFile, readAuthorities, readAuthorityFolder, readCertificate, requireRoots } from './certificate.js';
 import { readRevocationLists } from './revocation.js';
 
 export interface TlsFileNames {
   readonly cert: NamedFile | undefined;
   readonly key: NamedFile | undefined;
   readonly ca: NamedFile | undefined;
+  /** A folder of CAs. */
+  readonly caFolder: NamedFile | undefined;
   readonly crl: NamedFile | undefined;
 }
 
@@ -26,20 +28,24 @@ export type Expiring = 'cert_file' | 'ca_file' | 'crl_file';
  * Reads the files.
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
-export async function readTlsFiles({ cert, key, ca, crl }: TlsFileNames): Promise<TlsFiles> {
+export async function readTlsFiles({ cert, key, ca, caFolder, crl }: TlsFileNames): Promise<TlsFiles> {
   const own = cert && key && (await readCertificate(cert, key));
-  const authorities = ca && (await readAuthorities(ca));
-  if (ca !== undefined && authorities !== undefined) requireRoots(authorities, ca);
+  const authorities = [
+    ...(ca === undefined ? [] : await readAuthorities(ca)),
+    ...(caFolder === undefined ? [] : await readAuthorityFolder(caFolder)),
+  ];
+  const named = ca ?? caFolder;
+  if (named !== undefined) requireRoots(authorities, named);
   const lists = crl && (await readRevocationLists(crl));
   return {
     context: {
       ...(own && { cert: own.cert, key: own.key }),
-      ...(authorities && { ca: authorities.map(String) }),
+      ...(named && { ca: authorities.map(String) }),
       ...(lists && { crl: [...lists.pem] }),
     },
     ends: {
       ...(own && { cert_file: endOf(own.chain.map((der) => new X509Certificate(der))) }),
-      ...(authorities && { ca_file: endOf(authorities) }),
+      ...(named && { ca_file: endOf(authorities) }),
       ...(lists && lists.until < Number.POSITIVE_INFINITY && { crl_file: lists.until }),
     },
   };

@@ -13,18 +13,24 @@ export function namesUsers(listener: ListenerConfig): boolean {
   return !isTls(listener) || listener.username_from !== 'connect';
 }
 
+/** The file or the folder of the CAs of clients. */
+export function authoritiesOf({ ca_file: file, ca_path: folder }: TlsListener): string | undefined {
+  return file ?? folder;
+}
+
 /** What is wrong, by the option that should say it. */
 export function tlsFaults(
   { access }: Pick<ExposureConfig, 'access'>,
   listener: TlsListener,
 ): [keyof TlsListener, string][] {
-  const { cert_file: cert, key_file: key, ca_file: ca, crl_file: crl, psk_hint: hint } = listener;
+  const { cert_file: cert, key_file: key, crl_file: crl, psk_hint: hint } = listener;
+  const ca = authoritiesOf(listener);
   const faults: [keyof TlsListener, string][] = [];
   if (hint !== undefined) {
     if (access.psk_file === undefined) {
       faults.push(['psk_hint', 'knows no pre-shared keys: name their file in access.psk_file']);
     }
-    for (const option of ['cert_file', 'key_file', 'ca_file', 'crl_file'] as const) {
+    for (const option of ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'] as const) {
       if (listener[option] === undefined) continue;
       faults.push([option, `takes pre-shared keys (psk_hint), so it has no ${option}: give it a listener of its own`]);
     }

@@ -1,6 +1,6 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
-import { isTls, namesUsers, tlsFaults } from './listeners-tls.js';
+import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
 import { COMMAND_LINE, sourceOf } from './source.js';
@@ -62,7 +62,7 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'ca_file' | 'psk_hint';
+  readonly option: 'access.psk_file' | 'ca_file' | 'ca_path' | 'psk_hint';
   readonly who: string;
 }
 
@@ -72,12 +72,16 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
   if (listener.type === 'coaps' && access.psk_file !== undefined) {
     proofs.push({ option: 'access.psk_file', who: `devices with a key of ${access.psk_file}` });
   }
-  if ('ca_file' in listener && listener.ca_file !== undefined && namesUsers(listener)) {
-    const who = isTls(listener) ? 'clients' : 'devices';
-    proofs.push({ option: 'ca_file', who: `${who} with a certificate of ${listener.ca_file}` });
+  if ('ca_file' in listener && listener.ca_file !== undefined && !isTls(listener)) {
+    proofs.push({ option: 'ca_file', who: `devices with a certificate of ${listener.ca_file}` });
   }
-  if (isTls(listener) && listener.psk_hint !== undefined && namesUsers(listener)) {
-    proofs.push({ option: 'psk_hint', who: `clients with a key of ${access.psk_file}` });
+  if (isTls(listener) && namesUsers(listener)) {
+    const authorities = authoritiesOf(listener);
+    const option = listener.ca_file === undefined ? 'ca_path' : 'ca_file';
+    if (authorities !== undefined) proofs.push({ option, who: `clients with a certificate of ${authorities}` });
+    if (listener.psk_hint !== undefined) {
+      proofs.push({ option: 'psk_hint', who: `clients with a key of ${access.psk_file}` });
+    }
   }
   return proofs;
 }
@@ -240,7 +244,7 @@ export function describeListeners(loaded: LoadedConfig): string[] {
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
     const named = options.map((option) =>
-      option === 'ca_file' || option === 'psk_hint' ? `listeners.${i}.${option}` : option,
+      option.startsWith('ca_') || option === 'psk_hint' ? `listeners.${i}.${option}` : option,
     );
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;

@@ -48,7 +48,7 @@ const names = (files: Partial<Record<keyof TlsFileNames, string>>): TlsFileNames
     const file = files[kind];
     return file === undefined ? undefined : { option: `${kind}_file`, file: at(file) };
   };
-  return { cert: named('cert'), key: named('key'), ca: named('ca'), crl: named('crl') };
+  return { cert: named('cert'), key: named('key'), ca: named('ca'), caFolder: named('caFolder'), crl: named('crl') };
 };
 
 /** The sentence of a refusal; '' if there is none. */
@@ -113,6 +113,36 @@ test('a key that everybody may read or write, a list that is none, and links in 
   }
   chmodSync(at('open.key'), 0o640);
   assert.equal(await fault({ cert: 'one.pem', key: 'link.key' }), '', 'a group may read it');
+});
+
+test('a folder of CAs is one whose files are named by their hash, and each of them is watched', {
+  timeout: 30_000,
+}, async (context) => {
+  mkdirSync(at('cas'));
+  assert.match(
+    await fault({ caFolder: 'cas' }),
+    /^caFolder_file: cas: there is no CA in it: openssl rehash gives them/,
+  );
+  assert.match(
+    await fault({ caFolder: 'nothing' }),
+    /^caFolder_file: nothing: the folder of CAs cannot be read: there is none/,
+  );
+  copyFileSync(at('one.pem'), at('cas/one.pem'));
+  openssl('rehash', at('cas'));
+  const before = await readTlsFiles(names({ caFolder: 'cas' }));
+  assert.equal(before.context.ca?.length, 1);
+  let take: () => void = () => {};
+  const watch = new FileWatch([], { changed: () => take(), failed: assert.fail }, [at('cas')]);
+  context.after(() => watch.close());
+  await watch.arm();
+  const told = new Promise<void>((resolve) => {
+    take = resolve;
+  });
+  copyFileSync(at('two.pem'), at('cas/two.pem'));
+  openssl('rehash', at('cas'));
+  await told;
+  const after = await readTlsFiles(names({ ca: 'one.pem', caFolder: 'cas' }));
+  assert.equal(after.context.ca?.length, 3);
 });
 
 test('a damaged list of revoked certificates is refused with its number', async () => {

@@ -32,6 +32,14 @@ export const tlsOptions = {
       example: '/etc/portico/clients-ca.pem',
       since: '0.1.0',
     }),
+  ca_path: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'A folder of CAs of clients, a file each that is named by its hash, as `openssl rehash` makes them; in the place of ' +
+        '`ca_file`, or besides. A relative path starts at the working directory. Unset: there is none.',
+      since: '0.1.0',
+    }),
   crl_file: text()
     .optional()
     .register(documentation, {
