@@ -27,8 +27,17 @@ const WORDS: Readonly<Record<string, string>> = {
   'tlsv1 alert user cancelled': 'the client gave up',
 };
 
-/** The reason of a failure, for a sentence. */
-export function reasonOf({ reason, code, message }: HandshakeError): string {
+/** What OpenSSL says of a client without a key where there is no certificate. */
+const WITHOUT_KEY: readonly string[] = ['no shared cipher', 'no suitable signature algorithm'];
+
+/**
+ * The reason of a failure, for a sentence.
+ * @param keys whether the listener takes pre-shared keys alone
+ */
+export function reasonOf({ reason, code, message }: HandshakeError, keys: boolean): string {
+  if (keys && WITHOUT_KEY.includes(reason ?? '')) {
+    return 'the client shows no pre-shared key, or has no cipher suite that the listener has';
+  }
   if (reason !== undefined) return WORDS[reason] ?? reason;
   return code === 'ECONNRESET' ? BROKEN_OFF : message;
 }

@@ -95,7 +95,7 @@ export class TlsListener implements Listener {
     this.#tls.on('secureConnection', (socket) => this.#done(socket));
     this.#tls.on('tlsClientError', (error: HandshakeError, socket) => {
       socket.destroy();
-      this.#find(socket)?.fail(reasonOf(error));
+      this.#find(socket)?.fail(reasonOf(error, demand.psk));
     });
   }
 

@@ -22,7 +22,8 @@ const LISTENERS = {
   required: ['mqtts', { ca: true, require_certificate: true, crl: true }],
   subject: ['wss', { ca: true, require_certificate: true, username_from: 'subject' }],
   door: ['mqtts', { ca: true, require_certificate: true, username_from: 'connect' }],
-  psk: ['mqtts', { psk_hint: 'portico' }],
+  psk: ['mqtts', { psk_hint: 'portico', min_tls_version: 'tlsv1.3' }],
+  pskOld: ['mqtts', { psk_hint: 'portico', max_tls_version: 'tlsv1.2' }],
   modern: ['mqtts', { min_tls_version: 'tlsv1.3' }],
   old: [
     'mqtts',
@@ -49,7 +50,7 @@ export class TlsScene {
   /** Users: `tom` with the password `secret`; `meter-7` with `KEY`; `device` by its certificate, who may use `device/#` only. */
   static async start(): Promise<TlsScene> {
     const files = await CertificateFiles.make();
-    await revoke(files);
+    await makeRevoked(files);
     const folder = temporaryFolder();
     const [psk, passwords, acl] = ['psk', 'passwords', 'acl'].map((name) => join(folder, name));
     await writeFile(psk, `meter-7:${KEY}\n`);
@@ -126,7 +127,7 @@ export class TlsScene {
 }
 
 /** Makes `revoked`, of the CA `ca`, and that CA's list with it on it: `crl.pem`. */
-async function revoke(files: CertificateFiles): Promise<void> {
+export async function makeRevoked(files: CertificateFiles): Promise<void> {
   const openssl = (...args: string[]) => runFile('openssl', args, { cwd: files.folder, timeout: 30_000 });
   await openssl(
     'req',

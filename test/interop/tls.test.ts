@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
@@ -26,11 +26,15 @@ describe('MQTT over TLS', { timeout: 240_000 }, () => {
   after(() => scene?.dispose());
 
   for (const version of MQTT_VERSIONS) {
-    for (const tls of ['tlsv1.2', 'tlsv1.3']) {
+    // What its clients are told of a version is the lowest one, so the listener says which it is.
+    for (const [tls, listener] of [
+      ['tlsv1.2', 'old'],
+      ['tlsv1.3', 'modern'],
+    ] as const) {
       test(`mosquitto_pub and mosquitto_sub over ${tls}, ${version}: messages go both ways`, async () => {
         const args = [...scene.mosquitto(), ...TOM, '--tls-version', tls];
-        const subscriber = await Subscriber.start(scene.ports.plain, version, [...args, '-t', 'a/b', '-q', '2']);
-        await publish(scene.ports.plain, version, [...args, '-t', 'a/b', '-q', '2', '-m', `${tls} ${version}`]);
+        const subscriber = await Subscriber.start(scene.ports[listener], version, [...args, '-t', 'a/b', '-q', '2']);
+        await publish(scene.ports[listener], version, [...args, '-t', 'a/b', '-q', '2', '-m', `${tls} ${version}`]);
         assert.deepEqual(await subscriber.payloads(1), [`${tls} ${version}`]);
         await subscriber.end();
       });
@@ -238,7 +242,10 @@ describe('MQTT over TLS', { timeout: 240_000 }, () => {
     }
   });
 
-  for (const tls of ['tlsv1.2', 'tlsv1.3']) {
+  for (const [tls, listener] of [
+    ['tlsv1.2', 'pskOld'],
+    ['tlsv1.3', 'psk'],
+  ] as const) {
     test(`mosquitto_pub --psk over ${tls}: the identity is the user name; other keys and identities are refused with their reason`, async () => {
       const mark = scene.mark;
       const args = ['--tls-version', tls, '-i', `psk-${tls}`, '-t', 'meter-7/x', '-q', '1', '-m', tls];
@@ -248,7 +255,7 @@ describe('MQTT over TLS', { timeout: 240_000 }, () => {
         '-t',
         'meter-7/#',
       ]);
-      await publish(scene.ports.psk, 'mqttv5', [...PSK, ...args]);
+      await publish(scene.ports[listener], 'mqttv5', [...PSK, ...args]);
       assert.deepEqual(await subscriber.payloads(1), [tls]);
       await subscriber.end();
       const { username, transport } = await scene.came(mark, `psk-${tls}`);
@@ -258,7 +265,7 @@ describe('MQTT over TLS', { timeout: 240_000 }, () => {
         ['nobody', KEY, /^TLS handshake: identity "nobody" is not in access\.psk_file$/],
       ] as const) {
         const from = scene.mark;
-        const { code } = await tryPublish(scene.ports.psk, 'mqttv5', [
+        const { code } = await tryPublish(scene.ports[listener], 'mqttv5', [
           '--psk-identity',
           identity,
           '--psk',
@@ -271,16 +278,24 @@ describe('MQTT over TLS', { timeout: 240_000 }, () => {
     });
   }
 
-  test('a client without a key finds nothing at a listener of keys, whatever certificate it has', async () => {
-    for (const version of ['-tls1_2', '-tls1_3']) {
-      const mark = scene.mark;
-      await scene.openssl('psk', version, '-cert', scene.path('device.pem'), '-key', scene.path('device.key'));
-      assert.match(
-        await scene.refusal(mark),
-        /^TLS handshake: the client has no cipher suite that the listener has|no /,
-      );
-    }
-  });
+  for (const [version, listener] of [
+    ['-tls1_2', 'pskOld'],
+    ['-tls1_3', 'psk'],
+  ] as const) {
+    test(`${version}: a client without a key finds nothing at a listener of keys, whatever certificate or session it has`, async () => {
+      const session = scene.path(`session${version}`);
+      const key = ['-cipher', 'PSK', '-psk', KEY, '-psk_identity', 'meter-7'];
+      const said = await scene.openssl(listener, version, ...key, '-sess_out', session);
+      assert.match(said, /Protocol version: TLSv1\.[23]\n/);
+      const certificate = ['-cert', scene.path('device.pem'), '-key', scene.path('device.key')];
+      for (const args of [certificate, existsSync(session) ? ['-sess_in', session] : []]) {
+        const mark = scene.mark;
+        await scene.openssl(listener, version, ...args);
+        const reason = 'the client shows no pre-shared key, or has no cipher suite that the listener has';
+        assert.equal(await scene.refusal(mark), `TLS handshake: ${reason}`);
+      }
+    });
+  }
 
   test('garbage in the place of a handshake, and clients that are slow with it, are closed, told and counted', async () => {
     const growth = await scene.sys.growth(async () => {
