@@ -21,9 +21,7 @@ import { PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
 import type { Listener } from './listeners/listener.js';
 import { TcpListener } from './listeners/tcp.js';
-import { TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
-import { SecureWebSocketListener } from './listeners/wss.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
@@ -41,7 +39,8 @@ import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
-import { type TlsListenerConfig, TlsSecurity } from './tls-security.js';
+import { tlsListener } from './tls-listener.js';
+import { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
@@ -234,22 +233,13 @@ export class Server {
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
       case 'mqtts':
-        return new TlsListener(host, config.port, {
-          type: 'mqtts',
-          ...this.#handshakes(config),
-          accept: (socket, entry, shown) =>
-            broker.accept(new StreamTransport(socket, 'mqtts'), undefined, anonymous, entry, shown),
-        });
       case 'wss':
-        return new SecureWebSocketListener(host, config.port, {
-          tls: this.#handshakes(config),
-          webSocket: {
-            path: config.path ?? null,
-            maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
-            connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-            refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
-          },
-          accept: (transport, request, entry, shown) => broker.accept(transport, request, anonymous, entry, shown),
+        return tlsListener(config, host, {
+          broker,
+          credentials: this.#tls.of(config),
+          anonymous,
+          mqtt: this.#loaded.config.mqtt,
+          refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
         });
       case 'http':
         return new HttpListener(host, config.port, {
@@ -262,25 +252,6 @@ export class Server {
           failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
         });
     }
-  }
-
-  /** What a listener needs for the handshakes of TLS. */
-  #handshakes(config: TlsListenerConfig): Omit<TlsListenerOptions, 'type' | 'accept'> {
-    const { broker } = this;
-    const { gate, journal } = broker.environment;
-    return {
-      credentials: this.#tls.of(config),
-      timeout: this.#loaded.config.mqtt.connect_timeout,
-      enter: (party) => gate.enter(party),
-      leave: (entry) => gate.leave(entry),
-      arrive: (arrival) => broker.arrive(arrival),
-      done: () => broker.counters.tlsHandshakes++,
-      failed: (party, cause, reason) => {
-        if (cause === 'timeout') broker.counters.connectTimeouts++;
-        else broker.counters.tlsHandshakesFailed++;
-        journal.refused(party, cause === 'timeout' ? reason : `TLS handshake: ${reason}`);
-      },
-    };
   }
 
   /** A connection that never became one of MQTT. */

@@ -123,6 +123,12 @@ export class TlsListener implements Listener {
 
   #enter(socket: Socket): void {
     const party = { id: '', remote: remoteOf(socket), username: null, transport: this.type, version: 0 };
+    // It was gone before anyone could ask where it came from.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy();
+      this.#options.failed(party, 'handshake', BROKEN_OFF);
+      return;
+    }
     const entry = this.#options.enter(party);
     if (entry === null) {
       socket.destroy();
