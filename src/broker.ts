@@ -15,6 +15,7 @@ import { MemoryBudget } from './bus/memory-budget.js';
 import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { AddressRates } from './session/address-rates.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
 import { type Arrival, Arrivals } from './session/arrivals.js';
@@ -24,6 +25,7 @@ import { BrokerPersistence } from './session/broker-persistence.js';
 import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
 import { Connection, type Shown } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
+import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
@@ -163,6 +165,7 @@ export class Broker extends Aedes {
       journal,
       gate: new Gate(session, counters, journal),
       throttle: new Throttle(this.#rateTimer),
+      addressRates: new AddressRates(session, counters, journal),
       storages: new Map(),
       authenticationMethods: this.#authenticationMethods,
     };
@@ -266,6 +269,16 @@ export class Broker extends Aedes {
   /** Holds a connection until its turn comes, before anything is done for it (`limits.connects_per_second`). */
   arrive(arrival: Arrival & Party): void {
     this.#arrivals.take(arrival);
+  }
+
+  /** Gives a connection that does not speak MQTT its place among all connections; null if it has to be closed at once. */
+  enter(remote: string, transport: string): Entrance | null {
+    const { gate } = this.environment;
+    const entry = gate.enter({ id: '', remote, username: null, transport, version: 0 });
+    if (entry === null) return null;
+    const entrance = new Entrance(gate, entry, remote, transport);
+    this.#arrivals.take(entrance);
+    return entrance;
   }
 
   /**

@@ -1,15 +1,18 @@
 /** Keys and certificates of the CoAP listeners, read before anything is opened. */
-import type { X509Certificate } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
 import {
   type Certificate,
   type NamedFile,
   readAuthorities,
   readCertificate,
+  readPrivateKey,
   requireP256,
   requireRoots,
 } from './access/certificate.js';
 import { type DeviceKeys, NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readPskFile } from './access/psk-file.js';
+import { readPublicKeyFile } from './access/public-key-file.js';
+import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
@@ -29,12 +32,15 @@ function isSecure(listener: ListenerConfig): listener is SecureListener {
 /** What the files of one listener have. */
 interface Shown {
   readonly certificate: Certificate | undefined;
+  /** Of the certificate, or a raw public key's. */
+  readonly key: KeyObject | undefined;
   /** Whose certificates of devices are taken. */
-  readonly clients: { readonly ca: readonly X509Certificate[]; readonly required: boolean } | undefined;
+  readonly ca: readonly X509Certificate[] | undefined;
 }
 
 export class CoapSecurity {
   readonly #psk: PskCredentials | undefined;
+  readonly #publicKeys: PublicKeyFunction | undefined;
   readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
 
   /** Whom the broker is for the devices that it asks. */
@@ -42,11 +48,13 @@ export class CoapSecurity {
 
   private constructor(
     psk: PskCredentials | undefined,
+    publicKeys: PublicKeyFunction | undefined,
     shown: ReadonlyMap<ListenerConfig, Shown>,
     deviceKeys: DeviceKeys,
   ) {
     this.deviceKeys = deviceKeys;
     this.#psk = psk;
+    this.#publicKeys = publicKeys;
     this.#shown = shown;
   }
 
@@ -55,31 +63,36 @@ export class CoapSecurity {
    * @throws PorticoError `PORTICO_SECURITY_FILE`
    */
   static async load({ access, listeners, coap }: Config): Promise<CoapSecurity> {
-    const { psk_file: file, psk_hint: hint } = access;
+    const { psk_file: file, psk_hint: hint, public_key_file: publicKeyFile } = access;
     const psk = file === undefined ? undefined : { keys: await readPskFile(file), hint };
+    const users = publicKeyFile === undefined ? undefined : await readPublicKeyFile(publicKeyFile);
+    const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
     const { device_psk_file: own } = coap;
     const deviceKeys = own === undefined ? NO_DEVICE_KEYS : await readDevicePskFile(own);
     const shown = new Map<ListenerConfig, Shown>();
     for (const [i, listener] of listeners.entries()) {
       if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
-    return new CoapSecurity(psk, shown, deviceKeys);
+    return new CoapSecurity(psk, publicKeys, shown, deviceKeys);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */
   below(listener: CoapListener): Below {
-    const { certificate, clients } = this.#shown.get(listener) ?? {};
+    const { certificate, key, ca } = this.#shown.get(listener) ?? {};
     switch (listener.type) {
       case 'coaps': {
-        const own = certificate && { chain: certificate.chain, key: certificate.privateKey };
+        const own = key && { chain: certificate?.chain, key };
+        const publicKeys = this.#publicKeys;
+        const asks = own !== undefined && (ca ?? publicKeys) !== undefined;
+        const clients = asks ? { ca, publicKeys, required: listener.require_certificate } : undefined;
         return { type: 'coaps', psk: this.#psk, certificate: own, clients };
       }
       case 'coaps+tcp': {
         // The configuration is refused without one.
         if (certificate === undefined) throw new PorticoError(ErrorKinds.Configuration, 'coaps+tcp has no certificate');
-        const { cert, key } = certificate;
-        const asked = clients && { ca: clients.ca.map(String), required: clients.required };
-        return { type: 'coaps+tcp', certificate: { cert, key, ...(asked && { clients: asked }) } };
+        const { cert, key: pem } = certificate;
+        const asked = ca && { ca: ca.map(String), required: listener.require_certificate };
+        return { type: 'coaps+tcp', certificate: { cert, key: pem, ...(asked && { clients: asked }) } };
       }
       default:
         return { type: listener.type };
@@ -94,8 +107,9 @@ async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
   };
   const [cert, key, ca] = [named('cert_file'), named('key_file'), named('ca_file')];
   const certificate = cert && key && (await readCertificate(cert, key));
-  if (certificate !== undefined && key !== undefined && listener.type === 'coaps') requireP256(certificate, key);
-  const clients = ca && { ca: await readAuthorities(ca), required: listener.require_certificate };
-  if (clients !== undefined && listener.type === 'coaps+tcp') requireRoots(clients.ca, ca as NamedFile);
-  return { certificate, clients };
+  const own = certificate?.privateKey ?? (key && (await readPrivateKey(key)));
+  if (own !== undefined && key !== undefined && listener.type === 'coaps') requireP256(own, key);
+  const authorities = ca && (await readAuthorities(ca));
+  if (authorities !== undefined && listener.type === 'coaps+tcp') requireRoots(authorities, ca as NamedFile);
+  return { certificate, key: own, ca: authorities };
 }

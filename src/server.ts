@@ -275,6 +275,7 @@ export class Server {
       counters,
       storage: this.broker.storageOf(plugin),
       openClient: (identity) => this.broker.openClient(identity),
+      enter: (remote, transport) => this.broker.enter(remote, transport),
       connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
       addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
       denied: (party, action, topic, reason) => {

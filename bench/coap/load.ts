@@ -6,6 +6,8 @@ import type { Stage } from '../scale/stage.js';
 
 const POLL_MS = 50;
 const WARMUP_SECONDS = 1;
+/** Seconds until a request counts as lost: an fsync of a busy disk may take one or two. */
+const PATIENCE_SECONDS = 10;
 
 /** Arguments that name the server's plain port and its process. */
 export function plain(stage: Stage): string[] {
@@ -19,7 +21,7 @@ export function secure(stage: Stage): string[] {
 
 /** Arguments for an interval of so many seconds after some of warm-up. */
 export function measured(seconds: number): string[] {
-  return ['-u', String(Math.min(WARMUP_SECONDS, seconds)), '-d', String(seconds)];
+  return ['-u', String(Math.min(WARMUP_SECONDS, seconds)), '-d', String(seconds), '-t', String(PATIENCE_SECONDS)];
 }
 
 /** A generator that has done its work and stays with its sockets until it is killed. */

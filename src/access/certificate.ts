@@ -42,10 +42,18 @@ export async function readCertificate(certificate: NamedFile, privateKey: NamedF
 }
 
 /**
- * Refuses a key that DTLS does not speak: it has to be of the curve P-256 (RFC 7252 9.1.3.3).
+ * Reads a private key that has no certificate.
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
-export function requireP256({ privateKey: key }: Certificate, named: NamedFile): void {
+export async function readPrivateKey(privateKey: NamedFile): Promise<KeyObject> {
+  return keyIn(await read(privateKey, 'key file'), privateKey);
+}
+
+/**
+ * Refuses a key that DTLS does not speak: it has to be of the curve P-256 (RFC 7252 9.1.3.2, 9.1.3.3).
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export function requireP256(key: KeyObject, named: NamedFile): void {
   const { asymmetricKeyType: type = 'unknown', asymmetricKeyDetails } = key;
   const { namedCurve } = asymmetricKeyDetails ?? {};
   if (namedCurve === 'prime256v1') return;

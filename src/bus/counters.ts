@@ -69,6 +69,8 @@ export class Counters {
   /** Times that a client was read more slowly (`limits.messages_per_second`, `limits.bytes_per_second`). */
   throttledMessages = 0;
   throttledBytes = 0;
+  /** Addresses whose rates were forgotten, as there were too many. */
+  forgottenRates = 0;
   /** Topic names and filters longer than `mqtt.max_topic_length`; protocol errors or denied too. */
   topicsTooLong = 0;
   /** Packets larger than `mqtt.max_connect_size` of connections not yet accepted; protocol errors too. */

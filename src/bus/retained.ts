@@ -87,6 +87,11 @@ export class RetainedMessages {
     this.#counters = counters;
   }
 
+  /** Bytes of the largest payload that is kept (`limits.retained_payload`); infinite for any. */
+  get mostPayload(): number {
+    return this.#limits.payload ?? Number.POSITIVE_INFINITY;
+  }
+
   /** Bytes of memory that they take, all told. */
   get memory(): number {
     return this.#topics.memory + this.#records.memory;

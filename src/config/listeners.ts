@@ -62,8 +62,13 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'ca_file' | 'ca_path' | 'psk_hint';
+  readonly option: 'access.psk_file' | 'access.public_key_file' | 'ca_file' | 'ca_path' | 'psk_hint';
   readonly who: string;
+}
+
+/** Whether devices can show the listener raw public keys: it needs a key of its own. */
+function takesPublicKeys(listener: ListenerConfig): boolean {
+  return listener.type === 'coaps' && listener.key_file !== undefined;
 }
 
 /** What a listener of DTLS or TLS asks of devices. */
@@ -71,6 +76,10 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
   const proofs: Proof[] = [];
   if (listener.type === 'coaps' && access.psk_file !== undefined) {
     proofs.push({ option: 'access.psk_file', who: `devices with a key of ${access.psk_file}` });
+  }
+  if (takesPublicKeys(listener) && access.public_key_file !== undefined) {
+    const who = `devices with a public key of ${access.public_key_file}`;
+    proofs.push({ option: 'access.public_key_file', who });
   }
   if ('ca_file' in listener && listener.ca_file !== undefined && !isTls(listener)) {
     proofs.push({ option: 'ca_file', who: `devices with a certificate of ${listener.ca_file}` });
@@ -90,7 +99,7 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
 function admitsStrangers(listener: ListenerConfig): boolean {
   if (!('require_certificate' in listener) || !namesUsers(listener)) return true;
   if (isTls(listener)) return !listener.require_certificate && listener.psk_hint === undefined;
-  return !listener.require_certificate && (listener.type !== 'coaps' || listener.cert_file !== undefined);
+  return !listener.require_certificate && (listener.type !== 'coaps' || takesPublicKeys(listener));
 }
 
 /** The protocol below each type that is not TCP: a port of the one is free for the other. */
@@ -139,20 +148,22 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
       const keys = 'name a file of pre-shared keys in access.psk_file';
       faults.push([
         'type',
-        `knows no device and has no certificate: ${keys}, or a certificate in cert_file and key_file`,
+        `knows no device and has no key: ${keys}, or a key in key_file, with its certificate in cert_file or alone`,
       ]);
     }
     if (ca !== undefined) {
       faults.push([
         'ca_file',
-        'asks devices for certificates and has none itself: name its files in cert_file and key_file',
+        'asks devices for certificates and has no key itself: name its files in cert_file and key_file',
       ]);
     }
   } else {
-    if (cert === undefined) faults.push(['cert_file', 'has no certificate: name its file in cert_file']);
+    if (cert === undefined && type !== 'coaps')
+      faults.push(['cert_file', 'has no certificate: name its file in cert_file']);
     if (key === undefined) faults.push(['key_file', 'has no key: name its file in key_file']);
   }
-  if (required && ca === undefined) {
+  const takesKeys = takesPublicKeys(listener) && access.public_key_file !== undefined;
+  if (required && ca === undefined && !takesKeys) {
     faults.push(['require_certificate', 'knows no CA of the certificates that it requires: name its file in ca_file']);
   }
   return faults;
@@ -213,6 +224,9 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
     warnings.push(
       'access.psk_file is set, and no listener takes its keys: none is of type coaps, and none of MQTT over TLS has psk_hint',
     );
+  }
+  if (config.access.public_key_file !== undefined && !config.listeners.some(takesPublicKeys)) {
+    warnings.push('access.public_key_file is set, and no listener of type coaps with a key_file takes its keys');
   }
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
   if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved) {

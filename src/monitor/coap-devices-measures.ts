@@ -1,10 +1,11 @@
 /** What the commands to CoAP devices and their directory count, as measures: one of each counter, under its own name. */
 import type { DeviceCounters } from '../plugins/coap-devices/counters.js';
+import type { PortNumbers } from '../plugins/coap-devices/ports.js';
 import type { SecureLineNumbers } from '../plugins/coap-devices/secure-line.js';
 import { counter, gauge, type Measure, type Metric, totalOf } from './measure.js';
 
 /** A sentence for each counter. */
-const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers), string>> = {
+const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers & PortNumbers), string>> = {
   datagramsReceived: 'Datagrams received.',
   datagramsSent: 'Datagrams sent.',
   bytesReceived: 'Bytes received.',
@@ -89,6 +90,8 @@ const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers), string>>
   dtlsAssociationsExhausted: 'DTLS: Associations in which coap.dtls_records were sent.',
   dtlsKeyErrors: 'DTLS: Faults of the look-up of keys.',
   dtlsInternalErrors: 'DTLS: Datagrams that met a fault of the client.',
+  portEvictions: 'DTLS: Devices sent to from the common port again, as 1,024 others have a port of their own.',
+  portDroppedWaiting: 'DTLS: Datagrams lost while 4 others waited for a port of their own.',
   failedSimpleRegistrations: 'Simple registrations whose device did not tell its links.',
 };
 

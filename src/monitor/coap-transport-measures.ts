@@ -22,8 +22,9 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes refused with an alert.',
   dtlsHandshakesUnauthentic:
-    'DTLS: Handshakes among them with a wrong key, an unknown identity or a client certificate.',
+    'DTLS: Handshakes among them with a wrong key, an unknown identity, or what a client has shown.',
   dtlsCertificatesRefused: "DTLS: Client certificates refused among them, and signatures that are not their owner's.",
+  dtlsPublicKeysRefused: 'DTLS: The same of raw public keys.',
   dtlsIdentitiesTooLong: 'DTLS: Handshakes among them for an identity longer than coap.dtls_identity.',
   dtlsHandshakesAbandoned: 'DTLS: Handshakes given up by the device.',
   dtlsHandshakeTimeouts: 'DTLS: Handshakes that took longer than coap.dtls_handshake_time.',
@@ -42,6 +43,7 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   tcpConnectionsClosed: 'TCP: Connections closed.',
   tcpRefusedConnections: 'TCP: Connections refused, as there are too many.',
   tcpOpenTimeouts: 'TCP: Connections that did not open within coap.tcp_open_time.',
+  tcpIdleTimeouts: 'TCP: Connections that were silent for coap.tcp_idle_time, and gave no answer to a Ping.',
   tcpMessagesTooLarge: 'TCP: Connections ended for a message that is too large.',
   tcpDroppedMessages: 'TCP: Notifications dropped, as their device does not read.',
   tcpAbortedConnections: 'TCP: Connections ended for another fault of their device.',

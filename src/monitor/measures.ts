@@ -60,7 +60,7 @@ const CLIENTS: readonly Metric[] = [
   ),
   gauge(
     'portico_clients_in_process',
-    'Clients among them that are no MQTT clients: CoAP devices that are connected.',
+    'Clients among them that are no MQTT clients: CoAP devices that are connected, or anonymous and heard of lately.',
     'clients/in_process',
     (r) => r.inProcess,
   ),
@@ -280,6 +280,15 @@ const REFUSED: readonly Metric[] = [
   ),
 ];
 
+const RATES: readonly Metric[] = [
+  counter(
+    'portico_address_rates_forgotten_total',
+    'Addresses whose rates of messages and bytes were forgotten, as there were too many.',
+    'limits/address_rates',
+    'forgottenRates',
+  ),
+];
+
 const HTTP: readonly Metric[] = [
   counter('portico_http_requests_total', 'Requests of HTTP.', 'http/requests', 'httpRequests'),
   counter(
@@ -297,6 +306,7 @@ export const METRICS: readonly Metric[] = [
   ...KEPT,
   ...REFUSED,
   ...TLS_METRICS,
+  ...RATES,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,

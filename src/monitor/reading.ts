@@ -4,6 +4,7 @@ import type { Counters } from '../bus/counters.js';
 import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
 import { DeviceCounters } from '../plugins/coap-devices/counters.js';
+import { type PortNumbers, portNumbers } from '../plugins/coap-devices/ports.js';
 import { type SecureLineNumbers, secureLineNumbers } from '../plugins/coap-devices/secure-line.js';
 import { PubsubCounters } from '../plugins/coap-topics/pubsub/counters.js';
 import { NO_TRANSPORT_NUMBERS, type TransportNumbers } from '../plugins/coap-topics/transport-counters.js';
@@ -57,7 +58,7 @@ export interface Reading {
   /** Sums over all CoAP listeners. */
   readonly coap: Readonly<CoapCounters & PubsubCounters & TransportNumbers>;
   /** Of the commands to CoAP devices. */
-  readonly coapDevices: Readonly<DeviceCounters & SecureLineNumbers>;
+  readonly coapDevices: Readonly<DeviceCounters & SecureLineNumbers & PortNumbers>;
   /** Sums by name, of plugins other than CoAP. */
   readonly plugins: ReadonlyMap<string, PluginCounters>;
 }
@@ -90,7 +91,7 @@ export class Instruments {
     const queues = await this.#queues.totals();
     const memory = process.memoryUsage();
     const { user, system } = process.cpuUsage();
-    const all = sessions.size + sessions.inProcess.size;
+    const all = sessions.size + sessions.present;
     this.#mostSessions = Math.max(this.#mostSessions, all);
     this.#mostHeap = Math.max(this.#mostHeap, memory.heapUsed);
     return {
@@ -98,8 +99,8 @@ export class Instruments {
       uptime: (performance.now() - this.#startedAt) / 1000,
       counters,
       connections: connections.size,
-      sessions: { all, connected: sessions.connected + sessions.inProcess.size, most: this.#mostSessions },
-      inProcess: sessions.inProcess.size,
+      sessions: { all, connected: sessions.connected + sessions.present, most: this.#mostSessions },
+      inProcess: sessions.present,
       queues,
       retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,
@@ -122,7 +123,12 @@ export class Instruments {
       sums.set(plugin, sum);
     }
     const coap = Object.assign(new CoapCounters(), new PubsubCounters(), NO_TRANSPORT_NUMBERS, sums.get('coap'));
-    const coapDevices = Object.assign(new DeviceCounters(), secureLineNumbers([]), sums.get('coap-devices'));
+    const coapDevices = Object.assign(
+      new DeviceCounters(),
+      secureLineNumbers([]),
+      portNumbers([]),
+      sums.get('coap-devices'),
+    );
     sums.delete('coap');
     sums.delete('coap-devices');
     return { coap, coapDevices, plugins: sums };

@@ -6,6 +6,7 @@ import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { Counters } from '../bus/counters.js';
 import type { Credentials } from '../session/admission.js';
 import type { Refusal } from '../session/authentication.js';
+import type { Entrance } from '../session/entrance.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
 import type { PluginStorage } from '../session/plugin-storage.js';
@@ -18,16 +19,16 @@ export type {
 } from '../access/authentication-method.js';
 export type { Credentials } from '../session/admission.js';
 export type { Refusal } from '../session/authentication.js';
+export type { Entrance } from '../session/entrance.js';
 export type { MessageHandler } from '../session/handling.js';
 export type {
   ClientIdentity,
   InProcessClient,
-  PublishOptions,
-  PublishOutcome,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
 export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 export type { PluginStorage } from '../session/plugin-storage.js';
+export type { PublishOptions, PublishOutcome } from '../session/publish-outcome.js';
 
 /** A logger with levels, as pino has. */
 export interface PluginLogger {
@@ -46,6 +47,14 @@ export interface PluginContext {
   readonly storage: PluginStorage;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
+  /**
+   * Gives a connection of a listener its place among those of all listeners, before anything of it is read
+   * (`limits.pending_connections`, `limits.connections_per_address`, `limits.connects_per_second`). Null if it has to be
+   * closed at once; that is counted and logged then.
+   * @param remote `address:port`
+   * @param transport the type of the listener
+   */
+  enter(remote: string, transport: string): Entrance | null;
   /**
    * Opens a client whose credentials are checked as those of MQTT clients are. It is on the list of those connected, and
    * in the log, until it is closed. A client of the same transport and identifier is taken over.

@@ -20,6 +20,11 @@ export class Bucket {
     if (elapsed > 0) this.tokens = Math.min(this.#rate, this.tokens + (this.#rate * elapsed) / 1000);
   }
 
+  /** Whether nothing has been taken, or all of it has come back. */
+  get full(): boolean {
+    return this.tokens >= this.#rate;
+  }
+
   /** Seconds until there are so many tokens. */
   delay(tokens: number): number {
     return Math.max(0, tokens - this.tokens) / this.#rate;

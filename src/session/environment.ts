@@ -1,4 +1,5 @@
 /** What every session and connection of one broker shares. */
+
 import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { Counters } from '../bus/counters.js';
 import type { MemoryBudget } from '../bus/memory-budget.js';
@@ -6,6 +7,7 @@ import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
+import type { AddressRates } from './address-rates.js';
 import type { Arriving } from './arriving.js';
 import type { Flusher } from './flusher.js';
 import type { Gate } from './gate.js';
@@ -130,6 +132,7 @@ export interface Environment {
   readonly journal: Journal;
   readonly gate: Gate;
   readonly throttle: Throttle;
+  readonly addressRates: AddressRates;
   /** What plugins keep, by their names; those that have asked for it. */
   readonly storages: Map<string, PluginStorage>;
   /** By their names. */

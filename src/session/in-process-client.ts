@@ -9,7 +9,6 @@ import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import { isReserved, isValidName } from '../bus/topics.js';
 import type { Subscription } from '../bus/tree.js';
-import type { Acknowledger } from '../store/group.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import { packetOf } from './aedes-packets.js';
 import { announce } from './broker-publications.js';
@@ -18,9 +17,10 @@ import type { MessageHandler } from './handling.js';
 import { InProcessSubscription, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
+import type { PublishOptions, PublishOutcome } from './publish-outcome.js';
+import { PublishRates } from './publish-rates.js';
 import { askToPublish } from './publish-rights.js';
 import { type ClientRights, rightsOf } from './rights.js';
-import { Rates } from './throttle.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
@@ -32,21 +32,6 @@ export interface ClientIdentity {
   /** `http`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
 }
-
-export interface PublishOptions {
-  readonly qos?: 0 | 1 | 2;
-  readonly retain?: boolean;
-  /** Raw MQTT 5.0 properties to forward, without Message Expiry Interval. */
-  readonly properties?: Buffer;
-  /** Message Expiry Interval in seconds; absent for never. */
-  readonly expiry?: number;
-}
-
-/**
- * Takes the outcome of a publication: `acknowledge(0, 0, reasonCode)` with an MQTT 5.0 reason code, once everything that
- * it changed is durable.
- */
-export type PublishOutcome = Acknowledger;
 
 /** Steps of a walk through retained messages before others have their turn. */
 const STEPS = 500;
@@ -66,7 +51,7 @@ export class InProcessClient implements Party {
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
-  readonly #rates: Rates | null;
+  readonly #rates: PublishRates | null;
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
@@ -79,7 +64,7 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
-    this.#rates = Rates.of(environment.options, environment.clock.now());
+    this.#rates = PublishRates.of(environment, this);
     this.#publication.publisher = this;
   }
 
@@ -113,9 +98,22 @@ export class InProcessClient implements Party {
     journal.connected(this, false, false, keepalive);
   }
 
+  /**
+   * Counts the client among those that are there, until it is closed. It has not connected: it takes over nobody, has no
+   * place in `limits.connections`, and its coming and going is not in the log, which anyone could fill.
+   */
+  appear(): void {
+    this.#environment.sessions.strangers.add(this);
+  }
+
   /** Seconds until the client may publish again: its rates are used up. At least 1. */
   get retryAfter(): number {
-    return Math.max(1, Math.ceil(this.#rates?.delay ?? 0));
+    return this.#rates?.retryAfter ?? 1;
+  }
+
+  /** Bytes of the largest payload that is retained: a larger one is delivered, and its outcome is 0x95. Infinite for any. */
+  get mostRetained(): number {
+    return this.#environment.router.retained.mostPayload;
   }
 
   /**
@@ -135,7 +133,7 @@ export class InProcessClient implements Party {
       outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
-    if (this.#rates !== null && this.#isTooFast(this.#rates, payload.length)) {
+    if (this.#rates?.take(payload.length) === false) {
       outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
       return;
     }
@@ -216,22 +214,6 @@ export class InProcessClient implements Party {
     return true;
   }
 
-  /** `limits.messages_per_second` and `limits.bytes_per_second`. Nobody can be read more slowly here: it is refused. */
-  #isTooFast(rates: Rates, bytes: number): boolean {
-    const { counters, clock, journal } = this.#environment;
-    const now = clock.now();
-    rates.refill(now);
-    const option = rates.spent;
-    if (option === null) {
-      rates.take(bytes);
-      return false;
-    }
-    if (option === 'limits.bytes_per_second') counters.throttledBytes++;
-    else counters.throttledMessages++;
-    if (rates.isNews(now)) journal.limit(this, option, 'publications of the client are refused');
-    return true;
-  }
-
   /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
   #refusal(topic: string, route: Route | undefined): number {
     if (this.#closed) return ReasonCode.UnspecifiedError;
@@ -254,6 +236,7 @@ export class InProcessClient implements Party {
         outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
         return;
       }
+      if (outcome?.proceeds?.() === false) return;
       const changed: Message = {
         ...message,
         topic: packet.topic,
@@ -392,6 +375,7 @@ export class InProcessClient implements Party {
     const { router, sessions, journal } = this.#environment;
     const subscriptions = [...this.#subscriptions];
     this.#subscriptions.clear();
+    sessions.strangers.delete(this);
     for (const subscriber of subscriptions) router.unsubscribe(subscriber.filter, subscriber);
     if (this.#onEnd !== undefined) {
       if (sessions.inProcess.get(this.key) === this) sessions.inProcess.delete(this.key);

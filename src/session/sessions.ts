@@ -42,6 +42,14 @@ export class SessionRegistry {
   /** Clients inside the process that are connected, by their `key`. Nothing of them outlives that. */
   readonly inProcess = new Map<string, InProcessClient>();
 
+  /** Clients inside the process that are there without a connection: anonymous CoAP devices. */
+  readonly strangers = new Set<InProcessClient>();
+
+  /** Number of clients inside the process that are there, connected or not. */
+  get present(): number {
+    return this.inProcess.size + this.strangers.size;
+  }
+
   /** Number of sessions. */
   get size(): number {
     return this.#sessions.size;

@@ -40,6 +40,11 @@ export class Rates {
     return this.bytes !== null && this.bytes.tokens <= 0 ? 'limits.bytes_per_second' : null;
   }
 
+  /** Whether nothing is used that has not come back. */
+  get full(): boolean {
+    return this.messages?.full !== false && this.bytes?.full !== false;
+  }
+
   /** One message is let through. */
   take(bytes: number): void {
     if (this.messages !== null) this.messages.tokens--;

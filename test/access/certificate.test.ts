@@ -76,7 +76,7 @@ test('RFC 7252 9.1.3.3: a key that is not of P-256 is refused for DTLS, with the
     });
     const key = { option: 'key_file', file: at(`${name}.key`) };
     const certificate = await readCertificate({ option: 'cert_file', file: at(`${name}.pem`) }, key);
-    assert.throws(() => requireP256(certificate, key), {
+    assert.throws(() => requireP256(certificate.privateKey, key), {
       code: 'PORTICO_SECURITY_FILE',
       message:
         sentence.replace('key_file: ', `key_file: ${folder}/`) +
@@ -84,7 +84,7 @@ test('RFC 7252 9.1.3.3: a key that is not of P-256 is refused for DTLS, with the
     });
   }
   const key = { option: 'key_file', file: at('one.key') };
-  requireP256(await readCertificate({ option: 'cert_file', file: at('one.pem') }, key), key);
+  requireP256((await readCertificate({ option: 'cert_file', file: at('one.pem') }, key)).privateKey, key);
 });
 
 test('a file of CAs for TLS goes up to those that have signed themselves', () => {

@@ -6,7 +6,7 @@ import { CON, NON, number, OPT, values } from './harness.js';
 
 test('limits.messages_per_second: a device that publishes too fast gets 4.29 with Max-Age until it has waited', async () => {
   const face = await Face.create({}, { session: { messagesPerSecond: 2 } });
-  const [device, other] = [face.device(), face.device()];
+  const [device, other] = [face.device(), face.device(undefined, false, '192.0.2.2')];
   const codes = [];
   for (let i = 0; i < 3; i++) codes.push((await device.ask('post', '/ps/a', { payload: 'x' })).code);
   assert.deepEqual(codes, ['2.04', '2.04', '4.29']);

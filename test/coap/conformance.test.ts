@@ -14,8 +14,7 @@ const LINES: Readonly<Record<string, readonly number[]>> = {
   LINK: [1, 2, 3, 4, 5, 6, 7, 8, 9],
   BLOCK: [1, 2, 3, 4, 5, 6],
   OBS: [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
-  // The others are of raw public keys, which are not spoken.
-  DTLS: [1, 2, 3],
+  DTLS: [1, 2, 3, 4, 5, 6, 7],
 };
 
 interface Row {

@@ -301,6 +301,17 @@ test('coap.tcp_open_time: a connection without Capabilities and Settings Message
   await door.reached('coap.tcp_open_time', 'tcpOpenTimeouts');
 });
 
+test('coap.tcp_idle_time: a silent connection is asked with a Ping, and closed', async (context) => {
+  const door = await tcp(context, { tcp_idle_time: 1 });
+  const silent = await connection(context, door);
+  silent.write(CSM);
+  const came: Buffer[] = [];
+  silent.on('data', (chunk) => came.push(chunk));
+  await once(silent, 'close');
+  assert.ok(Buffer.concat(came).includes(Buffer.from([0x00, 0xe2])), 'Ping');
+  await door.reached('coap.tcp_idle_time', 'tcpIdleTimeouts');
+});
+
 test('coap.tcp_message: a larger message ends its connection', async (context) => {
   const door = await tcp(context, { tcp_message: 2000 });
   const large = await connection(context, door);

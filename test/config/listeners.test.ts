@@ -173,10 +173,10 @@ test('configurations with which nobody can connect are warned about', () => {
   assert.deepEqual(load('access: { password_file: /p }\ncoap: { insecure_password: true }\n').warnings, []);
 });
 
-test('a coaps listener needs a file of keys or a certificate; with keys alone it serves their devices, on any address', () => {
+test('a coaps listener needs a file of keys or a key of its own; with keys alone it serves their devices, on any address', () => {
   const listener = 'listeners:\n  - { type: coaps, host: 0.0.0.0 }\n';
   assert.deepEqual(faultsOf(listener), [
-    '2: coaps on 0.0.0.0:5684 knows no device and has no certificate: name a file of pre-shared keys in access.psk_file, or a certificate in cert_file and key_file',
+    '2: coaps on 0.0.0.0:5684 knows no device and has no key: name a file of pre-shared keys in access.psk_file, or a key in key_file, with its certificate in cert_file or alone',
   ]);
   const loaded = load(`${listener}access: { psk_file: /k }\nallow_anonymous: false\n`);
   assert.deepEqual(loaded.warnings, []);
@@ -197,9 +197,8 @@ test('a coaps listener with certificates: what belongs together is asked for', (
     );
   const psk = 'access: { psk_file: /k }\n';
   assert.deepEqual(faults('cert_file: /c'), ['has no key: name its file in key_file']);
-  assert.deepEqual(faults('key_file: /k', psk), ['has no certificate: name its file in cert_file']);
   assert.deepEqual(faults('ca_file: /a', psk), [
-    'asks devices for certificates and has none itself: name its files in cert_file and key_file',
+    'asks devices for certificates and has no key itself: name its files in cert_file and key_file',
   ]);
   const unknown = 'knows no CA of the certificates that it requires: name its file in ca_file';
   assert.deepEqual(faults('cert_file: /c, key_file: /k, require_certificate: true', psk), [unknown]);
@@ -269,6 +268,46 @@ test('coaps with keys and a certificate: devices with keys are served, others as
   assert.match(both.line, /; access\.psk_file: F:3, listeners\.0\.ca_file: F:2\)$/);
   assert.ok(!certified('coaps', 'host: 0.0.0.0', psk).anonymous);
   assert.ok(certified('coaps', 'host: 0.0.0.0', `${psk}allow_anonymous: true\n`).anonymous);
+});
+
+test('coaps with a key and no certificate: devices with a public key are users; others as allow_anonymous says', () => {
+  const keyed = (options: string, more: string): { anonymous: boolean; line: string; warnings: string } => {
+    const loaded = load(`listeners:\n  - { type: coaps, key_file: /key, ${options} }\n${more}`);
+    const [line] = describeListeners(loaded);
+    return {
+      anonymous: anonymousAllowed(loaded.config, loaded.config.listeners[0]),
+      line: line.replaceAll(/\/\S+\.yaml/g, 'F'),
+      warnings: loaded.warnings.join('\n'),
+    };
+  };
+  const keys = 'access: { public_key_file: /k }\n';
+  const known = keyed('host: 0.0.0.0', keys);
+  assert.ok(!known.anonymous);
+  assert.match(known.line, /: only devices with a public key of \/k may connect \(.*; access\.public_key_file: F:3\)$/);
+  assert.equal(known.warnings, '');
+  assert.ok(keyed('host: loopback', '').anonymous, 'a server that devices know by its key, and nobody else is known');
+  assert.ok(keyed('host: 0.0.0.0', `${keys}allow_anonymous: true\n`).anonymous);
+  const required = keyed('host: 0.0.0.0, require_certificate: true', `${keys}allow_anonymous: true\n`);
+  assert.ok(!required.anonymous, 'a public key is required of everyone');
+  assert.match(
+    certified('coaps', 'ca_file: /a', keys).line,
+    /with a public key of \/k and devices with a certificate of/,
+  );
+  const [fault, ...others] = faultsOf('listeners: [{ type: coaps, host: 0.0.0.0, key_file: /k }]\n');
+  assert.deepEqual(others, []);
+  assert.match(fault, /no credentials are configured: /);
+  assert.match(
+    faultsOf('listeners: [{ type: coaps, key_file: /k, require_certificate: true }]\n')[0],
+    /knows no CA of the certificates that it requires/,
+  );
+  for (const listener of ['type: coap', 'type: coaps+tcp, cert_file: /c, key_file: /k']) {
+    const { warnings } = load(`${keys}listeners: [{ ${listener} }]\n`);
+    const sentence = 'access.public_key_file is set, and no listener of type coaps with a key_file takes its keys';
+    assert.ok(warnings.includes(sentence));
+  }
+  // TLS of this runtime has no raw public keys.
+  const tls = `${keys}listeners:\n  - { type: coaps+tcp, cert_file: /c, key_file: /k, require_certificate: true }\n`;
+  assert.match(faultsOf(tls)[0], /knows no CA of the certificates that it requires/);
 });
 
 test('a coaps+tcp listener needs a certificate and a key', () => {

@@ -266,11 +266,18 @@ test('files of keys and certificates stop the start, and the check, with the opt
   const command = fileWith("coap: { commands: [{ filter: x, uri: 'coaps://192.0.2.1/x' }] }\n");
   const observation = fileWith("coap: { observations: [{ topic: x, uri: 'coaps://192.0.2.1/x' }] }\n");
   const missing = 'coap.device_psk_file has no key for coaps://192.0.2.1:5684';
+  const users = fileWith('door:key\n');
+  const publicKeys = fileWith(`access: { public_key_file: ${users} }\n`);
+  const raw = fileWith(`listeners: [{ type: coaps, port: 0, key_file: ${key} }]\n`);
+  const none = fileWith('listeners: [{ type: coaps, port: 0, key_file: none.key }]\n');
   for (const [file, said] of [
     [psk, `${keys}:2: the key is not in hexadecimal digits`],
     [tls, sentence],
     [rsa, kind],
     [ca, 'listeners.0.ca_file: none.pem: the file of CAs cannot be read: there is none of that name'],
+    [publicKeys, `${users}:1: the key is not in base64`],
+    [raw, kind],
+    [none, 'listeners.0.key_file: none.key: the key file cannot be read: there is none of that name'],
     [devices, `${device}:2: the key is not in hexadecimal digits`],
     [command, `coap.commands.0.uri: ${missing}`],
     [observation, `coap.observations: coaps://192.0.2.1/x: ${missing}`],

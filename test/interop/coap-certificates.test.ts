@@ -143,7 +143,7 @@ describe('CoAP with certificates', { timeout: 180_000 }, () => {
 
     test(`${client} over coaps: a server of a CA that the device does not trust is left alone`, async () => {
       const { stdout } = await run(client, ['-B', '3', ...trust('other-ca'), `${optional}/ps/door/x`]);
-      assert.doesNotMatch(stdout.toString(), /4\.0|2\.0/);
+      assert.doesNotMatch(stdout.toString(), /\b[24]\.0\d\b/);
     });
   }
 

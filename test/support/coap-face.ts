@@ -7,6 +7,7 @@ import { Connections } from '../../src/plugins/coap-topics/connections.js';
 import { Devices } from '../../src/plugins/coap-topics/devices.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { Resources } from '../../src/plugins/coap-topics/resources.js';
+import type { Strangers } from '../../src/plugins/coap-topics/strangers.js';
 import type { PluginContext } from '../../src/plugins/plugin.js';
 import { ACK, Bench, type Decoded, decode, encode, OPT, type Wire } from '../coap/harness.js';
 import { Engine } from './engine.js';
@@ -44,6 +45,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     counters: broker.counters,
     storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
+    enter: (remote, transport) => broker.enter(remote, transport),
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,
     denied: silent,
@@ -60,6 +62,7 @@ export class Face {
   /** Lines that are no limits: levels and texts. */
   readonly log: string[] = [];
   readonly connections: Connections;
+  readonly strangers: Strangers;
   readonly resources: Resources;
   readonly bench: Bench;
   #mid = 1;
@@ -73,11 +76,14 @@ export class Face {
       limit: (_party, option) => this.limits.push(option),
     });
     this.connections = new Connections(context, options, () => engine.clock.now());
-    const devices = new Devices(context, this.connections, options.anonymous);
+    const now = (): number => engine.clock.now();
+    const devices = new Devices(context, this.connections, options, now);
+    this.strangers = devices.strangers;
     const resources = new Resources(options, devices, this.connections, context);
     this.resources = resources;
     this.bench = new Bench((request, exchange) => resources.handle(request, exchange), {
       limits: { bodyBytes: options.max_payload, blockSize: options.block_size },
+      onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
     });
   }
 
@@ -90,8 +96,8 @@ export class Face {
    * @param session what DTLS knows of it
    * @param reliable it comes over a connection that loses nothing
    */
-  device(session?: object, reliable = false): Device {
-    return new Device(this, ++this.#port, session, reliable);
+  device(session?: object, reliable = false, address = '192.0.2.1'): Device {
+    return new Device(this, ++this.#port, session, reliable, address);
   }
 
   nextMessageId(): number {
@@ -102,10 +108,12 @@ export class Face {
   pass(seconds: number): void {
     this.engine.pass(seconds);
     this.connections.sweep();
+    this.strangers.sweep();
   }
 
   async stop(): Promise<void> {
     this.connections.close();
+    this.strangers.close();
     await this.bench.endpoint.close();
     await this.engine.stop();
   }
@@ -117,12 +125,14 @@ export class Device {
   readonly #port: number;
   readonly #session: object | undefined;
   readonly #reliable: boolean;
+  readonly #ip: string;
 
-  constructor(face: Face, port: number, session: object | undefined, reliable: boolean) {
+  constructor(face: Face, port: number, session: object | undefined, reliable: boolean, ip: string) {
     this.#face = face;
     this.#port = port;
     this.#session = session;
     this.#reliable = reliable;
+    this.#ip = ip;
   }
 
   get port(): number {
@@ -131,11 +141,12 @@ export class Device {
 
   /** The same device behind an address translator that has given it another port. */
   moved(): Device {
-    return this.#face.device(this.#session, this.#reliable);
+    return this.#face.device(this.#session, this.#reliable, this.#ip);
   }
 
   get #address(): DatagramAddress {
-    const address = { address: '192.0.2.1', port: this.#port, family: 'IPv4' } as const;
+    const family = this.#ip.includes(':') ? 'IPv6' : 'IPv4';
+    const address = { address: this.#ip, port: this.#port, family } as const;
     const key = `${this.#reliable ? 'tcp' : 'dtls'} ${this.#port}`;
     if (this.#reliable) return { ...address, key, reliable: true };
     return this.#session === undefined ? address : { ...address, key, session: this.#session };

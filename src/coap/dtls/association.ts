@@ -7,10 +7,10 @@ import { ReplayWindow } from './replay.js';
 
 /** What the CoAP side knows about a remote behind DTLS: the `session` of its address. */
 export interface DtlsSession {
-  /** The PSK identity or the common name of the client's certificate, authentic; undefined if it has shown neither. */
+  /** The PSK identity, the common name of the client's certificate or the name of its raw public key, authentic; undefined if it has shown none. */
   readonly identity: string | undefined;
   /** What shows the identity; 'none': the client has verified the server, but nobody the client. */
-  readonly proof: 'psk' | 'certificate' | 'none';
+  readonly proof: 'psk' | 'certificate' | 'public-key' | 'none';
   readonly cipherSuite: string;
 }
 

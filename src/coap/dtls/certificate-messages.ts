@@ -1,4 +1,4 @@
-/** Certificate, CertificateRequest and CertificateVerify (RFC 5246 7.4.2, 7.4.4, 7.4.8; RFC 8422 5.5). */
+/** Certificate, CertificateRequest and CertificateVerify (RFC 5246 7.4.2, 7.4.4, 7.4.8; RFC 8422 5.5; RFC 7250 3). */
 import { FieldReader } from './fields.js';
 import { SignatureScheme } from './protocol.js';
 
@@ -30,6 +30,18 @@ export function parseCertificateMessage(body: Buffer): Buffer[] | undefined {
     chain.push(der);
   }
   return chain;
+}
+
+/** Certificate with a raw public key in the place of the list. */
+export function rawPublicKeyMessage(info: Buffer): Buffer {
+  return Buffer.concat([uint(info.length, 3), info]);
+}
+
+/** The key of such a message, as a view; no bytes if the sender has none; undefined if the message is malformed. */
+export function parseRawPublicKeyMessage(body: Buffer): Buffer | undefined {
+  const reader = new FieldReader(body);
+  const info = reader.vector(3);
+  return reader.failed || reader.left > 0 ? undefined : info;
 }
 
 /** Asks for a certificate with an ECDSA key; a CA above it may have signed with RSA. @param authorities Names in DER */

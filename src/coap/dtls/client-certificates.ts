@@ -1,20 +1,29 @@
-/** Verifies the certificates of clients: a path to a CA, dates, usages, and the common name that is the identity (RFC 5280 6). */
+/**
+ * Verifies what clients show: certificates, by a path to a CA, dates, usages, and the common name that is the identity (RFC 5280
+ * 6); raw public keys, by whose they are (RFC 7250 6).
+ */
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { commonNameOf } from '../common-name.js';
 import { type CertificateFields, DIGITAL_SIGNATURE, readCertificateFields } from './certificate-fields.js';
-import { Alert } from './protocol.js';
+import { Alert, CertificateType } from './protocol.js';
+import { parseRawPublicKey } from './raw-public-key.js';
 import { quoted, Refusal } from './refusal.js';
 
+/** Whose a raw public key is, a SubjectPublicKeyInfo of the curve P-256 in DER; null if nobody's. Must not block. */
+export type PublicKeyFunction = (info: Buffer) => string | null;
+
+/** `ca`, `publicKeys` or both. */
 export interface ClientCertificateOptions {
   /** Whose certificates are taken. Each must be a CA's (basicConstraints CA:TRUE). */
-  readonly ca: readonly X509Certificate[];
-  /** Whether a client without a certificate is refused. Else it has no identity, and its session says so. */
+  readonly ca?: readonly X509Certificate[] | undefined;
+  readonly publicKeys?: PublicKeyFunction | undefined;
+  /** Whether a client without certificate and raw public key is refused. Else it has no identity, and its session says so. */
   readonly required: boolean;
   /** Milliseconds since 1970, for the dates. Default: `Date.now`. */
   readonly now?: () => number;
 }
 
-/** A certificate that is good. Whether the client has its key, CertificateVerify shows. */
+/** A certificate or a raw public key that is good. Whether the client has its key, CertificateVerify shows. */
 export interface ClientCertificate {
   readonly identity: string;
   readonly publicKey: KeyObject;
@@ -39,21 +48,29 @@ function parse(der: Buffer): Parsed | undefined {
 
 export class ClientCertificates {
   readonly required: boolean;
+  /** The types that can be verified. */
+  readonly types: readonly CertificateType[];
   /** The names of the CAs, in DER. */
   readonly authorities: readonly Buffer[];
   readonly #anchors: readonly Parsed[];
+  readonly #publicKeys: PublicKeyFunction | undefined;
   readonly #now: () => number;
 
-  /** Throws a TypeError for what is no certificate of a CA, and if there is none. */
-  constructor({ ca, required, now }: ClientCertificateOptions) {
+  /** Throws a TypeError for what is no certificate of a CA, and if there is nothing to verify by. */
+  constructor({ ca = [], publicKeys, required, now }: ClientCertificateOptions) {
     this.required = required;
+    this.#publicKeys = publicKeys;
     this.#now = now ?? Date.now;
     this.#anchors = ca.map((x509) => {
       const fields = readCertificateFields(x509.raw);
       if (!x509.ca || fields === undefined) throw new TypeError(`not a CA: ${quoted(x509.subject)}`);
       return { x509, fields };
     });
-    if (ca.length === 0) throw new TypeError('client certificates need a CA');
+    this.types = [
+      ...(ca.length === 0 ? [] : [CertificateType.X509]),
+      ...(publicKeys === undefined ? [] : [CertificateType.RawPublicKey]),
+    ];
+    if (this.types.length === 0) throw new TypeError('client certificates need a CA or public keys');
     this.authorities = this.#anchors.map(({ fields }) => fields.subject);
   }
 
@@ -63,6 +80,22 @@ export class ClientCertificates {
       return this.#verify(chain);
     } catch {
       return new Refusal(Alert.BadCertificate, 'malformed certificate');
+    }
+  }
+
+  /** @param info what the client has sent in the place of a certificate */
+  verifyRawPublicKey(info: Buffer): ClientCertificate | Refusal {
+    const publicKey = parseRawPublicKey(info);
+    if (publicKey instanceof Refusal) return publicKey;
+    try {
+      const identity = this.#publicKeys?.(info) ?? null;
+      // In words that its line in a file can be made of.
+      if (identity === null) {
+        return new Refusal(Alert.CertificateUnknown, `unknown raw public key ${quoted(info.toString('base64'))}`);
+      }
+      return { identity, publicKey };
+    } catch {
+      return new Refusal(Alert.InternalError, 'the raw public key could not be looked up');
     }
   }
 

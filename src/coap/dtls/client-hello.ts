@@ -17,6 +17,9 @@ export interface ClientHello extends HelloStart, CommonExtensions {
   readonly groups: readonly number[] | undefined;
   readonly pointFormats: Buffer | undefined;
   readonly signatureSchemes: readonly number[] | undefined;
+  /** The types of certificates that the client can show, and those that it takes, the best first; undefined if it does not say (RFC 7250 4.1). */
+  readonly clientCertificateTypes: Buffer | undefined;
+  readonly serverCertificateTypes: Buffer | undefined;
 }
 
 function readStart(reader: FieldReader): HelloStart {
@@ -40,13 +43,21 @@ function parseNumbers(data: Buffer): number[] | undefined {
   return Array.from({ length: data.length / 2 - 1 }, (_, at) => data.readUInt16BE(2 + 2 * at));
 }
 
+/** A vector of bytes, at least one: its content; undefined if that is not what it is. */
+function parseBytes(data: Buffer): Buffer | undefined {
+  return data.length >= 2 && data[0] === data.length - 1 ? data.subarray(1) : undefined;
+}
+
 /** The whole message, as views of `body`; or the alert that it deserves. */
 export function parseClientHello(body: Buffer): ClientHello | number {
   const reader = new FieldReader(body);
   const start = readStart(reader);
   const suites = reader.vector(2);
   const compressions = reader.vector(1);
-  if (reader.failed || suites.length % 2 !== 0) return Alert.DecodeError;
+  // Both vectors have one entry at least (RFC 5246 7.4.1.2).
+  if (reader.failed || suites.length === 0 || suites.length % 2 !== 0 || compressions.length === 0) {
+    return Alert.DecodeError;
+  }
   const extensions = readExtensions(reader);
   if (typeof extensions === 'number') return extensions;
   if (!compressions.includes(0)) return Alert.IllegalParameter;
@@ -54,25 +65,28 @@ export function parseClientHello(body: Buffer): ClientHello | number {
   for (let at = 0; at < suites.length; at += 2) cipherSuites.push(suites.readUInt16BE(at));
   const common = readCommonExtensions(extensions);
   if (typeof common === 'number') return common;
-  const curves = extensions.get(Extension.SupportedGroups);
-  const groups = curves && parseNumbers(curves);
-  const signatures = extensions.get(Extension.SignatureAlgorithms);
-  const signatureSchemes = signatures && parseNumbers(signatures);
-  const formats = extensions.get(Extension.EcPointFormats);
-  if (
-    (curves !== undefined && groups === undefined) ||
-    (signatures !== undefined && signatureSchemes === undefined) ||
-    (formats !== undefined && (formats.length < 2 || formats[0] !== formats.length - 1))
-  ) {
-    return Alert.DecodeError;
-  }
+  let isMalformed = false;
+  const read = <Content>(type: number, parse: (data: Buffer) => Content | undefined): Content | undefined => {
+    const data = extensions.get(type);
+    const content = data && parse(data);
+    if (data !== undefined && content === undefined) isMalformed = true;
+    return content;
+  };
+  const groups = read(Extension.SupportedGroups, parseNumbers);
+  const signatureSchemes = read(Extension.SignatureAlgorithms, parseNumbers);
+  const pointFormats = read(Extension.EcPointFormats, parseBytes);
+  const clientCertificateTypes = read(Extension.ClientCertificateType, parseBytes);
+  const serverCertificateTypes = read(Extension.ServerCertificateType, parseBytes);
+  if (isMalformed) return Alert.DecodeError;
   return {
     ...start,
     ...common,
     cipherSuites,
     secureRenegotiation: common.secureRenegotiation || cipherSuites.includes(RENEGOTIATION_SCSV),
     groups,
-    pointFormats: formats?.subarray(1),
+    pointFormats,
     signatureSchemes,
+    clientCertificateTypes,
+    serverCertificateTypes,
   };
 }

@@ -28,6 +28,8 @@ export class DtlsCounters {
   identitiesTooLong = 0;
   /** Client certificates refused, and signatures that are not their owner's: among the unauthentic. */
   certificatesRefused = 0;
+  /** The same of raw public keys. */
+  publicKeysRefused = 0;
   /** Handshakes given up by the client, by a new ClientHello or an alert. */
   handshakesAbandoned = 0;
   /** Handshakes that took too long (`limits.handshakeTime`) or made place for newer ones (`limits.handshakes`). */

@@ -19,6 +19,7 @@ import { verifyData } from './prf.js';
 import {
   Alert,
   AlertLevel,
+  CertificateType,
   ContentType,
   HANDSHAKE_HEADER,
   HandshakeType,
@@ -71,6 +72,9 @@ export class Handshake extends Timer {
   #keys: Keys | undefined;
   #master: Buffer | undefined;
   #early: Buffer[] = [];
+  /** Whether ChangeCipherSpec has come, and the datagram of the last handshake message without protection. */
+  #isChanged = false;
+  #plainIn = -1;
 
   /** @param sequence of the record, @param messageSequence of the ClientHello: both go on from there (RFC 6347 4.2.1, 4.2.2) */
   constructor(host: HandshakeHost, source: DatagramAddress, random: Buffer, sequence: number, messageSequence: number) {
@@ -100,9 +104,14 @@ export class Handshake extends Timer {
 
   /** An unprotected record of the client. */
   receivePlain(record: RecordReader): void {
-    if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
-    else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
-    // ChangeCipherSpec says nothing that the epoch of the next record does not say.
+    if (record.type === ContentType.Handshake) {
+      this.#plainIn = record.datagram;
+      this.#receiveFragments(record.fragment(), false);
+    } else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
+    else if (record.type === ContentType.ChangeCipherSpec && record.fragment().equals(CHANGE_CIPHER_SPEC.body)) {
+      this.#isChanged = true;
+      this.#receiveEarly();
+    }
   }
 
   /** A record of epoch 1. */
@@ -110,10 +119,10 @@ export class Handshake extends Timer {
     // Nothing but Finished is due; a late record of an association that is no more must not end this handshake.
     if (record.type !== ContentType.Handshake && record.type !== ContentType.Cid) return;
     const keys = this.#keys;
-    if (keys === undefined || this.#state !== State.Finished) {
-      const whole = record.whole();
-      if (this.#early.length < EARLY_RECORDS && whole.length <= EARLY_RECORD_BYTES)
-        this.#early.push(Buffer.from(whole));
+    if (keys === undefined || this.#state !== State.Finished || !this.#isChanged) {
+      // Within a datagram nothing is lost or late: who has sent this has left out what belongs before it.
+      if (this.#state === State.Finished && record.datagram === this.#plainIn) this.#refuseUnchanged();
+      else this.#keep(record.whole());
       return;
     }
     if (!keys.expects(record, ContentType.Cid) || !keys.window.isNew(record.sequence)) return;
@@ -128,11 +137,24 @@ export class Handshake extends Timer {
     if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
   }
 
+  /** Finished is never taken without it (RFC 5246 7.4.9). */
+  #refuseUnchanged(): void {
+    this.#fail(Alert.UnexpectedMessage, 'Finished without ChangeCipherSpec');
+  }
+
+  /** For later: what belongs before it may still come. */
+  #keep(record: Buffer): void {
+    if (this.#early.length < EARLY_RECORDS && record.length <= EARLY_RECORD_BYTES)
+      this.#early.push(Buffer.from(record));
+  }
+
   /** The client does not answer: its flight or ours is lost. */
   expire(): void {
     const left = this.#deadline - this.#host.now();
     if (left <= 0) {
-      this.end('timeout', 'handshakeTime');
+      // All has come but ChangeCipherSpec, in all the flights of the client.
+      if (this.#state === State.Finished && this.#early.length > 0) this.#refuseUnchanged();
+      else this.end('timeout', 'handshakeTime');
       return;
     }
     this.#repeat();
@@ -161,9 +183,11 @@ export class Handshake extends Timer {
     this.end('failed', detail);
   }
 
-  /** A certificate that is not good, or a signature that is not its owner's. */
+  /** A certificate or raw public key that is not good, or a signature that is not its owner's. */
   #refuseCertificate({ alert, words }: Refusal): void {
-    this.#host.counters.certificatesRefused++;
+    const { counters } = this.#host;
+    if (this.#proof?.type === CertificateType.RawPublicKey) counters.publicKeysRefused++;
+    else counters.certificatesRefused++;
     this.#writer.alert(AlertLevel.Fatal, alert);
     this.end('unauthentic', words);
   }
@@ -251,27 +275,31 @@ export class Handshake extends Timer {
       return;
     }
     const { psk, certificate, clientCertificates, identityHint, wheel } = this.#host;
-    const choice = negotiate(hello, { psk: psk !== undefined, certificate: certificate !== undefined });
+    const serverTypes = certificate?.types ?? [];
+    const choice = negotiate(hello, { psk: psk !== undefined, serverTypes, clients: clientCertificates });
     if (choice instanceof Refusal) {
       this.#fail(choice.alert, choice.words);
       return;
     }
-    const { suite, group } = choice;
-    const own = suite.keyExchange === 'psk' ? undefined : certificate!;
-    const isAsked = own !== undefined && clientCertificates !== undefined;
+    const { suite, group, serverType, clientType } = choice;
+    const own = serverType === undefined ? undefined : certificate!;
     this.#hello = hello;
     this.#suite = suite;
     if (hello.connectionId !== undefined) this.#cid = randomBytes(CID_BYTES);
     this.#exchange =
       own === undefined ? pskExchange(psk!, identityHint) : ecdheExchange(own, group, hello.random, this.#serverRandom);
-    if (isAsked) this.#proof = new ClientProof(clientCertificates, this.#transcript);
+    if (clientType !== undefined) this.#proof = new ClientProof(clientCertificates!, clientType, this.#transcript);
     else this.#transcript.forgetSignature();
-    this.#say(HandshakeType.ServerHello, serverHello(hello, suite, this.#serverRandom, this.#cid));
-    if (own !== undefined) this.#say(HandshakeType.Certificate, own.message);
+    this.#say(HandshakeType.ServerHello, serverHello(hello, choice, this.#serverRandom, this.#cid));
+    if (serverType !== undefined) this.#say(HandshakeType.Certificate, own!.messages.get(serverType)!);
     if (this.#exchange.message !== undefined) this.#say(HandshakeType.ServerKeyExchange, this.#exchange.message);
-    if (isAsked) this.#say(HandshakeType.CertificateRequest, certificateRequest(clientCertificates.authorities));
+    if (clientType !== undefined) {
+      // A raw public key has no CA (RFC 7250 4.2).
+      const authorities = clientType === CertificateType.X509 ? clientCertificates!.authorities : [];
+      this.#say(HandshakeType.CertificateRequest, certificateRequest(authorities));
+    }
     this.#say(HandshakeType.ServerHelloDone, Buffer.alloc(0));
-    this.#state = isAsked ? State.Certificate : State.ClientKeyExchange;
+    this.#state = clientType === undefined ? State.ClientKeyExchange : State.Certificate;
     this.#writer.send(this.#flight, undefined);
     wheel.arm(this, Math.min(RETRANSMISSION_TIME, this.#deadline - this.#host.now()));
   }
@@ -316,13 +344,17 @@ export class Handshake extends Timer {
   #session(identity: string | undefined): DtlsSession {
     const cipherSuite = this.#suite.name;
     if (identity !== undefined) return { identity, cipherSuite, proof: 'psk' };
-    const name = this.#proof?.identity;
-    return { identity: name, cipherSuite, proof: name === undefined ? 'none' : 'certificate' };
+    return { identity: this.#proof?.identity, cipherSuite, proof: this.#proof?.proof ?? 'none' };
   }
 
-  /** Nothing more comes unprotected. */
+  /** Nothing more comes unprotected but ChangeCipherSpec. */
   #awaitFinished(): void {
     this.#state = State.Finished;
+    this.#receiveEarly();
+  }
+
+  #receiveEarly(): void {
+    if (!this.#isExpecting() || !this.#isChanged) return;
     const early = this.#early;
     this.#early = [];
     const record = new RecordReader();

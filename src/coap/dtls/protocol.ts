@@ -37,6 +37,7 @@ export const Alert = {
   BadCertificate: 42,
   UnsupportedCertificate: 43,
   CertificateExpired: 45,
+  CertificateUnknown: 46,
   IllegalParameter: 47,
   UnknownCa: 48,
   AccessDenied: 49,
@@ -58,6 +59,9 @@ export const Extension = {
   EcPointFormats: 11,
   /** RFC 5246 7.4.1.4.1. */
   SignatureAlgorithms: 13,
+  /** RFC 7250 4.1. */
+  ClientCertificateType: 19,
+  ServerCertificateType: 20,
   /** RFC 7627. */
   ExtendedMasterSecret: 23,
   /** RFC 9146. */
@@ -65,6 +69,10 @@ export const Extension = {
   /** RFC 5746. */
   RenegotiationInfo: 0xff01,
 } as const;
+
+/** What a Certificate message holds (RFC 7250 3). X.509 is what everybody means who does not say. */
+export const CertificateType = { X509: 0, RawPublicKey: 2 } as const;
+export type CertificateType = (typeof CertificateType)[keyof typeof CertificateType];
 
 /** TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 3.3): asks as an empty renegotiation_info does. */
 export const RENEGOTIATION_SCSV = 0x00ff;

@@ -13,6 +13,8 @@ export class RecordReader {
   #bytes: Buffer = Buffer.alloc(0);
   #next = 0;
   #start = 0;
+  /** Counts datagrams: whether two records came in the same one. */
+  datagram = 0;
   type = 0;
   version = 0;
   epoch = 0;
@@ -24,6 +26,7 @@ export class RecordReader {
   begin(datagram: Buffer): void {
     this.#bytes = datagram;
     this.#next = 0;
+    this.datagram++;
   }
 
   /**

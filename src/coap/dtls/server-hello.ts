@@ -1,20 +1,28 @@
 /** The server's messages of the first flight, and HelloVerifyRequest. */
-import type { CipherSuite } from './cipher.js';
 import type { ClientHello } from './client-hello.js';
 import { connectionIdExtension, uint16, writeExtension } from './extensions.js';
+import type { Choice } from './negotiation.js';
 import { Extension, UNCOMPRESSED_POINTS, VERSION_1_0, VERSION_1_2 } from './protocol.js';
 
 /**
  * ServerHello: no session is ever resumed, nothing compressed.
  * @param cid the server's Connection ID, if the client knows of them
  */
-export function serverHello(hello: ClientHello, suite: CipherSuite, random: Buffer, cid: Buffer | undefined): Buffer {
+export function serverHello(hello: ClientHello, choice: Choice, random: Buffer, cid: Buffer | undefined): Buffer {
+  const { suite, serverType, clientType } = choice;
   const extensions: Buffer[] = [];
   if (hello.secureRenegotiation) extensions.push(writeExtension(Extension.RenegotiationInfo, Buffer.from([0])));
   if (hello.extendedMasterSecret) extensions.push(writeExtension(Extension.ExtendedMasterSecret, Buffer.alloc(0)));
   // RFC 8422 5.2: only with a suite that uses points.
   if (hello.pointFormats !== undefined && suite.keyExchange === 'ecdhe-ecdsa') {
     extensions.push(writeExtension(Extension.EcPointFormats, Buffer.from([1, UNCOMPRESSED_POINTS])));
+  }
+  // RFC 7250 4.2: only to who has asked; that of the client only if it is asked for a certificate.
+  if (hello.serverCertificateTypes !== undefined && serverType !== undefined) {
+    extensions.push(writeExtension(Extension.ServerCertificateType, Buffer.from([serverType])));
+  }
+  if (hello.clientCertificateTypes !== undefined && clientType !== undefined) {
+    extensions.push(writeExtension(Extension.ClientCertificateType, Buffer.from([clientType])));
   }
   if (cid !== undefined) extensions.push(writeExtension(Extension.ConnectionId, connectionIdExtension(cid)));
   const list = Buffer.concat(extensions);

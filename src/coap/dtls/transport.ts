@@ -1,4 +1,4 @@
-/** DTLS 1.2 with pre-shared keys and certificates between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3). */
+/** DTLS 1.2 with pre-shared keys, raw public keys and certificates between a datagram transport and the CoAP endpoint (RFC 6347, RFC 7252 9.1.3). */
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { endingAlert, endOfAssociation } from './alert.js';
@@ -39,7 +39,7 @@ export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal
 export interface DtlsOptions {
   readonly psk?: PskFunction | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
-  /** Asks clients for certificates, in handshakes with that of the server. Default: none is asked for. */
+  /** Asks clients for certificates or raw public keys, in handshakes with those of the server. Default: none is asked for. */
   readonly clientCertificates?: ClientCertificateOptions | undefined;
   /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
   readonly identityHint?: string;

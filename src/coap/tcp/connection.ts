@@ -6,16 +6,22 @@ import type { Socket } from 'node:net';
 import { codeClass, EMPTY, Type } from '../codes.js';
 import { FormatError, Message, parseMessage } from '../message.js';
 import type { DatagramAddress } from '../transport.js';
+import type { TcpEntrance } from './entrance.js';
 import { datagramOf, FrameHead, frameOf, Head, readHead } from './frame.js';
 import type { TcpLimits } from './limits.js';
-import { abort, csm, pong, release, SIGNALING_CLASS, Signal, unknownCriticalOption } from './signaling.js';
+import { abort, csm, ping, pong, release, SIGNALING_CLASS, Signal, unknownCriticalOption } from './signaling.js';
 
-/** Why a connection was ended for what its client did: a limit by its name, or a fault. */
-export type AbortCause = 'openTime' | 'messageBytes' | 'fault';
+/** Why a connection was ended: a limit by its name, a fault of its client, or because the door has no room for it. */
+export type AbortCause = 'openTime' | 'idleTime' | 'messageBytes' | 'fault' | 'no room';
+
+/** Milliseconds that a client has to take the last message. */
+const CLOSE_GRACE = 1000;
 
 /** What a connection tells, and asks for. */
 export interface ConnectionHost {
   readonly limits: TcpLimits;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
   /** A message for the endpoint. */
   deliver(datagram: Buffer, source: DatagramAddress): void;
   /** A message was dropped because the client does not read. */
@@ -31,6 +37,7 @@ export class Connection {
   readonly address: DatagramAddress;
   readonly #socket: Socket;
   readonly #host: ConnectionHost;
+  readonly #entrance: TcpEntrance | undefined;
   readonly #frame = new FrameHead();
   readonly #message = new Message();
   /** `opening` until the client has said what it can. After `closing` nothing more is taken from it. */
@@ -43,11 +50,18 @@ export class Connection {
   #messageId = 0;
   /** Message id of the Confirmable message that was written last. */
   #confirmable = -1;
+  /** When something came, or was taken, last; once it is closing, since when. */
+  #heardAt: number;
+  /** When it was asked with a Ping since; infinite if it was not. */
+  #askedAt = Number.POSITIVE_INFINITY;
 
-  constructor(socket: Socket, address: DatagramAddress, host: ConnectionHost) {
+  /** @param entrance its place with whoever counts connections */
+  constructor(socket: Socket, address: DatagramAddress, host: ConnectionHost, entrance?: TcpEntrance) {
     this.#socket = socket;
     this.address = address;
     this.#host = host;
+    this.#entrance = entrance;
+    this.#heardAt = host.now();
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('drain', () => this.#drained());
@@ -99,6 +113,7 @@ export class Connection {
   abort(reason: string, option = -1, cause: AbortCause = 'fault'): void {
     if (this.#state === 'closed' || this.#state === 'closing') return;
     this.#state = 'closing';
+    this.#heardAt = this.#host.now();
     this.#host.aborted(this.address, cause, reason);
     this.#socket.end(abort(reason, option));
     this.#socket.destroySoon();
@@ -108,8 +123,31 @@ export class Connection {
   release(): void {
     if (this.#state === 'closed' || this.#state === 'closing') return;
     this.#state = 'closing';
+    this.#heardAt = this.#host.now();
     this.#socket.end(release());
     this.#socket.destroySoon();
+  }
+
+  /** Asks a client that has been silent for too long, ends it if that has not helped. To be called now and then. */
+  check(now: number): void {
+    const silence = now - this.#heardAt;
+    if (this.#state === 'closing') {
+      // It does not take what was sent before.
+      if (silence >= CLOSE_GRACE) this.#socket.destroy();
+      return;
+    }
+    const { idleTime } = this.#host.limits;
+    if (this.#state !== 'open' || silence < idleTime) return;
+    if (now - this.#askedAt >= idleTime / 2) this.abort('nothing came, and no Pong', -1, 'idleTime');
+    else if (this.#askedAt > now) {
+      this.#askedAt = now;
+      this.#socket.write(ping());
+    }
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#host.now();
+    this.#askedAt = Number.POSITIVE_INFINITY;
   }
 
   #closed(): void {
@@ -119,10 +157,13 @@ export class Connection {
   }
 
   #drained(): void {
+    if (this.#state !== 'closing') this.#heard();
     this.#socket.resume();
   }
 
   #take(chunk: Buffer): void {
+    if (this.#state === 'closing') return;
+    this.#heard();
     if (this.#restBytes > 0 && this.#restBytes + chunk.length < this.#needed) {
       this.#rest.push(chunk);
       this.#restBytes += chunk.length;
@@ -167,6 +208,12 @@ export class Connection {
     else this.#host.deliver(datagram, this.address);
   }
 
+  #open(): void {
+    if (this.#state !== 'opening') return;
+    if (this.#entrance?.admit() === false) this.abort('too many connections', -1, 'no room');
+    else this.#state = 'open';
+  }
+
   #signal(datagram: Buffer): void {
     const message = this.#message;
     if (parseMessage(datagram, message) !== FormatError.None) {
@@ -178,7 +225,7 @@ export class Connection {
       this.abort('a critical option that is not known', message.code === Signal.Csm ? unknown : -1);
       return;
     }
-    if (message.code === Signal.Csm) this.#state = 'open';
+    if (message.code === Signal.Csm) this.#open();
     else if (message.code === Signal.Ping) this.#socket.write(pong(message));
     else if (message.code === Signal.Release) this.release();
     else if (message.code === Signal.Abort) this.#socket.destroy();

@@ -6,6 +6,8 @@ export class TcpCounters {
   refusedConnections = 0;
   /** Connections ended as the client did not say in time what it can (`limits.openTime`). */
   openTimeouts = 0;
+  /** Connections ended as nothing came, no Pong either (`limits.idleTime`). */
+  idleTimeouts = 0;
   /** Connections ended for a message that is too large (`limits.messageBytes`). */
   messagesTooLarge = 0;
   /** Notifications dropped as the client did not read (`limits.outputBytes`). */

@@ -5,6 +5,8 @@ export interface TcpLimits {
   readonly connections: number;
   /** Milliseconds until a client must have said what it can; over TLS, also for its handshake. Default 10,000. */
   readonly openTime: number;
+  /** Milliseconds of silence after which a client is asked with a Ping; after half as long again it is gone. Default 600,000. */
+  readonly idleTime: number;
   /** Bytes of the largest message; its peers must not send more than 1152 of their own (RFC 8323 5.3.1). Default 65,536. */
   readonly messageBytes: number;
   /** Bytes that may wait for a client that does not read. Default 256 KiB. */
@@ -14,6 +16,7 @@ export interface TcpLimits {
 export const DEFAULT_TCP_LIMITS: TcpLimits = {
   connections: 10_000,
   openTime: 10_000,
+  idleTime: 600_000,
   messageBytes: 65_536,
   outputBytes: 256 * 1024,
 };

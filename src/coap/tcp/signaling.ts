@@ -37,6 +37,11 @@ export function csm(): Buffer {
   return signal(Signal.Csm, (writer) => writer.uint(BLOCK_WISE_TRANSFER, 0));
 }
 
+/** Asks whether the other side is there (RFC 8323 5.4). */
+export function ping(): Buffer {
+  return signal(Signal.Ping);
+}
+
 /** Answers a Ping, with its token (RFC 8323 5.4). */
 export function pong(ping: Message): Buffer {
   const writer = new MessageWriter(16);

@@ -2,9 +2,11 @@
 import { createServer, type DropArgument, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../../errors.js';
+import { type Clock, SYSTEM_CLOCK } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { type AbortCause, Connection, type ConnectionHost } from './connection.js';
 import { TcpCounters } from './counters.js';
+import type { TcpDoor, TcpEntrance } from './entrance.js';
 import { DEFAULT_TCP_LIMITS, type TcpLimits } from './limits.js';
 import { abort, csm } from './signaling.js';
 import { sessionOf, type TlsCertificates, type TlsSession, tlsOptions } from './tls-session.js';
@@ -17,6 +19,9 @@ export interface TcpOptions {
   /** `coaps+tcp` with these certificates; `coap+tcp` without. */
   readonly tls?: TlsCertificates;
   readonly limits?: Partial<TcpLimits>;
+  /** Who counts its connections together with others; nobody if it is left out. */
+  readonly door?: TcpDoor;
+  readonly clock?: Clock;
   readonly onEvent?: (name: TcpEvent, remote: TcpPeer, detail: string) => void;
 }
 
@@ -36,32 +41,40 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   readonly #onEvent: TcpOptions['onEvent'];
   readonly #tls: TlsCertificates | undefined;
   readonly #server: Server;
+  /** Does the handshakes of TLS; it listens nowhere itself. */
+  readonly #handshaker: Server | undefined;
+  readonly #door: TcpDoor | undefined;
+  readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
   readonly #sockets = new Set<Socket>();
-  /** Where connections come from whose handshake is under way. */
-  readonly #shaking = new Set<string>();
+  /** Connections whose handshake is under way, by where they come from. */
+  readonly #shaking = new Map<string, TcpEntrance | undefined>();
   #last = 0;
   #closing = false;
+  /** Looks after silent connections, while there are any. */
+  #timer: unknown = null;
 
   private constructor(options: TcpOptions) {
     this.limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
     this.#onEvent = options.onEvent;
     this.#tls = options.tls;
-    const handshakeTimeout = this.limits.openTime;
-    this.#server =
-      options.tls === undefined
-        ? createServer((socket) => this.#accept(socket))
-        : createTlsServer({ ...tlsOptions(options.tls), handshakeTimeout }, (socket) => this.#accept(socket));
-    this.#server.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
-      this.#handshakeFailed(error, socket);
-    });
+    this.#door = options.door;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    // Nothing is read of a connection before the door has let it in.
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#arrive(socket));
     // Before the handshake of TLS: it costs more than anything that follows.
     this.#server.maxConnections = this.limits.connections;
     this.#server.on('drop', (dropped) => this.#refused(dropped));
-    this.#server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-      if (options.tls !== undefined) this.#shake(socket);
+    if (options.tls === undefined) return;
+    const handshakeTimeout = this.limits.openTime;
+    this.#handshaker = createTlsServer({ ...tlsOptions(options.tls), handshakeTimeout }, (socket) => {
+      const place = placeOf(peerOf(socket));
+      const entrance = this.#shaking.get(place);
+      this.#shaking.delete(place);
+      this.#accept(socket, entrance);
+    });
+    this.#handshaker.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
+      this.#handshakeFailed(error, socket);
     });
   }
 
@@ -107,23 +120,63 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     this.#onEvent?.('limit', peerOf(dropped ?? {}), 'connections');
   }
 
-  /** A handshake begins. When it fails for the end of the connection, only the socket below TLS knows whose it was. */
-  #shake(socket: Socket): void {
+  #arrive(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
     const peer = peerOf(socket);
-    const place = placeOf(peer);
-    const brokenOff = (): void => {
-      this.counters.handshakesFailed++;
-      this.#onEvent?.('handshake-failed', peer, 'the client closed the connection');
-    };
     // It was gone before anyone could ask where it came from.
     if (peer.port === 0) {
-      brokenOff();
+      socket.destroy();
+      if (this.#tls !== undefined) this.#brokenOff(peer);
       return;
     }
-    this.#shaking.add(place);
+    const entrance = this.#door?.(peer);
+    if (entrance === null) {
+      socket.destroy();
+      return;
+    }
+    const begin = (): void => {
+      if (this.#tls === undefined) this.#accept(socket.resume(), entrance);
+      else this.#shake(socket, peer, entrance);
+    };
+    if (entrance === undefined) {
+      begin();
+      return;
+    }
+    const patience = setTimeout(() => {
+      this.#late(peer);
+      socket.destroy();
+    }, this.limits.openTime).unref();
     socket.on('close', () => {
-      if (this.#shaking.delete(place) && !this.#closing) brokenOff();
+      clearTimeout(patience);
+      entrance.leave();
     });
+    entrance.whenLetIn(() => {
+      clearTimeout(patience);
+      begin();
+    });
+  }
+
+  /** A handshake begins. When it fails for the end of the connection, only the socket below TLS knows whose it was. */
+  #shake(socket: Socket, peer: TcpPeer, entrance: TcpEntrance | undefined): void {
+    const place = placeOf(peer);
+    this.#shaking.set(place, entrance);
+    socket.on('close', () => {
+      if (this.#shaking.delete(place) && !this.#closing) this.#brokenOff(peer);
+    });
+    this.#handshaker?.emit('connection', socket);
+  }
+
+  #brokenOff(peer: TcpPeer): void {
+    this.counters.handshakesFailed++;
+    this.#onEvent?.('handshake-failed', peer, 'the client closed the connection');
+  }
+
+  /** A connection that does not open. */
+  #late(peer: TcpPeer): void {
+    this.counters.openTimeouts++;
+    this.#onEvent?.('limit', peer, 'openTime');
   }
 
   /** A handshake that fails is the client's own loss. */
@@ -133,17 +186,15 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     socket.destroy();
     if (!this.#shaking.delete(placeOf(peer))) return;
     if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
-      this.counters.openTimeouts++;
-      this.#onEvent?.('limit', peer, 'openTime');
+      this.#late(peer);
       return;
     }
     this.counters.handshakesFailed++;
     this.#onEvent?.('handshake-failed', peer, error.reason ?? error.message);
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, entrance: TcpEntrance | undefined): void {
     const peer = peerOf(socket);
-    this.#shaking.delete(placeOf(peer));
     if (peer.port === 0) {
       socket.on('error', () => {});
       socket.destroy();
@@ -162,8 +213,9 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     this.counters.connectionsAccepted++;
     const key = `tcp-${++this.#last}`;
     const source = { ...peer, key, reliable: true, ...(session === undefined ? null : { session }) };
-    const connection = new Connection(socket, source, this);
+    const connection = new Connection(socket, source, this, entrance);
     this.#connections.set(key, connection);
+    this.#timer ??= this.#clock.setTimer(() => this.#check(), CHECK_INTERVAL);
     const timer = setTimeout(() => {
       if (!connection.open) connection.abort('no Capabilities and Settings Message', -1, 'openTime');
     }, this.limits.openTime);
@@ -178,6 +230,16 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     socket.on('error', () => {});
     socket.end(Buffer.concat([csm(), abort(reason)]));
     socket.destroySoon();
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  #check(): void {
+    const now = this.#clock.now();
+    for (const connection of this.#connections.values()) connection.check(now);
+    this.#timer = this.#connections.size === 0 ? null : this.#clock.setTimer(() => this.#check(), CHECK_INTERVAL);
   }
 
   deliver(datagram: Buffer, source: DatagramAddress): void {
@@ -195,7 +257,10 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
       this.#onEvent?.('aborted', source, reason);
       return;
     }
+    // Whoever has no room for it has counted that.
+    if (cause === 'no room') return;
     if (cause === 'openTime') this.counters.openTimeouts++;
+    else if (cause === 'idleTime') this.counters.idleTimeouts++;
     else this.counters.messagesTooLarge++;
     this.#onEvent?.('limit', source, cause);
   }
@@ -217,6 +282,7 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   /** Releases all connections. */
   async close(): Promise<void> {
     this.#closing = true;
+    if (this.#timer !== null) this.#clock.clearTimer(this.#timer);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections.values()) connection.release();
     const timer = setTimeout(() => {
@@ -227,15 +293,20 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   }
 }
 
+/** Milliseconds between two looks at who is silent. */
+const CHECK_INTERVAL = 1000;
 /** Milliseconds that clients have to take what was sent to them at the end. */
 const CLOSE_GRACE = 1000;
 
 /** What a socket knows of its other side. */
 type Whence = { readonly [Name in 'remoteAddress' | 'remotePort' | 'remoteFamily']?: DropArgument[Name] | undefined };
 
-/** Port 0 if it is gone. */
-function peerOf({ remoteAddress, remotePort, remoteFamily }: Whence): TcpPeer {
-  return { address: remoteAddress ?? '', port: remotePort ?? 0, family: remoteFamily === 'IPv6' ? 'IPv6' : 'IPv4' };
+const MAPPED = '::ffff:';
+
+/** Port 0 if it is gone. An IPv4 address that is mapped to IPv6 is what it is. */
+function peerOf({ remoteAddress: address = '', remotePort: port = 0, remoteFamily }: Whence): TcpPeer {
+  if (address.startsWith(MAPPED)) return { address: address.slice(MAPPED.length), port, family: 'IPv4' };
+  return { address, port, family: remoteFamily === 'IPv6' ? 'IPv6' : 'IPv4' };
 }
 
 function placeOf({ address, port }: TcpPeer): string {

@@ -47,8 +47,18 @@ export const access = z
         doc:
           'Identities and pre-shared keys of CoAP devices, a line `identity:key` each with the key in hexadecimal digits, as ' +
           'the `psk_file` of Mosquitto. A relative path starts at the working directory. Unset: a listener of type `coaps` ' +
-          'serves devices with certificates only.',
+          'serves devices with certificates or raw public keys only.',
         example: '/etc/portico/psk',
+        since: '0.1.0',
+      }),
+    public_key_file: text()
+      .optional()
+      .register(documentation, {
+        doc:
+          'Users and the raw public keys (RFC 7250) of their CoAP devices, a line `user:key` each with the SubjectPublicKeyInfo of ' +
+          'the curve P-256 in base64, for listeners of type `coaps` with a `key_file`. A relative path starts at the working ' +
+          'directory. Unset: devices are not asked for raw public keys.',
+        example: '/etc/portico/public-keys',
         since: '0.1.0',
       }),
     psk_hint: text()

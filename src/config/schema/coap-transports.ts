@@ -91,8 +91,17 @@ export const transportOptions = {
     .default(10)
     .register(documentation, {
       doc:
-        'Time that a connection has for its TLS handshake, and then for its Capabilities and Settings Message (RFC 8323 5.3). ' +
-        'Without them it is closed.',
+        'Time that a connection has to be let in (`limits.connects_per_second`), then for its TLS handshake, and then for its ' +
+        'Capabilities and Settings Message (RFC 8323 5.3). Without them it is closed.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+  tcp_idle_time: whole(1, 604_800)
+    .default(600)
+    .register(documentation, {
+      doc:
+        'A connection over TCP or TLS from which nothing has come for so long is asked with a Ping (RFC 8323 5.4). If nothing ' +
+        'comes for half as long again, it is closed, and its observations end.',
       unit: 'seconds',
       since: '0.1.0',
     }),

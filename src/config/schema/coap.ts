@@ -115,10 +115,14 @@ export const coap = z
       doc: 'Observations of one device.',
       since: '0.1.0',
     }),
-    clients: whole(1, 16_777_216).default(65_536).register(documentation, {
-      doc: 'Devices that each address that CoAP listens on remembers; idle ones are forgotten for new ones.',
-      since: '0.1.0',
-    }),
+    clients: whole(1, 16_777_216)
+      .default(65_536)
+      .register(documentation, {
+        doc:
+          'Devices that each address that CoAP listens on remembers, and anonymous ones that it counts among the clients; idle ' +
+          'ones are forgotten for new ones.',
+        since: '0.1.0',
+      }),
     exchanges: whole(1, 10_000_000).default(16_384).register(documentation, {
       doc: 'Requests of all devices together that wait for their answer. A further one is answered with 5.03.',
       since: '0.1.0',

@@ -5,7 +5,7 @@ import { documentation, KIB, MIB, whole } from './documentation.js';
 export const limits = z
   .strictObject({
     connections: whole(1, 10_000_000).default(100_000).register(documentation, {
-      doc: 'Clients connected at once.',
+      doc: 'Clients connected at once. Anonymous CoAP devices have no connection, and do not count.',
       unit: 'connections',
       since: '0.1.0',
     }),
@@ -13,10 +13,11 @@ export const limits = z
       .optional()
       .register(documentation, {
         doc:
-          'Clients connected at once from one IP address, over TCP and WebSocket; an IPv6 address stands for its /64. ' +
-          'The CONNECT of a further one is refused (0x97, before MQTT 5.0 return code 3), unless it takes over a ' +
-          'connection of that address. Twice as many connections, with those that have not said CONNECT, are all that ' +
-          'stay open; further ones are closed at once. Unset: no bound.',
+          'Clients connected at once from one IP address, over TCP, TLS and WebSocket, CoAP over TCP and TLS among them; an ' +
+          'IPv6 address stands for its /64. The CONNECT of a further one is refused (0x97, before MQTT 5.0 return code 3), ' +
+          'unless it takes over a connection of that address; a CoAP device is refused with Abort. Twice as many ' +
+          'connections, with those that have not said CONNECT, or what they can (RFC 8323 5.3), are all that stay open; ' +
+          'further ones are closed at once. Unset: no bound.',
         unit: 'connections',
         example: 100,
         since: '0.1.0',
@@ -25,8 +26,9 @@ export const limits = z
       .optional()
       .register(documentation, {
         doc:
-          'New connections that the broker reads from, over TCP and WebSocket; as many may come at once after a second ' +
-          'of rest. Further ones wait in the order in which they came, until `mqtt.connect_timeout`. Unset: no bound.',
+          'New connections that the broker reads from, over TCP and WebSocket, and for CoAP over TCP and TLS; as many may ' +
+          'come at once after a second of rest. Further ones wait in the order in which they came, until ' +
+          '`mqtt.connect_timeout` or `coap.tcp_open_time`. Unset: no bound.',
         unit: 'connections per second',
         example: 500,
         since: '0.1.0',
@@ -35,8 +37,9 @@ export const limits = z
       .default(10_000)
       .register(documentation, {
         doc:
-          'Connections that have not been accepted yet, of all listeners: no WebSocket yet, no CONNECT, or still ' +
-          'authenticating. Further ones are closed at once.',
+          'Connections that have not been accepted yet, of all listeners: no WebSocket yet, no CONNECT, still ' +
+          'authenticating, or, for CoAP over TCP and TLS, no Capabilities and Settings Message (RFC 8323 5.3). Further ones ' +
+          'are closed at once.',
         unit: 'connections',
         since: '0.1.0',
       }),
@@ -45,7 +48,8 @@ export const limits = z
       .register(documentation, {
         doc:
           'PUBLISH packets of one MQTT client; as many may come at once after a second of rest. A client that sends more ' +
-          'is read more slowly; nothing is lost. Unset: no bound.',
+          'is read more slowly; nothing is lost. A CoAP device is refused instead, with 4.29; devices without user name count ' +
+          'together by their IP address, an IPv6 address by its /64. Unset: no bound.',
         unit: 'messages per second',
         example: 1000,
         since: '0.1.0',
@@ -55,7 +59,9 @@ export const limits = z
       .register(documentation, {
         doc:
           'Bytes from one MQTT client, counted by the chunk; as many may come at once after a second of rest. A client ' +
-          'that sends more is read more slowly; nothing is lost. Unset: no bound.',
+          'that sends more is read more slowly; nothing is lost. A CoAP device is refused instead, with 4.29, by the bytes of ' +
+          'its payloads; devices without user name count together by their IP address, an IPv6 address by its /64. Unset: ' +
+          'no bound.',
         unit: 'bytes per second',
         example: MIB,
         since: '0.1.0',

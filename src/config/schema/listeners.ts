@@ -80,15 +80,20 @@ const certificates = {
       doc:
         'The certificate of the listener in PEM, with those between it and its root behind it. A relative path starts at the ' +
         'working directory. Over DTLS its key is of the curve P-256. Unset: a listener of type `coaps+tcp` does not start, and ' +
-        'one of type `coaps` serves the devices of `access.psk_file` only.',
+        'one of type `coaps` serves the devices of `access.psk_file`, and with a `key_file` those that take its raw public key.',
       example: '/etc/portico/cert.pem',
       since: '0.1.0',
     }),
-  key_file: text().optional().register(documentation, {
-    doc: 'The private key of the certificate in PEM, not encrypted. Unset: as for `cert_file`.',
-    example: '/etc/portico/key.pem',
-    since: '0.1.0',
-  }),
+  key_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The private key of the certificate in PEM, not encrypted. Over DTLS its public key is shown to devices that prefer raw ' +
+        'public keys (RFC 7250), and no certificate is needed for that. Unset: a listener of type `coaps+tcp` does not start, and ' +
+        'one of type `coaps` serves the devices of `access.psk_file` only.',
+      example: '/etc/portico/key.pem',
+      since: '0.1.0',
+    }),
   ca_file: text()
     .optional()
     .register(documentation, {
@@ -103,15 +108,17 @@ const certificates = {
     .default(false)
     .register(documentation, {
       doc:
-        'Whether a device without a certificate of `ca_file` is refused, unless it has a key of `access.psk_file`. Otherwise it is ' +
-        'anonymous: it is served where anonymous clients are, or with a password.',
+        'Whether a device without a certificate of `ca_file` is refused, unless it has a key of `access.psk_file` or, over DTLS, of ' +
+        '`access.public_key_file`. Otherwise it is anonymous: it is served where anonymous clients are, or with a password.',
       since: '0.1.0',
     }),
 };
 
 const coapsListener = z.strictObject({
   type: z.literal('coaps').register(documentation, {
-    doc: 'CoAP over DTLS 1.2, with the pre-shared keys of `access.psk_file`, a certificate, or both.',
+    doc:
+      'CoAP over DTLS 1.2, with the pre-shared keys of `access.psk_file`, with a certificate or a raw public key (RFC 7250), or ' +
+      'with all of them.',
     since: '0.1.0',
   }),
   host,

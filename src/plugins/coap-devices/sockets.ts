@@ -9,6 +9,7 @@ import { UdpPorts } from '../../coap/udp-ports.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { PluginContext } from '../plugin.js';
 import { DeviceAddresses } from './addresses.js';
+import { type PortNumbers, portLimit, portNumbers } from './ports.js';
 import type { Route } from './route.js';
 import { dtlsTo, type SecureLineNumbers, secureAddress, secureLineNumbers } from './secure-line.js';
 
@@ -24,6 +25,7 @@ export class DeviceSockets {
   readonly #plain = new Map<Family, CoapClient>();
   readonly #secure = new Map<Family, CoapClient>();
   readonly #lines: DtlsClientTransport[] = [];
+  readonly #ports: UdpPorts[] = [];
 
   constructor(limits: Partial<ClientLimits>, options: TransportOptions, keys: DeviceKeys = NO_DEVICE_KEYS) {
     this.#limits = limits;
@@ -35,8 +37,8 @@ export class DeviceSockets {
     return [...this.#plain.values(), ...this.#secure.values()];
   }
 
-  get numbers(): SecureLineNumbers {
-    return secureLineNumbers(this.#lines);
+  get numbers(): SecureLineNumbers & PortNumbers {
+    return { ...secureLineNumbers(this.#lines), ...portNumbers(this.#ports) };
   }
 
   /** Binds what the targets need; rejects with `PORTICO_LISTEN`. A machine without IPv6 still reaches names. */
@@ -55,7 +57,11 @@ export class DeviceSockets {
       this.#plain.set(family, new CoapClient(udp, { limits: this.#limits }));
       return;
     }
-    const line = dtlsTo(await UdpPorts.bind(ANY[family]), this.#options, context);
+    const ports = await UdpPorts.bind(ANY[family], {
+      onLimit: (limit, remote) => portLimit(context, limit, remote),
+    });
+    this.#ports.push(ports);
+    const line = dtlsTo(ports, this.#options, context);
     this.#lines.push(line);
     this.#secure.set(family, new CoapClient(line, { limits: this.#limits }));
   }

@@ -1,4 +1,5 @@
 /** Who sends a request: the client of the broker that stands for a device. */
+import { DEFAULT_LIMITS } from '../../coap/limits.js';
 import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
@@ -6,6 +7,9 @@ import type { InProcessClient, PluginContext } from '../plugin.js';
 import { UNAUTHORIZED } from './answers.js';
 import type { Connections, DeviceConnection } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
+import { type EndpointOptions, exchangeLifetimeOf } from './endpoint-options.js';
+import type { CoapTopicsOptions } from './options.js';
+import { Strangers } from './strangers.js';
 
 /** `address:port` of a remote endpoint. */
 export function addressOf({ family, address, port }: Pick<CoapRemote, 'family' | 'address' | 'port'>): string {
@@ -24,24 +28,29 @@ export function isSecured({ session }: CoapRemote): boolean {
 }
 
 export class Devices {
-  readonly #context: PluginContext;
   readonly #connections: Connections;
   readonly #anonymous: boolean;
   /** Connections of devices with an identity, by their association or connection of TLS, or what comes of the first request of one. */
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
-  /**
-   * Clients of remote endpoints that prove nothing: first the one that it has called itself last, then those with other
-   * names that observe something. They go when the endpoint forgets the remote.
-   */
-  readonly #strangers = new WeakMap<object, readonly InProcessClient[]>();
-  /** Those of them that do not come over UDP, by the key of their association or connection, of whose end the endpoint is told. */
-  readonly #connected = new Map<string, readonly InProcessClient[]>();
+  /** Those that prove nothing. */
+  readonly strangers: Strangers;
 
-  /** @param anonymous whether devices without credentials are served */
-  constructor(context: PluginContext, connections: Connections, anonymous: boolean) {
-    this.#context = context;
+  /** @param now milliseconds of a clock */
+  constructor(
+    context: PluginContext,
+    connections: Connections,
+    options: Pick<CoapTopicsOptions, 'anonymous'> & EndpointOptions,
+    now: () => number = () => performance.now(),
+  ) {
     this.#connections = connections;
-    this.#anonymous = anonymous;
+    this.#anonymous = options.anonymous;
+    const { transport } = connections;
+    const open = (remote: CoapRemote, clientId: string | undefined): InProcessClient => {
+      const address = addressOf(remote);
+      return context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
+    };
+    const most = options.clients ?? DEFAULT_LIMITS.remotes;
+    this.strangers = new Strangers(open, { lifetime: exchangeLifetimeOf(options), most }, now);
   }
 
   /** The client of whoever sends a request, or the response that refuses it. */
@@ -53,7 +62,7 @@ export class Devices {
     }
     const identity = identityOf(request.remote);
     if (identity !== undefined) return this.#secure(request.remote, identity, query);
-    return this.#anonymous ? this.#stranger(request.remote, query) : UNAUTHORIZED;
+    return this.#anonymous ? this.strangers.hear(request.remote, query.clientId) : UNAUTHORIZED;
   }
 
   /** A device that DTLS or TLS vouches for is connected from its first request on. */
@@ -94,31 +103,12 @@ export class Devices {
 
   /** A remote endpoint will never send anything again: its client ends. */
   gone(key: string | undefined, session: object | undefined, reason: string): void {
-    if (key !== undefined) {
-      for (const client of this.#connected.get(key) ?? []) client.close(reason);
-      this.#connected.delete(key);
-    }
+    if (key !== undefined) this.strangers.gone(key, reason);
     const secured = session === undefined ? undefined : this.#secured.get(session);
     if (session === undefined || secured === undefined) return;
     this.#secured.delete(session);
     if ('client' in secured) secured.client.close(reason);
     else void secured.then((made) => 'client' in made && made.client.close(reason)).catch(() => {});
-  }
-
-  /** It may call itself what it likes, as an MQTT client without user name may. */
-  #stranger(remote: CoapRemote, { clientId }: DeviceQuery): InProcessClient {
-    const named = this.#strangers.get(remote) ?? [];
-    const [last] = named;
-    if (last !== undefined && (clientId === undefined || clientId === last.id)) return last;
-    const address = addressOf(remote);
-    const { transport } = this.#connections;
-    const client =
-      named.find(({ id }) => id === clientId) ??
-      this.#context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
-    const clients = [client, ...named.filter((other) => other !== client && other.subscriptions > 0)];
-    this.#strangers.set(remote, clients);
-    if (transport !== 'coap') this.#connected.set(remote.key, clients);
-    return client;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Options of the section `coap` that concern the protocol, as the endpoint takes them. */
 import type { CoreOptions } from '../../coap/core.js';
-import type { CoapLimits } from '../../coap/limits.js';
+import { type CoapLimits, DEFAULT_TRANSMISSION, type TransmissionParameters } from '../../coap/limits.js';
 import { type ProfileName, transmissionOf } from '../../coap/profiles.js';
 
 /** Documented in `config/schema.ts`. Whatever is left out has the endpoint's default. */
@@ -64,7 +64,22 @@ export function endpointOptions(options: EndpointOptions): Pick<CoreOptions, 'li
     const value = options[LIMITS[limit]];
     if (value !== undefined) limits[limit] = value;
   }
-  const transmission = transmissionOf(options.profile ?? 'default', {
+  const transmission = transmissionFrom(options);
+  const check = milliseconds(options.observer_check);
+  return {
+    limits,
+    transmission: check === undefined ? transmission : { ...transmission, confirmableInterval: check },
+    echo: options.echo === 'auto',
+  };
+}
+
+/** Milliseconds of EXCHANGE_LIFETIME (RFC 7252 4.8.2). */
+export function exchangeLifetimeOf(options: EndpointOptions): number {
+  return transmissionFrom(options).exchangeLifetime ?? DEFAULT_TRANSMISSION.exchangeLifetime;
+}
+
+function transmissionFrom(options: EndpointOptions): Partial<TransmissionParameters> {
+  return transmissionOf(options.profile ?? 'default', {
     ackTimeout: milliseconds(options.ack_timeout),
     ackRandomFactor: options.ack_random_factor,
     maxRetransmit: options.max_retransmit,
@@ -72,12 +87,6 @@ export function endpointOptions(options: EndpointOptions): Pick<CoreOptions, 'li
     acknowledgeAfter: milliseconds(options.acknowledge_after),
     notificationInterval: milliseconds(options.notification_interval),
   });
-  const check = milliseconds(options.observer_check);
-  return {
-    limits,
-    transmission: check === undefined ? transmission : { ...transmission, confirmableInterval: check },
-    echo: options.echo === 'auto',
-  };
 }
 
 function milliseconds(seconds: number | undefined): number | undefined {

@@ -21,6 +21,7 @@ export class CoapTopics implements Plugin {
   #bound: Bound | null = null;
   #endpoint: CoapEndpoint | null = null;
   #connections: Connections | null = null;
+  #devices: Devices | null = null;
 
   /**
    * @param pubsub the face of draft-ietf-core-coap-pubsub, which has started; null for none
@@ -46,7 +47,8 @@ export class CoapTopics implements Plugin {
     const options = this.#options;
     const connections = new Connections(context, options);
     this.#connections = connections;
-    const devices = new Devices(context, connections, options.anonymous);
+    const devices = new Devices(context, connections, options);
+    this.#devices = devices;
     const resources = new Resources(options, devices, connections, context, this.#pubsub);
     const place = { address: options.host, port: options.port };
     this.#bound = await bind(options.below ?? { type: 'coap' }, place, options, context);
@@ -69,6 +71,7 @@ export class CoapTopics implements Plugin {
 
   async stop(): Promise<void> {
     this.#connections?.close();
+    this.#devices?.strangers.close();
     await this.#endpoint?.close();
   }
 }

@@ -1,10 +1,9 @@
 /** PUT, POST and DELETE: publishing over CoAP, with the outcome as a response. */
-import { Code } from '../../coap/codes.js';
+import { Code, codeClass } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapResponse } from '../../coap/response.js';
-import type { Acknowledger } from '../../store/group.js';
-import type { InProcessClient } from '../plugin.js';
-import { CHANGED, CREATED, DELETED } from './answers.js';
+import type { InProcessClient, PublishOutcome } from '../plugin.js';
+import { CHANGED } from './answers.js';
 
 /** Query parameters of a publication, with the short names of EMQX's gateway. */
 export interface PublishQuery {
@@ -68,23 +67,42 @@ export function failureOf(reasonCode: number, client: InProcessClient | null = n
 }
 
 /** Answers a request when what it published is durable. */
-export class PublishReply implements Acknowledger {
+export class PublishReply implements PublishOutcome {
   readonly #exchange: CoapExchange;
-  readonly #client: InProcessClient | null;
-  readonly #success: CoapResponse;
+  readonly #client: InProcessClient;
+  readonly #decide: () => CoapResponse;
+  #success: CoapResponse = CHANGED;
 
-  /** @param client whose rates say when to try again */
-  constructor(
-    exchange: CoapExchange,
-    success: 'changed' | 'created' | 'deleted',
-    client: InProcessClient | null = null,
-  ) {
+  /**
+   * @param client whose limits say when to try again, and how much
+   * @param decide what a success is answered with, or what the request is refused with, as things are now
+   */
+  constructor(exchange: CoapExchange, client: InProcessClient, decide: () => CoapResponse) {
     this.#exchange = exchange;
     this.#client = client;
-    this.#success = success === 'changed' ? CHANGED : success === 'created' ? CREATED : DELETED;
+    this.#decide = decide;
+  }
+
+  /**
+   * Whether the request may be carried out now; if not, it is answered. To be asked before the publication. It is asked again
+   * when a slow hook has answered: another request may have been faster (RFC 7252 5.10.8).
+   */
+  proceeds(): boolean {
+    this.#success = this.#decide();
+    if (codeClass(this.#success.code) === 2) return true;
+    this.#exchange.respond(this.#success);
+    return false;
   }
 
   acknowledge(_type: number, _packetId: number, reasonCode: number): void {
-    this.#exchange.respond(reasonCode < 0x80 ? this.#success : failureOf(reasonCode, this.#client));
+    if (reasonCode < 0x80) this.#exchange.respond(this.#success);
+    else this.#exchange.respond(reasonCode === 0x95 ? this.#tooLarge : failureOf(reasonCode, this.#client));
+  }
+
+  /** RFC 7959 2.9.3: with the size that could be kept. */
+  get #tooLarge(): CoapResponse {
+    const most = this.#client.mostRetained;
+    const code = Code.RequestEntityTooLarge;
+    return most === Number.POSITIVE_INFINITY ? { code } : { code, size1: most };
   }
 }

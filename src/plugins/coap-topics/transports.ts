@@ -30,6 +30,8 @@ export interface TransportOptions {
   readonly tcp_connections?: number | undefined;
   /** Seconds. */
   readonly tcp_open_time?: number | undefined;
+  /** Seconds. */
+  readonly tcp_idle_time?: number | undefined;
   /** Bytes. */
   readonly tcp_message?: number | undefined;
   /** Bytes. */
@@ -43,11 +45,11 @@ export interface PskCredentials {
   readonly hint?: string | undefined;
 }
 
-/** What a listener of DTLS shows, and asks for: keys, a certificate, or both. */
+/** What a listener of DTLS shows, and asks for: pre-shared keys, a certificate or its public key, or both. */
 export interface DtlsCredentials {
   readonly psk?: PskCredentials | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
-  /** Whose certificates of devices it takes; with `certificate`. */
+  /** Whose certificates and public keys of devices it takes; with `certificate`. */
   readonly clients?: ClientCertificateOptions | undefined;
 }
 
@@ -90,6 +92,7 @@ export const DTLS_LIMITS = {
 const TCP_LIMITS = {
   connections: ['tcp_connections', 1],
   openTime: ['tcp_open_time', 1000],
+  idleTime: ['tcp_idle_time', 1000],
   messageBytes: ['tcp_message', 1],
   outputBytes: ['tcp_output', 1],
 } as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
@@ -176,6 +179,7 @@ async function bindTcp(
     port,
     ...(tls === undefined ? null : { tls }),
     limits: limitsOf(TCP_LIMITS, options),
+    door: (peer) => context.enter(addressOf(peer), tls === undefined ? 'coap+tcp' : 'coaps+tcp'),
     onEvent: (name, remote, detail) => {
       if (name === 'limit') reached(context, TCP_LIMITS, detail, remote);
       else if (name === 'handshake-failed')

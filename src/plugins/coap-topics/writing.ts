@@ -4,7 +4,7 @@ import { Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { InProcessClient } from '../plugin.js';
-import { BAD_OPTION, PRECONDITION_FAILED } from './answers.js';
+import { BAD_OPTION, CHANGED, CREATED, DELETED, PRECONDITION_FAILED } from './answers.js';
 import { propertiesOf } from './content-format.js';
 import { preconditionsHold } from './preconditions.js';
 import { PublishReply, readPublishQuery } from './publishing.js';
@@ -26,27 +26,27 @@ export function publish(
     exchange.respond(BAD_OPTION);
     return;
   }
-  const hadValue = put && client.hasRetained(topic);
-  if (!preconditionsHold(request, client, topic, view)) {
-    exchange.respond(PRECONDITION_FAILED);
-    return;
-  }
+  const retain = query.retain ?? view.retain ?? put;
+  // An empty value clears: it creates nothing.
+  const creates = put && retain && request.payload.length > 0;
+  const reply = new PublishReply(exchange, client, () => {
+    if (!preconditionsHold(request, client, topic, view)) return PRECONDITION_FAILED;
+    return creates && !client.hasRetained(topic) ? CREATED : CHANGED;
+  });
+  if (!reply.proceeds()) return;
   const incoming = view.incoming(request);
   if ('code' in incoming) {
     exchange.respond(incoming);
     return;
   }
   const { payload, contentFormat } = incoming;
-  const retain = query.retain ?? view.retain ?? put;
-  // An empty value clears: it creates nothing.
-  const created = put && retain && !hadValue && payload.length > 0;
   const options = {
     qos: query.qos ?? view.qos ?? (request.confirmable ? 1 : 0),
     retain,
     properties: propertiesOf(contentFormat),
     ...(query.expiry === undefined ? null : { expiry: query.expiry }),
   } as const;
-  client.publish(topic, payload, options, new PublishReply(exchange, created ? 'created' : 'changed', client));
+  client.publish(topic, payload, options, reply);
 }
 
 /** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
@@ -57,10 +57,10 @@ export function clear(
   topic: string,
   view: TopicView,
 ): void {
-  if (!preconditionsHold(request, client, topic, view)) {
-    exchange.respond(PRECONDITION_FAILED);
-    return;
-  }
+  const reply = new PublishReply(exchange, client, () =>
+    preconditionsHold(request, client, topic, view) ? DELETED : PRECONDITION_FAILED,
+  );
+  if (!reply.proceeds()) return;
   const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted', client));
+  client.publish(topic, NO_PAYLOAD, options, reply);
 }

@@ -106,16 +106,25 @@ export interface ClientOptions {
   readonly schemes?: readonly number[];
   /** What is sent when the server asks for a certificate. */
   readonly credential?: { readonly chain: readonly Buffer[]; readonly key: KeyObject };
+  /** Types of certificates (RFC 7250) that the client can show, and that it takes. Undefined: it does not say. */
+  readonly clientTypes?: readonly number[];
+  readonly serverTypes?: readonly number[];
+  /** The one raw public key of a server that is taken. */
+  readonly pinned?: Buffer;
   /** Puts other messages in the place of the right ones, or none. */
   readonly change?: (type: number, body: Buffer) => Buffer | undefined;
   readonly version?: number;
   readonly compressions?: Buffer;
+  /** Leaves the signal of RFC 5746 out of the cipher suites. */
+  readonly noSignal?: boolean;
   /** Extensions besides those that the other options ask for. */
   readonly extensions?: readonly (readonly [number, Buffer])[];
   /** Bytes of handshake fragments; each then has a datagram of its own. */
   readonly fragment?: number;
   /** Puts another Finished in the place of the right one. */
   readonly finished?: (verifyData: Buffer) => Buffer;
+  /** ChangeCipherSpec is left out. */
+  readonly unchanged?: boolean;
   /** Finished is not protected. */
   readonly plainFinished?: boolean;
 }
@@ -161,7 +170,9 @@ export class DtlsClient {
   /** Records that were not for these keys, as those of an association that this one takes the place of. */
   strange = 0;
   hint: string | undefined;
-  /** The certificates of the server, and what CertificateRequest had. */
+  /** The server's key was not the right one. */
+  refused = false;
+  /** The certificates of the server, or its raw public key, and what CertificateRequest had. */
   chain: Buffer[] = [];
   request: Buffer | undefined;
   suite = 0;
@@ -234,6 +245,9 @@ export class DtlsClient {
     if (extendedMasterSecret !== false) list.push([23, Buffer.alloc(0)]);
     if (cid !== undefined) list.push([54, vector(cid, 1)]);
     const numbers = (codes: readonly number[]): Buffer => vector(Buffer.concat(codes.map((code) => int(code, 2))), 2);
+    const { clientTypes, serverTypes } = this.options;
+    if (clientTypes !== undefined) list.push([19, vector(Buffer.from(clientTypes), 1)]);
+    if (serverTypes !== undefined) list.push([20, vector(Buffer.from(serverTypes), 1)]);
     const isEcdsa = suites?.some((code) => ECDSA.includes(code)) === true;
     if (isEcdsa && extensions === undefined) {
       list.push([10, numbers(this.options.groups ?? [P256])], [11, Buffer.from([1, 0])]);
@@ -244,7 +258,7 @@ export class DtlsClient {
       this.random,
       Buffer.from([0]),
       vector(this.cookie, 1),
-      vector(Buffer.concat([...(suites ?? [CCM_8, CCM, GCM]), 0x00ff].map((code) => int(code, 2))), 2),
+      numbers([...(suites ?? [CCM_8, CCM, GCM]), ...(this.options.noSignal === true ? [] : [0x00ff])]),
       vector(compressions ?? Buffer.from([0]), 1),
       vector(Buffer.concat(list.flatMap(([type, data]) => [int(type, 2), vector(data, 2)])), 2),
     ]);
@@ -362,6 +376,7 @@ export class DtlsClient {
   }
 
   #message(type: number, sequence: number, body: Buffer): void {
+    if (this.refused) return;
     this.messages.push(type);
     const before = createHash('sha256').update(Buffer.concat(this.#transcript)).digest();
     if (type === 3) {
@@ -396,8 +411,20 @@ export class DtlsClient {
     this.#serverCid = this.serverExtensions.get(54)?.subarray(1);
   }
 
+  /** Whether the server has agreed to raw public keys: its own (extension 20), or the client's (19). */
+  #isRaw(extension: 19 | 20): boolean {
+    return this.serverExtensions.get(extension)?.[0] === 2;
+  }
+
   #takeChain(body: Buffer): void {
     assert.equal(body.readUIntBE(0, 3), body.length - 3);
+    if (this.#isRaw(20)) {
+      this.chain = [body.subarray(3)];
+      const { pinned } = this.options;
+      this.refused = pinned !== undefined && !pinned.equals(this.chain[0]);
+      if (this.refused) this.raw(this.plain(ALERT, Buffer.from([2, 42])));
+      return;
+    }
     for (let at = 3; at < body.length; at += 3 + body.readUIntBE(at, 3)) {
       this.chain.push(body.subarray(at + 3, at + 3 + body.readUIntBE(at, 3)));
     }
@@ -410,7 +437,10 @@ export class DtlsClient {
     assert.equal(body.readUInt16BE(end), 0x0403);
     assert.equal(body.readUInt16BE(end + 2), body.length - end - 4);
     const signed = Buffer.concat([this.random, this.#serverRandom, body.subarray(0, end)]);
-    const { publicKey } = new X509Certificate(this.chain[0]);
+    const [own] = this.chain;
+    const publicKey = this.#isRaw(20)
+      ? createPublicKey({ key: own, format: 'der', type: 'spki' })
+      : new X509Certificate(own).publicKey;
     if (!verify('sha256', signed, publicKey, body.subarray(end + 4))) {
       // Of the handshake of another client at this address, as when one takes the place of another.
       this.strange++;
@@ -447,8 +477,8 @@ export class DtlsClient {
       if (body !== undefined) flight.push(this.message(type, body));
     };
     if (this.request !== undefined) {
-      const list = (credential?.chain ?? []).map((der) => vector(der, 3));
-      say(11, vector(Buffer.concat(list), 3));
+      const chain = credential?.chain ?? [];
+      say(11, vector(this.#isRaw(19) ? Buffer.concat(chain) : Buffer.concat(chain.map((der) => vector(der, 3))), 3));
     }
     const [exchange, premaster] = this.#agree();
     say(16, exchange);
@@ -480,7 +510,8 @@ export class DtlsClient {
         // The cookie and what stands in front of it go in one piece, or no server could do without state.
         size = Math.min(message.type === 1 && at === 0 ? Math.max(usual, COOKIE_END) : usual, length - at);
         const fragment = fragmentOf(message, at, size);
-        if (message.type === 20 && at === 0) pieces.push(this.plain(CCS, Buffer.from([1])));
+        if (message.type === 20 && at === 0 && this.options.unchanged !== true)
+          pieces.push(this.plain(CCS, Buffer.from([1])));
         const isProtected = message.type === 20 && this.options.plainFinished !== true;
         pieces.push(isProtected ? this.seal(HANDSHAKE, fragment) : this.plain(HANDSHAKE, fragment));
       }

@@ -4,12 +4,14 @@ import { test } from 'node:test';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
 import { COOKIE_PERIOD } from '../../../src/coap/dtls/cookie.js';
 import { LARGEST_MESSAGE, Reassembly } from '../../../src/coap/dtls/fragments.js';
+import { DEFAULT_DTLS_LIMITS } from '../../../src/coap/dtls/limits.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
 import {
   ALERT,
   CCM,
   CCM_8,
+  CCS,
   type ClientOptions,
   DATA,
   DtlsBench,
@@ -74,6 +76,8 @@ test('RFC 4279 5.2: an identity hint is sent if there is one', () => {
 
 for (const [title, options, alert] of [
   ['no common cipher suite: handshake_failure', { suites: [0x1301] }, 40],
+  ['RFC 5246 7.4.1.2: no cipher suites at all: decode_error', { suites: [], noSignal: true }, 50],
+  ['no compression methods at all: decode_error', { compressions: Buffer.alloc(0) }, 50],
   ['DTLS 1.0 only: protocol_version', { version: 0xfeff }, 70],
   ['another protocol: protocol_version', { version: 0x0303 }, 70],
   ['no null compression: illegal_parameter', { compressions: Buffer.from([1]) }, 47],
@@ -361,6 +365,58 @@ test('Finished ahead of ClientKeyExchange waits for it', () => {
   bench.deliver();
   assert.ok(client.connected);
   assert.equal(bench.dtls.counters.flightsRepeated, 0);
+});
+
+test('RFC 5246 7.4.9: Finished without ChangeCipherSpec in its datagram is unexpected_message', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { unchanged: true });
+  client.start();
+  bench.deliver();
+  assert.deepEqual([client.connected, client.alerts], [false, [[0, FATAL, 10]]]);
+  assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+  assert.deepEqual(bench.events, ['handshake-failed 1 Finished without ChangeCipherSpec']);
+});
+
+test('Finished in a datagram of its own waits for ChangeCipherSpec; if none comes, unexpected_message ends the handshake in time', () => {
+  const bench = new DtlsBench();
+  const client = bench.client(1, { unchanged: true, fragment: 200 });
+  client.start();
+  bench.deliver();
+  for (let repeated = 0; repeated < 3; repeated++) {
+    client.repeat();
+    bench.deliver();
+  }
+  // What is no ChangeCipherSpec changes nothing.
+  for (const body of ['', '00', '0101', '02']) client.raw(client.plain(CCS, Buffer.from(body, 'hex')));
+  bench.deliver();
+  assert.deepEqual([client.connected, client.alerts, bench.dtls.tables.handshakes], [false, [], 1]);
+  bench.clock.advance(DEFAULT_DTLS_LIMITS.handshakeTime);
+  bench.deliver();
+  assert.deepEqual([client.connected, client.alerts], [false, [[0, FATAL, 10]]]);
+  assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+  assert.equal(bench.dtls.counters.handshakesFailed, 1);
+});
+
+test('ChangeCipherSpec that comes after Finished, or is lost and comes again, is enough', () => {
+  for (const late of [true, false]) {
+    const bench = new DtlsBench();
+    const client = bench.client(1, { fragment: 200 });
+    client.start();
+    let held: Buffer | undefined;
+    // HelloVerifyRequest; ServerHello and ServerHelloDone; ClientKeyExchange; ChangeCipherSpec.
+    bench.copies = (flown) => {
+      if (flown !== 5) return 1;
+      held = client.plain(CCS, Buffer.from([1]));
+      return 0;
+    };
+    bench.deliver();
+    assert.ok(!client.connected && held !== undefined);
+    if (late) client.raw(held);
+    else client.repeat();
+    bench.deliver();
+    assert.ok(client.connected, late ? 'late' : 'again');
+    bench.check(client);
+  }
 });
 
 test('late data of an association that is no more does not end a handshake at its address', () => {

@@ -1,4 +1,4 @@
-/** DTLS: a server with keys and certificates, clients that have the right ones and say whatever the input wants, and strangers that know nothing. */
+/** DTLS: a server with keys, certificates and raw public keys, clients that have the right ones and say whatever the input wants, and strangers that know nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
@@ -17,6 +17,7 @@ import {
   P256,
   X25519,
 } from '../../coap/dtls/client.js';
+import { DEVICE_KEY, owner, RAW, RawKey, X509 } from '../../coap/dtls/raw-keys.js';
 import { Feed, input, type Target } from '../target.js';
 import { PastDatagrams } from './datagrams.js';
 
@@ -25,12 +26,16 @@ const LIMITS = { associations: 3, handshakes: 2, idleTime: 600_000, records: 200
 const CREDENTIALS = [CA.issue(), CA.issue({ to: FROM + 1 }), new Made({}), undefined].map((made) =>
   made === undefined ? undefined : { chain: [made.der], key: made.keys.privateKey },
 );
-/** The messages that such a client may change: Certificate, ClientKeyExchange and CertificateVerify. */
+/** What clients with raw public keys show: the first is good. */
+const RAW_CREDENTIALS = [DEVICE_KEY.credential, new RawKey().credential, undefined, CREDENTIALS[0]];
+/** What they say of types of certificates. */
+const TYPES = [[RAW], [X509, RAW], [RAW, X509], undefined];
+/** The messages that such clients may change: Certificate, ClientKeyExchange and CertificateVerify. */
 const CHANGEABLE = [11, 16, 15];
 /** Clients have the ports 1 to 4, strangers those from here on. */
 const STRANGERS = 5;
 
-/** What a step does; its number is the upper half of the first byte, the client's that of the lower two bits. The bit above asks for a certificate's handshake. */
+/** What a step does; its number is the upper half of the first byte, the client's that of the lower two bits. The bit above asks for a certificate's handshake, with the highest one of the four for a raw public key's. */
 const Op = {
   Stranger: 0,
   Seconds: 1,
@@ -55,7 +60,7 @@ class World {
     limits: LIMITS,
     identityHint: 'hint',
     certificate: SERVER.credential,
-    clientCertificates: { ca: [CA.x509], required: false, now: () => FROM + 86_400_000 },
+    clientCertificates: { ca: [CA.x509], publicKeys: owner, required: false, now: () => FROM + 86_400_000 },
   });
   readonly clients: (DtlsClient | undefined)[] = [];
   /** What clients have protected: nothing else may be delivered. */
@@ -81,7 +86,7 @@ class World {
         break;
       case Op.Start:
         if ((head & 4) === 0) this.#start(index, feed.byte());
-        else this.#startCertified(index, feed);
+        else this.#startCertified(index, feed, (head & 8) !== 0 ? this.#rawWish(feed.byte()) : undefined);
         break;
       case Op.Copies: {
         const [from, copies] = [bench.flown + (head & 3), feed.byte() % 3];
@@ -132,8 +137,22 @@ class World {
       .digest();
   }
 
-  /** A client of certificates. Its message of a kind that the input names has bytes of the input in the place of its own. */
-  #startCertified(index: number, feed: Feed): void {
+  /** What a client of raw public keys shows, and says of types. */
+  #rawWish(choice: number): ClientOptions {
+    const [credential, clientTypes, serverTypes] = [
+      RAW_CREDENTIALS[choice & 3],
+      TYPES[(choice >> 2) & 3],
+      TYPES[(choice >> 4) & 3],
+    ];
+    return {
+      ...(credential && { credential }),
+      ...(clientTypes && { clientTypes }),
+      ...(serverTypes && { serverTypes }),
+    };
+  }
+
+  /** A client of certificates, or of raw public keys (`raw`). Its message of a kind that the input names has bytes of the input in the place of its own. */
+  #startCertified(index: number, feed: Feed, raw: ClientOptions | undefined): void {
     const choice = feed.byte();
     const credential = CREDENTIALS[choice & 3];
     const changed = CHANGEABLE[((choice >> 2) & 3) - 1];
@@ -142,7 +161,7 @@ class World {
       random: this.#random(),
       suites: [[ECDSA_CCM_8], [ECDSA_CCM], [ECDSA_GCM], [ECDSA_GCM, ECDSA_CCM_8]][(choice >> 4) & 3],
       groups: (choice & 64) === 0 ? [P256] : [X25519, P256],
-      ...(credential === undefined ? {} : { credential }),
+      ...(raw ?? (credential === undefined ? {} : { credential })),
       ...((choice & 128) === 0 ? {} : { fragment: 60 }),
       change: (type, right) => {
         if (type !== changed) return right;
@@ -250,6 +269,7 @@ const op = (number: number, client = 0): number => (number << 4) | client;
 const START = input(op(Op.Start), 0, op(Op.Deliver));
 const START_CID = input(op(Op.Start, 1), 0x32, op(Op.Deliver));
 const START_CERTIFIED = input(op(Op.Start, 4), 0, op(Op.Deliver));
+const START_RAW = input(op(Op.Start, 12), 0, 0, op(Op.Deliver));
 const DATA = input(op(Op.Sealed), 3, 4, 'data', op(Op.Deliver), op(Op.Answer));
 const HELLO = Buffer.from(
   `16fefd0000000000000000003a 01000060 0000 000000 00002e fefd ${'11'.repeat(32)} 00 00 0002c0a8 0100 0000`.replace(
@@ -267,6 +287,7 @@ export const dtlsTarget: Target = {
     START,
     START_CID,
     START_CERTIFIED,
+    START_RAW,
     DATA,
     Buffer.from('16fefd0000000000000000', 'hex'),
     Buffer.from('17fefd0001000000000000', 'hex'),
@@ -278,6 +299,8 @@ export const dtlsTarget: Target = {
     Buffer.from('000a000400020017', 'hex'),
     Buffer.from('000b00020100', 'hex'),
     Buffer.from('000d000400020403', 'hex'),
+    Buffer.from('001300020102', 'hex'),
+    Buffer.from('00140003020002', 'hex'),
     Buffer.from('0036000100', 'hex'),
   ],
   seeds: () => [
@@ -298,6 +321,17 @@ export const dtlsTarget: Target = {
     input(op(Op.Start, 4), 0xf3, op(Op.Deliver), DATA),
     ...[0x41, 0x82, 0xa3].map((choice) => input(op(Op.Start, 4), choice, op(Op.Deliver), DATA)),
     ...[0x04, 0x48, 0x0c, 0x08].map((choice) => input(op(Op.Start, 4), choice, 0, 9, 3, 'abc', op(Op.Deliver), DATA)),
+    input(START_RAW, DATA, op(Op.Repeat), op(Op.Deliver), START_RAW, DATA),
+    // Each combination of types, and each credential; then changed messages.
+    ...[0x01, 0x02, 0x03, 0x14, 0x25, 0x28, 0x3c, 0x30, 0x0f].map((wish) =>
+      input(op(Op.Start, 12), wish, 0xc0, op(Op.Deliver), DATA),
+    ),
+    ...[0x04, 0x48, 0x0c, 0x08].map((choice) =>
+      input(op(Op.Start, 12), 0, choice, 0, 9, 3, 'abc', op(Op.Deliver), DATA),
+    ),
+    input(op(Op.Start, 12), 0, 4, 0, 3, 27, DEVICE_KEY.info.subarray(0, 27), op(Op.Deliver)),
+    input(op(Op.Copies, 3), 0, START_RAW, op(Op.Seconds), 20, op(Op.Deliver), START_CERTIFIED, DATA),
+    input(op(Op.Start, 12), 0, 128, op(Op.Deliver), op(Op.Plain), 20, 1, 1, op(Op.Deliver), DATA),
     input(op(Op.Copies, 3), 0, START_CERTIFIED, op(Op.Seconds), 20, op(Op.Deliver), START, DATA),
     input(START, op(Op.Handshake), 14, Buffer.from('0b00000200020000000000020000', 'hex'), op(Op.Raw), 0, 3, 'raw'),
   ],

@@ -8,7 +8,7 @@ import type { CoapExchange } from '../../../coap/exchange.js';
 import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
-import { FORBIDDEN } from '../answers.js';
+import { CHANGED, CREATED, FORBIDDEN } from '../answers.js';
 import { propertiesOf } from '../content-format.js';
 import { inFormat } from '../observing.js';
 import { preconditionsHold } from '../preconditions.js';
@@ -18,6 +18,7 @@ import { contentOf } from '../representation.js';
 import { PLAIN } from '../topic-view.js';
 import {
   badRequest,
+  DELETED,
   METHOD_NOT_ALLOWED,
   NOT_ACCEPTABLE,
   NOT_FOUND,
@@ -79,8 +80,12 @@ export class DataResource {
     const { name, contentFormat } = configuration;
     if (contentFormat !== undefined && request.contentFormat !== contentFormat) exchange.respond(UNSUPPORTED_FORMAT);
     else if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
-    else if (!preconditionsHold(request, client, name, PLAIN)) exchange.respond(PRECONDITION_FAILED);
     else {
+      const reply = new PublishReply(exchange, client, () => {
+        if (!preconditionsHold(request, client, name, PLAIN)) return PRECONDITION_FAILED;
+        return client.hasRetained(name) ? CHANGED : CREATED;
+      });
+      if (!reply.proceeds()) return;
       const wait = this.#rate.wait(request.remote, this.#now());
       if (wait > 0) {
         this.#counters.pubsubPublicationsRefused++;
@@ -90,19 +95,19 @@ export class DataResource {
       }
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
-      const reply = new PublishReply(exchange, client.hasRetained(name) ? 'changed' : 'created', client);
       client.publish(name, request.payload, options, reply);
     }
   }
 
   #delete({ configuration }: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
     const { name } = configuration;
-    if (!client.hasRetained(name)) exchange.respond(NOT_FOUND);
-    else if (!preconditionsHold(request, client, name, PLAIN)) exchange.respond(PRECONDITION_FAILED);
-    else {
-      const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-      client.publish(name, NO_PAYLOAD, options, new PublishReply(exchange, 'deleted', client));
-    }
+    const reply = new PublishReply(exchange, client, () => {
+      if (!client.hasRetained(name)) return NOT_FOUND;
+      return preconditionsHold(request, client, name, PLAIN) ? DELETED : PRECONDITION_FAILED;
+    });
+    if (!reply.proceeds()) return;
+    const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
+    client.publish(name, NO_PAYLOAD, options, reply);
   }
 
   #read(topic: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
