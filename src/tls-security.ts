@@ -130,7 +130,7 @@ class Credentials implements TlsCredentials {
   }
 
   reload(): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reload());
+    this.#reloading = this.#reloading.then(() => this.#reload()).catch((error: unknown) => this.#refused(error));
     return this.#reloading;
   }
 

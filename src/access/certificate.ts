@@ -27,7 +27,7 @@ export interface Certificate {
  */
 export async function readCertificate(certificate: NamedFile, privateKey: NamedFile): Promise<Certificate> {
   const cert = await read(certificate, 'certificate file');
-  const key = await readSecurityFile(privateKey.file, 'key file', nameOf(privateKey), true);
+  const key = await readKey(privateKey);
   const certificates = certificatesIn(cert, certificate);
   const own = keyIn(key, privateKey);
   if (!certificates[0].checkPrivateKey(own)) {
@@ -46,7 +46,7 @@ export async function readCertificate(certificate: NamedFile, privateKey: NamedF
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
 export async function readPrivateKey(privateKey: NamedFile): Promise<KeyObject> {
-  return keyIn(await read(privateKey, 'key file'), privateKey);
+  return keyIn(await readKey(privateKey), privateKey);
 }
 
 /**
@@ -102,6 +102,11 @@ export function requireRoots(authorities: readonly X509Certificate[], named: Nam
     const sentence = `the CA of certificate ${i + 1} in it is not there: TLS needs all up to one that has signed itself`;
     throw fault(named, sentence);
   });
+}
+
+/** Nobody but its owner, or a group, may read a private key. */
+function readKey(named: NamedFile): Promise<Buffer> {
+  return readSecurityFile(named.file, 'key file', nameOf(named), true);
 }
 
 async function read({ option, file }: NamedFile, kind: string): Promise<Buffer> {
