@@ -80,6 +80,7 @@ const SYSTEM_PACKAGES = new Map([
   ['python3-paho-mqtt', () => run('/usr/bin/python3', ['-c', 'import paho.mqtt.client']).ok],
   ['libcoap3-bin', () => onPath('coap-client-notls')],
   ['openssl', () => onPath('openssl')],
+  ['haproxy', () => onPath('haproxy')],
   ['gcc', () => onPath('cc')],
   ['libc6-dev', () => existsSync('/usr/include/stdio.h')],
   ['util-linux', () => onPath('taskset')],

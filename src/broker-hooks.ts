@@ -3,16 +3,22 @@
  * one look at a field.
  */
 import { Aedes } from 'aedes';
+import type { Verdict } from './access/passwords.js';
 import type { Broker } from './broker.js';
 import type { Connection } from './session/connection.js';
 import type { Hooks } from './session/hooks.js';
 
-/** Answers whether a user name and password may connect; `anonymous` says whether the listener takes strangers. */
+/**
+ * Answers whether a user name and password may connect; `busy` if that cannot be found out now.
+ * @param anonymous whether the listener takes strangers
+ * @param wanted whether whoever asks still wants to know
+ */
 export type Identify = (
   username: string | undefined,
   password: Buffer | undefined,
   anonymous: boolean,
-) => boolean | Promise<boolean>;
+  wanted: () => boolean,
+) => Verdict | Promise<Verdict>;
 
 const HOOKS = [
   'preConnect',

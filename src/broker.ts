@@ -8,6 +8,7 @@ import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
+import { Lockout } from './access/lockout.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
@@ -27,15 +28,18 @@ import { Connection, type Shown } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
+import { expireBans } from './session/failed-login.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
 import { Handling } from './session/handling.js';
 import type { Hooks } from './session/hooks.js';
 import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
 import { type Journal, type Party, SILENT } from './session/journal.js';
+import { MountedConnection } from './session/mounted-connection.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
+import { Refusals } from './session/refusals.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -144,6 +148,8 @@ export class Broker extends Aedes {
       counters.delayedConnections++;
       journal.limit(arrival, 'limits.connects_per_second', 'a connection has to wait');
     });
+    // A refusal must come before the connection is closed for having none.
+    const lockout = new Lockout(session, (session.connectTimeout * 1000) / 2, () => clock.now());
     const environment: Environment = {
       router,
       commit,
@@ -163,7 +169,9 @@ export class Broker extends Aedes {
       hooks: this.#hooks,
       access: { acl: options.acl ?? null },
       journal,
-      gate: new Gate(session, counters, journal),
+      gate: new Gate(session, counters, journal, lockout),
+      lockout,
+      refusals: new Refusals(this.#rateTimer),
       throttle: new Throttle(this.#rateTimer),
       addressRates: new AddressRates(session, counters, journal),
       storages: new Map(),
@@ -254,7 +262,11 @@ export class Broker extends Aedes {
     entry: Entry | null = null,
     shown: Shown | null = null,
   ): Connection {
-    const connection = new Connection(this.environment, transport, request, anonymous);
+    const mount = transport.terms?.options.mount ?? null;
+    const connection =
+      mount === null
+        ? new Connection(this.environment, transport, request, anonymous)
+        : new MountedConnection(this.environment, transport, request, anonymous, mount);
     connection.entry = entry ?? this.environment.gate.enter(connection);
     connection.proved = shown?.username ?? null;
     if (this.closed) connection.drop('the broker is closed');
@@ -328,6 +340,7 @@ export class Broker extends Aedes {
     this.commit.tick();
     for (const connection of this.#connections) checkTimeouts(connection, now);
     this.#rateTimer.run();
+    expireBans(this.environment);
     this.router.retained.dropExpired(now);
     // A will must not be handed to a session whose time is over, of its client or another.
     this.sessions.tick(now);

@@ -27,6 +27,12 @@ async function execute(words: Arguments): Promise<number> {
       if (words.question !== undefined)
         console.log(await (await import('./cli/acl.js')).explainAcl(request, words.question));
       return 0;
+    case 'bans':
+      if (words.bans !== undefined) console.log(await (await import('./cli/bans.js')).bans(request, words.bans));
+      return 0;
+    case 'passwd':
+      if (words.passwd !== undefined) await (await import('./cli/passwd.js')).passwd(words.passwd);
+      return 0;
     case 'scram':
       console.log(await (await import('./cli/scram.js')).scram(name));
       return 0;

@@ -1,14 +1,15 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readAcl } from './access/acl/load.js';
 import { PasswordFile } from './access/password-file.js';
+import { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { BackupRoute } from './admin/backup.js';
+import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker, type Identify } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
@@ -17,15 +18,15 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { sourceOf } from './config/source.js';
-import { PorticoError } from './errors.js';
+import { ErrorKinds, PorticoError } from './errors.js';
 import { HttpListener } from './listeners/http.js';
+import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
-import { TcpListener } from './listeners/tcp.js';
-import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import { JournalLog } from './monitor/journal-log.js';
 import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
+import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from './plugins/coap-devices/plugin.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
@@ -33,13 +34,11 @@ import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import type { SessionOptions } from './session/environment.js';
-import type { Party } from './session/journal.js';
-import { StreamTransport } from './session/transport.js';
+import { loginFailed } from './session/failed-login.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
-import { tlsListener } from './tls-listener.js';
 import { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
@@ -56,6 +55,8 @@ export class Server {
   readonly #security: CoapSecurity;
   readonly #tls: TlsSecurity;
   readonly broker: Broker;
+  /** Whose `replace` takes another file. */
+  readonly passwords: Passwords;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
@@ -64,16 +65,38 @@ export class Server {
   readonly #sys: SysTree;
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
+  readonly #mqtt: MqttListeners;
+  readonly #latecomers: Latecomers;
 
-  private constructor(loaded: LoadedConfig, logger: Logger, security: CoapSecurity, tls: TlsSecurity, broker: Broker) {
+  private constructor(
+    loaded: LoadedConfig,
+    logger: Logger,
+    security: CoapSecurity,
+    tls: TlsSecurity,
+    broker: Broker,
+    passwords: Passwords,
+  ) {
     this.#loaded = loaded;
+    this.passwords = passwords;
     this.#security = security;
     this.#tls = tls;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls);
+    this.#latecomers = new Latecomers({
+      late: (error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        logger.warn(`${words}; it is tried again until it can be opened`);
+      },
+      opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
+    });
     const backup = new BackupRoute({ store, commit, portico: version }, logger);
-    this.#control = new ControlServer(loaded.config.data_dir, [backup], logger);
+    this.#control = new ControlServer(
+      loaded.config.data_dir,
+      [backup, ...banRoutes(broker.environment, logger)],
+      logger,
+    );
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -91,7 +114,7 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const identify = await identifier(config);
+    const passwords = await passwordsOf(config);
     const security = await CoapSecurity.load(config);
     const tls = await TlsSecurity.load(config);
     const acl = await readAcl(config.access);
@@ -109,14 +132,14 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify,
+      identify: identifier(passwords),
       acl,
       authenticationMethods,
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, tls, broker);
+    const server = new Server(loaded, logger, security, tls, broker, passwords);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -147,14 +170,7 @@ export class Server {
   async #listen(): Promise<void> {
     const { config } = this.#loaded;
     for (const [index, listener] of config.listeners.entries()) {
-      for (const { host, optional } of bindAddresses(listener)) {
-        try {
-          await this.#open(listener, host);
-        } catch (error) {
-          if (!optional || !isAbsent(error)) throw error;
-          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
-        }
-      }
+      await this.#openAll(listener);
       const addresses = this.#addresses.get(listener) ?? [];
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
@@ -163,6 +179,29 @@ export class Server {
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
+  }
+
+  /** Opens the addresses of a listener; those that are not up yet when they are. */
+  async #openAll(listener: ListenerConfig): Promise<void> {
+    for (const { host, optional } of bindAddresses(listener)) {
+      const open = (): Promise<void> => this.#open(listener, host);
+      try {
+        await open();
+      } catch (error) {
+        if (optional && isAbsent(error)) {
+          this.#logger.debug({ host }, `this machine has no ${host}; ${listener.type} does not listen there`);
+        } else if (isNotYet(error)) this.#latecomers.add(`${listener.type} on ${host}`, open, error);
+        else throw error;
+      }
+    }
+    const missing = missingInterface(listener);
+    if (missing === null) return;
+    const open = async (): Promise<void> => {
+      const still = missingInterface(listener);
+      if (still !== null) throw still;
+      await this.#openAll(listener);
+    };
+    this.#latecomers.add(`${listener.type} on ${'interface' in listener ? listener.interface : ''}`, open, missing);
   }
 
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
@@ -216,56 +255,21 @@ export class Server {
   }
 
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
+    if (config.type !== 'http') return this.#mqtt.make(config, host, anonymous);
     const { broker } = this;
-    switch (config.type) {
-      case 'mqtt':
-        return new TcpListener(host, config.port, (socket: Socket) => {
-          broker.accept(new StreamTransport(socket), undefined, anonymous);
-        });
-      case 'websocket':
-        return new WebSocketListener(host, config.port, {
-          path: config.path ?? null,
-          maxConnectSize: this.#loaded.config.mqtt.max_connect_size,
-          connectTimeout: this.#loaded.config.mqtt.connect_timeout,
-          enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
-          leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
-          refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
-        });
-      case 'mqtts':
-      case 'wss':
-        return tlsListener(config, host, {
-          broker,
-          credentials: this.#tls.of(config),
-          anonymous,
-          mqtt: this.#loaded.config.mqtt,
-          refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
-        });
-      case 'http':
-        return new HttpListener(host, config.port, {
-          pages: pagesOf(this.#instruments),
-          requested: () => broker.counters.httpRequests++,
-          refused: (remote, reason) => {
-            broker.counters.httpRefused++;
-            broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
-          },
-          failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
-        });
-    }
-  }
-
-  /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string, transport = 'websocket'): void {
-    const { counters, environment } = this.broker;
-    const party = strangerAt(remote, transport);
-    if (cause === 'timeout') counters.connectTimeouts++;
-    else counters.protocolErrors++;
-    if (cause === 'size') counters.oversizedPackets++;
-    if (cause === 'connect size') {
-      counters.connectsTooLarge++;
-      environment.journal.limit(party, 'mqtt.max_connect_size', reason);
-    }
-    environment.journal.refused(party, reason);
+    return new HttpListener(host, config.port, {
+      pages: pagesOf(this.#instruments),
+      trusted: trustedBy(config),
+      requested: (remote, path) => {
+        broker.counters.httpRequests++;
+        this.#logger.debug({ remote, path, transport: 'http' }, `${remote} asks for ${path}`);
+      },
+      refused: (remote, reason) => {
+        broker.counters.httpRefused++;
+        broker.environment.journal.refused(strangerAt(remote, 'http'), reason);
+      },
+      failed: (path, err) => this.#logger.error({ err }, `the page ${path} could not be made`),
+    });
   }
 
   #context(plugin: string): PluginContext {
@@ -282,6 +286,9 @@ export class Server {
         counters.deniedPublish++;
         journal.denied(party, action, topic, reason);
       },
+      loginFailed: (party, method) => {
+        loginFailed(this.broker.environment, party, { username: party.username, method });
+      },
       limit: (party, option, detail) => journal.limit(party, option, detail),
     };
   }
@@ -292,6 +299,7 @@ export class Server {
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();
+    await this.#latecomers.stop();
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
@@ -320,27 +328,33 @@ function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[]
   return errands;
 }
 
-/** Whoever has not said who it is. */
-function strangerAt(remote: string, transport: string): Party {
-  return { id: '', remote, username: null, transport, version: 0 };
-}
-
 /** Whether binding failed because this machine has no such address. */
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
   return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
 }
 
+/** Why nothing of a listener can be bound yet: its interface has no address. */
+function missingInterface(listener: ListenerConfig): PorticoError | null {
+  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
+  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
+  return new PorticoError(ErrorKinds.Listen, words);
+}
+
 /** Who may connect: users of the password file, and strangers where the listener takes them. */
-async function identifier(config: Config): Promise<Identify> {
-  const file = config.access.password_file;
-  const passwords = file === undefined ? null : await PasswordFile.load(file);
-  return (username, password, anonymous) => {
+function identifier(passwords: Passwords): Identify {
+  return (username, password, anonymous, wanted) => {
     if (username === undefined) return anonymous;
     // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0));
+    if (passwords.file === null) return anonymous;
+    return passwords.verify(username, password ?? Buffer.alloc(0), wanted);
   };
+}
+
+async function passwordsOf({ access, limits }: Config): Promise<Passwords> {
+  const { password_file: file, password_cache: cache } = access;
+  const loaded = file === undefined ? null : await PasswordFile.load(file);
+  return new Passwords(loaded, { queue: limits.password_queue, cache });
 }
 
 /** Half of the memory of the machine, or of the container if that has less. */
@@ -355,7 +369,7 @@ function retainedLimits({ limits }: Config): RetainedLimits {
   return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
 }
 
-function sessionOptions({ mqtt, limits }: Config): SessionOptions {
+function sessionOptions({ mqtt, limits, access }: Config): SessionOptions {
   return {
     maxPacketSize: mqtt.max_packet_size,
     keepaliveMax: mqtt.keepalive_max,
@@ -396,5 +410,11 @@ function sessionOptions({ mqtt, limits }: Config): SessionOptions {
     responseInformation: mqtt.response_information ?? null,
     serverReference: mqtt.server_reference ?? null,
     draining: mqtt.draining,
+    lockoutWindow: access.lockout_window,
+    lockoutFailures: access.lockout_failures,
+    lockoutAddressFailures: access.lockout_address_failures,
+    lockoutTime: access.lockout_time,
+    lockoutLoopback: access.lockout_loopback,
+    lockoutEntries: limits.lockout_entries,
   };
 }

@@ -94,7 +94,11 @@ test('each tag in the sources is a statement of either version', () => {
 
 test('a connection to another server is opened by nobody: the broker is a client of none [MQTT-7.0.0-1]', () => {
   const OPENS = /import \{[^}]*\b(?:connect|createConnection)\b[^}]*\} from 'node:(?:net|tls|http2)'|new WebSocket\(/;
-  // The control socket asks whether another broker has its path; the health check asks this broker's own listener.
+  // The control socket and a Unix socket ask whether another broker has their path; the health check asks this broker's own listener.
   const opening = sources('src').filter((file) => OPENS.test(read(file)));
-  assert.deepEqual(opening.sort(), [join('src', 'admin', 'control.ts'), join('src', 'cli', 'health.ts')]);
+  assert.deepEqual(opening.sort(), [
+    join('src', 'admin', 'control.ts'),
+    join('src', 'cli', 'health.ts'),
+    join('src', 'listeners', 'unix.ts'),
+  ]);
 });

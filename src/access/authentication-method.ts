@@ -52,6 +52,8 @@ export interface AuthenticationFailed {
   readonly reasonCode: number;
   /** For the log, in words; no secret may be in it. */
   readonly reason: string;
+  /** Whom the client claimed to be, if the method knows: a failure with reason code 0x86 or 0x87 counts for that user. */
+  readonly username?: string;
 }
 
 export type AuthenticationStep = AuthenticationContinues | AuthenticationSucceeded | AuthenticationFailed;

@@ -146,14 +146,15 @@ class ScramExchange implements AuthenticationExchange {
     const clientKey = hmac(credentials.storedKey, authMessage);
     for (let i = 0; i < KEY_LENGTH; i++) clientKey[i] ^= final.proof[i];
     const proven = timingSafeEqual(hash(clientKey), credentials.storedKey);
-    if (!proven || !known) return refusal('wrong password, or an unknown user');
+    if (!proven || !known) return refusal('wrong password, or an unknown user', username);
     const verifier = hmac(credentials.serverKey, authMessage).toString('base64');
     return { outcome: 'success', username, data: Buffer.from(`v=${verifier}`) };
   }
 }
 
-function refusal(reason: string): AuthenticationStep {
-  return { outcome: 'failure', reasonCode: NOT_AUTHORIZED, reason: `${SCRAM_SHA_256}: ${reason}` };
+function refusal(reason: string, username?: string): AuthenticationStep {
+  const failure = { outcome: 'failure', reasonCode: NOT_AUTHORIZED, reason: `${SCRAM_SHA_256}: ${reason}` } as const;
+  return username === undefined ? failure : { ...failure, username };
 }
 
 function hmac(key: Buffer, text: string): Buffer {

@@ -35,6 +35,15 @@ export class Counters {
   /** Messages that a client was not sent although it has a subscription: it may not receive them. */
   deniedReceive = 0;
   deniedConnect = 0;
+  /** Clients that have not proved who they are, those of them that had to wait for their refusal, and connections of banned ones. */
+  failedLogins = 0;
+  delayedRefusals = 0;
+  refusedBanned = 0;
+  /** Bans since start, and those in force. */
+  bansImposed = 0;
+  bans = 0;
+  /** Failures and bans that made room for others (`limits.lockout_entries`). */
+  forgottenFailures = 0;
   /** Retained messages not kept, by the limit that says so; they were delivered to whoever was there. */
   droppedRetainedMessages = 0;
   droppedRetainedBytes = 0;
@@ -47,6 +56,8 @@ export class Counters {
   refusedAtSessions = 0;
   refusedAtMemory = 0;
   refusedDraining = 0;
+  /** Connections refused because too many passwords wait to be checked (`limits.password_queue`). */
+  refusedAtPasswordQueue = 0;
   /** Subscriptions, and packets with more filters, refused at `limits.subscriptions_per_client`; denied, or errors, too. */
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
@@ -99,6 +110,16 @@ export class Counters {
   /** Times that new certificates of a listener went into force, and that they could not. */
   certificatesRenewed = 0;
   certificatesRefused = 0;
+  /** Connections to listeners with `proxy_protocol`: from no trusted proxy, without a header, whose client does not speak TLS. */
+  refusedUntrustedProxies = 0;
+  refusedProxyHeaders = 0;
+  refusedProxiesWithoutTls = 0;
+  /** Connections refused at `max_connections` of their listener, by its `protocol_versions`, and for want of a user name. */
+  refusedAtListener = 0;
+  refusedVersions = 0;
+  refusedNameless = 0;
+  /** WebSockets of pages that are not one of `origins`. */
+  refusedOrigins = 0;
   /** Requests of HTTP, and connections closed before theirs was complete. */
   httpRequests = 0;
   httpRefused = 0;
@@ -147,6 +168,13 @@ export class Counters {
   get refusedConnections(): number {
     const { refusedAtConnections, refusedAtSessions, refusedAtMemory, refusedDraining } = this;
     const atLimits = refusedAtConnections + refusedAtSessions + refusedAtMemory;
-    return atLimits + this.refusedAddress + this.refusedPending + refusedDraining;
+    return (
+      atLimits +
+      this.refusedAddress +
+      this.refusedPending +
+      this.refusedAtPasswordQueue +
+      this.refusedBanned +
+      refusedDraining
+    );
   }
 }

@@ -5,13 +5,17 @@ import { ACTIONS, type Action } from '../access/acl/rule.js';
 import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { AclQuestion } from './acl.js';
+import type { BansRequest } from './bans.js';
 import type { ImportKind } from './import.js';
+import { type PasswdRequest, parsePasswd } from './passwd-arguments.js';
 
 const COMMANDS = [
   'run',
   'check',
   'health',
   'acl',
+  'bans',
+  'passwd',
   'scram',
   'backup',
   'restore',
@@ -33,6 +37,10 @@ export interface Arguments {
   readonly name?: string;
   /** What `import` reads, and where it is. */
   readonly source?: { readonly kind: ImportKind; readonly path: string };
+  /** `bans`. */
+  readonly bans?: BansRequest;
+  /** `passwd`. */
+  readonly passwd?: PasswdRequest;
   /** `acl explain`. */
   readonly question?: AclQuestion;
   /** `backup --force`. */
@@ -52,6 +60,15 @@ portico check [-c FILE]     validates the configuration and prints what is in ef
 portico health [-c FILE]    asks the first MQTT listener whether it answers
 portico acl explain [--user U] --client C --topic T publish|receive|subscribe [-c FILE]
                             says whether a client may do that, and by which line
+portico passwd [-c] [-b] [--mosquitto | --cost N] FILE USER [PASSWORD]
+                            sets a password in a file for access.password_file; asks for it, or with -b takes PASSWORD
+portico passwd -D FILE USER deletes a user
+portico passwd -U [--mosquitto | --cost N] FILE
+                            hashes the passwords that stand in the file in the clear
+portico bans list [-c FILE] [--data DIR]
+                            lists who is banned from the running broker for failed logins
+portico bans lift ADDRESS|all [--user U] [-c FILE] [--data DIR]
+                            lifts bans of an address or of all, or there those of one user
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -72,11 +89,15 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
   -p, --port PORT     port of the first MQTT listener (default 1883)
       --data DIR      folder of the store (default ./data)
   -v, --verbose       log everything
+      -c, -b, --mosquitto behind passwd, before FILE
+                      make FILE anew; the password is the last word; hashes that Mosquitto reads too
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
+      --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 14 unless given (16 MiB)
       --user U, --client C, --topic T
-                      whom and what acl explain is about; without --user a client without user name
+                      whom and what acl explain is about; without --user a client without user name;
+                      whose bans are lifted
   -h, --help
       --version
 
@@ -119,6 +140,10 @@ function wrong(sentence: string, cause?: unknown): PorticoError {
  * @throws PorticoError `PORTICO_CONFIGURATION` for anything that it does not understand
  */
 export function parseArguments(args: readonly string[]): Arguments {
+  // Its words may be passwords, and its -c is another one.
+  if (args[0] === 'passwd' && args[1] !== '--help' && args[1] !== '-h') {
+    return { command: 'passwd', passwd: parsePasswd(args.slice(1)), argv: {} };
+  }
   const { values, positionals } = parse(args);
   if (values.help === true) return { command: 'help', argv: {} };
   if (values.version === true) return { command: 'version', argv: {} };
@@ -128,6 +153,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     );
   }
   const { command, name, source } = commandOf(positionals);
+  const bans = bansOf(command, positionals, values.user);
   const question = questionOf(command, positionals, values);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
@@ -144,6 +170,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     ...(values.mosquitto === undefined ? {} : { mosquitto: true }),
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
+    ...(bans === undefined ? {} : { bans }),
     ...(question === undefined ? {} : { question }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
@@ -184,7 +211,7 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
   if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
-  if (command === 'acl') return { command };
+  if (command === 'acl' || command === 'bans') return { command };
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };
@@ -204,6 +231,17 @@ function sourceOf([word, path, ...rest]: readonly string[]): Arguments['source']
   return { kind, path };
 }
 
+/** What `bans` is to do; undefined for other commands. */
+function bansOf(command: Command, words: readonly string[], user: string | undefined): BansRequest | undefined {
+  if (command !== 'bans') return undefined;
+  const [, verb, address, ...rest] = words;
+  if (verb === 'list' && address === undefined && user === undefined) return {};
+  if (verb !== 'lift' || address === undefined || rest.length > 0) {
+    throw wrong('bans takes the word list, or lift and an address, or lift and all');
+  }
+  return { lift: { address: address === 'all' ? null : address, user: user ?? null } };
+}
+
 /** What `acl explain` asks; undefined for other commands. */
 function questionOf(
   command: Command,
@@ -211,8 +249,8 @@ function questionOf(
   { user, client, topic }: { user?: string; client?: string; topic?: string },
 ): AclQuestion | undefined {
   if (command !== 'acl') {
-    if (user !== undefined || client !== undefined || topic !== undefined) {
-      throw wrong('--user, --client and --topic belong to acl explain');
+    if ((user !== undefined && command !== 'bans') || client !== undefined || topic !== undefined) {
+      throw wrong('--user, --client and --topic belong to acl explain, --user to bans lift too');
     }
     return undefined;
   }

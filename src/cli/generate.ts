@@ -2,7 +2,7 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import type { z } from 'zod';
+import { safeParse, type z } from 'zod';
 import { docOf, listenerSchemas, type Option, options, sections, typeOf } from '../config/options.js';
 import { configSchema } from '../config/schema.js';
 import { measuresPage } from './measures-page.js';
@@ -83,17 +83,16 @@ function listenerTables(): string[] {
     lines.push(`### \`type: ${type}\``, '', docOf(schema.shape.type).doc, '');
     lines.push('| Option | Value | Default | What it does | Since |', '|---|---|---|---|---|');
     for (const [name, field] of Object.entries(schema.shape)) {
-      if (name !== 'type') lines.push(row(name, field, defaultField(type, name), null));
+      if (name !== 'type') lines.push(row(name, field, defaultField(field), null));
     }
     lines.push('');
   }
   return lines;
 }
 
-/** What a listener of a type has for an option if nobody says anything. */
-function defaultField(type: string, name: string): unknown {
-  const [listener] = configSchema.shape.listeners.parse([{ type }]);
-  return new Map<string, unknown>(Object.entries(listener)).get(name);
+/** What a listener has for an option if nobody says anything. */
+function defaultField(field: z.core.$ZodType): unknown {
+  return safeParse(field, undefined).data;
 }
 
 function reference(): string {
@@ -146,12 +145,12 @@ function exampleOption({ path, schema, doc, defaultValue }: Option, indent: stri
 
 function exampleListeners(option: Option): string[] {
   const lines = [...comment(option.doc.doc, '')];
-  const fields = new Map([...listenerSchemas.values()].flatMap((schema) => Object.entries(schema.shape)));
-  for (const name of fields.keys()) {
+  const all = [...listenerSchemas.values()].flatMap((schema) => Object.entries(schema.shape));
+  for (const name of new Set(all.map(([field]) => field))) {
     if (name !== 'type') for (const words of fieldWords(name)) lines.push(...comment(words, ''));
   }
   const text = stringify({ listeners: option.defaultValue }).trimEnd();
-  const extra = docOf(fields.get('path') ?? configSchema.shape.listeners).example;
+  const extra = docOf(listenerSchemas.get('websocket')?.shape.path ?? configSchema.shape.listeners).example;
   for (const line of text.split('\n')) {
     lines.push(`#${line}`);
     if (line === '    port: 9001') lines.push(`#    #path: ${String(extra)}`);
@@ -178,7 +177,7 @@ function furtherListeners(defaultValue: unknown): string[] {
   for (const [type, schema] of listenerSchemas) {
     if (usual.includes(`"type":"${type}"`)) continue;
     for (const [name, field] of Object.entries(schema.shape)) {
-      const value = name === 'type' ? type : (defaultField(type, name) ?? docOf(field).example);
+      const value = name === 'type' ? type : (defaultField(field) ?? docOf(field).example);
       // What excludes another option has no example.
       if (value === undefined) continue;
       lines.push(`#  #${name === 'type' ? '- ' : '  '}${name}: ${written(value)}`);

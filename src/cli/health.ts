@@ -21,7 +21,7 @@ const PATIENCE = 5000;
  */
 export async function health(request: LoadRequest): Promise<string> {
   const { config } = loadConfig(request);
-  const listener = config.listeners.find(({ type }) => type === 'mqtt') ?? config.listeners.find(answersAnybody);
+  const listener = config.listeners.find((one) => one.type === 'mqtt') ?? config.listeners.find(answersAnybody);
   if (listener === undefined)
     throw new PorticoError(ErrorKinds.Configuration, 'health: there is no mqtt listener to ask');
   if (listener.port === 0)
@@ -33,13 +33,15 @@ export async function health(request: LoadRequest): Promise<string> {
 }
 
 /** Whether a listener of TLS takes clients that show nothing of themselves. */
-function answersAnybody(listener: ListenerConfig): boolean {
+function answersAnybody(listener: ListenerConfig): listener is Extract<ListenerConfig, { type: 'mqtts' }> {
   return listener.type === 'mqtts' && listener.cert_file !== undefined && !listener.require_certificate;
 }
 
 /** The address to ask: one that the listener binds, or this machine if it binds every address. */
-function reachable(listener: ListenerConfig): string {
-  const [{ host }] = bindAddresses(listener);
+function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' }>): string {
+  const [bound] = bindAddresses(listener);
+  if (bound === undefined) throw new PorticoError(ErrorKinds.Listen, `unhealthy: ${listener.interface} has no address`);
+  const { host } = bound;
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }

@@ -31,7 +31,8 @@ what to do. A refused option with a value that asks for nothing is accepted: \`r
 Under a mosquitto.conf these are Mosquitto's: \`mqtt.max_inflight\` and \`mqtt.receive_maximum\` 20, \`mqtt.keepalive_max\` any,
 \`mqtt.max_packet_size\` 2000000, \`limits.queued_messages\` 1000, \`mqtt.topic_alias_maximum\` both ways 10, and nothing is kept
 over a restart without \`persistence true\`. With it, \`store.sync\` is \`always\`: what was acknowledged survives a power cut, which
-Mosquitto does not promise. Any other option has the default of Portico.
+Mosquitto does not promise. Any other option has the default of Portico; so [failed logins](authentication.md#failed-logins)
+lead to late refusals and bans, which Mosquitto does not know.
 
 Without \`listener\`, \`port\` and \`bind_address\` there is one listener for MQTT, on loopback and port 1883, and anyone on the
 machine may connect. With one of them nobody may connect without a password unless \`allow_anonymous true\` says so. There is no

@@ -1,5 +1,6 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
+import { addressesOf } from './interfaces.js';
 import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
@@ -7,6 +8,7 @@ import { COMMAND_LINE, sourceOf } from './source.js';
 
 /** One address to bind. */
 export interface BindAddress {
+  /** The path of a Unix socket. */
   readonly host: string;
   /** A machine without this address is no fault: the ::1 of `loopback`. */
   readonly optional: boolean;
@@ -20,6 +22,7 @@ loopback.addAddress('::1', 'ipv6');
 const LOOPBACK_NAMES: readonly string[] = ['loopback', 'localhost'];
 
 function hostsOf(listener: ListenerConfig): readonly string[] {
+  if (listener.type === 'unix') return [];
   return typeof listener.host === 'string' ? [listener.host] : listener.host;
 }
 
@@ -30,6 +33,10 @@ export function bindAddresses(listener: ListenerConfig): BindAddress[] {
     const known = addresses.get(host);
     addresses.set(host, { host, optional: optional && (known?.optional ?? true) });
   };
+  if (listener.type === 'unix') add(listener.path, false);
+  if ('interface' in listener && listener.interface !== undefined) {
+    return addressesOf(listener.interface).map(({ host }) => ({ host, optional: false }));
+  }
   for (const host of hostsOf(listener)) {
     if (LOOPBACK_NAMES.includes(host.toLowerCase())) {
       add('127.0.0.1', false);
@@ -45,9 +52,21 @@ function isLoopbackHost(host: string): boolean {
   return loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Whether the clients of a listener are those of a proxy: wherever it stands, they come from everywhere. */
+function isProxied(listener: ListenerConfig): boolean {
+  return (
+    ('proxy_protocol' in listener && listener.proxy_protocol !== undefined) ||
+    ('trusted_proxies' in listener && listener.trusted_proxies !== undefined)
+  );
+}
+
 /** Whether only this machine reaches the listener. A name that needs a resolver is not believed to be loopback. */
 export function isLoopback(listener: ListenerConfig): boolean {
-  return hostsOf(listener).every(isLoopbackHost);
+  if (!isProxied(listener) && 'interface' in listener && listener.interface !== undefined) {
+    const addresses = addressesOf(listener.interface);
+    return addresses.length > 0 && addresses.every(({ internal }) => internal);
+  }
+  return !isProxied(listener) && hostsOf(listener).every(isLoopbackHost);
 }
 
 /** The files of users that are named, with the options that name them. */
@@ -107,6 +126,11 @@ const UDP: readonly ListenerConfig['type'][] = ['coap', 'coaps'];
 /** CoAP without encryption: a password on its way can be read. */
 const PLAIN_COAP: readonly ListenerConfig['type'][] = ['coap', 'coap+tcp'];
 
+/** What the listener itself says about clients without user name. */
+function ownAnonymous(listener: ListenerConfig): boolean | undefined {
+  return listener.type !== 'http' && 'allow_anonymous' in listener ? listener.allow_anonymous : undefined;
+}
+
 /** Whether a client without user name may connect to the listener; for one of HTTP, whether anyone may read. */
 export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfig): boolean {
   // Who reads there is no client: no password file is for them.
@@ -115,12 +139,18 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
   }
   // A key or a certificate has proved who is there.
   if (!admitsStrangers(listener)) return false;
+  const own = ownAnonymous(listener);
+  if (own !== undefined) return own;
   const asks = credentialFiles(config).length > 0 || proofsOf(config, listener).length > 0;
   return config.allow_anonymous ?? (!asks && isLoopback(listener));
 }
 
 /** `host:port` as people write it. */
 function place(listener: ListenerConfig): string {
+  if (listener.type === 'unix') return `unix on ${listener.path}`;
+  if ('interface' in listener && listener.interface !== undefined) {
+    return `${listener.type} on ${listener.interface}:${listener.port}`;
+  }
   const hosts = hostsOf(listener).map((host) => (isIP(host) === 6 ? `[${host}]` : host));
   return `${listener.type} on ${hosts.map((host) => `${host}:${listener.port}`).join(', ')}`;
 }
@@ -134,6 +164,7 @@ export interface ExposureFault {
 /** Whether other machines reach a listener that asks for nothing, and nobody has said whether it should. */
 function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
   if (isLoopback(listener) || config.allow_anonymous !== undefined || !admitsStrangers(listener)) return false;
+  if (ownAnonymous(listener) !== undefined) return false;
   return credentialFiles(config).length === 0 && proofsOf(config, listener).length === 0;
 }
 
@@ -169,6 +200,39 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
   return faults;
 }
 
+/** What a listener behind a proxy lacks, by the option that should say it. */
+function proxyFaults(listener: ListenerConfig): [option: string, sentence: string][] {
+  if (listener.type !== 'mqtt' && listener.type !== 'websocket' && listener.type !== 'unix') return [];
+  const { proxy_protocol: protocol, proxy_require_tls: required } = listener;
+  const faults: [string, string][] = [];
+  if (protocol !== undefined && listener.type !== 'unix' && listener.trusted_proxies === undefined) {
+    faults.push([
+      'proxy_protocol',
+      'speaks the PROXY protocol and trusts no proxy: name their addresses in trusted_proxies',
+    ]);
+  }
+  if (required === true && protocol !== 'v2') {
+    faults.push([
+      'proxy_require_tls',
+      'is told about TLS in version 2 of the PROXY header only: write proxy_protocol: v2',
+    ]);
+  }
+  if (protocol === undefined && listener.type === 'mqtt' && listener.trusted_proxies !== undefined) {
+    faults.push([
+      'trusted_proxies',
+      'is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',
+    ]);
+  }
+  return faults;
+}
+
+/** What nobody else can bind; null for a port that the system chooses. */
+function boundAddress(listener: ListenerConfig, host: string): string | null {
+  if (listener.type === 'unix') return `the path ${host}`;
+  if (listener.port === 0) return null;
+  return `${UDP.includes(listener.type) ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+}
+
 /** Listeners that would be open to the network without credentials, and listeners that share an address. */
 export function exposureFaults(config: ExposureConfig): ExposureFault[] {
   const faults: ExposureFault[] = [];
@@ -200,13 +264,17 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
     }
-    if (listener.port === 0) return;
+    for (const [option, sentence] of proxyFaults(listener)) {
+      faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
+    }
     for (const { host } of bindAddresses(listener)) {
-      const address = `${UDP.includes(listener.type) ? 'udp' : 'tcp'} ${host} port ${listener.port}`;
+      const address = boundAddress(listener, host);
+      if (address === null) return;
       const other = taken.get(address);
       if (other === undefined) taken.set(address, i);
       else {
-        const sentence = `listeners.${i} binds ${address}, as listeners.${other} does: give one of them another port`;
+        const another = listener.type === 'unix' ? 'path' : 'port';
+        const sentence = `listeners.${i} binds ${address}, as listeners.${other} does: give one of them another ${another}`;
         faults.push({ path: ['listeners', i], sentence });
         break;
       }
@@ -229,7 +297,8 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
     warnings.push('access.public_key_file is set, and no listener of type coaps with a key_file takes its keys');
   }
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
-  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved) {
+  const admitted = config.listeners.some((listener) => ownAnonymous(listener) === true);
+  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved && !admitted) {
     warnings.push(
       'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
     );
@@ -250,16 +319,18 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
   return warnings;
 }
 
+/** Options of the listener itself that say who may connect. */
+const OWN: readonly string[] = ['ca_file', 'ca_path', 'psk_hint'];
+
 /** One line per listener: who may connect, and who said so. */
 export function describeListeners(loaded: LoadedConfig): string[] {
   return loaded.config.listeners.map((listener, i) => {
     const { who, options } = describe(loaded.config, listener);
+    const own = ownAnonymous(listener) === undefined ? OWN : [...OWN, 'allow_anonymous'];
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
-    const named = options.map((option) =>
-      option.startsWith('ca_') || option === 'psk_hint' ? `listeners.${i}.${option}` : option,
-    );
+    const named = options.map((option) => (own.includes(option) ? `listeners.${i}.${option}` : option));
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
     return `${place(listener)}: ${who} (${said})`;

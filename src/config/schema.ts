@@ -70,4 +70,4 @@ export type Config = z.output<typeof configSchema>;
 export type ListenerConfig = Config['listeners'][number];
 export type ListenerType = ListenerConfig['type'];
 /** The options that decide who may connect where. */
-export type ExposureConfig = Pick<Config, 'listeners' | 'allow_anonymous' | 'access'>;
+export type ExposureConfig = Pick<Config, 'listeners' | 'allow_anonymous'> & { access: Partial<Config['access']> };

@@ -6,8 +6,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { remoteOf } from '../session/remote.js';
 import type { Listener } from './listener.js';
-import { addressOf, listen, remoteOf } from './tcp.js';
+import { addressOf, listen } from './tcp.js';
+import type { TrustedProxies } from './trusted-proxies.js';
 
 export interface Answer {
   /** Of HTTP. */
@@ -24,8 +26,10 @@ export type Page = (accept: string) => Promise<Answer>;
 export interface HttpOptions {
   /** By path. */
   readonly pages: ReadonlyMap<string, Page>;
-  /** Told of each request. */
-  requested(): void;
+  /** Proxies whose X-Forwarded-For counts. */
+  readonly trusted?: TrustedProxies | null;
+  /** Told of each request. @param path the beginning of it */
+  requested(remote: string, path: string): void;
   /** A connection was closed before its request was complete: there are too many, it is too slow, or it speaks no HTTP. */
   refused(remote: string, reason: string): void;
   /** A page could not be made. */
@@ -40,6 +44,9 @@ const MOST_HEADER = 8192;
 const PATIENCE = 5000;
 /** Milliseconds that a connection may stand still, with an answer that nobody takes. */
 const STANDSTILL = 2 * PATIENCE;
+
+/** Characters of a path that the log shows. */
+const SHOWN = 100;
 
 export class HttpListener implements Listener {
   readonly type = 'http';
@@ -89,7 +96,9 @@ export class HttpListener implements Listener {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#options.requested();
+    const { trusted = null } = this.#options;
+    const client = trusted?.sent(request.socket) ? trusted.clientOf(request) : null;
+    this.#options.requested(client ?? remoteOf(request.socket), (request.url ?? '').slice(0, SHOWN));
     // A client that leaves early is no error of anybody.
     request.on('error', () => {});
     response.on('error', () => {});

@@ -14,8 +14,9 @@ import type { Arrival } from '../session/arrivals.js';
 import type { Shown } from '../session/connection.js';
 import type { Entry } from '../session/gate.js';
 import type { Party } from '../session/journal.js';
+import { remoteOf } from '../session/remote.js';
 import type { Listener } from './listener.js';
-import { addressOf, listen, remoteOf } from './tcp.js';
+import { addressOf, listen } from './tcp.js';
 import { type Demand, usernameOf } from './tls-identity.js';
 import { BROKEN_OFF, type HandshakeError, reasonOf } from './tls-reasons.js';
 
@@ -38,6 +39,8 @@ export interface TlsCredentials {
 export interface TlsListenerOptions {
   readonly type: 'mqtts' | 'wss';
   readonly credentials: TlsCredentials;
+  /** Whether `::` is IPv6 alone. */
+  readonly ipv6Only?: boolean;
   /** Seconds that a handshake may take, its wait for its turn included (`mqtt.connect_timeout`). */
   readonly timeout: number;
   /** Gives a new connection its place at the gate; null if it has to be closed at once. */
@@ -104,7 +107,8 @@ export class TlsListener implements Listener {
   }
 
   async listen(): Promise<void> {
-    await listen(this.#front, this.#host, this.#port, this.type === 'mqtts' ? 'MQTT over TLS' : 'WebSocket over TLS');
+    const what = this.type === 'mqtts' ? 'MQTT over TLS' : 'WebSocket over TLS';
+    await listen(this.#front, this.#host, this.#port, what, this.#options.ipv6Only);
     this.#endRenewal = this.#options.credentials.onRenewal((context) => this.#tls.setSecureContext(context));
   }
 

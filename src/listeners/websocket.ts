@@ -1,13 +1,18 @@
 /** MQTT over WebSocket: MQTT 6. */
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
-import { Socket } from 'node:net';
+import { createServer as createTcpServer, Socket, type Server as TcpServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import type { Entry } from '../session/gate.js';
+import type { ListenerTerms } from '../session/listener-terms.js';
+import { remoteOf, setRemote } from '../session/remote.js';
 import { type Transport, type TransportHandler, writingOf } from '../session/transport.js';
 import type { Output } from '../wire/output.js';
 import type { Listener } from './listener.js';
-import { addressOf, listen, remoteOf } from './tcp.js';
+import { type Origins, shown } from './origins.js';
+import { behind, type ProxyDoor } from './proxy-door.js';
+import { addressOf, listen } from './tcp.js';
+import type { TrustedProxies } from './trusted-proxies.js';
 
 /** Sub-protocols that clients ask for [MQTT-6.0.0-3]; `mqttv3.1` is what MQTT 3.1 clients say. */
 const PROTOCOLS = ['mqtt', 'mqttv3.1'];
@@ -22,13 +27,16 @@ const MOST_PONGS = 1000;
 const CLOSE_GRACE = 2000;
 const BINARY = { binary: true, compress: false, fin: true } as const;
 
-/** Why a connection was closed: too slow, broken, a frame too large, or too large before the client was accepted. */
-export type Refusal = 'timeout' | 'protocol' | 'size' | 'connect size';
+/**
+ * Why a connection was closed: too slow, broken, a frame too large, or too large before the client was accepted, a page
+ * that may not connect.
+ */
+export type Refusal = 'timeout' | 'protocol' | 'size' | 'connect size' | 'origin';
 
 /** A connection that is no WebSocket yet. */
 interface Upgrading {
   readonly timer: NodeJS.Timeout;
-  readonly entry: Entry;
+  entry: Entry;
 }
 
 /** What a listener of WebSockets needs besides its address. */
@@ -37,6 +45,16 @@ export interface WebSocketOptions {
   readonly path: string | null;
   /** For the log. */
   readonly transport?: 'websocket' | 'wss';
+  /** Pages whose scripts may connect; absent for all of them. What is no browser says none, and is taken. */
+  readonly origins?: Origins | null;
+  /** Proxies whose X-Forwarded-For counts. */
+  readonly trusted?: TrustedProxies | null;
+  /** Where the PROXY header of each connection is read. */
+  readonly door?: ProxyDoor | null;
+  /** Whether `::` is IPv6 alone. */
+  readonly ipv6Only?: boolean;
+  /** What the listener asks of its clients, and gives them. */
+  readonly terms?: ListenerTerms;
   /** Bytes of the largest frame until the client is accepted (`mqtt.max_connect_size`). */
   readonly maxConnectSize: number;
   /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
@@ -55,13 +73,21 @@ export class WebSocketListener implements Listener {
   readonly type = 'websocket';
   readonly #http: Server;
   readonly #server: WebSocketServer;
+  /** What listens: the server of HTTP, or one that hands it connections. */
+  readonly #front: TcpServer;
+  readonly #door: ProxyDoor | null;
   readonly #host: string;
   readonly #port: number;
+  readonly #ipv6Only: boolean;
+  /** Connections that are no WebSockets yet. */
+  readonly #upgrading = new Map<Duplex, Upgrading>();
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxConnectSize, connectTimeout, transport = 'websocket' } = options;
+    const { path, maxConnectSize, connectTimeout, origins = null, trusted = null, door = null, terms } = options;
+    const { transport: name = 'websocket' } = options;
     this.#host = host;
     this.#port = port;
+    this.#ipv6Only = options.ipv6Only ?? false;
     this.#http = createServer((_request, response) => {
       response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket', connection: 'close, upgrade' });
       response.end(`${STATUS_CODES[426]}: this port speaks MQTT over WebSocket.\n`);
@@ -76,39 +102,73 @@ export class WebSocketListener implements Listener {
       autoPong: false,
       handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
     });
-    const upgrading = new Map<Duplex, Upgrading>();
+    this.#door = door;
+    this.#front =
+      door === null
+        ? this.#http
+        : createTcpServer(
+            { noDelay: true },
+            behind(door, (socket) => this.#http.emit('connection', socket)),
+          );
+    const upgrading = this.#upgrading;
     const settle = (socket: Duplex): Entry | null => {
       const { timer, entry = null } = upgrading.get(socket) ?? {};
       clearTimeout(timer);
       upgrading.delete(socket);
       return entry;
     };
+    const leave = (socket: Socket): void => {
+      const left = settle(socket);
+      if (left !== null) options.leave(left);
+    };
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
-      const entry = options.enter(remote, socket);
+      // A proxy does not count as one client: whose connection it is comes with the request.
+      const entry = options.enter(trusted?.sent(socket) ? `proxy ${remote}` : remote, socket);
       if (entry === null) {
         socket.destroy();
         return;
       }
       const timer = setTimeout(() => {
-        options.refused('timeout', remote, 'no WebSocket within mqtt.connect_timeout');
+        options.refused('timeout', remoteOf(socket), 'no WebSocket within mqtt.connect_timeout');
+        leave(socket);
         socket.destroy();
       }, connectTimeout * 1000);
       upgrading.set(socket, { timer, entry });
-      socket.once('close', () => {
-        const left = settle(socket);
-        if (left !== null) options.leave(left);
-      });
+      socket.once('close', () => leave(socket));
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
-      if (path !== null && request.url?.split('?')[0] !== path) return refuse(socket, 404);
-      if (!offersMqtt(request)) return refuse(socket, 400);
+      if (trusted?.sent(socket)) {
+        const client = trusted.clientOf(request);
+        if (client !== null) setRemote(socket, client);
+        if (!this.#reenter(socket, options)) return;
+      }
+      const remote = remoteOf(socket);
+      if (path !== null && request.url?.split('?')[0] !== path) {
+        options.refused('protocol', remote, 'a WebSocket for another path than that of the listener');
+        return refuse(socket, 404);
+      }
+      if (origins !== null && !origins.allow(request)) {
+        options.refused('origin', remote, `the origin ${shown(request.headers.origin)} is not one of origins`);
+        return refuse(socket, 403);
+      }
+      if (!offersMqtt(request)) {
+        options.refused('protocol', remote, 'a WebSocket that offers no sub-protocol of MQTT');
+        return refuse(socket, 400);
+      }
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-        const remote = remoteOf(request.socket);
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
-        options.accept(new WebSocketTransport(webSocket, socket, transport, remote, broken), request, settle(socket));
+        options.accept(
+          new WebSocketTransport(webSocket, socket, { name, remote, terms, broken }),
+          request,
+          settle(socket),
+        );
       });
+    });
+    this.#server.on('wsClientError', (error: Error, socket: Duplex) => {
+      options.refused('protocol', remoteOf(socket), error.message);
+      refuse(socket, 400);
     });
     this.#http.on('clientError', (error: Error, socket: Duplex) => {
       if (socket instanceof Socket && !socket.destroyed) options.refused('protocol', remoteOf(socket), error.message);
@@ -117,11 +177,11 @@ export class WebSocketListener implements Listener {
   }
 
   get address(): string {
-    return addressOf(this.#http);
+    return addressOf(this.#front);
   }
 
   listen(): Promise<void> {
-    return listen(this.#http, this.#host, this.#port, 'WebSocket');
+    return listen(this.#front, this.#host, this.#port, 'WebSocket', this.#ipv6Only);
   }
 
   /** Takes a connection that has come another way, as over TLS. */
@@ -131,10 +191,26 @@ export class WebSocketListener implements Listener {
 
   close(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#http.listening) this.#http.close(() => resolve());
+      if (this.#front.listening) this.#front.close(() => resolve());
       else resolve();
+      this.#door?.close();
+      for (const socket of [...this.#upgrading.keys()]) socket.destroy();
       this.#http.closeAllConnections();
     });
+  }
+
+  /** A proxy has said whose connection it is: it counts for that client from here on. False if there is no room for it. */
+  #reenter(socket: Socket, options: WebSocketOptions): boolean {
+    const upgrading = this.#upgrading.get(socket);
+    if (upgrading === undefined) return false;
+    options.leave(upgrading.entry);
+    const entry = options.enter(remoteOf(socket), socket);
+    if (entry === null) {
+      refuse(socket, 503);
+      return false;
+    }
+    upgrading.entry = entry;
+    return true;
   }
 }
 
@@ -144,14 +220,25 @@ function offersMqtt(request: IncomingMessage): boolean {
   return offered === undefined || offered.split(',').some((protocol) => PROTOCOLS.includes(protocol.trim()));
 }
 
-function refuse(socket: Socket, status: number): void {
+function refuse(socket: Duplex, status: number): void {
   // Nobody waits for a client that does not close its side.
   socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
+/** Where a WebSocket comes from. */
+interface Origin {
+  /** For the log. */
+  readonly name: string;
+  readonly remote: string;
+  readonly terms: ListenerTerms | undefined;
+  /** Told what is no MQTT. */
+  broken(cause: Refusal, reason: string): void;
+}
+
 class WebSocketTransport implements Transport {
   readonly name: string;
+  readonly terms: ListenerTerms | undefined;
   readonly stream = null;
   readonly remote: string;
   readonly #webSocket: WebSocket;
@@ -164,14 +251,9 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(
-    webSocket: WebSocket,
-    socket: Socket,
-    name: string,
-    remote: string,
-    broken: (cause: Refusal, reason: string) => void,
-  ) {
+  constructor(webSocket: WebSocket, socket: Socket, { name, remote, terms, broken }: Origin) {
     this.name = name;
+    this.terms = terms;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remote = remote;

@@ -37,6 +37,21 @@ export class JournalLog implements Journal {
     this.#logger.warn({ ...fields(party), reason }, `connection from ${party.remote} refused: ${reason}`);
   }
 
+  /**
+   * One line for each, so that programs that watch the log can count. Its beginning is a promise (docs/authentication.md): what
+   * a client has chosen stands behind it.
+   */
+  loginFailed(party: Party, username: string | null, method: string): void {
+    const address = party.remote.replace(/^\[?(.*?)\]?:\d+$/, '$1');
+    const user = username === null ? {} : { username: short(username) };
+    const client = party.id === '' ? {} : { client: short(party.id) };
+    this.#logger.warn(
+      { event: 'login_failed', address, transport: party.transport, method, ...user, ...client },
+      `login failed: address ${address} transport ${party.transport} method ${method}` +
+        `${username === null ? '' : ` user ${JSON.stringify(short(username))}`}`,
+    );
+  }
+
   denied(party: Party, action: string, topic: string, reason: string): void {
     const again = this.#throttle(action, party.id);
     if (again === null) return;

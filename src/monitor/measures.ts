@@ -6,6 +6,7 @@ import { COAP_DEVICES_METRICS } from './coap-devices-measures.js';
 import { COAP_METRICS } from './coap-measures.js';
 import { COAP_TOPICS_METRICS } from './coap-topics-measures.js';
 import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
+import { LISTENER_METRICS } from './listener-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
 import { TLS_METRICS } from './tls-measures.js';
@@ -26,18 +27,25 @@ const CLIENTS: readonly Metric[] = [
   counter('portico_connects_total', 'CONNECT packets received.', 'mqtt/connect/received', 'connects'),
   counter(
     null,
-    'Connections refused for want of room, or because the broker is being drained.',
+    'Connections refused for want of room, for a ban, or because the broker is being drained.',
     'connections/refused',
     (r) => r.counters.refusedConnections,
   ),
-  counters('portico_connections_refused_total', 'Connections refused, by cause: a limit, or draining.', 'cause', {
-    connections: ['connections/refused/connections', 'refusedAtConnections'],
-    sessions: ['connections/refused/sessions', 'refusedAtSessions'],
-    memory: ['connections/refused/memory', 'refusedAtMemory'],
-    address: ['connections/refused/address', 'refusedAddress'],
-    pending: ['connections/refused/pending', 'refusedPending'],
-    draining: ['connections/refused/draining', 'refusedDraining'],
-  }),
+  counters(
+    'portico_connections_refused_total',
+    'Connections refused, by cause: a limit, a ban, or draining.',
+    'cause',
+    {
+      connections: ['connections/refused/connections', 'refusedAtConnections'],
+      sessions: ['connections/refused/sessions', 'refusedAtSessions'],
+      memory: ['connections/refused/memory', 'refusedAtMemory'],
+      address: ['connections/refused/address', 'refusedAddress'],
+      pending: ['connections/refused/pending', 'refusedPending'],
+      banned: ['connections/refused/banned', 'refusedBanned'],
+      password_queue: ['connections/refused/password_queue', 'refusedAtPasswordQueue'],
+      draining: ['connections/refused/draining', 'refusedDraining'],
+    },
+  ),
   counters('portico_connections_timed_out_total', 'Connections closed because nothing went on, by cause.', 'cause', {
     connect: ['errors/connect_timeout', 'connectTimeouts'],
     keepalive: ['errors/keepalive_timeout', 'keepAliveTimeouts'],
@@ -247,6 +255,21 @@ const REFUSED: readonly Metric[] = [
     subscribe: ['denied/subscribe', 'deniedSubscribe'],
     receive: ['denied/receive', 'deniedReceive'],
   }),
+  counter('portico_failed_logins_total', 'Clients that have not proved who they are.', 'logins/failed', 'failedLogins'),
+  counter(
+    'portico_delayed_refusals_total',
+    'Refusals of such clients that had to wait, because of earlier ones.',
+    'logins/delayed',
+    'delayedRefusals',
+  ),
+  counter('portico_bans_imposed_total', 'Bans for failed logins.', 'logins/bans/imposed', 'bansImposed'),
+  gauge('portico_bans', 'Bans for failed logins that are in force.', 'logins/bans/count', 'bans'),
+  counter(
+    'portico_forgotten_failures_total',
+    'Failed logins, and bans, that were forgotten to make room for others.',
+    'logins/forgotten',
+    'forgottenFailures',
+  ),
   counter(
     'portico_protocol_errors_total',
     'Packets that broke the protocol; each ended its connection.',
@@ -307,6 +330,7 @@ export const METRICS: readonly Metric[] = [
   ...REFUSED,
   ...TLS_METRICS,
   ...RATES,
+  ...LISTENER_METRICS,
   ...HTTP,
   ...PROCESS_METRICS,
   ...COAP_METRICS,

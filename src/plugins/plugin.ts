@@ -67,6 +67,12 @@ export interface PluginContext {
   addAuthenticationMethod(method: AuthenticationMethod): void;
   /** Logs that a client of this plugin was refused something, and counts it. */
   denied(party: Party, action: string, topic: string, reason: string): void;
+  /**
+   * Counts and logs that somebody has not proved who it is, to whom this plugin has not spoken as a client.
+   * @param party with the user name that was claimed
+   * @param method `psk`, or another word for the log
+   */
+  loginFailed(party: Party, method: string): void;
   /** Logs that a limit was reached; `option` is its name in the configuration. */
   limit(party: Party | null, option: string, detail: string): void;
 }

@@ -2,6 +2,7 @@
 import { ReasonCode } from '../wire/reason-codes.js';
 import { askAuthenticate, checkPassword, type Refusal } from './authentication.js';
 import type { Environment } from './environment.js';
+import { banned } from './failed-login.js';
 import { type ClientIdentity, InProcessClient } from './in-process-client.js';
 
 /** What a client inside the process says to be let in. */
@@ -43,7 +44,10 @@ async function decide(
     return refuse(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
   }
   const username = client.username ?? undefined;
-  const wrong = verified === true ? null : await checkPassword(environment, username, password, anonymous);
+  const wrong =
+    verified === true
+      ? banned(environment, client, client.username)
+      : await checkPassword(environment, client, username, password, anonymous);
   return wrong ?? askAuthenticate(environment, client, username, password);
 }
 

@@ -1,7 +1,9 @@
 /** Whether user name and password are right: the one question of MQTT connections and of clients inside the process. */
+import type { Verdict } from '../access/passwords.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
+import { banned, loginFailed } from './failed-login.js';
 import type { AuthenticateError } from './hooks.js';
 import type { InProcessClient } from './in-process-client.js';
 
@@ -15,32 +17,73 @@ export interface Refusal {
   readonly told: string;
 }
 
+const NO_PASSWORD = new Uint8Array(0);
+const BUSY = 'limits.password_queue is reached';
+
 /**
  * Portico's own decision on user name and password; counts a refusal.
  * @param anonymous whether a client without user name may come this way
  */
 export async function checkPassword(
-  { hooks, counters }: Environment,
+  environment: Environment,
+  client: Connection | InProcessClient,
   username: string | undefined,
   password: Buffer | undefined,
   anonymous: boolean,
 ): Promise<Refusal | null> {
-  const identified = hooks.identify(username, password, anonymous);
-  if (typeof identified === 'boolean' ? identified : await identified) return null;
+  const { hooks, counters, journal, lockout, refusals } = environment;
+  const user = username ?? null;
+  const ban = banned(environment, client, user);
+  if (ban !== null) return ban;
+  const { remote, transport } = client;
+  const wanted = (): boolean => !client.closed && lockout.banOf(remote, transport, user) === null;
+  const identified = hooks.identify(username, password, anonymous, wanted);
+  const verdict = typeof identified === 'object' ? await answered(environment, client, identified) : identified;
+  // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.
+  const late = typeof identified === 'object' ? banned(environment, client, user) : null;
+  if (late !== null) return late;
+  if (verdict === true) return null;
+  if (verdict === 'busy') {
+    counters.refusedAtPasswordQueue++;
+    journal.limit(client, 'limits.password_queue', 'a connection was refused: too many passwords wait to be checked');
+    return { reasonCode: ReasonCode.ServerBusy, reason: BUSY, told: BUSY };
+  }
   counters.deniedConnect++;
   const known = username !== undefined;
+  if (known) {
+    const delay = loginFailed(environment, client, { username, method: 'password', secret: password ?? NO_PASSWORD });
+    await refusals.wait(delay);
+  }
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
   const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
   return { reasonCode, reason, told: reason };
 }
 
+/** The answer, and for how long the client had to wait for it. */
+async function answered(
+  { clock }: Environment,
+  client: Connection | InProcessClient,
+  verdict: Promise<Verdict>,
+): Promise<Verdict> {
+  const entry = 'entry' in client ? client.entry : null;
+  if (entry === null) return verdict;
+  entry.checkedSince = clock.now();
+  try {
+    return await verdict;
+  } finally {
+    entry.waited = (entry.waited ?? 0) + clock.now() - entry.checkedSince;
+    entry.checkedSince = undefined;
+  }
+}
+
 /** Asks Aedes' `authenticate`; counts a refusal. */
 export async function askAuthenticate(
-  { hooks, counters }: Environment,
+  environment: Environment,
   client: Connection | InProcessClient,
   username: string | undefined,
   password: Buffer | undefined,
 ): Promise<Refusal | null> {
+  const { hooks, counters, refusals } = environment;
   if (hooks.authenticate === null) return null;
   const outcome = await new Promise<{ error: AuthenticateError | null; ok: boolean }>((resolve) => {
     hooks.authenticate?.(client, username, password, (error, ok) => resolve({ error: error ?? null, ok: ok === true }));
@@ -50,6 +93,11 @@ export async function askAuthenticate(
   const error = outcome.error ?? new Error('not authorized');
   hooks.emit('clientError', client, error);
   const reasonCode = reasonOf(error);
+  // Another code, or none, may be a fault of whoever was asked, and no guess.
+  if (password !== undefined && (outcome.error === null || reasonCode === ReasonCode.BadUserNameOrPassword)) {
+    const failure = { username: username ?? null, method: 'hook', secret: password };
+    await refusals.wait(loginFailed(environment, client, failure));
+  }
   return { reasonCode, reason: error.message, told: reasonText(reasonCode) };
 }
 

@@ -323,7 +323,7 @@ export class Connection extends Sender implements Link, Waiting {
       journal.limit(this, option, 'QoS 0 messages are dropped: the client does not read');
       return;
     }
-    sendPublication(this, publication, 0, retain, 0, identifiers);
+    this.sendPublication(publication, 0, retain, 0, identifiers);
   }
 
   sendPublication(
@@ -392,6 +392,7 @@ export class Connection extends Sender implements Link, Waiting {
     this.#inboundAliases?.release();
     environment.commit.load.forget(this);
     environment.hooks.unregister(this);
+    this.leaveListener();
     if (session !== null && session.connection === this) {
       session.detach();
       if (session.expiryInterval > 0) this.retainedDelivery?.handOver(session);

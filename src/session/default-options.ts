@@ -41,4 +41,10 @@ export const DEFAULT_OPTIONS: SessionOptions = {
   responseInformation: null,
   serverReference: null,
   draining: 'no',
+  lockoutWindow: 600,
+  lockoutFailures: 0,
+  lockoutAddressFailures: 0,
+  lockoutTime: 600,
+  lockoutLoopback: false,
+  lockoutEntries: 10_000,
 };

@@ -1,6 +1,7 @@
 /** What every session and connection of one broker shares. */
 
 import type { AuthenticationMethod } from '../access/authentication-method.js';
+import type { Lockout, LockoutOptions } from '../access/lockout.js';
 import type { Counters } from '../bus/counters.js';
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Router } from '../bus/router.js';
@@ -16,6 +17,7 @@ import type { Hooks } from './hooks.js';
 import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { PluginStorage } from './plugin-storage.js';
+import type { Refusals } from './refusals.js';
 import type { AccessControl } from './rights.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
@@ -23,7 +25,7 @@ import type { Throttle } from './throttle.js';
 import type { Wills } from './will.js';
 
 /** Limits and capabilities; each is an option of the configuration with the same name. */
-export interface SessionOptions {
+export interface SessionOptions extends LockoutOptions {
   /** `mqtt.max_qos`. */
   readonly maxQos: 0 | 1 | 2;
   /** `mqtt.retain_available`. */
@@ -131,6 +133,9 @@ export interface Environment {
   readonly access: AccessControl;
   readonly journal: Journal;
   readonly gate: Gate;
+  /** Who has failed to prove who it is too often. */
+  readonly lockout: Lockout;
+  readonly refusals: Refusals;
   readonly throttle: Throttle;
   readonly addressRates: AddressRates;
   /** What plugins keep, by their names; those that have asked for it. */

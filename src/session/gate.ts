@@ -1,38 +1,12 @@
 /**
- * Who may come in: `limits.pending_connections` and `limits.connections_per_address`. A connection has an entry here from
+ * Who may come in: `limits.pending_connections`, `limits.connections_per_address`, and nobody from a banned address. A connection has an entry here from
  * its first moment, before anything of it has been read, to its end.
  */
-import { isIP } from 'node:net';
+import { addressOf, shownAddress } from '../access/address.js';
+import type { Lockout } from '../access/lockout.js';
 import type { Counters } from '../bus/counters.js';
 import type { SessionOptions } from './environment.js';
 import type { Journal, Party } from './journal.js';
-
-/** Groups of an IPv6 address that say whose it is: whoever has one address has its whole /64. */
-const NETWORK_GROUPS = 4;
-
-/** What is counted as one address; null for what has none, such as a stream inside the process. */
-export function addressOf(remote: string): string | null {
-  const [, inBrackets, plain] = /^(?:\[([^\]]+)\]|([^[\]]+)):\d+$/.exec(remote) ?? [];
-  const address = inBrackets ?? plain ?? '';
-  const family = isIP(address);
-  if (family === 0) return null;
-  return family === 4 ? address : networkOf(address);
-}
-
-/** The /64 of an IPv6 address. */
-function networkOf(address: string): string {
-  const [before, after] = address.split('%')[0].split('::');
-  const head = before === '' ? [] : before.split(':');
-  // Only `::` leaves groups out. An IPv4 address at the end stands for two of them, behind those that count.
-  const tail = after === undefined || after === '' ? [] : after.split(':');
-  const tailGroups = tail.length + (after?.includes('.') ? 1 : 0);
-  const zeros = after === undefined ? 0 : 8 - head.length - tailGroups;
-  const groups = [...head, ...new Array<string>(Math.max(0, zeros)).fill('0'), ...tail];
-  return groups
-    .slice(0, NETWORK_GROUPS)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
-}
 
 /** One connection. */
 export interface Entry {
@@ -43,6 +17,19 @@ export interface Entry {
   /** It counts among the clients of its address. */
   admitted: boolean;
   gone: boolean;
+  /** When the broker began to check its password, in milliseconds since the epoch; absent while it does not. */
+  checkedSince?: number | undefined;
+  /** Milliseconds for which it has waited for that. */
+  waited?: number;
+}
+
+/** Milliseconds of waiting for the broker that do not count against a client. */
+const MOST_EXCUSED = 30_000;
+
+/** Milliseconds that a connection has waited for the broker to check its password, as far as that is no reason to end it. */
+export function excusedTime({ checkedSince, waited = 0 }: Entry, now: number): number {
+  const waiting = checkedSince === undefined ? 0 : now - checkedSince;
+  return Math.min(MOST_EXCUSED, waited + waiting);
 }
 
 interface Address {
@@ -56,19 +43,27 @@ export class Gate {
   readonly #options: SessionOptions;
   readonly #counters: Counters;
   readonly #journal: Journal;
+  readonly #lockout: Lockout;
   readonly #addresses = new Map<string, Address>();
   /** Connections that have not been accepted yet. */
   pending = 0;
 
-  constructor(options: SessionOptions, counters: Counters, journal: Journal) {
+  constructor(options: SessionOptions, counters: Counters, journal: Journal, lockout: Lockout) {
     this.#options = options;
     this.#counters = counters;
     this.#journal = journal;
+    this.#lockout = lockout;
   }
 
   /** A connection comes. Null if it has to be closed at once; that is counted and logged then. */
   enter(party: Party): Entry | null {
     const { pendingConnections, connectionsPerAddress } = this.#options;
+    if (this.#lockout.isBanned(party.remote, party.transport)) {
+      this.#counters.refusedBanned++;
+      const whose = shownAddress(addressOf(party.remote) ?? '');
+      this.#refuse(party, 'access.lockout_address_failures', ` of ${whose}, which is banned,`);
+      return null;
+    }
     if (this.pending >= pendingConnections) {
       this.#counters.refusedPending++;
       this.#refuse(party, 'limits.pending_connections');

@@ -2,6 +2,7 @@
  * The hooks and events of Aedes as the session sees them. A hook that is still Aedes' own default is null here, and an
  * event that nobody listens to is not wanted, so that both cost nothing on the hot path.
  */
+import type { Verdict } from '../access/passwords.js';
 import type { ConnectPacket } from '../wire/packets.js';
 import type { AedesPacket, AedesSubscription } from './aedes-packets.js';
 import type { Connection } from './connection.js';
@@ -33,8 +34,16 @@ export interface Hooks {
   readonly authorizeForward: ((client: Connection, packet: AedesPacket) => AedesPacket | null | undefined) | null;
   readonly published: ((packet: AedesPacket, client: Connection | null, done: HookCallback<void>) => void) | null;
 
-  /** Portico's own decision on user name and password, before the hook. */
-  identify(username: string | undefined, password: Buffer | undefined, anonymous: boolean): boolean | Promise<boolean>;
+  /**
+   * Portico's own decision on user name and password, before the hook.
+   * @param wanted whether whoever asks still wants to know
+   */
+  identify(
+    username: string | undefined,
+    password: Buffer | undefined,
+    anonymous: boolean,
+    wanted: () => boolean,
+  ): Verdict | Promise<Verdict>;
   /** Whether anybody listens. */
   wants(event: string): boolean;
   emit(event: string, ...values: unknown[]): boolean;

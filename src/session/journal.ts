@@ -15,6 +15,12 @@ export interface Journal {
   disconnected(party: Party, reason: string): void;
   /** A connection was refused before it was one. */
   refused(party: Party, reason: string): void;
+  /**
+   * A client has not proved who it is.
+   * @param username whom it claimed to be
+   * @param method `password`, `psk`, `hook`, or the name of an authentication method
+   */
+  loginFailed(party: Party, username: string | null, method: string): void;
   /** @param action `publish`, `subscribe` */
   denied(party: Party, action: string, topic: string, reason: string): void;
   subscribed(party: Party, filter: string, qos: number): void;
@@ -36,6 +42,7 @@ export const SILENT: Journal = {
   connected() {},
   disconnected() {},
   refused() {},
+  loginFailed() {},
   denied() {},
   subscribed() {},
   unsubscribed() {},

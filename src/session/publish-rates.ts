@@ -2,8 +2,9 @@
  * `limits.messages_per_second` and `limits.bytes_per_second` for a client inside the process. Nobody can be read more slowly
  * here: what comes too early is refused.
  */
+
+import { addressOf } from '../access/address.js';
 import type { Environment } from './environment.js';
-import { addressOf } from './gate.js';
 import type { Party } from './journal.js';
 import { Rates } from './throttle.js';
 

@@ -7,6 +7,7 @@ import { writeAcknowledgement } from '../wire/writers.js';
 import { AedesClient } from './aedes-client.js';
 import type { Environment } from './environment.js';
 import type { Intake } from './intake.js';
+import { type ListenerTerms, USUAL_TERMS } from './listener-terms.js';
 import { Progress } from './progress.js';
 import { problem } from './reasons.js';
 import { EAGER_FLUSH } from './sending.js';
@@ -17,6 +18,12 @@ const NOTHING = 0;
 
 export abstract class Sender extends AedesClient {
   readonly transportLayer: Transport;
+  /** Those of the listener that it came by. */
+  readonly terms: ListenerTerms;
+  /** `mqtt.max_qos`, or that of the listener if it is less. */
+  readonly maxQos: 0 | 1 | 2;
+  /** It counts among the clients of its listener. */
+  #counted = false;
   readonly output = new Output();
   /** MQTT protocol version; 0 before CONNECT. */
   version: 0 | 3 | 4 | 5 = 0;
@@ -39,6 +46,19 @@ export abstract class Sender extends AedesClient {
     super(environment);
     this.transportLayer = transport;
     this.holding = new Holding(environment.budget);
+    this.terms = transport.terms ?? USUAL_TERMS;
+    this.maxQos = Math.min(environment.options.maxQos, this.terms.options.maxQos) as 0 | 1 | 2;
+  }
+
+  /** From here on it is one of the clients of its listener. */
+  joinListener(): void {
+    this.#counted = true;
+    this.terms.connected++;
+  }
+
+  protected leaveListener(): void {
+    if (this.#counted) this.terms.connected--;
+    this.#counted = false;
   }
 
   abstract readonly intake: Intake;

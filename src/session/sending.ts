@@ -1,9 +1,11 @@
 /** PUBLISH packets to a client: in the form that it can take, within its limits, counted. */
 import { Publication } from '../bus/publication.js';
+import type { Route } from '../bus/router.js';
 import { MOST_ALIAS_BYTES, type PublishSource, publishSize, writeLive, writePublish } from '../wire/publish-writer.js';
 import { messageOf, packetOf } from './aedes-packets.js';
 import type { Connection } from './connection.js';
 import { frameKind, frameOf } from './frame.js';
+import type { Mount } from './mount.js';
 import { mayReceive } from './rights.js';
 
 /** Output bytes at which a connection is flushed before the turn ends, so that buffers stay small. */
@@ -28,7 +30,7 @@ export function sendPublication(
     return false;
   }
   if (hooks.authorizeForward !== null) {
-    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers, null);
   }
   // Topic Aliases and Subscription Identifiers are this connection's own: it has no frame to share.
   const own = version5 && (connection.aliases !== null || identifiers !== null);
@@ -38,7 +40,7 @@ export function sendPublication(
     return sendFrame(connection, publication, qos, retain, packetId);
   }
   if (!version5 || !live || connection.aliases !== null || connection.maximumPacketSize !== Number.POSITIVE_INFINITY) {
-    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers);
+    return send(connection, publication, qos, retain, false, packetId, publication.expiresAt, identifiers, null);
   }
   writeLive(connection.output, publication, (qos << 1) | (retain ? 1 : 0), packetId, identifiers);
   sent(connection, publication);
@@ -86,9 +88,34 @@ export function sendPublish(
     counters.deniedReceive++;
     return false;
   }
-  return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers);
+  return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, null);
 }
 
+/**
+ * Sends a message to a client of a listener with a mount point; otherwise as `Link.sendPublish`.
+ * @param route null if its topic is no route
+ */
+export function sendMounted(
+  connection: Connection,
+  mount: Mount,
+  route: Route | null,
+  source: PublishSource,
+  qos: number,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+  expiresAt: number,
+  identifiers: readonly number[] | null,
+): boolean {
+  const { access, counters } = connection.environment;
+  if (access.acl !== null && !mayReceive(connection, access.acl, route, source.topicBytes)) {
+    counters.deniedReceive++;
+    return false;
+  }
+  return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, mount);
+}
+
+/** @param mount of a listener whose clients see shorter topics; null for others */
 function send(
   connection: Connection,
   source: PublishSource,
@@ -98,6 +125,7 @@ function send(
   packetId: number,
   expiresAt: number,
   identifiers: readonly number[] | null,
+  mount: Mount | null,
 ): boolean {
   const { environment, aliases, maximumPacketSize } = connection;
   let out = source;
@@ -105,6 +133,14 @@ function send(
     const forwarded = forward(connection, source, qos, retain, expiresAt);
     if (forwarded === null) return false;
     out = forwarded;
+  }
+  if (mount !== null) {
+    const unmounted = mount.unmount(out);
+    if (unmounted === null) {
+      environment.counters.deniedReceive++;
+      return false;
+    }
+    out = unmounted;
   }
   const version5 = connection.version === 5;
   const expiry =

@@ -1,12 +1,13 @@
 /** What a connection may not take too long for: CONNECT, a word within its keep alive, taking what it is sent, AUTH. */
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
+import { excusedTime } from './gate.js';
 
 /** Ends a connection that has taken too long for something. Call about once a second. */
 export function checkTimeouts(connection: Connection, now: number): void {
   const { counters, hooks, journal, options } = connection.environment;
   const connectTimeout = options.connectTimeout * 1000;
-  if (!connection.connected && now - connection.connectedAt > connectTimeout) {
+  if (!connection.connected && isOverdue(connection, now - connectTimeout, now)) {
     counters.connectTimeouts++;
     connection.drop('no CONNECT, or no decision on it, within mqtt.connect_timeout');
   } else if (
@@ -39,4 +40,9 @@ export function checkTimeouts(connection: Connection, now: number): void {
     journal.limit(connection, 'mqtt.connect_timeout', 'a re-authentication was not over in time');
     connection.terminate(ReasonCode.NotAuthorized, 're-authentication took longer than mqtt.connect_timeout');
   }
+}
+
+/** Whether a connection that began before `since` should be accepted by now. */
+function isOverdue({ connectedAt, entry }: Connection, since: number, now: number): boolean {
+  return connectedAt < since && (entry === null || connectedAt + excusedTime(entry, now) < since);
 }

@@ -3,6 +3,8 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { giveBack, type Lent, type Output } from '../wire/output.js';
+import type { ListenerTerms } from './listener-terms.js';
+import { remoteOf } from './remote.js';
 
 export interface TransportHandler {
   onData(chunk: Buffer): void;
@@ -15,6 +17,8 @@ export interface TransportHandler {
 export interface Transport {
   /** `mqtt`, `websocket`, or another word for the log. */
   readonly name: string;
+  /** Those of the listener; absent for a connection that comes by none of the configuration. */
+  readonly terms?: ListenerTerms | undefined;
   /** `address:port` of the peer, or what stands for it. */
   readonly remote: string;
   /** Bytes handed over that the peer has not taken yet. */
@@ -58,9 +62,12 @@ export class StreamTransport implements Transport {
   #closed = false;
   #ending: NodeJS.Timeout | null = null;
 
-  constructor(stream: Duplex, name = 'mqtt') {
+  readonly terms: ListenerTerms | undefined;
+
+  constructor(stream: Duplex, name = 'mqtt', terms?: ListenerTerms) {
     this.stream = stream;
     this.name = name;
+    this.terms = terms;
     this.#copies = stream instanceof Socket && !(stream instanceof TLSSocket);
     this.remote = remoteOf(stream);
     if (stream instanceof Socket) stream.setNoDelay(true);
@@ -149,15 +156,4 @@ export class StreamTransport implements Transport {
 export function writingOf(stream: Duplex): number {
   const { _handle: handle } = stream as { _handle?: { readonly writeQueueSize?: number } | null };
   return handle?.writeQueueSize ?? 0;
-}
-
-function remoteOf(stream: Duplex): string {
-  if (!(stream instanceof Socket) || stream.remoteAddress === undefined) return 'local';
-  return addressText(stream.remoteAddress, stream.remotePort);
-}
-
-/** An address and port in one; an IPv4 address that is mapped to IPv6 as what it is. */
-export function addressText(address: string, port: number | undefined): string {
-  const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
-  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
 }

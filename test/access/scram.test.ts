@@ -200,8 +200,9 @@ test('every malformed last message is refused in words', async () => {
 test('a wrong password and an unknown user are refused in the same words', async () => {
   const wrong = await logIn(new ScramClient('user', 'Pencil'));
   refused(wrong, /wrong password, or an unknown user/);
-  assert.deepEqual(await logIn(new ScramClient('mallory', 'pencil')), wrong);
-  assert.deepEqual(await logIn(new ScramClient('constructor', 'pencil')), wrong);
+  for (const username of ['mallory', 'constructor']) {
+    assert.deepEqual(await logIn(new ScramClient(username, 'pencil')), { ...wrong, username });
+  }
 });
 
 test('an unknown user gets a salt and a count as known ones have, the same each time', async () => {

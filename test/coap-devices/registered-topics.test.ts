@@ -70,6 +70,43 @@ test('get, put, post and delete become requests, and the answers come below the 
   assert.deepEqual(await tell('delete', '', {}, '4.05', 'no'), ['0.04 /lamp', undefined, 'no', '4.05']);
 });
 
+test('RFC 8132: fetch, patch and ipatch become requests; coap-accept asks for a Content-Format; 4.06 and 4.15 are told', async () => {
+  scene = await Scene.create();
+  const device = scene.face.device();
+  await scene.register(device, 'ep=node1');
+  const listener = await scene.listener('devices/node1/+/$response');
+  const tell = async (verb: string, accept: string, answer: string) => {
+    const contentType = 'application/merge-patch+json';
+    const userProperties = { 'coap-accept': accept, 'coap-query': 'room=1' };
+    listener.tell(`devices/node1/lamp/${verb}`, '{"on":1}', { contentType, userProperties });
+    const asked = await device.next();
+    device.send(reply(asked, answer));
+    const { said } = await listener.next();
+    return [words(asked), number(asked, OPT.contentFormat), number(asked, OPT.accept), said['coap-code']];
+  };
+  const request = '/lamp?room=1 {"on":1}';
+  assert.deepEqual(await tell('fetch', 'application/json', '2.05'), [`0.05 ${request}`, 52, 50, '2.05']);
+  assert.deepEqual(await tell('patch', '60', '4.06'), [`0.06 ${request}`, 52, 60, '4.06']);
+  assert.deepEqual(await tell('ipatch', 'Application/CBOR', '4.15'), [`0.07 ${request}`, 52, 60, '4.15']);
+});
+
+test('a Content-Format that CoAP has no number for is not asked for: the failure says so in words', async () => {
+  scene = await Scene.create();
+  const device = scene.face.device();
+  await scene.register(device, 'ep=node1');
+  const listener = await scene.listener('devices/node1/lamp/$response');
+  for (const verb of ['get', 'observe']) {
+    listener.tell(`devices/node1/lamp/${verb}`, '', { userProperties: { 'coap-accept': 'image/none' } });
+    assert.deepEqual((await listener.next()).said, {
+      'coap-failure': 'unsendable',
+      'coap-detail': 'coap-accept: no Content-Format is known as image/none',
+    });
+  }
+  await device.none();
+  const { unsendable, inFlight } = scene.count;
+  assert.deepEqual([unsendable, inFlight], [2, 0]);
+});
+
 test('the answer goes to the Response Topic with its Correlation Data, if the message has one', async () => {
   scene = await Scene.create();
   const device = scene.face.device();

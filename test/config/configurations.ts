@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../../src/config/load.js';
+import type { ListenerConfig } from '../../src/config/schema.js';
 import { ErrorKinds, PorticoError } from '../../src/errors.js';
 import { temporaryFolder } from '../support/portico.js';
 
@@ -25,6 +26,16 @@ export function load(text: string, request: Partial<LoadRequest> = {}): LoadedCo
 export function faultsOf(text: string, request: Partial<LoadRequest> = {}): string[] {
   const file = fileWith(text);
   return refusal({ env: {}, ...request, file }).map((line) => line.replace(`${file}:`, ''));
+}
+
+/** The port of a listener; undefined for a Unix socket. */
+export function portOf(listener: ListenerConfig): number | undefined {
+  return listener.type === 'unix' ? undefined : listener.port;
+}
+
+/** Where a listener binds, as written. */
+export function hostOf(listener: ListenerConfig): string | readonly string[] {
+  return listener.type === 'unix' ? listener.path : listener.host;
 }
 
 /** The lines of the refusal that loading must end in. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { anonymousAllowed, bindAddresses, describeListeners, isLoopback } from '../../src/config/listeners.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ListenerConfig } from '../../src/config/schema.js';
-import { faultsOf, load, refusal } from './configurations.js';
+import { faultsOf, load, portOf, refusal } from './configurations.js';
 
 const mqtt = (host: string | string[]): ListenerConfig => ({ type: 'mqtt', host, port: 1883 });
 
@@ -316,9 +316,90 @@ test('a coaps+tcp listener needs a certificate and a key', () => {
     '2: coaps+tcp on loopback:5684 has no key: name its file in key_file',
   ]);
   const both = 'listeners: [{ type: coaps+tcp, cert_file: /c, key_file: /k }]\n';
-  assert.equal(load(both).config.listeners[0].port, 5684);
+  assert.equal(portOf(load(both).config.listeners[0]), 5684);
   const users = load(`${both}access: { password_file: /p }\n`);
   assert.match(describeListeners(users)[0], /only users of \/p may connect/, 'a password over TLS is taken');
+});
+
+test('a listener behind a proxy is one that other machines reach, and it has to know its proxies', () => {
+  const proxied = (fields: string): string => `listeners:\n  - type: mqtt\n    ${fields}\n`;
+  const open = /^2: mqtt on loopback:1883 can be reached from other machines, and no credentials are configured/;
+  assert.match(faultsOf(proxied('proxy_protocol: v1\n    trusted_proxies: [127.0.0.1]'))[0], open);
+  assert.deepEqual(faultsOf(`${proxied('proxy_protocol: v1')}allow_anonymous: true\n`), [
+    '3: mqtt on loopback:1883 speaks the PROXY protocol and trusts no proxy: name their addresses in trusted_proxies',
+  ]);
+  assert.deepEqual(faultsOf(`${proxied('trusted_proxies: [10.0.0.0/8]')}allow_anonymous: true\n`), [
+    '3: mqtt on loopback:1883 is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',
+  ]);
+  const tls = 'proxy_protocol: any\n    proxy_require_tls: true\n    trusted_proxies: ["::1"]';
+  assert.match(faultsOf(`${proxied(tls)}allow_anonymous: true\n`)[0], /^4: .* in version 2 of the PROXY header only/);
+  for (const wrong of ['10.0.0.0/33', 'proxy', '10.0.0.0/8/8', '::/129', '10.0.0/8', '::1%lo', '10.0.0.0/']) {
+    const [fault] = faultsOf(proxied(`proxy_protocol: v1\n    trusted_proxies: ["${wrong}"]`));
+    assert.match(fault, /^4: listeners\.0\.trusted_proxies\.0 is ".*"; it must be /, wrong);
+  }
+  const http = 'listeners: [{ type: http, trusted_proxies: [127.0.0.1] }]\n';
+  assert.match(faultsOf(http)[0], /http on loopback:9883 can be reached from other machines/);
+});
+
+test('allow_anonymous of a listener is what it says, and the description names who says so', () => {
+  const own = load(
+    'listeners: [{ type: mqtt, host: 0.0.0.0, allow_anonymous: true }, { type: mqtt, port: 2, allow_anonymous: false }]\n',
+  );
+  const [open, closed] = own.config.listeners;
+  assert.deepEqual(
+    [open, closed].map((listener) => anonymousAllowed(own.config, listener)),
+    [true, false],
+  );
+  assert.match(own.warnings.join('\n'), /mqtt on 0\.0\.0\.0:1883: anyone who reaches it may publish and subscribe/);
+  const said = describeListeners(own);
+  assert.match(
+    said[0],
+    /anyone who reaches it may connect without a password .*listeners\.0\.allow_anonymous: .*\.yaml:1/,
+  );
+  assert.match(said[1], /nobody may connect .*listeners\.1\.allow_anonymous: /);
+});
+
+test('an interface is loopback if all of its addresses are', () => {
+  const { config } = load('listeners: [{ type: mqtt, interface: lo }]\n');
+  assert.ok(isLoopback(config.listeners[0]));
+  assert.ok(bindAddresses(config.listeners[0]).some(({ host }) => host === '127.0.0.1'));
+  const [fault] = faultsOf('listeners: [{ type: mqtt, interface: none0 }]\n');
+  assert.match(fault, /^1: mqtt on none0:1883 can be reached from other machines/);
+});
+
+test('options of listeners with values that cannot be', () => {
+  const faultOf = (option: string): string => faultsOf(`listeners:\n  - type: websocket\n    ${option}\n`)[0];
+  for (const prefix of ['a', 'a/#/', '+/', '$SYS/', '"a\\tb/"', '']) {
+    assert.match(
+      faultOf(`mount_point: ${prefix}`),
+      /^3: listeners\.0\.mount_point (is|has) .* that ends with \/$/,
+      prefix,
+    );
+  }
+  assert.match(
+    faultOf('protocol_versions: [3.1]'),
+    /^3: listeners\.0\.protocol_versions\.0 is 3\.1; it must be one of 3, 4, 5/,
+  );
+  assert.match(faultOf('protocol_versions: []'), /a list of 3, 4 and 5$/);
+  assert.match(faultOf('max_connections: 0'), /a whole number from 1 to 1000000$/);
+  for (const origin of ['example.org', 'https://example.org/', 'https://a, https://b', '*']) {
+    assert.match(faultOf(`origins: ["${origin}"]`), /^3: listeners\.0\.origins\.0 is /, origin);
+  }
+});
+
+test('a Unix socket is of this machine only; its path belongs to one listener', () => {
+  const loaded = load('listeners: [{ type: unix, path: /run/m.sock }]\n');
+  const [listener] = loaded.config.listeners;
+  assert.ok(isLoopback(listener) && anonymousAllowed(loaded.config, listener));
+  assert.deepEqual(bindAddresses(listener), [{ host: '/run/m.sock', optional: false }]);
+  assert.match(describeListeners(loaded)[0], /^unix on \/run\/m\.sock: anyone on this machine may connect/);
+  assert.deepEqual(faultsOf('listeners:\n  - { type: unix, path: /m }\n  - { type: unix, path: /m }\n'), [
+    '3: listeners.1 binds the path /m, as listeners.0 does: give one of them another path',
+  ]);
+  assert.deepEqual(faultsOf(`listeners:\n  - type: unix\n    path: ${'a'.repeat(108)}\n    mode: 660\n`), [
+    `3: listeners.0.path is "${'a'.repeat(108)}"; it must be a path of at most 107 bytes`,
+    '4: listeners.0.mode is 660; it must be three octal digits in quotes, such as "0660"',
+  ]);
 });
 
 test('a port of UDP and one of TCP do not collide; two types of CoAP over UDP do', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load.js';
 import { sourceOf } from '../../src/config/source.js';
-import { faultsOf, fileWith, load, refusal } from './configurations.js';
+import { faultsOf, fileWith, load, portOf, refusal } from './configurations.js';
 
 test('without a file, variables and arguments the built-in defaults hold', () => {
   const { config, sources, warnings } = loadConfig({ env: { PATH: '/bin', HOME: '/' } });
@@ -89,11 +89,11 @@ test('a wrong type or a value out of range is refused with its line and what is 
     ['listeners:\n  - mqtt', '2: listeners.0 is "mqtt"; it must be a listener with type, host and port'],
     [
       'listeners:\n  - port: 1',
-      '2: listeners.0.type is missing; it must be one of mqtt, mqtts, websocket, wss, coap, coaps, coap+tcp, coaps+tcp, http',
+      '2: listeners.0.type is missing; it must be one of mqtt, mqtts, websocket, wss, unix, coap, coaps, coap+tcp, coaps+tcp, http',
     ],
     [
       'listeners:\n  - type: mqt',
-      '2: listeners.0.type is "mqt"; it must be one of mqtt, mqtts, websocket, wss, coap, coaps, coap+tcp, coaps+tcp, http (did you mean mqtt?)',
+      '2: listeners.0.type is "mqt"; it must be one of mqtt, mqtts, websocket, wss, unix, coap, coaps, coap+tcp, coaps+tcp, http (did you mean mqtt?)',
     ],
     [
       'listeners:\n  - type: coap\n    port: -1',
@@ -234,10 +234,7 @@ test('-p sets the port of the first MQTT listener and leaves everything else', (
   assert.equal(sourceOf({ sources }, 'listeners.0.port'), 'command line -p');
   assert.equal(sourceOf({ sources }, 'listeners.0'), 'built-in defaults');
   const text = 'listeners:\n  - { type: coap }\n  - { type: mqtt, port: 5 }\n  - { type: mqtt, port: 6 }\n';
-  assert.deepEqual(
-    load(text, { argv: { port: 1999 } }).config.listeners.map(({ port }) => port),
-    [5683, 1999, 6],
-  );
+  assert.deepEqual(load(text, { argv: { port: 1999 } }).config.listeners.map(portOf), [5683, 1999, 6]);
 });
 
 test('-p without an MQTT listener in the file adds one on loopback', () => {

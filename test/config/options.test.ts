@@ -94,7 +94,7 @@ test('every option has words, a version, a variable of its own, and a default or
   }
   assert.deepEqual(
     [...listenerSchemas.keys()],
-    ['mqtt', 'mqtts', 'websocket', 'wss', 'coap', 'coaps', 'coap+tcp', 'coaps+tcp', 'http'],
+    ['mqtt', 'mqtts', 'websocket', 'wss', 'unix', 'coap', 'coaps', 'coap+tcp', 'coaps+tcp', 'http'],
   );
 });
 

@@ -155,7 +155,7 @@ test('portico check reads the password file', () => {
   const passwords = fileWith('alice:hunter2\n');
   const { status, stderr } = run(['check', '-c', fileWith(`access: { password_file: ${passwords} }\n`)]);
   assert.equal(status, 3);
-  assert.equal(stderr, `portico: ${passwords}:1: the password is not hashed; mosquitto_passwd -U FILE hashes it\n`);
+  assert.equal(stderr, `portico: ${passwords}:1: the password is not hashed; portico passwd -U FILE hashes it\n`);
 });
 
 test('portico check reads the access control list, and warns of what was probably not meant', () => {

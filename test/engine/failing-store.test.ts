@@ -33,6 +33,7 @@ class Scene {
         connected: ignore,
         disconnected: ignore,
         refused: ignore,
+        loginFailed: ignore,
         denied: ignore,
         subscribed: ignore,
         unsubscribed: ignore,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Packet } from 'mqtt-packet';
-import { addressOf } from '../../src/session/gate.js';
+import { addressOf } from '../../src/access/address.js';
 import { Engine, type RawClient } from '../support/engine.js';
 import { limitsOf } from '../support/limits.js';
 

@@ -112,6 +112,7 @@ async function toldOf(store: MemoryStore): Promise<unknown[]> {
       connected() {},
       disconnected() {},
       refused() {},
+      loginFailed() {},
       denied() {},
       subscribed() {},
       unsubscribed() {},

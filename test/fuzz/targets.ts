@@ -6,6 +6,7 @@ const acl = () => import('./targets/acl.js');
 const coap = () => import('./targets/coap.js');
 const config = () => import('./targets/config.js');
 const mqtt = () => import('./targets/mqtt.js');
+const proxies = () => import('./targets/proxies.js');
 
 export const TARGETS = {
   'mqtt-server': async () => (await mqtt()).mqttServer,
@@ -13,6 +14,8 @@ export const TARGETS = {
   'mqtt-publish': async () => (await import('./targets/publish.js')).mqttPublish,
   'mqtt-connection': async () => (await import('./targets/connection.js')).mqttConnection,
   websocket: async () => (await import('./targets/websocket.js')).webSocket,
+  'proxy-header': async () => (await proxies()).proxyHeader,
+  'forwarded-for': async () => (await proxies()).forwardedFor,
   topics: async () => (await import('./targets/topics.js')).topicTarget,
   'coap-message': async () => (await coap()).coapMessage,
   'coap-endpoint': async () => (await coap()).coapEndpoint,

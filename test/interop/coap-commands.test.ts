@@ -33,6 +33,21 @@ describe('commands to devices', { timeout: 60_000 }, () => {
           },
           { filter: 'device/get', uri: `${resource}/example_data`, method: 'GET', response_topic: 'device/value' },
           {
+            filter: 'device/fetch',
+            uri: `${resource}/time`,
+            method: 'FETCH',
+            accept: 'text',
+            response_topic: 'device/fetched',
+          },
+          {
+            filter: 'device/patch',
+            uri: `${resource}/example_data`,
+            method: 'iPATCH',
+            content_format: 'json',
+            response: 'json',
+            response_topic: 'device/fetched',
+          },
+          {
             filter: 'device/slow',
             uri: `${resource}/async?1`,
             method: 'GET',
@@ -73,6 +88,21 @@ describe('commands to devices', { timeout: 60_000 }, () => {
     await client.end();
   });
 
+  test('RFC 8132: libcoap’s server answers a FETCH by its body, and says 4.05 to an iPATCH that it does not know', async () => {
+    const client = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, {
+      clientId: 'fetcher',
+      protocolVersion: 5,
+    });
+    await client.subscribe('device/fetched', 1);
+    await client.publish('device/fetch', 'ticks', 1, false);
+    const ticks = Number((await client.next()).payload);
+    assert.ok(Math.abs(ticks - Date.now() / 1000) < 60, `${ticks} is the time`);
+    await client.publish('device/patch', '{}', 1, false);
+    const refused = JSON.parse((await client.next()).payload.toString());
+    assert.deepEqual(refused, { code: '4.05', payload: 'Method Not Allowed' });
+    await client.end();
+  });
+
   test('coap.observations: the states of a resource of libcoap’s server are published as they change', async () => {
     const client = await JsClient.connect(`mqtt://127.0.0.1:${portico.ports.mqtt}`, { clientId: 'watcher' });
     await client.subscribe('device/time', 1);
@@ -85,7 +115,7 @@ describe('commands to devices', { timeout: 60_000 }, () => {
   });
 });
 
-test('mosquitto_pub with 25.3 on sensor/temp arrives at a controller as PUT {"temp":25.3,"unit":"C"}', async () => {
+test('mosquitto_pub with 25.3 on sensor/temp arrives at a controller as PUT {"temp":25.3,"unit":"C"}, or as iPATCH', async () => {
   const { coap: port } = await freePorts();
   const controller = createServer();
   await new Promise<void>((resolve) => controller.listen(port, '127.0.0.1', () => resolve()));
@@ -96,6 +126,7 @@ test('mosquitto_pub with 25.3 on sensor/temp arrives at a controller as PUT {"te
       commands: [
         { filter: 'sensor/temp', uri, template, content_format: 'json' },
         { filter: 'sensor/humidity', uri, template, content_format: 'cbor' },
+        { filter: 'sensor/light', uri, template, method: 'iPATCH', content_format: 52, accept: 'json' },
       ],
     },
   });
@@ -116,6 +147,10 @@ test('mosquitto_pub with 25.3 on sensor/temp arrives at a controller as PUT {"te
     const humidity = await heard.next();
     assert.equal(humidity.headers['Content-Format'], 'application/cbor');
     assert.deepEqual(decode(humidity.payload), { humidity: 61, unit: 'C' });
+    await run('mosquitto_pub', [...publish, '-t', 'sensor/light', '-m', '7']);
+    const light = await heard.next();
+    assert.deepEqual([light.method, light.headers.Accept], ['iPATCH', 'application/json']);
+    assert.equal(light.payload.toString(), '{"light":7,"unit":"C"}');
   } finally {
     await portico.dispose();
     await new Promise<void>((resolve) => controller.close(() => resolve()));

@@ -19,6 +19,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'coap-client-notls': 'libcoap3-bin',
   'coap-client-openssl': 'libcoap3-bin',
   'coap-client-gnutls': 'libcoap3-bin',
+  '/usr/sbin/haproxy': 'haproxy',
   stdbuf: 'coreutils',
   '/usr/bin/python3': 'python3 python3-paho-mqtt',
 };

@@ -139,6 +139,7 @@ export async function start(directory: string): Promise<Start> {
     connected() {},
     disconnected() {},
     refused() {},
+    loginFailed() {},
     denied() {},
     subscribed() {},
     unsubscribed() {},

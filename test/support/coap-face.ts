@@ -49,6 +49,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,
     denied: silent,
+    loginFailed: silent,
     limit: silent,
     ...told,
   };

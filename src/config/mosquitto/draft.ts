@@ -12,7 +12,7 @@ export interface Said {
 }
 
 /** An entry of `listeners`. */
-export type DraftListener = Readonly<Record<string, Said>> & Readonly<Record<'type' | 'host' | 'port', Said>>;
+export type DraftListener = Readonly<Record<string, Said>> & Readonly<Record<'type', Said>>;
 
 export class Draft {
   readonly value: Record<string, unknown> = {};

@@ -16,8 +16,9 @@ export interface Entry {
 /** A listener with the options that stand behind it. */
 export interface Listener {
   readonly place: Place;
+  /** 0 for a Unix socket. */
   port: Entry;
-  /** Address or name; undefined for every address. */
+  /** Address or name, or the path of a Unix socket; undefined for every address. */
   host?: Entry;
   readonly values: Map<string, Entry>;
 }
@@ -108,7 +109,7 @@ export class Reader {
         this.#connection(rest, place, position, row);
         return;
       case 'accept_protocol_versions':
-        this.#versions(rest, place, row);
+        this.#versions(rest, place, position);
         return;
       case 'log_dest':
         if (!this.#destination(rest, place)) return;
@@ -194,7 +195,9 @@ export class Reader {
       this.#twice(name, before.place, place);
       return;
     }
-    values.set(key, entry);
+    // Origins add up, a line each.
+    const more = row.name === 'websockets_origin' && before !== undefined;
+    values.set(key, more ? { ...before, value: `${String(before.value)}\n${String(value)}` } : entry);
   }
 
   #valuesFor({ scope }: Row, { listener }: Position): Map<string, Entry> {
@@ -230,11 +233,6 @@ export class Reader {
       this.#fault(place, `listener ${is}; it must be a whole number from 1 to 65535`);
     } else if (port === 0 && address === undefined) {
       this.#fault(place, 'listener 0 needs the path of a Unix socket');
-    } else if (port === 0) {
-      this.#fault(
-        place,
-        'listener 0: Unix sockets are not supported yet; use a port on loopback: listener 1883 localhost',
-      );
     }
   }
 
@@ -274,7 +272,7 @@ export class Reader {
     this.#fault(place, `connection ${name}: bridges are ${plain(row.words)}`);
   }
 
-  #versions(rest: string, place: Place, row: Row): void {
+  #versions(rest: string, place: Place, { listener }: Position): void {
     const versions = rest.split(/[, \t]/).filter((one) => one !== '');
     if (versions.length === 0) {
       this.#fault(place, 'accept_protocol_versions has no value');
@@ -282,7 +280,9 @@ export class Reader {
     }
     const wrong = versions.find((one) => !['3', '4', '5'].includes(one));
     if (wrong !== undefined) this.#fault(place, `accept_protocol_versions: ${quoted(wrong)} is none of 3, 4, 5`);
-    else if (new Set(versions).size < 3) this.#fault(place, `accept_protocol_versions: ${plain(row.words)}`);
+    else if (new Set(versions).size < 3) {
+      listener?.values.set('accept_protocol_versions', { value: versions.join(), place });
+    } else listener?.values.delete('accept_protocol_versions');
   }
 
   /** Whether a destination of the log is one of Mosquitto's. */

@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
 import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
+import { type Apart, anonymousOf, differ, fieldsOf, prefixOf } from './listener-fields.js';
 import type { Entry, Listener, Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
@@ -29,13 +30,13 @@ export function translate(reader: Reader): Draft {
   if (reader.localOnly) warnOfUnused(reader);
   setListeners(draft, reader, listeners);
   setAnonymous(draft, reader, listeners);
+  setQos(draft, reader, listeners);
   setPasswords(draft, reader, listeners);
   setStore(draft, reader);
   for (const { rows } of groups) {
     for (const row of rows)
       if (row.to !== undefined && row.fate === 'honoured') setPlain(draft, reader, row, listeners);
   }
-  setConnections(draft, reader, listeners);
   return draft;
 }
 
@@ -69,17 +70,42 @@ function hostOf(listener: Listener): Entry {
   return { value: everywhere(), place };
 }
 
+/** Whether all listeners have the same `allow_anonymous` and `max_qos`; then those of the whole broker say it. */
+function apartOf(reader: Reader, listeners: readonly Listener[]): Apart {
+  return {
+    anonymous: differ(
+      listeners.map((listener) => anonymousOf(reader, listener)),
+      false,
+    ),
+    qos: differ(
+      listeners.map(({ values }) => values.get('max_qos')),
+      2,
+    ),
+  };
+}
+
 function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
   const place = MOSQUITTO_DEFAULT;
   if (reader.localOnly) {
-    draft.setListeners([
-      { type: { value: 'mqtt', place }, host: { value: 'loopback', place }, port: { value: 1883, place } },
-    ]);
+    const usual = { type: { value: 'mqtt', place }, host: { value: 'loopback', place }, port: { value: 1883, place } };
+    const prefix = prefixOf(reader, undefined);
+    draft.setListeners([prefix === undefined ? usual : { ...usual, auto_id_prefix: prefix }]);
     return;
   }
+  const apart = apartOf(reader, listeners);
   draft.setListeners(
     listeners.map((listener) => {
       const protocol = listener.values.get('protocol');
+      if (listener.port.value === 0 && listener.host !== undefined) {
+        if (protocol?.value === 'websockets') {
+          fault(reader, protocol.place, 'protocol websockets: a Unix socket carries plain MQTT; take the line out');
+        }
+        return {
+          type: { value: 'unix', place: listener.place },
+          path: listener.host,
+          ...fieldsOf(reader, listener, apart),
+        };
+      }
       const secure = isSecure(listener);
       const [mqtt, webSocket] = secure ? ['mqtts', 'wss'] : ['mqtt', 'websocket'];
       return {
@@ -89,6 +115,7 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
         },
         host: hostOf(listener),
         port: listener.port,
+        ...fieldsOf(reader, listener, apart),
         ...(secure ? tlsOf(listener, reader) : null),
       };
     }),
@@ -115,10 +142,15 @@ function agreed(
 
 function setAnonymous(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
   const said = reader.values.get('allow_anonymous');
-  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('allow_anonymous') ?? said);
-  const all = agreed(reader, 'allow_anonymous', entries, false);
-  if (all === undefined) return;
-  draft.set('allow_anonymous', all.entry?.value ?? reader.localOnly, all.entry?.place ?? MOSQUITTO_DEFAULT);
+  const entries = reader.localOnly ? [said] : listeners.map((listener) => anonymousOf(reader, listener));
+  // Where they differ, each listener says it itself.
+  const entry = apartOf(reader, listeners).anonymous ? undefined : entries.find((one) => one !== undefined);
+  draft.set('allow_anonymous', entry?.value ?? reader.localOnly, entry?.place ?? MOSQUITTO_DEFAULT);
+}
+
+function setQos(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  const entry = listeners.map(({ values }) => values.get('max_qos')).find((one) => one !== undefined);
+  if (entry !== undefined && !apartOf(reader, listeners).qos) draft.set('mqtt.max_qos', entry.value, entry.place);
 }
 
 function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
@@ -152,22 +184,6 @@ function setPlain(draft: Draft, reader: Reader, row: Row, listeners: readonly Li
   const mapped = typeof value === 'number' && row.map !== undefined ? row.map(value) : value;
   if (mapped === undefined) return;
   for (const name of row.to ?? []) draft.set(name, mapped, all.entry?.place ?? MOSQUITTO_DEFAULT);
-}
-
-/** `max_connections` is that of one listener, ours that of all. */
-function setConnections(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
-  const said = listeners.flatMap(({ values }) => values.get('max_connections') ?? []);
-  const entry = said.find(({ value }) => Number(value) > 0);
-  if (entry === undefined) return;
-  if (listeners.length > 1) {
-    const sentence = 'max_connections for one of several listeners is not supported yet; use global_max_connections';
-    fault(reader, entry.place, sentence);
-    return;
-  }
-  const all = reader.values.get('global_max_connections');
-  if (all === undefined || Number(all.value) <= 0 || Number(all.value) > Number(entry.value)) {
-    draft.set('limits.connections', entry.value, entry.place);
-  }
 }
 
 // --- the store and the log ------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /** `access`. */
 import { z } from 'zod';
-import { documentation, text } from './documentation.js';
+import { documentation, text, whole } from './documentation.js';
 
 export const access = z
   .strictObject({
@@ -8,9 +8,57 @@ export const access = z
       .optional()
       .register(documentation, {
         doc:
-          'Users and password hashes as `mosquitto_passwd` writes them. A relative path starts at the working directory. ' +
+          'Users and password hashes as `portico passwd` or `mosquitto_passwd` writes them. A relative path starts at the ' +
+          'working directory. ' +
           'Unset: nobody has a password.',
         example: '/etc/portico/passwords',
+        since: '0.1.0',
+      }),
+    password_cache: whole(0, 3600)
+      .default(60)
+      .register(documentation, {
+        doc:
+          'Time for which a password that was right need not be checked again, so that many clients can come back at once. ' +
+          'Passwords are not kept, but what only this process can make of them. 0: each is checked.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
+    lockout_failures: whole(0, 1000)
+      .default(20)
+      .register(documentation, {
+        doc:
+          'Failed logins of one user from one IP address within `access.lockout_window`, after which this user is banned ' +
+          'there for `access.lockout_time`. A wrong password that is repeated counts once; an IPv6 address stands for its ' +
+          '/64. 0: no user is banned.',
+        unit: 'failures',
+        since: '0.1.0',
+      }),
+    lockout_address_failures: whole(0, 100_000)
+      .default(100)
+      .register(documentation, {
+        doc:
+          'The same for all users of one IP address together: then everybody from there is banned, and new connections ' +
+          'are closed before anything is read. 0: no address is banned.',
+        unit: 'failures',
+        since: '0.1.0',
+      }),
+    lockout_window: whole(1, 86_400).default(600).register(documentation, {
+      doc: 'Time within which failed logins add up.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    lockout_time: whole(1, 2_592_000).default(600).register(documentation, {
+      doc: 'How long a ban holds. `portico bans` lists and lifts them.',
+      unit: 'seconds',
+      since: '0.1.0',
+    }),
+    lockout_loopback: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether failed logins from this machine count too. All clients of a proxy on this machine that does not tell ' +
+          'their addresses would be one.',
         since: '0.1.0',
       }),
     scram_file: text()

@@ -4,6 +4,9 @@ import { documentation, text, whole } from './documentation.js';
 
 const field = (doc: string, type?: string) => ({ doc, since: '0.1.0', ...(type === undefined ? null : { type }) });
 
+const contentFormat = z.enum(['text', 'link', 'octets', 'json', 'cbor']).or(whole(0, 65_535)).optional();
+const FORMATS = 'text, link, octets, json, cbor or a whole number from 0 to 65535';
+
 /** One entry of `coap.commands`. */
 export const command = z.strictObject({
   filter: text().register(documentation, field('Topic filter of the messages that are sent.')),
@@ -21,17 +24,20 @@ export const command = z.strictObject({
     .enum(['GET', 'POST', 'PUT', 'DELETE', 'FETCH', 'PATCH', 'iPATCH'])
     .default('PUT')
     .register(documentation, field('GET and DELETE are sent without payload.')),
-  content_format: z
-    .enum(['text', 'link', 'octets', 'json', 'cbor'])
-    .or(whole(0, 65_535))
-    .optional()
-    .register(
-      documentation,
-      field(
-        'Content-Format of the payload. Unset: the Content Type of the message, if it has one and there is no `template`.',
-        'text, link, octets, json, cbor or a whole number from 0 to 65535',
-      ),
+  content_format: contentFormat.register(
+    documentation,
+    field(
+      'Content-Format of the payload. Unset: the Content Type of the message, if it has one and there is no `template`.',
+      FORMATS,
     ),
+  ),
+  accept: contentFormat.register(
+    documentation,
+    field(
+      'Content-Format that the response is to have; a device without it answers 4.06. Unset: the device chooses.',
+      FORMATS,
+    ),
+  ),
   template: text()
     .optional()
     .register(

@@ -43,6 +43,24 @@ export const limits = z
         unit: 'connections',
         since: '0.1.0',
       }),
+    lockout_entries: whole(100, 1_000_000)
+      .default(10_000)
+      .register(documentation, {
+        doc:
+          'Addresses, users, and users of an address, of each so many, whose failed logins are remembered; and bans. For a ' +
+          'further one the one that has not failed for longest is forgotten, and counted.',
+        unit: 'entries',
+        since: '0.1.0',
+      }),
+    password_queue: whole(1, 10_000_000)
+      .default(5000)
+      .register(documentation, {
+        doc:
+          'Passwords that wait to be checked; the same password of one user counts once, however many clients send it. A ' +
+          'client whose password would be one more is refused (0x89, before MQTT 5.0 return code 3).',
+        unit: 'passwords',
+        since: '0.1.0',
+      }),
     messages_per_second: whole(1, 100_000_000)
       .optional()
       .register(documentation, {

@@ -1,8 +1,11 @@
 /** `listeners`. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
+import { proxyProtocol, trustedProxies } from './proxies.js';
 import { tlsOptions } from './tls.js';
+import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
 function isHost(host: string): boolean {
@@ -31,6 +34,10 @@ const mqttListener = z.strictObject({
   type: z.literal('mqtt').register(documentation, { doc: 'MQTT over TCP.', since: '0.1.0' }),
   host,
   port: port(1883),
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const websocketListener = z.strictObject({
@@ -43,6 +50,11 @@ const websocketListener = z.strictObject({
     example: '/mqtt',
     since: '0.1.0',
   }),
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const mqttsListener = z.strictObject({
@@ -53,6 +65,8 @@ const mqttsListener = z.strictObject({
   host,
   port: port(8883),
   ...tlsOptions,
+  ...bindOptions,
+  ...clientOptions,
 });
 
 const wssListener = z.strictObject({
@@ -64,7 +78,12 @@ const wssListener = z.strictObject({
   port: port(9443),
   path: websocketListener.shape.path,
   ...tlsOptions,
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
 });
+
+const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),
@@ -158,6 +177,7 @@ const httpListener = z.strictObject({
         'address but loopback it needs `true` here, or the `allow_anonymous` of the top level.',
       since: '0.1.0',
     }),
+  ...trustedProxies,
 });
 
 export const listeners = z
@@ -167,6 +187,7 @@ export const listeners = z
       mqttsListener,
       websocketListener,
       wssListener,
+      unixListener,
       coapListener,
       coapsListener,
       coapTcpListener,

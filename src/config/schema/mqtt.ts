@@ -18,11 +18,15 @@ export const mqtt = z
         unit: 'seconds',
         since: '0.1.0',
       }),
-    connect_timeout: whole(1, 3600).default(10).register(documentation, {
-      doc: 'Time that a new connection has until it is accepted, and a client to authenticate again.',
-      unit: 'seconds',
-      since: '0.1.0',
-    }),
+    connect_timeout: whole(1, 3600)
+      .default(10)
+      .register(documentation, {
+        doc:
+          'Time that a new connection has until it is accepted, and a client to authenticate again. Up to 30 s in which its ' +
+          'password waits to be checked do not count.',
+        unit: 'seconds',
+        since: '0.1.0',
+      }),
     max_client_id_length: whole(23, 65535).default(1024).register(documentation, {
       doc: 'Longest client identifier, in UTF-8. Beyond 16,383 the time that a CONNECT takes grows with those there are.',
       unit: 'bytes',

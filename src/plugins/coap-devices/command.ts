@@ -40,6 +40,7 @@ export interface CommandOptions {
   readonly uri: string;
   readonly method: keyof typeof METHODS;
   readonly content_format?: keyof typeof FORMATS | number | undefined;
+  readonly accept?: keyof typeof FORMATS | number | undefined;
   readonly template?: string | undefined;
   readonly confirmable: boolean;
   /** Seconds. */
@@ -98,6 +99,7 @@ export class Command {
   /** Null if the payload is that of the message. */
   readonly #template: PayloadTemplate | null;
   readonly #contentFormat: number | undefined;
+  readonly #accept: number | undefined;
   /** Makes what is published of a response; undefined if it is published as it is. @throws TemplateFailure */
   readonly render: ((message: Message, response: ClientResponse) => Buffer) | undefined;
 
@@ -112,7 +114,8 @@ export class Command {
     if (template !== undefined && isBodiless(options)) {
       throw new CommandFault('template', `: ${options.method} is sent without payload`);
     }
-    this.#contentFormat = typeof format === 'string' ? FORMATS[format] : format;
+    this.#contentFormat = numberOf(format);
+    this.#accept = numberOf(options.accept);
     this.#template =
       template === undefined
         ? null
@@ -141,6 +144,7 @@ export class Command {
       ...(target.kind === 'name' ? { uriHost: target.host } : null),
       ...(bodiless ? null : { payload: this.#template?.(values) ?? message.payload }),
       ...(contentFormat === undefined ? null : { contentFormat }),
+      ...(this.#accept === undefined ? null : { accept: this.#accept }),
       confirmable: options.confirmable,
       transmission: this.#transmission,
     };
@@ -150,6 +154,10 @@ export class Command {
   #contentFormatOf(message: Message): number | undefined {
     return this.#contentFormat ?? (this.#template === null ? contentFormatOf(message) : undefined);
   }
+}
+
+function numberOf(format: CommandOptions['accept']): number | undefined {
+  return typeof format === 'string' ? FORMATS[format] : format;
 }
 
 function isBodiless({ method }: CommandOptions): boolean {

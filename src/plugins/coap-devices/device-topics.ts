@@ -8,7 +8,7 @@ import type { RequestTransmission } from '../../coap/client/limits.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
-import { contentFormatOf, propertiesOf } from '../coap-topics/content-format.js';
+import { contentFormatNamed, contentFormatOf, propertiesOf } from '../coap-topics/content-format.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
 import { AnswerTopic } from './answer-topic.js';
 import { DeviceObservations } from './device-observations.js';
@@ -22,11 +22,20 @@ export const CLIENT_ID = 'coap-devices';
 /** Last levels of the topics that say whether a device is there, and where outcomes go that nobody else asks for. */
 const STATE = '$state';
 const RESPONSE = '$response';
-/** The User Property of a message that is one argument of the request's query. */
+/** User Properties of a message: one argument of the request's query, and the Content-Format that the response is to have. */
 const QUERY_PROPERTY = 'coap-query';
+const ACCEPT_PROPERTY = 'coap-accept';
 const NONE = Buffer.alloc(0);
 
-const METHODS = { get: Method.Get, put: Method.Put, post: Method.Post, delete: Method.Delete } as const;
+const METHODS = {
+  get: Method.Get,
+  put: Method.Put,
+  post: Method.Post,
+  delete: Method.Delete,
+  fetch: Method.Fetch,
+  patch: Method.Patch,
+  ipatch: Method.IPatch,
+} as const;
 
 /** What the topics of all devices share. */
 export interface DeviceHost {
@@ -115,12 +124,16 @@ export class DeviceTopics {
     const responseTopic = `${about}/${RESPONSE}`;
     const answer = new AnswerTopic(message, publisher, responseTopic, this.#bus);
     const errand: Errand = { message, device: this.#level, answer, form: 'raw', bus: this.#bus };
-    if (verb === 'observe') {
-      const request = this.#request(Method.Get, path, message);
-      // The topic of the device itself says what it has registered.
-      this.#observations.begin(errand, request, path.length === 0 ? responseTopic : about);
-    } else if (verb === 'cancel') this.#observations.cancel(errand, path);
-    else this.#send(errand, this.#request(METHODS[verb as keyof typeof METHODS], path, message));
+    if (verb === 'cancel') {
+      this.#observations.cancel(errand, path);
+      return;
+    }
+    const method = verb === 'observe' ? Method.Get : METHODS[verb as keyof typeof METHODS];
+    const request = this.#request(method, path, message);
+    if (typeof request === 'string') this.#host.errands.unsendable(errand, request);
+    // The topic of the device itself says what it has registered.
+    else if (verb === 'observe') this.#observations.begin(errand, request, path.length === 0 ? responseTopic : about);
+    else this.#send(errand, request);
   }
 
   #send(errand: Errand, request: ClientRequest): void {
@@ -131,13 +144,18 @@ export class DeviceTopics {
     else route.client.request(route.address, overLine(request, route), (outcome) => errands.end(errand, outcome));
   }
 
-  #request(method: number, path: readonly string[], message: Message): ClientRequest {
-    const { transmission } = this.#host;
+  /** The request that a message asks for, or why there is none. */
+  #request(method: number, path: readonly string[], message: Message): ClientRequest | string {
     const { userProperties = [] } = decodeForwardedProperties(message.properties);
     const query = userProperties.filter(([name]) => name === QUERY_PROPERTY).map(([, value]) => value);
-    if (method === Method.Get || method === Method.Delete) return { method, path, query, transmission };
+    const wanted = userProperties.find(([name]) => name === ACCEPT_PROPERTY)?.[1];
+    const accept = wanted === undefined ? undefined : contentFormatNamed(wanted);
+    if (wanted !== undefined && accept === undefined)
+      return `${ACCEPT_PROPERTY}: no Content-Format is known as ${wanted}`;
+    const { transmission } = this.#host;
+    const request = { method, path, query, transmission, ...(accept === undefined ? null : { accept }) };
+    if (method === Method.Get || method === Method.Delete) return request;
     const contentFormat = contentFormatOf(message);
-    const { payload } = message;
-    return { method, path, query, payload, transmission, ...(contentFormat === undefined ? null : { contentFormat }) };
+    return { ...request, payload: message.payload, ...(contentFormat === undefined ? null : { contentFormat }) };
   }
 }

@@ -91,6 +91,12 @@ export class Errands {
     this.end(errand, failed('unsendable', detail));
   }
 
+  /** An errand that has not begun cannot be sent: its message asks for what no request can say. */
+  unsendable(errand: Errand, detail: string): void {
+    this.#counters.unsendable++;
+    this.reply(errand, failed('unsendable', detail));
+  }
+
   /** An errand that has begun is not sent: its message has not what the templates of the command take. */
   unrendered(errand: Errand, detail: string): void {
     const { message, device, bus } = errand;

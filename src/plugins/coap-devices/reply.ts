@@ -15,9 +15,10 @@ export interface Reply {
   readonly properties: Buffer;
 }
 
-/** User Properties that say the response code, such as `2.05`, and why there is no response, such as `timeout`. */
+/** User Properties that say the response code, such as `2.05`, and why there is no response: `timeout`, and more in words. */
 const CODE_PROPERTY = 'coap-code';
 const FAILURE_PROPERTY = 'coap-failure';
+const DETAIL_PROPERTY = 'coap-detail';
 const NONE = Buffer.alloc(0);
 const JSON_CONTENT: Properties = { contentType: 'application/json' };
 
@@ -31,6 +32,8 @@ export function replyOf(outcome: CommandOutcome, form: 'raw' | 'json', correlati
   const code = response === null ? failure.code : response.code;
   if (code !== undefined) said.push([CODE_PROPERTY, codeDigits(code)]);
   if (failure !== null) said.push([FAILURE_PROPERTY, failure.reason]);
+  // In JSON it is in the payload.
+  if (failure !== null && failure.detail !== '' && form === 'raw') said.push([DETAIL_PROPERTY, failure.detail]);
   const payload = form === 'json' ? jsonOf(response, failure) : (response?.payload ?? NONE);
   return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : contentOf(response), said, correlationData) };
 }

@@ -71,7 +71,15 @@ export function propertiesOf(contentFormat: number | undefined): Buffer {
 export function contentFormatOf(message: Message): number | undefined {
   if (message.properties.length === 0) return undefined;
   const { contentType, userProperties } = decodeForwardedProperties(message.properties);
-  const kept = userProperties?.find(([name]) => name === USER_PROPERTY)?.[1];
-  if (kept !== undefined && /^\d{1,5}$/.test(kept) && Number(kept) < 65536) return Number(kept);
-  return contentType === undefined ? undefined : FORMAT_OF.get(contentType.toLowerCase());
+  const kept = numberIn(userProperties?.find(([name]) => name === USER_PROPERTY)?.[1]);
+  return kept ?? (contentType === undefined ? undefined : FORMAT_OF.get(contentType.toLowerCase()));
+}
+
+/** The Content-Format that a text names, by its number or its media type; undefined if there is none. */
+export function contentFormatNamed(text: string): number | undefined {
+  return numberIn(text) ?? FORMAT_OF.get(text.toLowerCase());
+}
+
+function numberIn(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,5}$/.test(text) && Number(text) < 65536 ? Number(text) : undefined;
 }

@@ -153,7 +153,10 @@ function dtlsAround(
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {
-        log.failed('DTLS', remote === undefined ? '' : addressOf(remote), reasonOf(detail, identity, psk?.keys));
+        const where = remote === undefined ? '' : addressOf(remote);
+        log.failed('DTLS', where, reasonOf(detail, identity, psk?.keys));
+        if (identity === undefined) return;
+        context.loginFailed({ id: '', remote: where, username: identity, transport: 'coaps', version: 0 }, 'psk');
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
     },

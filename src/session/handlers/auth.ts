@@ -9,6 +9,7 @@ import { ReasonCode, reasonText } from '../../wire/reason-codes.js';
 import { WireError } from '../../wire/wire-error.js';
 import { writeAuth } from '../../wire/writers.js';
 import type { Connection } from '../connection.js';
+import { banned, loginFailed } from '../failed-login.js';
 
 /** What the client is told: CONNACK's reason codes that can refuse it (MQTT 5.0 table 3-1). */
 const CONNACK_CODES: ReadonlySet<number> = new Set([
@@ -73,10 +74,13 @@ export async function authenticateByMethod(
   const end = await exchange(connection, authentication, packet.properties?.authenticationData ?? null, false);
   if (end === null) return false;
   if (end.outcome === 'failure') {
+    await environment.refusals.wait(methodFailed(connection, name, end));
     const reasonCode = CONNACK_CODES.has(end.reasonCode) ? end.reasonCode : ReasonCode.NotAuthorized;
     // The method's own words are for the log alone.
     return refuse(reasonCode, end.reason, reasonText(reasonCode));
   }
+  const ban = banned(environment, connection, end.username);
+  if (ban !== null) return refuse(ban.reasonCode, ban.reason, ban.told);
   // What came together with the client's last data was sent too early as well.
   parser.resume();
   if (connection.closed) return false;
@@ -94,6 +98,16 @@ export async function authenticateByMethod(
   connection.username = end.username;
   authentication.finalData = end.data;
   return true;
+}
+
+/** Counts a client that has not proved who it is; returns milliseconds that its refusal has to wait. */
+function methodFailed(connection: Connection, method: string, end: AuthenticationFailed): number {
+  const { environment } = connection;
+  const guessed = end.reasonCode === ReasonCode.NotAuthorized || end.reasonCode === ReasonCode.BadUserNameOrPassword;
+  const username = end.username ?? connection.username;
+  // Whoever is banned gets to know nothing, and what it tries does not count.
+  if (!guessed || environment.lockout.banOf(connection.remote, connection.transport, username) !== null) return 0;
+  return loginFailed(environment, connection, { username, method });
 }
 
 /** AUTH from a client. */
@@ -141,7 +155,10 @@ async function reauthenticate(
     const sent = DISCONNECT_CODES.has(reasonCode) ? reasonCode : ReasonCode.NotAuthorized;
     connection.terminate(sent, `re-authentication failed: ${reason}`, reasonText(sent));
   };
-  if (end.outcome === 'failure') refuse(end.reasonCode, end.reason);
+  if (end.outcome === 'failure') {
+    methodFailed(connection, authentication.method.name, end);
+    refuse(end.reasonCode, end.reason);
+  }
   // Session, subscriptions and what is in flight are the first user's.
   else if (end.username !== connection.username) refuse(ReasonCode.NotAuthorized, 'another user than before');
   else if (!sendAuth(connection, authentication, ReasonCode.Success, end.data)) {

@@ -1,6 +1,5 @@
 /** CONNECT: MQTT 3.1, and what becomes of it. */
 import { isUtf8 } from 'node:buffer';
-import { randomUUID } from 'node:crypto';
 import type { Message } from '../../bus/message.js';
 import { isReserved } from '../../bus/topics.js';
 import type { WillRecord } from '../../store/records.js';
@@ -17,14 +16,17 @@ import { OutboundAliases } from '../topic-aliases.js';
 import { exceedsLimits } from '../topic-limits.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
+import { generatedId, hasRoomAtListener, speaksAllowedVersion, takeUsernameAsId } from './terms.js';
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
   const { hooks } = environment;
   if (hooks.preConnect !== null && !(await askPreConnect(connection, packet))) return;
+  if (!speaksAllowedVersion(connection)) return;
   if (!identify(connection, packet) || !isAdmitted(connection)) return;
-  if (!(await authenticate(connection, packet))) return;
-  if (connection.closed || hooks.closed || isSentAway(connection) || !hasRoom(connection)) return;
+  if (!(await authenticate(connection, packet)) || !takeUsernameAsId(connection, packet)) return;
+  if (connection.closed || hooks.closed || isSentAway(connection)) return;
+  if (!hasRoomAtListener(connection) || !hasRoom(connection)) return;
   const expiry = expiryOf(packet, environment.options);
   const kept = expiry > 0 || environment.sessions.get(connection.id)?.durable === true;
   if (environment.commit.load.strained && !mayBeWritten(connection, packet, kept)) return;
@@ -48,6 +50,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const { session, present } = environment.sessions.open(connection.id, packet.clean, expiry);
   connection.session = session;
   session.attach(connection);
+  connection.joinListener();
   if (will === null) environment.wills.disarm(connection.id);
   else environment.wills.arm(connection.id, will);
   hooks.register(connection);
@@ -175,8 +178,9 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
       );
       return false;
     }
-    connection.id = `auto-${randomUUID()}`;
+    connection.id = generatedId(connection);
   }
+  if (!takeUsernameAsId(connection, packet)) return false;
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
     counters.longClientIds++;
     connection.reject(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
@@ -211,7 +215,7 @@ function willFault(connection: Connection, will: WillPacket): number {
   const { options } = environment;
   if (exceedsLimits(connection, will.topic, environment)) return ReasonCode.TopicNameInvalid;
   // [MQTT-3.2.2-12]
-  if (will.qos > options.maxQos) return ReasonCode.QoSNotSupported;
+  if (will.qos > connection.maxQos) return ReasonCode.QoSNotSupported;
   // [MQTT-3.2.2-13]
   if (will.retain && !options.retainAvailable) return ReasonCode.RetainNotSupported;
   const claimsUtf8 = options.validatePayloadFormat && will.properties?.payloadFormatIndicator;
@@ -225,7 +229,7 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
   let { password } = packet;
   let refusal: Refusal | null = null;
   if (method === undefined && proved === null)
-    refusal = await checkPassword(environment, username, password, anonymousAllowed);
+    refusal = await checkPassword(environment, connection, username, password, anonymousAllowed);
   // A certificate or key takes the place of the password.
   else if (method === undefined) password = undefined;
   // A method takes it too, and that of the rule for clients without user name.
@@ -276,11 +280,11 @@ function connackProperties(connection: Connection, packet: ConnectPacket, expiry
   const properties: Properties = {};
   const { authentication } = connection;
   if (authentication !== null) Object.assign(properties, authentication.properties(authentication.finalData));
-  if (connection.id !== packet.clientId) properties.assignedClientIdentifier = connection.id;
+  if (packet.clientId === '') properties.assignedClientIdentifier = connection.id;
   if (options.receiveMaximum < 65535) properties.receiveMaximum = options.receiveMaximum;
   if (options.maxPacketSize < 268435460) properties.maximumPacketSize = options.maxPacketSize;
   if (options.topicAliasMaximum > 0) properties.topicAliasMaximum = options.topicAliasMaximum;
-  if (options.maxQos < 2) properties.maximumQoS = options.maxQos as 0 | 1;
+  if (connection.maxQos < 2) properties.maximumQoS = connection.maxQos as 0 | 1;
   if (!options.retainAvailable) properties.retainAvailable = false;
   if (!options.wildcardSubscriptions) properties.wildcardSubscriptionAvailable = false;
   if (!options.subscriptionIdentifiers) properties.subscriptionIdentifiersAvailable = false;

@@ -30,7 +30,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   const route = known ? last : findRoute(connection, view);
   if (route === null) return;
   const { options } = environment;
-  if (view.qos > options.maxQos || (view.retain && !options.retainAvailable)) {
+  if (view.qos > connection.maxQos || (view.retain && !options.retainAvailable)) {
     rejectUnavailable(connection, view);
     return;
   }
@@ -124,10 +124,9 @@ function aliasedRoute(connection: Connection, alias: number): Route | number {
 
 /** Ends a connection that does what CONNACK has said the broker does not do. */
 function rejectUnavailable(connection: Connection, view: PublishView): void {
-  const { options, counters } = connection.environment;
-  counters.protocolErrors++;
+  connection.environment.counters.protocolErrors++;
   // [MQTT-3.2.2-11, MQTT-3.2.2-14]
-  connection.terminate(view.qos > options.maxQos ? ReasonCode.QoSNotSupported : ReasonCode.RetainNotSupported, '');
+  connection.terminate(view.qos > connection.maxQos ? ReasonCode.QoSNotSupported : ReasonCode.RetainNotSupported, '');
 }
 
 /** Whether the payload is UTF-8 if Payload Format Indicator says so (MQTT 5.0 3.3.2.3.2). */

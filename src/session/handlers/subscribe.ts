@@ -49,7 +49,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
     if (connection.closed || !isInOrder(connection, packet, from)) return;
   }
   if (!hasRoomForCodes(connection, packet.subscriptions.length)) return;
-  const { maxQos } = environment.options;
+  const { maxQos } = connection;
   const identifier = packet.properties?.subscriptionIdentifier;
   const number = Array.isArray(identifier) ? identifier[0] : (identifier ?? 0);
   const codes: number[] = [];

@@ -180,9 +180,10 @@ test('a response that its template cannot take is the failure template with its 
   client.publish('raw', '');
   const raw = await next(client);
   assert.equal(raw.payload, '');
-  assert.deepEqual({ ...raw.properties?.userProperties }, { 'coap-code': '4.04', 'coap-failure': 'template' });
-  client.publish('json', '');
   const detail = 'undefined variable: json.v (line 1, column 4)';
+  const said = { 'coap-code': '4.04', 'coap-failure': 'template', 'coap-detail': detail };
+  assert.deepEqual({ ...raw.properties?.userProperties }, said);
+  client.publish('json', '');
   assert.deepEqual(JSON.parse((await next(client)).payload), { failure: 'template', detail, code: '4.04' });
   const { responseTemplateFailures, templateFailures } = plugin?.counters() ?? {};
   assert.deepEqual([responseTemplateFailures, templateFailures], [2, 0]);

@@ -69,6 +69,60 @@ test('GET is sent without payload, NON if wanted, and an error of the device is 
   });
 });
 
+test('RFC 8132: FETCH, PATCH and iPATCH carry the payload with its Content-Format', async () => {
+  await command(
+    (['FETCH', 'PATCH', 'iPATCH'] as const).map((method) => ({
+      filter: method,
+      uri: `${uri}/config`,
+      method,
+      content_format: 52,
+      response_topic: 'done',
+    })),
+  );
+  const client = await listener('done');
+  for (const method of ['FETCH', 'PATCH', 'iPATCH']) {
+    client.publish(method, '{"on":1}');
+    assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-code': '2.04' });
+  }
+  assert.deepEqual(
+    heard,
+    [5, 6, 7].map((code) => `CON ${code} /config? 52 {"on":1}`),
+  );
+});
+
+test('RFC 7252 5.10.4: `accept` asks for a Content-Format by name or number; without it there is no Accept', async () => {
+  const accepted: (number | undefined)[] = [];
+  device.answer = ({ accept }, exchange) => {
+    accepted.push(accept);
+    exchange.respond({ code: Code.Content });
+  };
+  await command([
+    { filter: 'name', uri, method: 'GET', accept: 'cbor', response_topic: 'done' },
+    { filter: 'number', uri, method: 'FETCH', accept: 110, response_topic: 'done' },
+    { filter: 'none', uri, method: 'GET', response_topic: 'done' },
+  ]);
+  const client = await listener('done');
+  for (const topic of ['name', 'number', 'none']) {
+    client.publish(topic, '');
+    await next(client);
+  }
+  assert.deepEqual(accepted, [60, 110, undefined]);
+});
+
+test('a device that has not what is accepted, or does not take the Content-Format, is told as 4.06 or 4.15 with its words', async () => {
+  await command([{ filter: 'x', uri, method: 'iPATCH', accept: 'json', response_topic: 'done' }]);
+  const client = await listener('done');
+  for (const [code, digits] of [
+    [Code.NotAcceptable, '4.06'],
+    [Code.UnsupportedContentFormat, '4.15'],
+  ] as const) {
+    device.answer = (_request, exchange) => exchange.respond({ code, payload: Buffer.from('only CBOR') });
+    client.publish('x', '{}');
+    const { payload, properties } = await next(client);
+    assert.deepEqual([payload, { ...properties?.userProperties }], ['only CBOR', { 'coap-code': digits }]);
+  }
+});
+
 test('failures are published: no response in time, no acknowledgement, a Reset', async () => {
   const silent = createSocket('udp4');
   silent.bind(0, '127.0.0.1');
@@ -120,12 +174,13 @@ test('limits: requests to one device and in all; what is beyond is counted, logg
     ],
     { commands_per_device: 2, commands_in_flight: 3 },
   );
+  const limit = (option: string) => ({ 'coap-failure': 'limit', 'coap-detail': `coap.${option}` });
   const client = await listener('failures');
   for (let count = 0; count < 3; count++) client.publish('one', '');
-  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-failure': 'limit' });
+  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, limit('commands_per_device'));
   client.publish('two', '');
   client.publish('one', '');
-  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, { 'coap-failure': 'limit' });
+  assert.deepEqual({ ...(await next(client)).properties?.userProperties }, limit('commands_in_flight'));
   const { refusedInFlight, refusedPerDevice, inFlight } = plugin?.counters() ?? {};
   assert.deepEqual([refusedInFlight, refusedPerDevice, inFlight], [1, 1, 3]);
   assert.equal(limits.length, 2);

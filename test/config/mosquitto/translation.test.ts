@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { migrate } from '../../../src/cli/migrate.js';
 import { anonymousAllowed } from '../../../src/config/listeners.js';
 import { loadConfig } from '../../../src/config/load.js';
+import { hostOf, portOf } from '../configurations.js';
 import { confWith, faults, load } from './conf.js';
 import { ACCEPTED } from './real-world.js';
 
@@ -84,24 +85,48 @@ listener 4
 socket_domain ipv6
 listener 5 # everywhere
 `);
-  assert.deepEqual(config.listeners.map(({ type, host, port }) => [type, host, port]).slice(0, 4), [
-    ['mqtt', '127.0.0.1', 1],
-    ['websocket', '::1', 2],
-    ['mqtt', '0.0.0.0', 3],
-    ['mqtt', '::', 4],
+  assert.deepEqual(
+    config.listeners.map((listener) => [listener.type, hostOf(listener), portOf(listener)]).slice(0, 4),
+    [
+      ['mqtt', '127.0.0.1', 1],
+      ['websocket', '::1', 2],
+      ['mqtt', '0.0.0.0', 3],
+      ['mqtt', '::', 4],
+    ],
+  );
+  assert.ok(['::', '0.0.0.0'].includes(String(hostOf(config.listeners[4]))));
+});
+
+test('listener 0 with a path is a Unix socket', () => {
+  const { config } = load('listener 0 /run/m.sock\nallow_anonymous true\n');
+  assert.deepEqual(config.listeners, [{ type: 'unix', path: '/run/m.sock' }]);
+});
+
+test('enable_proxy_protocol: the version is that of the line, and everybody is trusted, with a warning', () => {
+  const { config, warnings } = load(`allow_anonymous true
+listener 1 127.0.0.1
+enable_proxy_protocol 2
+proxy_protocol_v2_require_tls true
+listener 0 /run/m.sock
+enable_proxy_protocol 1
+`);
+  assert.deepEqual(config.listeners, [
+    {
+      type: 'mqtt',
+      host: '127.0.0.1',
+      port: 1,
+      proxy_protocol: 'v2',
+      proxy_require_tls: true,
+      trusted_proxies: ['0.0.0.0/0', '::/0'],
+    },
+    { type: 'unix', path: '/run/m.sock', proxy_protocol: 'v1' },
   ]);
-  assert.ok(['::', '0.0.0.0'].includes(String(config.listeners[4].host)));
+  assert.match(warnings.join('\n'), /mosquitto\.conf:3: enable_proxy_protocol: whoever connects is believed/);
 });
 
 test('what Portico has once for all listeners is refused where they differ, with the line', () => {
   const cases: [text: string, fault: RegExp][] = [
-    [
-      'listener 1\nallow_anonymous true\nlistener 2\nlistener_allow_anonymous false\n',
-      /^mosquitto\.conf:4: allow_anonymous differs/,
-    ],
-    ['listener 1\nmax_qos 1\nlistener 2\n', /^mosquitto\.conf:2: max_qos differs between the listeners/],
     ['listener 1\nlistener 2\nmax_topic_alias 5\n', /^mosquitto\.conf:3: max_topic_alias differs/],
-    ['listener 1\nmax_connections 5\nlistener 2\n', /^mosquitto\.conf:2: max_connections for one of several listeners/],
     [
       'per_listener_settings true\nlistener 1\npassword_file a\nlistener 2\npassword_file b\n',
       /^mosquitto\.conf:5: password_file differs/,
@@ -151,11 +176,86 @@ remote_username home
   for (const line of found) assert.match(line, /not supported yet; /);
 });
 
-test('the smaller of max_connections and global_max_connections holds', () => {
-  const listener = 'listener 1\nallow_anonymous true\n';
-  assert.equal(load(`${listener}max_connections 5\nglobal_max_connections 9\n`).config.limits.connections, 5);
-  assert.equal(load(`${listener}max_connections 9\nglobal_max_connections 5\n`).config.limits.connections, 5);
-  assert.equal(load(`${listener}max_connections -1\n`).config.limits.connections, 100_000);
+test('max_connections is that of its listener, global_max_connections that of all', () => {
+  const { listeners, limits } = load(`allow_anonymous true
+listener 1 127.0.0.1
+max_connections 9
+listener 2 127.0.0.1
+max_connections -1
+global_max_connections 5
+`).config;
+  assert.deepEqual(listeners, [
+    { type: 'mqtt', host: '127.0.0.1', port: 1, max_connections: 9 },
+    { type: 'mqtt', host: '127.0.0.1', port: 2 },
+  ]);
+  assert.equal(limits.connections, 5);
+});
+
+test('what each listener has of its own', () => {
+  const { listeners, allow_anonymous, mqtt } = load(`allow_anonymous true
+auto_id_prefix all-
+listener 1 127.0.0.1
+listener_allow_anonymous false
+mount_point hall/
+use_username_as_clientid true
+max_qos 1
+accept_protocol_versions 5, 4
+listener_auto_id_prefix hall-
+listener 2
+protocol websockets
+websockets_origin https://example.org
+websockets_origin http://localhost:8080
+bind_interface lo
+use_username_as_clientid false
+accept_protocol_versions 3,4,5
+listener 3
+socket_domain ipv6
+`).config;
+  assert.deepEqual(
+    listeners.map((listener) => ({ ...listener, host: undefined })),
+    [
+      {
+        type: 'mqtt',
+        host: undefined,
+        port: 1,
+        allow_anonymous: false,
+        max_qos: 1,
+        mount_point: 'hall/',
+        use_username_as_clientid: true,
+        protocol_versions: [4, 5],
+        auto_id_prefix: 'hall-',
+      },
+      {
+        type: 'websocket',
+        host: undefined,
+        port: 2,
+        allow_anonymous: true,
+        max_qos: 2,
+        origins: ['https://example.org', 'http://localhost:8080'],
+        interface: 'lo',
+        auto_id_prefix: 'all-',
+      },
+      {
+        type: 'mqtt',
+        host: undefined,
+        port: 3,
+        allow_anonymous: true,
+        max_qos: 2,
+        ipv6_only: true,
+        auto_id_prefix: 'all-',
+      },
+    ],
+  );
+  assert.deepEqual([allow_anonymous, mqtt.max_qos], [false, 2]);
+  assert.equal(load('listener 1\nmax_qos 1\nlistener 2\nmax_qos 1\n').config.mqtt.max_qos, 1);
+  assert.match(
+    faults('listener 1\nmount_point hall\n')[0],
+    /^mosquitto\.conf:2: mount_point is "hall"; write it with a \/ at/,
+  );
+  assert.match(
+    faults('listener 1\nallow_anonymous true\nmount_point a/+/\n')[0],
+    /^mosquitto\.conf:3: listeners\.0\.mount_point/,
+  );
 });
 
 test('options of a default listener that is not opened are told', () => {

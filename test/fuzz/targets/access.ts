@@ -35,7 +35,8 @@ async function read(bytes: Buffer, load: () => Promise<number>): Promise<string>
 }
 
 /** What sentences say of themselves; a short secret may be a part of any of them by chance. */
-const SENTENCES = 'name:SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey user:hash $7$iterations$salt$hash';
+const SENTENCES =
+  'name:SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey user:hash $7$iterations$salt$hash $scrypt$ln=..,r=..,p=..$salt$hash';
 
 /** A sentence may name a user; one that is named as another's secret is looks no harm. */
 function withoutNames(message: string): string {
@@ -43,14 +44,34 @@ function withoutNames(message: string): string {
 }
 
 const hash = (length: number): string => Buffer.alloc(length, 7).toString('base64');
+const SCRYPT = `$scrypt$ln=15,r=8,p=1$${hash(12)}$${hash(24)}`;
 
 export const passwordFile: Target = {
   name: 'password-file',
   scope: ['/src/access/'],
   longest: 1000,
-  words: [':', '$', '$6$', '$7$', '\n', '\r\n', '#', '=', '101', '1000000', hash(64), hash(12)],
+  words: [
+    ':',
+    '$',
+    '$6$',
+    '$7$',
+    '$scrypt$',
+    'ln=15,r=8,p=1',
+    'ln=',
+    ',r=',
+    ',p=',
+    '\n',
+    '\r\n',
+    '#',
+    '=',
+    '101',
+    '1000000',
+    hash(64),
+    hash(12),
+  ],
   seeds: () => [
     Buffer.from(`# users\nann:$7$101$${hash(12)}$${hash(64)}\n\nbob:$6$${hash(12)}$${hash(64)}\n`),
+    Buffer.from(`ann:${SCRYPT}\nbob:${SCRYPT.replace('15', '21')}\n`),
     Buffer.from(`ann:plain\n:x\nann:$7$0$a$b\nann:$6$${hash(12)}$${hash(64)}\nann:$6$${hash(12)}$${hash(64)}`),
   ],
   run: (bytes) => read(bytes, async () => (await PasswordFile.load(FILE)).size),

@@ -35,7 +35,10 @@ function load(request: LoadRequest, lines: number): string {
     assert.equal(names, PROTOTYPE, 'the prototype of all objects is as it was');
   }
   const { config } = loaded;
-  assert.ok(config.listeners.every(({ port }) => Number.isInteger(port) && port >= 0 && port < 65536));
+  for (const listener of config.listeners) {
+    if (listener.type === 'unix') assert.notEqual(listener.path, '');
+    else assert.ok(Number.isInteger(listener.port) && listener.port >= 0 && listener.port < 65536);
+  }
   assert.equal(describeListeners(loaded).length, config.listeners.length);
   for (const name of loaded.sources.keys()) assert.equal(typeof name, 'string');
   return `loaded ${loaded.warnings.length}`;

@@ -138,6 +138,7 @@ const SILENT = {
   connected() {},
   disconnected() {},
   refused() {},
+  loginFailed() {},
   denied() {},
   subscribed() {},
   unsubscribed() {},

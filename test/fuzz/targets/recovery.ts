@@ -53,6 +53,7 @@ async function run(bytes: Buffer): Promise<string> {
     connected() {},
     disconnected() {},
     refused() {},
+    loginFailed() {},
     denied() {},
     subscribed() {},
     unsubscribed() {},

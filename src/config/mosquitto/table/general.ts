@@ -48,9 +48,8 @@ export const general: readonly Row[] = [
     scope: 'security',
     kind: { type: 'text', most: 50 },
     once: true,
-    fate: 'refused',
-    words: notYet('generated client identifiers begin with `auto-`, as those of Mosquitto; only that is accepted'),
-    idle: ['auto-'],
+    fate: 'honoured',
+    words: '`auto_id_prefix` of every listener',
   },
   {
     name: 'autosave_interval',

@@ -1,0 +1,35 @@
+/** Refusals that have to wait, so that guessing takes its time. */
+import type { RateTimer, Waiting } from './rate-timer.js';
+
+interface Refused {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly goOn: () => void;
+}
+
+export class Refusals implements Waiting {
+  readonly #timer: RateTimer;
+  readonly #waiting = new Set<Refused>();
+
+  constructor(timer: RateTimer) {
+    this.#timer = timer;
+  }
+
+  /** Resolves after so many milliseconds; at once for 0. When the broker stops, it may never. */
+  wait(milliseconds: number): Promise<void> | null {
+    if (milliseconds <= 0) return null;
+    return new Promise((resolve) => {
+      this.#waiting.add({ at: this.#timer.now() + milliseconds, goOn: resolve });
+      this.#timer.add(this);
+    });
+  }
+
+  letOn(now: number): boolean {
+    for (const refused of this.#waiting) {
+      if (now < refused.at) continue;
+      this.#waiting.delete(refused);
+      refused.goOn();
+    }
+    return this.#waiting.size > 0;
+  }
+}

@@ -1,0 +1,249 @@
+/** Who is banned for failed logins, and for how long: the counts themselves, with a clock that the test turns. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Lockout, type LockoutOptions, type LockoutOutcome } from '../../src/access/lockout.js';
+import { Random } from '../support/random.js';
+
+const OPTIONS: LockoutOptions = {
+  lockoutWindow: 600,
+  lockoutFailures: 5,
+  lockoutAddressFailures: 20,
+  lockoutTime: 300,
+  lockoutLoopback: false,
+  lockoutEntries: 1000,
+};
+const LONGEST = 5000;
+
+class Scene {
+  readonly lockout: Lockout;
+  now = 1_000_000;
+  #guess = 0;
+
+  constructor(options: Partial<LockoutOptions> = {}) {
+    this.lockout = new Lockout({ ...OPTIONS, ...options }, LONGEST, () => this.now);
+  }
+
+  pass(seconds: number): void {
+    this.now += seconds * 1000;
+  }
+
+  /** A failure with a password that nobody has tried, or with the one given. */
+  fail(host: string, username: string | null, password = `guess ${++this.#guess}`, transport = 'mqtt'): LockoutOutcome {
+    const remote = host.includes(':') ? `[${host}]:50000` : `${host}:50000`;
+    return this.lockout.failed({ remote, transport, username, secret: Buffer.from(password) });
+  }
+
+  isBanned(host: string, username: string | null = null, transport = 'mqtt'): boolean {
+    const remote = host.includes(':') ? `[${host}]:1` : `${host}:1`;
+    const ban = this.lockout.banOf(remote, transport, username);
+    if (ban !== null && ban.username === null) assert.ok(this.lockout.isBanned(remote, transport));
+    return ban !== null;
+  }
+}
+
+test('refusals of one user from one address come later and later, up to the longest delay', () => {
+  const scene = new Scene({ lockoutFailures: 100 });
+  const delays = Array.from({ length: 8 }, () => scene.fail('192.0.2.1', 'ann').delay);
+  assert.deepEqual(delays, [0, 0, 0, 1000, 2000, 4000, 5000, 5000]);
+  assert.equal(scene.fail('192.0.2.1', 'bob').delay, 0, 'another user from there');
+  assert.equal(scene.fail('192.0.2.2', 'ann').delay, 0, 'the same user from elsewhere');
+  scene.pass(600);
+  assert.equal(scene.fail('192.0.2.1', 'ann').delay, 0, 'the window is over');
+});
+
+test('access.lockout_failures: this user from this address is banned, and nobody else, for access.lockout_time', () => {
+  const scene = new Scene();
+  const outcomes = Array.from({ length: 5 }, () => scene.fail('192.0.2.1', 'ann').bans.length);
+  assert.deepEqual(outcomes, [0, 0, 0, 0, 1]);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), true);
+  assert.equal(scene.isBanned('192.0.2.1', 'bob'), false);
+  assert.equal(scene.isBanned('192.0.2.1', null), false);
+  assert.equal(scene.isBanned('192.0.2.2', 'ann'), false);
+  assert.deepEqual(scene.lockout.list(), [
+    {
+      address: '192.0.2.1',
+      transport: null,
+      username: 'ann',
+      since: scene.now,
+      until: scene.now + 300_000,
+      failures: 5,
+    },
+  ]);
+  scene.pass(299);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), true);
+  scene.pass(1);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), false);
+  assert.deepEqual(scene.lockout.list(), []);
+});
+
+test('what fails during a ban does not make it longer', () => {
+  const scene = new Scene();
+  for (let i = 0; i < 5; i++) scene.fail('192.0.2.1', 'ann');
+  scene.pass(200);
+  for (let i = 0; i < 50; i++) assert.deepEqual(scene.fail('192.0.2.1', 'ann'), { delay: 0, bans: [], forgotten: 0 });
+  scene.pass(100);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), false);
+});
+
+test('a wrong password that is repeated is one guess: a device with an old password bans nobody', () => {
+  const scene = new Scene();
+  for (let i = 0; i < 1000; i++) assert.deepEqual(scene.fail('192.0.2.1', 'ann', 'old').bans, []);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), false);
+  assert.equal(scene.fail('192.0.2.1', 'ann', 'old').delay, LONGEST);
+});
+
+test('where nobody sees the password, as with SCRAM, each failure is a guess', () => {
+  const scene = new Scene();
+  const fail = (): number =>
+    scene.lockout.failed({ remote: '192.0.2.1:1', transport: 'mqtt', username: 'ann', secret: undefined }).bans.length;
+  assert.deepEqual([fail(), fail(), fail(), fail(), fail()], [0, 0, 0, 0, 1]);
+});
+
+test('access.lockout_address_failures: many failures of whomever ban the address, with everybody from there', () => {
+  const scene = new Scene();
+  for (let i = 0; i < 19; i++) assert.deepEqual(scene.fail('192.0.2.1', `user ${i}`).bans, []);
+  const { bans } = scene.fail('192.0.2.1', 'user 19');
+  assert.deepEqual(
+    bans.map(({ username, failures }) => [username, failures]),
+    [[null, 20]],
+  );
+  for (const user of ['ann', null, 'user 0']) assert.equal(scene.isBanned('192.0.2.1', user), true);
+  assert.equal(scene.isBanned('192.0.2.2', 'user 0'), false);
+});
+
+test('behind one address with many good clients, a bad one that guesses bans itself and not the address', () => {
+  const scene = new Scene();
+  for (let minute = 0; minute < 120; minute++) {
+    if (!scene.isBanned('192.0.2.1', 'bad')) scene.fail('192.0.2.1', 'bad');
+    assert.equal(scene.isBanned('192.0.2.1', 'good'), false);
+    scene.pass(60);
+  }
+});
+
+test('a user who is guessed at from many addresses is banned nowhere; the refusals come late', () => {
+  const scene = new Scene();
+  const delays = Array.from({ length: 8 }, (_, i) => scene.fail(`192.0.2.${i}`, 'ann').delay);
+  assert.deepEqual(delays, [0, 0, 0, 0, 0, LONGEST, LONGEST, LONGEST]);
+  assert.equal(scene.isBanned('192.0.2.0', 'ann'), false);
+  assert.equal(scene.isBanned('203.0.113.1', 'ann'), false);
+});
+
+test('an IPv6 address stands for its /64', () => {
+  const scene = new Scene();
+  for (let i = 1; i <= 5; i++) scene.fail(`2001:db8::${i}`, 'ann');
+  assert.equal(scene.isBanned('2001:db8::ffff:ffff', 'ann'), true);
+  assert.equal(scene.isBanned('2001:db8:0:1::1', 'ann'), false);
+});
+
+test('this machine counts only with access.lockout_loopback; what has no address never does', () => {
+  for (const host of ['127.0.0.1', '127.8.8.8', '::1']) {
+    for (const lockoutLoopback of [false, true]) {
+      const scene = new Scene({ lockoutLoopback });
+      const delays = Array.from({ length: 5 }, () => scene.fail(host, 'ann').delay);
+      assert.equal(scene.isBanned(host, 'ann'), lockoutLoopback, host);
+      assert.equal(Math.max(...delays) > 0, lockoutLoopback, host);
+    }
+  }
+  const scene = new Scene({ lockoutLoopback: true });
+  for (let i = 0; i < 50; i++) {
+    scene.lockout.failed({ remote: 'local', transport: 'mqtt', username: 'ann', secret: undefined });
+  }
+  assert.equal(scene.lockout.entries, 0);
+});
+
+test('over plain CoAP, where anybody can write any address, bans hold there alone', () => {
+  const scene = new Scene();
+  for (let i = 0; i < 5; i++) scene.fail('192.0.2.1', 'ann', `guess ${i}`, 'coap');
+  assert.equal(scene.isBanned('192.0.2.1', 'ann', 'coap'), true);
+  for (const transport of ['mqtt', 'websocket', 'coaps', 'coap+tcp']) {
+    assert.equal(scene.isBanned('192.0.2.1', 'ann', transport), false, transport);
+  }
+  const { bans } = Array.from({ length: 5 }, (_, i) => scene.fail('192.0.2.1', 'ann', `g${i}`, 'coaps'))[4];
+  assert.equal(bans[0].transport, null);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann', 'websocket'), true);
+});
+
+test('0 takes each of the two bans away, and both the delays too', () => {
+  const address = new Scene({ lockoutFailures: 0 });
+  for (let i = 0; i < 19; i++) assert.deepEqual(address.fail('192.0.2.1', 'ann').bans, []);
+  assert.equal(address.fail('192.0.2.1', 'ann').bans.length, 1);
+  const user = new Scene({ lockoutAddressFailures: 0 });
+  for (let i = 0; i < 100; i++) user.fail('192.0.2.1', `user ${i}`);
+  assert.equal(user.isBanned('192.0.2.1'), false);
+  const none = new Scene({ lockoutFailures: 0, lockoutAddressFailures: 0 });
+  for (let i = 0; i < 100; i++) assert.equal(none.fail('192.0.2.1', 'ann').delay, 0);
+  assert.equal(none.lockout.entries, 0);
+});
+
+test('limits.lockout_entries: any number of addresses and users takes bounded room; what is forgotten is told', () => {
+  const scene = new Scene({ lockoutEntries: 100, lockoutFailures: 1 });
+  const random = new Random(1);
+  let forgotten = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const host = `10.${random.below(256)}.${random.below(256)}.${random.below(256)}`;
+    forgotten += scene.fail(host, `user ${random.below(1_000_000)}`.repeat(1 + random.below(200))).forgotten;
+    scene.pass(0.01);
+  }
+  assert.ok(scene.lockout.entries <= 300, `${scene.lockout.entries} entries`);
+  assert.ok(scene.lockout.size <= 100, `${scene.lockout.size} bans`);
+  assert.ok(forgotten > 20_000);
+});
+
+test('who fails again and again is not forgotten for those who fail once', () => {
+  const scene = new Scene({ lockoutEntries: 100 });
+  for (let i = 0; i < 5; i++) {
+    for (let j = 0; j < 90; j++) scene.fail(`10.0.${i}.${j}`, `user ${i} ${j}`);
+    scene.fail('192.0.2.1', 'ann');
+  }
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), true);
+});
+
+test('lift: of an address, of a user, of both, of all; the failures before are forgotten', () => {
+  const lifted = (address: string | null, user: string | null): [number, string[]] => {
+    const scene = new Scene();
+    for (const host of ['192.0.2.1', '192.0.2.2', '2001:db8::1']) {
+      for (const name of ['ann', 'bob']) for (let i = 0; i < 5; i++) scene.fail(host, name);
+    }
+    for (let i = 0; i < 20; i++) scene.fail('192.0.2.2', `user ${i}`);
+    const count = scene.lockout.lift(address, user);
+    const left = scene.lockout.list().map((ban) => `${ban.address} ${ban.username ?? '*'}`);
+    if (address === null && user === null) assert.equal(scene.lockout.entries, 0);
+    if (address === '192.0.2.1' && user === 'ann') {
+      assert.equal(scene.fail('192.0.2.1', 'ann').bans.length, 0, 'it begins anew');
+      assert.equal(scene.fail('192.0.2.1', 'ann', 'guess 1').delay, LONGEST, 'others still count for the user');
+    }
+    return [count, left];
+  };
+  const V6 = '2001:db8:0:0';
+  const all = [
+    '192.0.2.1 ann',
+    '192.0.2.1 bob',
+    '192.0.2.2 ann',
+    '192.0.2.2 bob',
+    '192.0.2.2 *',
+    `${V6} ann`,
+    `${V6} bob`,
+  ];
+  const without = (...gone: string[]): string[] => all.filter((one) => !gone.includes(one));
+  const sorted = ([count, left]: [number, string[]]): [number, string[]] => [count, left.toSorted()];
+  const expected = (...gone: string[]): [number, string[]] => [gone.length, without(...gone).toSorted()];
+  assert.deepEqual(sorted(lifted('192.0.2.1', 'ann')), expected('192.0.2.1 ann'));
+  assert.deepEqual(sorted(lifted('192.0.2.2', null)), expected('192.0.2.2 ann', '192.0.2.2 bob', '192.0.2.2 *'));
+  assert.deepEqual(sorted(lifted(null, 'bob')), expected('192.0.2.1 bob', '192.0.2.2 bob', `${V6} bob`));
+  assert.deepEqual(sorted(lifted(V6, null)), expected(`${V6} ann`, `${V6} bob`));
+  assert.deepEqual(sorted(lifted('203.0.113.1', null)), expected());
+  assert.deepEqual(lifted(null, null), [7, []]);
+});
+
+test('long user names, and those that look like parts of a key, are told apart', () => {
+  const scene = new Scene();
+  const long = 'x'.repeat(60_000);
+  for (let i = 0; i < 5; i++) scene.fail('192.0.2.1', long);
+  assert.equal(scene.isBanned('192.0.2.1', long), true);
+  assert.equal(scene.isBanned('192.0.2.1', `${long}y`), false);
+  assert.equal(scene.isBanned('192.0.2.1', 'x'.repeat(64)), false);
+  for (let i = 0; i < 5; i++) scene.fail('192.0.2.1', '');
+  assert.equal(scene.isBanned('192.0.2.1', ''), true);
+  assert.equal(scene.isBanned('192.0.2.1', null), false);
+  assert.equal(scene.isBanned('192.0.2.1', '-'), false);
+});
