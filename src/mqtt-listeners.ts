@@ -1,6 +1,7 @@
 /** The listeners that MQTT comes by, made from their options, and what becomes of connections that they refuse. */
 import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
+import { isTls, type TlsListener } from './config/listeners-tls.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
@@ -13,8 +14,10 @@ import type { Party } from './session/journal.js';
 import { ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
 import { Mount } from './session/mount.js';
 import { StreamTransport } from './session/transport.js';
+import { tlsListener } from './tls-listener.js';
+import type { TlsSecurity } from './tls-security.js';
 
-export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'websocket' | 'unix' }>;
+export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' | 'websocket' | 'wss' | 'unix' }>;
 
 /** Permissions of the file of a Unix socket. */
 const USUAL_MODE = '0660';
@@ -35,10 +38,12 @@ export class MqttListeners {
   readonly #broker: Broker;
   readonly #mqtt: Config['mqtt'];
   readonly #listeners: Config['listeners'];
+  readonly #tls: TlsSecurity;
   /** One for all addresses of a listener. */
   readonly #terms = new Map<MqttListenerConfig, ListenerTerms>();
 
-  constructor(broker: Broker, { mqtt, listeners }: Config) {
+  constructor(broker: Broker, { mqtt, listeners }: Config, tls: TlsSecurity) {
+    this.#tls = tls;
     this.#broker = broker;
     this.#mqtt = mqtt;
     this.#listeners = listeners;
@@ -67,8 +72,18 @@ export class MqttListeners {
    */
   make(listener: MqttListenerConfig, host: string, anonymous: boolean): Listener {
     const broker = this.#broker;
-    const door = this.#doorOf(listener);
     const terms = this.#termsOf(listener);
+    if (isTls(listener)) {
+      return tlsListener(listener, host, {
+        broker,
+        credentials: this.#tls.of(listener),
+        anonymous,
+        terms,
+        mqtt: this.#mqtt,
+        refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
+      });
+    }
+    const door = this.#doorOf(listener);
     const accept = (socket: Socket): void => {
       broker.accept(new StreamTransport(socket, listener.type, terms), undefined, anonymous);
     };
@@ -98,7 +113,7 @@ export class MqttListeners {
   }
 
   /** Where the PROXY headers of a listener are read; null if it has none. */
-  #doorOf(listener: MqttListenerConfig): ProxyDoor | null {
+  #doorOf(listener: Exclude<MqttListenerConfig, TlsListener>): ProxyDoor | null {
     const { type, proxy_protocol: versions, proxy_require_tls: requireTls = false } = listener;
     if (versions === undefined) return null;
     const { gate } = this.#broker.environment;
@@ -123,9 +138,9 @@ export class MqttListeners {
   }
 
   /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
+  #refused(cause: Refusal, remote: string, reason: string, transport = 'websocket'): void {
     const { counters, environment } = this.#broker;
-    const party = strangerAt(remote, 'websocket');
+    const party = strangerAt(remote, transport);
     if (cause === 'timeout') counters.connectTimeouts++;
     else if (cause === 'origin') counters.refusedOrigins++;
     else counters.protocolErrors++;

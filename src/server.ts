@@ -39,6 +39,7 @@ import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
+import { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
 const NEVER = 0xffffffff;
@@ -52,6 +53,7 @@ export class Server {
   readonly #loaded: LoadedConfig;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
+  readonly #tls: TlsSecurity;
   readonly broker: Broker;
   /** Whose `replace` takes another file. */
   readonly passwords: Passwords;
@@ -70,16 +72,18 @@ export class Server {
     loaded: LoadedConfig,
     logger: Logger,
     security: CoapSecurity,
+    tls: TlsSecurity,
     broker: Broker,
     passwords: Passwords,
   ) {
     this.#loaded = loaded;
     this.passwords = passwords;
     this.#security = security;
+    this.#tls = tls;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
-    this.#mqtt = new MqttListeners(broker, loaded.config);
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls);
     this.#latecomers = new Latecomers({
       late: (error) => {
         const words = error instanceof Error ? error.message : String(error);
@@ -100,6 +104,7 @@ export class Server {
       sessions: broker.sessions,
       connections: broker.connections,
       store: broker.commit,
+      daysLeft: () => tls.daysLeft(Date.now()),
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
     this.#errands = errandsOf(loaded, security);
@@ -111,6 +116,7 @@ export class Server {
     const { config } = loaded;
     const passwords = await passwordsOf(config);
     const security = await CoapSecurity.load(config);
+    const tls = await TlsSecurity.load(config);
     const acl = await readAcl(config.access);
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = config.access.scram_file;
@@ -133,7 +139,7 @@ export class Server {
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, broker, passwords);
+    const server = new Server(loaded, logger, security, tls, broker, passwords);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -169,6 +175,7 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
+    await this.#tls.start(this.#logger, this.broker.counters);
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
@@ -288,6 +295,7 @@ export class Server {
 
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
+    this.#tls.stop();
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();

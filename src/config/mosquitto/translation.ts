@@ -7,6 +7,7 @@ import { type Apart, anonymousOf, differ, fieldsOf, prefixOf } from './listener-
 import type { Entry, Listener, Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
+import { isSecure, tlsOf } from './tls.js';
 
 /** What the log says for each `log_type`; the one that says most counts. */
 const LEVELS: Readonly<Record<string, string>> = {
@@ -105,14 +106,17 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
           ...fieldsOf(reader, listener, apart),
         };
       }
+      const secure = isSecure(listener);
+      const [mqtt, webSocket] = secure ? ['mqtts', 'wss'] : ['mqtt', 'websocket'];
       return {
         type: {
-          value: protocol?.value === 'websockets' ? 'websocket' : 'mqtt',
+          value: protocol?.value === 'websockets' ? webSocket : mqtt,
           place: protocol?.place ?? listener.place,
         },
         host: hostOf(listener),
         port: listener.port,
         ...fieldsOf(reader, listener, apart),
+        ...(secure ? tlsOf(listener, reader) : null),
       };
     }),
   );
@@ -150,11 +154,24 @@ function setQos(draft: Draft, reader: Reader, listeners: readonly Listener[]): v
 }
 
 function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  setFile(draft, reader, listeners, 'password_file');
+  // Other listeners have no use for it.
+  const keyed = listeners.filter(({ values }) => values.has('psk_hint'));
+  if (keyed.length > 0) setFile(draft, reader, keyed, 'psk_file');
+}
+
+/** A file of users, of which Portico has one for all listeners. */
+function setFile(
+  draft: Draft,
+  reader: Reader,
+  listeners: readonly Listener[],
+  name: 'password_file' | 'psk_file',
+): void {
   // With per_listener_settings only a global plugin has one for the whole broker.
-  const said = reader.values.get('password_file');
-  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get('password_file') ?? said);
-  const entry = agreed(reader, 'password_file', entries)?.entry;
-  if (entry !== undefined) draft.set('access.password_file', entry.value, entry.place);
+  const said = reader.values.get(name);
+  const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get(name) ?? said);
+  const entry = agreed(reader, name, entries)?.entry;
+  if (entry !== undefined) draft.set(`access.${name}`, entry.value, entry.place);
 }
 
 /** An option whose value, or Mosquitto's default, goes to ours as it is. */

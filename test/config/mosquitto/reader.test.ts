@@ -74,7 +74,7 @@ test('each error of Mosquitto is told with file and line, and a sentence that sa
     ],
     ['listener 1\nprotocol http_api\n', /^mosquitto\.conf:2: protocol http_api: not supported yet/],
     ['acl_file a\n', /^mosquitto\.conf:1: acl_file: not supported yet; /],
-    ['listener 1\ncertfile a\n', /^mosquitto\.conf:2: certfile: not supported yet; let a proxy/],
+    ['listener 1\ntls_engine a\n', /^mosquitto\.conf:2: tls_engine: not supported yet; let a proxy/],
     ['plugin /x/mosquitto_dynamic_security.so\n', /Portico runs no plugins in C/],
     ['plugin /x/mosquitto_acl_file.so\nplugin_opt_acl_file a\n', /access lists are not supported yet$/],
     ['include_dir\n', 'mosquitto.conf:1: include_dir has no value; it must be a folder'],
