@@ -1,5 +1,5 @@
 /** Keys and certificates of the CoAP listeners, read before anything is opened. */
-import type { KeyObject, X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import {
   type Certificate,
   type NamedFile,
@@ -9,12 +9,16 @@ import {
   requireP256,
   requireRoots,
 } from './access/certificate.js';
-import { type DeviceKeys, NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
+import { NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readPskFile } from './access/psk-file.js';
 import { readPublicKeyFile } from './access/public-key-file.js';
+import { commonNameOf } from './coap/common-name.js';
 import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
+import { ServerCertificate } from './coap/dtls/server-certificate.js';
+import { ServerCertificates } from './coap/dtls-client/server-certificates.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { DeviceCredentials, type DeviceTrust } from './plugins/coap-devices/credentials.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
 
 export type CoapListener = Extract<ListenerConfig, { type: `coap${string}` }>;
@@ -43,16 +47,16 @@ export class CoapSecurity {
   readonly #publicKeys: PublicKeyFunction | undefined;
   readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
 
-  /** Whom the broker is for the devices that it asks. */
-  readonly deviceKeys: DeviceKeys;
+  /** How the broker and the devices that it asks know each other. */
+  readonly devices: DeviceCredentials;
 
   private constructor(
     psk: PskCredentials | undefined,
     publicKeys: PublicKeyFunction | undefined,
     shown: ReadonlyMap<ListenerConfig, Shown>,
-    deviceKeys: DeviceKeys,
+    devices: DeviceCredentials,
   ) {
-    this.deviceKeys = deviceKeys;
+    this.devices = devices;
     this.#psk = psk;
     this.#publicKeys = publicKeys;
     this.#shown = shown;
@@ -69,11 +73,12 @@ export class CoapSecurity {
     const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
     const { device_psk_file: own } = coap;
     const deviceKeys = own === undefined ? NO_DEVICE_KEYS : await readDevicePskFile(own);
+    const devices = new DeviceCredentials(deviceKeys, await trustOf(coap));
     const shown = new Map<ListenerConfig, Shown>();
     for (const [i, listener] of listeners.entries()) {
       if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
     }
-    return new CoapSecurity(psk, publicKeys, shown, deviceKeys);
+    return new CoapSecurity(psk, publicKeys, shown, devices);
   }
 
   /** What stands below the endpoint of a listener of the configuration. */
@@ -98,6 +103,33 @@ export class CoapSecurity {
         return { type: listener.type };
     }
   }
+}
+
+type DeviceFiles = Pick<Config['coap'], 'device_ca_file' | 'device_cert_file' | 'device_key_file'>;
+
+/** Whose certificates of devices are taken, and the broker's own for them. */
+async function trustOf(coap: DeviceFiles): Promise<DeviceTrust | undefined> {
+  const named = (option: keyof DeviceFiles): NamedFile | undefined => {
+    const file = coap[option];
+    return file === undefined ? undefined : { option: `coap.${option}`, file };
+  };
+  const [ca, cert, key] = [named('device_ca_file'), named('device_cert_file'), named('device_key_file')];
+  if ((cert === undefined) !== (key === undefined)) {
+    const [there, missing] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
+    const sentence = `coap.device_${there}_file is of no use without coap.device_${missing}_file`;
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
+  }
+  if (ca === undefined) {
+    if (cert === undefined) return undefined;
+    const sentence = 'coap.device_cert_file is for devices with a certificate: name their CA in coap.device_ca_file';
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
+  }
+  const servers = new ServerCertificates({ ca: await readAuthorities(ca) });
+  if (cert === undefined || key === undefined) return { servers };
+  const own = await readCertificate(cert, key);
+  requireP256(own.privateKey, key);
+  const certificate = new ServerCertificate({ chain: own.chain, key: own.privateKey });
+  return { servers, own: { certificate, identity: commonNameOf(new X509Certificate(own.chain[0])) } };
 }
 
 async function shownBy(listener: SecureListener, path: string): Promise<Shown> {

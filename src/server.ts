@@ -4,14 +4,13 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readAcl } from './access/acl/load.js';
-import { PasswordFile } from './access/password-file.js';
-import { Passwords } from './access/passwords.js';
+import type { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
 import { BackupRoute } from './admin/backup.js';
 import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
-import { Broker, type Identify } from './broker.js';
+import { Broker } from './broker.js';
 import type { RetainedLimits } from './bus/retained.js';
 import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
@@ -19,6 +18,7 @@ import type { LoadedConfig } from './config/load.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import { sourceOf } from './config/source.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { identifier, passwordsOf } from './identification.js';
 import { HttpListener } from './listeners/http.js';
 import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
@@ -240,7 +240,7 @@ export class Server {
   async #startDevices(): Promise<RegisteredDevices | null> {
     const { coap } = this.#loaded.config;
     if (coap.devices_topic === '') return null;
-    const devices = new RegisteredDevices(coap, Date.now, this.#security.deviceKeys);
+    const devices = new RegisteredDevices(coap, Date.now, this.#security.devices);
     await devices.start(this.#context(devices.name));
     this.#plugins.push(devices);
     return devices;
@@ -315,15 +315,15 @@ interface Errand {
 }
 
 /** Made before anything is opened: what is wrong with a command stops the start. */
-function errandsOf(loaded: LoadedConfig, { deviceKeys }: CoapSecurity): Errand[] {
+function errandsOf(loaded: LoadedConfig, { devices }: CoapSecurity): Errand[] {
   const { coap } = loaded.config;
   const errands: Errand[] = [];
   if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), deviceKeys);
+    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), devices);
     errands.push({ plugin, does: 'commands devices' });
   }
   if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, deviceKeys), does: 'observes devices' });
+    errands.push({ plugin: new ObservedResources(coap, devices), does: 'observes devices' });
   }
   return errands;
 }
@@ -339,22 +339,6 @@ function missingInterface(listener: ListenerConfig): PorticoError | null {
   if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
   const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
   return new PorticoError(ErrorKinds.Listen, words);
-}
-
-/** Who may connect: users of the password file, and strangers where the listener takes them. */
-function identifier(passwords: Passwords): Identify {
-  return (username, password, anonymous, wanted) => {
-    if (username === undefined) return anonymous;
-    // Without a password file there is nobody to compare with: whoever may come without a name may come with one.
-    if (passwords.file === null) return anonymous;
-    return passwords.verify(username, password ?? Buffer.alloc(0), wanted);
-  };
-}
-
-async function passwordsOf({ access, limits }: Config): Promise<Passwords> {
-  const { password_file: file, password_cache: cache } = access;
-  const loaded = file === undefined ? null : await PasswordFile.load(file);
-  return new Passwords(loaded, { queue: limits.password_queue, cache });
 }
 
 /** Half of the memory of the machine, or of the container if that has less. */

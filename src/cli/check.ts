@@ -22,11 +22,11 @@ export async function check(request: LoadRequest, testOnly = false): Promise<voi
   if (passwords !== undefined) await PasswordFile.load(passwords);
   if (scram !== undefined) await readScramFile(scram);
   const acl = await readAcl(loaded.config.access);
-  const { deviceKeys } = await CoapSecurity.load(loaded.config);
+  const { devices } = await CoapSecurity.load(loaded.config);
   await TlsSecurity.load(loaded.config);
   // They read the URIs, filters and templates of commands and observations.
-  new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), deviceKeys);
-  new ObservedResources(loaded.config.coap, deviceKeys);
+  new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), devices);
+  new ObservedResources(loaded.config.coap, devices);
   process.stdout.write(testOnly ? 'the configuration is right\n' : annotated(loaded.config, loaded.sources));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
   for (const warning of [...loaded.warnings, ...(acl?.warnings ?? [])]) process.stderr.write(`warning: ${warning}\n`);

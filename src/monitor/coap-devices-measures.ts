@@ -77,6 +77,8 @@ const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers & PortNumb
   dtlsHandshakesStarted: 'DTLS: Handshakes begun.',
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes that an alert ended.',
+  dtlsCertificatesRefused:
+    'DTLS: Of them, those that ended since the certificate of the device was not good, or of another name.',
   dtlsHandshakeTimeouts: 'DTLS: Handshakes that took longer than coap.dtls_handshake_time.',
   dtlsHandshakesRefused:
     'DTLS: Handshakes not begun, by coap.dtls_handshakes or since another at the address was under way.',

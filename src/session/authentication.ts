@@ -52,7 +52,7 @@ export async function checkPassword(
   const known = username !== undefined;
   if (known) {
     const delay = loginFailed(environment, client, { username, method: 'password', secret: password ?? NO_PASSWORD });
-    await refusals.wait(delay);
+    await refusals.wait(client, delay);
   }
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
   const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
@@ -96,7 +96,7 @@ export async function askAuthenticate(
   // Another code, or none, may be a fault of whoever was asked, and no guess.
   if (password !== undefined && (outcome.error === null || reasonCode === ReasonCode.BadUserNameOrPassword)) {
     const failure = { username: username ?? null, method: 'hook', secret: password };
-    await refusals.wait(loginFailed(environment, client, failure));
+    await refusals.wait(client, loginFailed(environment, client, failure));
   }
   return { reasonCode, reason: error.message, told: reasonText(reasonCode) };
 }

@@ -15,9 +15,9 @@ export class Refusals implements Waiting {
     this.#timer = timer;
   }
 
-  /** Resolves after so many milliseconds; at once for 0. When the broker stops, it may never. */
-  wait(milliseconds: number): Promise<void> | null {
-    if (milliseconds <= 0) return null;
+  /** Lets a client that is to be refused wait for so many milliseconds; null if it need not. When the broker stops, nobody is let on. */
+  wait(client: { readonly closed: boolean }, milliseconds: number): Promise<void> | null {
+    if (milliseconds <= 0 || client.closed) return null;
     return new Promise((resolve) => {
       this.#waiting.add({ at: this.#timer.now() + milliseconds, goOn: resolve });
       this.#timer.add(this);

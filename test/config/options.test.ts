@@ -38,6 +38,9 @@ test('every line of the shipped configuration, taken out of its comment, is vali
     coap: {
       ack_timeout: undefined,
       device_psk_file: undefined,
+      device_ca_file: undefined,
+      device_cert_file: undefined,
+      device_key_file: undefined,
       ack_random_factor: undefined,
       max_retransmit: undefined,
       max_latency: undefined,

@@ -12,6 +12,7 @@ import { formatLinks } from '../../src/coap/link-format.js';
 import type { Observation } from '../../src/coap/observe.js';
 import { type DatagramAddress, UdpTransport } from '../../src/coap/transport.js';
 import { freePorts, Portico } from '../support/portico.js';
+import { Inbox } from './inbox.js';
 import { request } from './libcoap.js';
 import { publish, Subscriber } from './mosquitto.js';
 
@@ -20,6 +21,7 @@ class Sensor {
   readonly #endpoint: CoapEndpoint;
   readonly #client: CoapClient;
   readonly #observations = new Set<Observation>();
+  readonly #began = new Inbox<Observation>('observations that begin');
   value = '20';
 
   private constructor(transport: UdpTransport) {
@@ -33,6 +35,7 @@ class Sensor {
             if (observation !== undefined) this.#observations.delete(observation);
           });
           if (observation !== undefined) this.#observations.add(observation);
+          if (observation !== undefined) this.#began.put(observation);
           exchange.respond(this.#state);
         } else exchange.respond({ code: Code.NotFound });
       },
@@ -46,6 +49,20 @@ class Sensor {
 
   get #state(): { code: number; payload: Buffer } {
     return { code: Code.Content, payload: Buffer.from(this.value) };
+  }
+
+  get observers(): number {
+    return this.#observations.size;
+  }
+
+  /** Observations that begin from now on. */
+  forget(): void {
+    this.#observations.clear();
+    this.#began.drain();
+  }
+
+  async observed(): Promise<void> {
+    await this.#began.next();
   }
 
   change(value: string): void {
@@ -128,6 +145,27 @@ describe('devices that register', { timeout: 60_000 }, () => {
     await tell('devices/sensor/temp/get', '');
     assert.deepEqual(await again.payloads(1), ['21']);
     await again.end();
+  });
+
+  test('an observation goes on by itself after kill -9 of the broker, until it is cancelled', async () => {
+    await portico.kill();
+    sensor.forget();
+    await portico.restart();
+    await sensor.observed();
+    const listener = await listen('devices/sensor/temp', 'devices/sensor/temp/$response');
+    sensor.change('22');
+    // The state that it began with may still be on its way.
+    while ((await listener.next()).payload !== '22');
+    await tell('devices/sensor/temp/cancel', '');
+    assert.equal((await listener.next()).topic, 'devices/sensor/temp/$response');
+    await listener.end();
+    await portico.kill();
+    await portico.restart();
+    const idle = await listen('devices/sensor/temp/$response');
+    await tell('devices/sensor/temp/get', '');
+    assert.deepEqual(await idle.payloads(1), ['22']);
+    assert.equal(sensor.observers, 0);
+    await idle.end();
   });
 
   test('a registration that is kill -9 ed with the broker is there again; one that is not renewed expires', async () => {

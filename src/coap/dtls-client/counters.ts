@@ -19,6 +19,8 @@ export class DtlsClientCounters {
   handshakesCompleted = 0;
   /** Handshakes that an alert ended, from either side. */
   handshakesFailed = 0;
+  /** Of them, those that ended since the certificate of the server was not good, or not its. */
+  certificatesRefused = 0;
   /** Handshakes that took too long (`limits.handshakeTime`). */
   handshakeTimeouts = 0;
   /** Handshakes that did not begin: one too many (`limits.handshakes`), no key, another name of the same address. */

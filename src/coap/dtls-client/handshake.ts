@@ -1,21 +1,23 @@
-/** One handshake of the client, from the first ClientHello to the server's Finished (RFC 6347 4.2, RFC 4279 2). */
+/** One handshake of the client, from the first ClientHello to the server's Finished (RFC 6347 4.2, RFC 4279 2, RFC 8422 2). */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { alertName, CLOSE_NOTIFY, endingAlert } from '../dtls/alert.js';
 import { Keys } from '../dtls/association.js';
+import { certificateVerify } from '../dtls/certificate-messages.js';
 import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter, writeRecord } from '../dtls/flight.js';
 import { type Fragment, Messages, readFragment } from '../dtls/fragments.js';
 import { RETRANSMISSION_TIME, RETRANSMISSIONS } from '../dtls/limits.js';
 import { verifyData } from '../dtls/prf.js';
 import { Alert, AlertLevel, ContentType, HANDSHAKE_HEADER, HandshakeType, RANDOM_BYTES } from '../dtls/protocol.js';
 import type { RecordReader } from '../dtls/record.js';
+import { Refusal } from '../dtls/refusal.js';
 import { deriveKeys } from '../dtls/secrets.js';
-import { Transcript } from '../dtls/transcript.js';
 import { Timer, type TimerWheel } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
 import type { DtlsClientCounters } from './counters.js';
+import type { ClientExchange } from './exchange.js';
 import { clientHello, parseHelloVerifyRequest, parseServerHello, type ServerHello } from './hello.js';
 import { COOKIES, type DtlsClientLimits, LONGEST_RETRANSMISSION_TIME } from './limits.js';
-import { exchangePsk, isServerKeyExchange, type PskCredential } from './psk-exchange.js';
+import { ClientTranscript } from './transcript.js';
 
 /** Why a handshake ended without an association. */
 export type ClientHandshakeEnd = 'failed' | 'timeout' | 'closed';
@@ -33,45 +35,25 @@ export interface ClientHandshakeHost {
 }
 
 const goodbye = Buffer.alloc(512);
-const DOUBT = ': identity or key may be wrong';
 
-/** What the handshake waits for: the messages that may come, how to say that they do not, and what an alert then means. */
-const State = {
-  Hello: {
-    due: [HandshakeType.HelloVerifyRequest, HandshakeType.ServerHello] as readonly number[],
-    silence: 'no answer to ClientHello',
-    doubt: '',
-  },
-  KeyExchange: {
-    due: [HandshakeType.ServerKeyExchange, HandshakeType.ServerHelloDone] as readonly number[],
-    silence: 'nothing after ServerHello',
-    doubt: '',
-  },
-  HelloDone: {
-    due: [HandshakeType.ServerHelloDone] as readonly number[],
-    silence: 'nothing after ServerKeyExchange',
-    doubt: '',
-  },
-  Finished: {
-    due: [HandshakeType.Finished] as readonly number[],
-    silence: `no answer to Finished${DOUBT}`,
-    doubt: DOUBT,
-  },
-  Over: { due: [] as readonly number[], silence: '', doubt: '' },
-} as const;
+/** What the handshake waits for. */
+const State = { Hello: 0, KeyExchange: 1, Finished: 2, Over: 3 } as const;
 type State = (typeof State)[keyof typeof State];
+
+const FIRST: readonly number[] = [HandshakeType.HelloVerifyRequest, HandshakeType.ServerHello];
+const LAST: readonly number[] = [HandshakeType.Finished];
 
 export class ClientHandshake extends Timer {
   /** The server, and by what name it was asked for. */
   readonly remote: DatagramAddress;
   readonly key: string;
   readonly random = randomBytes(RANDOM_BYTES);
-  readonly #credential: PskCredential;
+  readonly #exchange: ClientExchange;
   readonly #host: ClientHandshakeHost;
   readonly #writer: FlightWriter;
   readonly #messages = new Messages();
   readonly #deadline: number;
-  #transcript = new Transcript();
+  #transcript = new ClientTranscript();
   #state: State = State.Hello;
   /** message_seq of the next message of the server, and of the next one to it. */
   #expected = 0;
@@ -84,11 +66,11 @@ export class ClientHandshake extends Timer {
   #keys: Keys | undefined;
   #master: Buffer | undefined;
 
-  constructor(host: ClientHandshakeHost, remote: DatagramAddress, key: string, credential: PskCredential) {
+  constructor(host: ClientHandshakeHost, remote: DatagramAddress, key: string, exchange: ClientExchange) {
     super();
     this.remote = remote;
     this.key = key;
-    this.#credential = credential;
+    this.#exchange = exchange;
     this.#host = host;
     this.#writer = new FlightWriter(host.limits.handshakeDatagram, 0, (bytes, length) =>
       host.transmit(bytes, length, remote),
@@ -98,7 +80,8 @@ export class ClientHandshake extends Timer {
 
   /** What it waits for, in words. */
   get silence(): string {
-    return this.#state.silence;
+    if (this.#state === State.Hello) return 'no answer to ClientHello';
+    return this.#state === State.KeyExchange ? this.#exchange.silence : `no answer to Finished${this.#exchange.doubt}`;
   }
 
   begin(): void {
@@ -170,6 +153,12 @@ export class ClientHandshake extends Timer {
     this.end('failed', words);
   }
 
+  /** What the server says does not fit, or its certificate is not good. */
+  #refuse({ alert, words }: Refusal, isCertificate: boolean): void {
+    if (isCertificate) this.#host.counters.certificatesRefused++;
+    this.#fail(alert, words);
+  }
+
   #repeat(): void {
     if (this.#repetitions >= RETRANSMISSIONS) return;
     this.#repetitions++;
@@ -181,7 +170,8 @@ export class ClientHandshake extends Timer {
   #receiveAlert(content: Buffer): void {
     const ending = endingAlert(content);
     if (ending === undefined) return;
-    this.end('failed', `alert ${alertName(ending.description)} of the server${this.#state.doubt}`);
+    const doubt = this.#state === State.Finished ? this.#exchange.doubt : '';
+    this.end('failed', `alert ${alertName(ending.description)} of the server${doubt}`);
   }
 
   #receiveFragments(content: Buffer, isProtected: boolean): void {
@@ -209,7 +199,9 @@ export class ClientHandshake extends Timer {
   }
 
   #receiveMessage(type: number, body: Buffer): void {
-    if (!this.#state.due.includes(type)) {
+    const state = this.#state;
+    const due = state === State.Hello ? FIRST : state === State.KeyExchange ? this.#exchange.due : LAST;
+    if (!due.includes(type)) {
       this.#fail(Alert.UnexpectedMessage, `unexpected handshake message ${type}`);
       return;
     }
@@ -223,8 +215,8 @@ export class ClientHandshake extends Timer {
     this.#transcript.add(type, messageSequence, body);
     if (before !== undefined) this.#receiveFinished(body, before);
     else if (type === HandshakeType.ServerHello) this.#receiveServerHello(body);
-    else if (type === HandshakeType.ServerKeyExchange) this.#receiveServerKeyExchange(body);
-    else this.#receiveServerHelloDone(body);
+    else if (type === HandshakeType.ServerHelloDone) this.#receiveServerHelloDone(body);
+    else this.#receiveKeyExchange(type, body);
   }
 
   #receiveHelloVerifyRequest(body: Buffer): void {
@@ -235,7 +227,7 @@ export class ClientHandshake extends Timer {
   }
 
   #receiveServerHello(body: Buffer): void {
-    const hello = parseServerHello(body);
+    const hello = parseServerHello(this.#exchange.offer, body);
     if (typeof hello === 'number') {
       this.#fail(hello, `ServerHello deserves ${alertName(hello)}`);
       return;
@@ -244,9 +236,11 @@ export class ClientHandshake extends Timer {
     this.#state = State.KeyExchange;
   }
 
-  #receiveServerKeyExchange(body: Buffer): void {
-    if (isServerKeyExchange(body)) this.#state = State.HelloDone;
-    else this.#fail(Alert.DecodeError, 'malformed ServerKeyExchange');
+  #receiveKeyExchange(type: number, body: Buffer): void {
+    const refusal = this.#exchange.receive(type, body, this.random, this.#hello!.random);
+    if (refusal === undefined) return;
+    // A signature that is wrong is another's certificate.
+    this.#refuse(refusal, type === HandshakeType.Certificate || refusal.alert === Alert.DecryptError);
   }
 
   #receiveServerHelloDone(body: Buffer): void {
@@ -255,23 +249,32 @@ export class ClientHandshake extends Timer {
       return;
     }
     const { suite, random: serverRandom, extendedMasterSecret, connectionId } = this.#hello!;
-    const { message, premaster } = exchangePsk(this.#credential);
-    const exchange = this.#say(HandshakeType.ClientKeyExchange, message);
+    const answer = this.#exchange.answer();
+    if (answer instanceof Refusal) {
+      this.#refuse(answer, false);
+      return;
+    }
+    const { certificate, keyExchange, premaster, sign } = answer;
+    const flight: FlightMessage[] = [];
+    if (certificate !== undefined) flight.push(this.#say(HandshakeType.Certificate, certificate));
+    flight.push(this.#say(HandshakeType.ClientKeyExchange, keyExchange));
     const sessionHash = extendedMasterSecret ? this.#transcript.hash() : undefined;
     const { master, read, write } = deriveKeys(suite, premaster, this.random, serverRandom, sessionHash);
     premaster.fill(0);
     this.#master = master;
     this.#keys = new Keys({
-      session: { identity: this.#credential.identity, proof: 'psk', cipherSuite: suite.name },
+      session: { ...this.#exchange.session, cipherSuite: suite.name },
       // What the server reads is written here.
       read: write,
       write: read,
       ownCid: undefined,
       peerCid: Buffer.from(connectionId ?? []),
     });
+    const messages = this.#transcript.takeMessages();
+    if (sign !== undefined) flight.push(this.#say(HandshakeType.CertificateVerify, certificateVerify(sign(messages))));
     const finished = this.#say(HandshakeType.Finished, verifyData(master, 'client', this.#transcript.hash()));
     this.#state = State.Finished;
-    this.#send([exchange, CHANGE_CIPHER_SPEC, finished]);
+    this.#send([...flight, CHANGE_CIPHER_SPEC, finished]);
   }
 
   #receiveFinished(body: Buffer, hash: Buffer): void {
@@ -286,10 +289,8 @@ export class ClientHandshake extends Timer {
 
   /** Begins anew with each cookie: hello messages without one are in no hash (RFC 6347 4.2.1). */
   #sayHello(cookie: Buffer): void {
-    this.#transcript = new Transcript();
-    // A client without a certificate signs nothing.
-    this.#transcript.forgetSignature();
-    this.#send([this.#say(HandshakeType.ClientHello, clientHello(this.random, cookie))]);
+    this.#transcript = new ClientTranscript();
+    this.#send([this.#say(HandshakeType.ClientHello, clientHello(this.#exchange.offer, this.random, cookie))]);
   }
 
   #say(type: number, body: Buffer): FlightMessage {

@@ -9,16 +9,67 @@ import {
   writeExtension,
 } from '../dtls/extensions.js';
 import { FieldReader } from '../dtls/fields.js';
-import { Alert, Extension, RANDOM_BYTES, RENEGOTIATION_SCSV, VERSION_1_2 } from '../dtls/protocol.js';
+import { Group } from '../dtls/groups.js';
+import {
+  Alert,
+  Extension,
+  RANDOM_BYTES,
+  RENEGOTIATION_SCSV,
+  SignatureScheme,
+  UNCOMPRESSED_POINTS,
+  VERSION_1_2,
+} from '../dtls/protocol.js';
 
-/** What is offered, in the order of preference. */
-const OFFERED = CIPHER_SUITES.filter(({ keyExchange }) => keyExchange === 'psk');
-/** The extensions that a server may answer with (RFC 5246 7.4.1.4): the last one answers the cipher suite of its name. */
-const ASKED: ReadonlySet<number> = new Set([
-  Extension.ExtendedMasterSecret,
-  Extension.ConnectionId,
-  Extension.RenegotiationInfo,
+/** What a ClientHello offers. */
+export interface Offer {
+  /** In the order of preference. */
+  readonly suites: readonly CipherSuite[];
+  readonly extensions: Buffer;
+  /** The extensions that a server may answer with (RFC 5246 7.4.1.4). */
+  readonly answers: ReadonlySet<number>;
+}
+
+const COMMON = Buffer.concat([
+  writeExtension(Extension.ExtendedMasterSecret, Buffer.alloc(0)),
+  writeExtension(Extension.ConnectionId, connectionIdExtension(Buffer.alloc(0))),
 ]);
+/** The last one answers the cipher suite of its name. */
+const COMMON_ANSWERS = [Extension.ExtendedMasterSecret, Extension.ConnectionId, Extension.RenegotiationInfo];
+
+export const PSK_OFFER: Offer = {
+  suites: CIPHER_SUITES.filter(({ keyExchange }) => keyExchange === 'psk'),
+  extensions: COMMON,
+  answers: new Set(COMMON_ANSWERS),
+};
+
+const CERTIFICATE_SUITES = CIPHER_SUITES.filter(({ keyExchange }) => keyExchange === 'ecdhe-ecdsa');
+const FOR_CERTIFICATES = Buffer.concat([
+  writeExtension(Extension.SupportedGroups, list([Group.Secp256r1])),
+  writeExtension(Extension.EcPointFormats, Buffer.from([1, UNCOMPRESSED_POINTS])),
+  // A CA above the server's ECDSA key may have signed with RSA.
+  writeExtension(Extension.SignatureAlgorithms, list([SignatureScheme.EcdsaSha256, SignatureScheme.RsaSha256])),
+]);
+const CERTIFICATE_ANSWERS: ReadonlySet<number> = new Set([...COMMON_ANSWERS, Extension.EcPointFormats]);
+const NAMED_ANSWERS: ReadonlySet<number> = new Set([...CERTIFICATE_ANSWERS, Extension.ServerName]);
+const HOST_NAME = 0;
+/** Names in ASCII, without a dot at the end (RFC 6066 3). */
+const HOST_NAMES = /^[!-~]{0,254}[!-\-/-~]$/;
+
+/** @param host a name, which the server is told (RFC 6066 3); undefined for an address */
+export function certificateOffer(host: string | undefined): Offer {
+  const suites = CERTIFICATE_SUITES;
+  const extensions = Buffer.concat([COMMON, FOR_CERTIFICATES]);
+  if (host === undefined || !HOST_NAMES.test(host)) return { suites, extensions, answers: CERTIFICATE_ANSWERS };
+  const name = Buffer.from(host);
+  const entry = Buffer.concat([Buffer.from([HOST_NAME]), uint16(name.length), name]);
+  const named = writeExtension(Extension.ServerName, Buffer.concat([uint16(entry.length), entry]));
+  return { suites, extensions: Buffer.concat([extensions, named]), answers: NAMED_ANSWERS };
+}
+
+function list(codes: readonly number[]): Buffer {
+  return Buffer.concat([uint16(2 * codes.length), ...codes.map(uint16)]);
+}
+
 const LONGEST_SESSION_ID = 32;
 
 /**
@@ -26,12 +77,9 @@ const LONGEST_SESSION_ID = 32;
  * none, those to the server the one it gives, so that it can follow the client to a new address (RFC 9146 3).
  * @param cookie of the HelloVerifyRequest; empty in the first one
  */
-export function clientHello(random: Buffer, cookie: Buffer): Buffer {
-  const suites = Buffer.concat([...OFFERED.map(({ code }) => uint16(code)), uint16(RENEGOTIATION_SCSV)]);
-  const extensions = Buffer.concat([
-    writeExtension(Extension.ExtendedMasterSecret, Buffer.alloc(0)),
-    writeExtension(Extension.ConnectionId, connectionIdExtension(Buffer.alloc(0))),
-  ]);
+export function clientHello(offer: Offer, random: Buffer, cookie: Buffer): Buffer {
+  const suites = Buffer.concat([...offer.suites.map(({ code }) => uint16(code)), uint16(RENEGOTIATION_SCSV)]);
+  const { extensions } = offer;
   return Buffer.concat([
     uint16(VERSION_1_2),
     random,
@@ -63,7 +111,7 @@ export interface ServerHello extends CommonExtensions {
 }
 
 /** The whole message, as views of `body`; or the alert that it deserves. */
-export function parseServerHello(body: Buffer): ServerHello | number {
+export function parseServerHello(offer: Offer, body: Buffer): ServerHello | number {
   const reader = new FieldReader(body);
   const version = reader.uint(2);
   const random = reader.take(RANDOM_BYTES);
@@ -74,9 +122,16 @@ export function parseServerHello(body: Buffer): ServerHello | number {
   if (typeof extensions === 'number') return extensions;
   if (sessionId.length > LONGEST_SESSION_ID) return Alert.DecodeError;
   if (version !== VERSION_1_2) return Alert.ProtocolVersion;
-  const suite = OFFERED.find((offered) => offered.code === code);
+  const suite = offer.suites.find((offered) => offered.code === code);
   if (suite === undefined || compression !== 0) return Alert.IllegalParameter;
-  for (const type of extensions.keys()) if (!ASKED.has(type)) return Alert.UnsupportedExtension;
+  for (const type of extensions.keys()) if (!offer.answers.has(type)) return Alert.UnsupportedExtension;
+  const formats = extensions.get(Extension.EcPointFormats);
+  if (formats !== undefined) {
+    if (formats.length < 2 || formats[0] !== formats.length - 1) return Alert.DecodeError;
+    // RFC 8422 5.2.
+    if (!formats.includes(UNCOMPRESSED_POINTS, 1)) return Alert.IllegalParameter;
+  }
+  if ((extensions.get(Extension.ServerName)?.length ?? 0) > 0) return Alert.DecodeError;
   const common = readCommonExtensions(extensions);
   return typeof common === 'number' ? common : { ...common, random, suite };
 }

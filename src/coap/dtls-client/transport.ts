@@ -1,4 +1,4 @@
-/** DTLS 1.2 with pre-shared keys between a CoAP client and a datagram transport: the end that begins (RFC 6347, RFC 7252 9.1.3.1). */
+/** DTLS 1.2 between a CoAP client and a datagram transport: the end that begins (RFC 6347, RFC 7252 9.1.3.1, 9.1.3.3). */
 import { peerKey } from '../client/peers.js';
 import { CLOSE_NOTIFY, endingAlert, endOfAssociation } from '../dtls/alert.js';
 import { Association, type Keys } from '../dtls/association.js';
@@ -9,10 +9,12 @@ import { ContentType, LARGEST_PLAINTEXT, SEQUENCE_NUMBERS } from '../dtls/protoc
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from '../dtls/record.js';
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
+import { type CertificateCredential, CertificateExchange } from './certificate-exchange.js';
 import { DtlsClientCounters } from './counters.js';
+import type { ClientExchange } from './exchange.js';
 import { ClientHandshake, type ClientHandshakeEnd, type ClientHandshakeHost } from './handshake.js';
 import { DEFAULT_DTLS_CLIENT_LIMITS, type DtlsClientLimits, SILENCE } from './limits.js';
-import { isUsable, type PskCredential } from './psk-exchange.js';
+import { isUsable, type PskCredential, PskExchange } from './psk-exchange.js';
 import { WaitingDatagrams } from './waiting.js';
 
 /**
@@ -21,9 +23,12 @@ import { WaitingDatagrams } from './waiting.js';
  */
 export type DtlsClientEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
 
+/** How this end and a server show each other who they are. */
+export type Credential = PskCredential | CertificateCredential;
+
 export interface DtlsClientOptions {
-  /** Whom this end is for a server; undefined: it has no key for it. The answer for one `remote.key` is always the same. */
-  readonly credential: (remote: DatagramAddress) => PskCredential | undefined;
+  /** Whom this end is for a server; and how it knows it; undefined: it has nothing for it. The answer for one `remote.key` is always the same. */
+  readonly credential: (remote: DatagramAddress) => Credential | undefined;
   readonly limits?: Partial<DtlsClientLimits>;
   readonly clock?: Clock;
   readonly onEvent?: (name: DtlsClientEvent, remote: DatagramAddress | undefined, detail: string) => void;
@@ -188,8 +193,8 @@ export class DtlsClientTransport implements DatagramTransport {
   /** The handshake, not begun yet; or why there is none. */
   #prepare(tuple: string, key: string, remote: DatagramAddress): ClientHandshake | string {
     const { counters } = this;
-    const credential = this.#credentialFor(remote);
-    if (credential === undefined) {
+    const exchange = this.#exchangeWith(remote);
+    if (exchange === undefined) {
       counters.handshakesWithoutKey++;
       return 'there is no key for it';
     }
@@ -204,15 +209,17 @@ export class DtlsClientTransport implements DatagramTransport {
       this.#endLater(there, 'another name of its address took the place of its DTLS association');
     }
     counters.handshakesStarted++;
-    const handshake = new ClientHandshake(this.#host, remote, key, credential);
+    const handshake = new ClientHandshake(this.#host, remote, key, exchange);
     this.#handshakes.set(tuple, handshake);
     return handshake;
   }
 
-  #credentialFor(remote: DatagramAddress): PskCredential | undefined {
+  #exchangeWith(remote: DatagramAddress): ClientExchange | undefined {
     try {
       const credential = this.#options.credential(remote);
-      return credential !== undefined && isUsable(credential) ? credential : undefined;
+      if (credential === undefined) return undefined;
+      if ('servers' in credential) return new CertificateExchange(credential);
+      return isUsable(credential) ? new PskExchange(credential) : undefined;
     } catch {
       this.counters.keyErrors++;
       return undefined;

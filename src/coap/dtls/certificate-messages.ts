@@ -1,4 +1,7 @@
-/** Certificate, CertificateRequest and CertificateVerify (RFC 5246 7.4.2, 7.4.4, 7.4.8; RFC 8422 5.5; RFC 7250 3). */
+/**
+ * Certificate, CertificateRequest, CertificateVerify, and a signed ServerKeyExchange (RFC 5246 7.4.2, 7.4.4, 7.4.8; RFC 7250 3;
+ * RFC 8422 5.4, 5.5).
+ */
 import { FieldReader } from './fields.js';
 import { SignatureScheme } from './protocol.js';
 
@@ -66,4 +69,48 @@ export function parseCertificateVerify(
   const scheme = reader.uint(2);
   const signature = reader.vector(2);
   return reader.failed || reader.left > 0 ? undefined : { scheme, signature };
+}
+
+/** CertificateRequest; undefined if it is malformed. `takesEcdsa`: a certificate with an ECDSA key and SHA-256 will do. */
+export function parseCertificateRequest(body: Buffer): { readonly takesEcdsa: boolean } | undefined {
+  const reader = new FieldReader(body);
+  const types = reader.vector(1);
+  const schemes = reader.vector(2);
+  reader.vector(2);
+  if (reader.failed || reader.left > 0 || types.length === 0 || schemes.length % 2 !== 0) return undefined;
+  let knowsScheme = false;
+  for (let at = 0; at < schemes.length; at += 2)
+    knowsScheme ||= schemes.readUInt16BE(at) === SignatureScheme.EcdsaSha256;
+  return { takesEcdsa: knowsScheme && types.includes(ECDSA_SIGN) };
+}
+
+/** The body of CertificateVerify (RFC 5246 7.4.8). */
+export function certificateVerify(signature: Buffer): Buffer {
+  return Buffer.concat([uint(SignatureScheme.EcdsaSha256, 2), uint(signature.length, 2), signature]);
+}
+
+/** ServerKeyExchange of ECDHE (RFC 8422 5.4). */
+export interface SignedParameters {
+  readonly group: number;
+  readonly point: Buffer;
+  /** What is signed, with both randoms in front. */
+  readonly parameters: Buffer;
+  readonly scheme: number;
+  readonly signature: Buffer;
+}
+
+/** named_curve: parameters that are a group by its number (RFC 8422 5.4). */
+export const NAMED_CURVE = 3;
+
+/** The fields, as views; undefined if the message is malformed, or names no curve. */
+export function parseServerKeyExchange(body: Buffer): SignedParameters | undefined {
+  const reader = new FieldReader(body);
+  const form = reader.uint(1);
+  const group = reader.uint(2);
+  const point = reader.vector(1);
+  const parameters = body.subarray(0, body.length - reader.left);
+  const scheme = reader.uint(2);
+  const signature = reader.vector(2);
+  if (reader.failed || reader.left > 0 || form !== NAMED_CURVE) return undefined;
+  return { group, point, parameters, scheme, signature };
 }

@@ -1,4 +1,5 @@
 /** How a premaster secret is agreed on: ServerKeyExchange, and what ClientKeyExchange makes of it. */
+import { NAMED_CURVE } from './certificate-messages.js';
 import { FieldReader } from './fields.js';
 import { ephemeralKey, type Group } from './groups.js';
 import { premasterSecret } from './prf.js';
@@ -38,8 +39,6 @@ export function pskExchange(psk: PskLookup, hint: Buffer | undefined): KeyExchan
     },
   };
 }
-
-const NAMED_CURVE = 3;
 
 /** RFC 8422 5.4, 5.7: parameters signed together with both randoms. */
 export function ecdheExchange(

@@ -54,6 +54,8 @@ export const Alert = {
 } as const;
 
 export const Extension = {
+  /** RFC 6066 3. */
+  ServerName: 0,
   /** RFC 8422 5.1. */
   SupportedGroups: 10,
   EcPointFormats: 11,

@@ -1,11 +1,9 @@
 /** `coap.commands`. */
 import { z } from 'zod';
+import { contentFormat, FORMATS } from './content-format.js';
 import { documentation, text, whole } from './documentation.js';
 
 const field = (doc: string, type?: string) => ({ doc, since: '0.1.0', ...(type === undefined ? null : { type }) });
-
-const contentFormat = z.enum(['text', 'link', 'octets', 'json', 'cbor']).or(whole(0, 65_535)).optional();
-const FORMATS = 'text, link, octets, json, cbor or a whole number from 0 to 65535';
 
 /** One entry of `coap.commands`. */
 export const command = z.strictObject({

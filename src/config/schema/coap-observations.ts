@@ -1,5 +1,6 @@
 /** `coap.observations`. */
 import { z } from 'zod';
+import { contentFormat, FORMATS } from './content-format.js';
 import { documentation, text, whole } from './documentation.js';
 
 const field = (doc: string, type?: string) => ({ doc, since: '0.1.0', ...(type === undefined ? null : { type }) });
@@ -14,6 +15,13 @@ export const observation = z.strictObject({
   topic: text().register(documentation, field('Where each of its states is published.')),
   qos: z.literal([0, 1, 2]).default(1).register(documentation, field('QoS of these messages.')),
   retain: z.boolean().default(true).register(documentation, field('Whether the last state is retained.')),
+  accept: contentFormat.register(
+    documentation,
+    field(
+      'Content-Format that the states are to have; a device without it answers 4.06. Unset: the device chooses.',
+      FORMATS,
+    ),
+  ),
   response: z
     .enum(['raw', 'json'])
     .default('raw')

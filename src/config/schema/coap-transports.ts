@@ -10,10 +10,34 @@ export const transportOptions = {
       doc:
         'Pre-shared keys with which the broker makes itself known to devices that it asks over DTLS, a line ' +
         '`coaps://host:port identity:key` each with the key in hexadecimal digits; port 5684 may be left out. A relative ' +
-        'path starts at the working directory. Unset: the broker asks no device over DTLS that has not come by DTLS itself.',
+        'path starts at the working directory. Unset: only devices with a certificate are asked over DTLS, and those that have come by DTLS themselves.',
       example: '/etc/portico/device-psk',
       since: '0.1.0',
     }),
+  device_ca_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'CAs in PEM of the devices that the broker asks over DTLS and that `device_psk_file` has no key for. A certificate ' +
+        'has to name the host of the URI in its subjectAltName; that of a device that has registered may name the device ' +
+        'itself. A relative path starts at the working directory. Unset: no certificate of a device is taken.',
+      example: '/etc/portico/devices-ca.pem',
+      since: '0.1.0',
+    }),
+  device_cert_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The certificate in PEM that the broker shows to devices that ask for one, with those between it and its CA behind ' +
+        'it. Its key is of the curve P-256. Unset: it shows none.',
+      example: '/etc/portico/broker-cert.pem',
+      since: '0.1.0',
+    }),
+  device_key_file: text().optional().register(documentation, {
+    doc: 'The private key of `device_cert_file` in PEM, not encrypted. Unset: as for `device_cert_file`.',
+    example: '/etc/portico/broker-key.pem',
+    since: '0.1.0',
+  }),
   dtls_associations: whole(1, 16_777_216)
     .default(16_384)
     .register(documentation, {

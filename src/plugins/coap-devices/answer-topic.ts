@@ -8,7 +8,13 @@ import type { InProcessClient } from '../plugin.js';
 /** Takes the topic; undefined for nowhere. */
 type TopicHandler = (topic: string | undefined) => void;
 
-export class AnswerTopic {
+/** Where an outcome goes, now or once it is decided. */
+export interface Answer {
+  /** Calls back at once, or when it is decided. */
+  whenKnown(use: TopicHandler): void;
+}
+
+export class AnswerTopic implements Answer {
   #topic: string | undefined;
   /** What waits until it is decided; null once it is. */
   #waiting: TopicHandler[] | null = null;

@@ -1,5 +1,4 @@
 /** One entry of `coap.commands`: which messages become which request. */
-import type { DeviceKeys } from '../../access/device-psk-file.js';
 import type { Message } from '../../bus/message.js';
 import { isShared, isValidFilter } from '../../bus/topics.js';
 import type { RequestTransmission } from '../../coap/client/limits.js';
@@ -9,6 +8,8 @@ import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
 import { ContentFormat, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { contentFormatOf } from '../coap-topics/content-format.js';
+import type { DeviceCredentials } from './credentials.js';
+import { type FormatOption, formatNumber } from './format-names.js';
 import { TemplateFault } from './liquid.js';
 import { MessageValues } from './message-values.js';
 import { RESPONSE_VARIABLES, ResponseValues } from './response-values.js';
@@ -26,21 +27,13 @@ const METHODS = {
   iPATCH: Method.IPatch,
 } as const;
 
-const FORMATS = {
-  text: ContentFormat.Text,
-  link: ContentFormat.LinkFormat,
-  octets: ContentFormat.OctetStream,
-  json: ContentFormat.Json,
-  cbor: ContentFormat.Cbor,
-} as const;
-
 /** An entry as configured; its options are documented under `coap.commands`. */
 export interface CommandOptions {
   readonly filter: string;
   readonly uri: string;
   readonly method: keyof typeof METHODS;
-  readonly content_format?: keyof typeof FORMATS | number | undefined;
-  readonly accept?: keyof typeof FORMATS | number | undefined;
+  readonly content_format?: FormatOption | undefined;
+  readonly accept?: FormatOption | undefined;
   readonly template?: string | undefined;
   readonly confirmable: boolean;
   /** Seconds. */
@@ -71,14 +64,14 @@ class CommandFault extends Error {
 export function readCommands(
   entries: readonly CommandOptions[],
   shared: SharedOptions,
-  keys: DeviceKeys,
+  credentials: DeviceCredentials,
   placeOf?: PlaceOf,
 ): Command[] {
   const commands: Command[] = [];
   const faults: string[] = [];
   for (const [index, entry] of entries.entries()) {
     try {
-      commands.push(new Command(entry, shared, keys));
+      commands.push(new Command(entry, shared, credentials));
     } catch (error) {
       if (!(error instanceof CommandFault)) throw error;
       const option = `coap.commands.${index}.${error.field}`;
@@ -104,7 +97,7 @@ export class Command {
   readonly render: ((message: Message, response: ClientResponse) => Buffer) | undefined;
 
   /** @throws CommandFault */
-  constructor(options: CommandOptions, shared: SharedOptions, keys: DeviceKeys) {
+  constructor(options: CommandOptions, shared: SharedOptions, credentials: DeviceCredentials) {
     const { filter, uri, content_format: format, template } = options;
     this.#uri = parsed('uri', uri, () => new UriTemplate(uri));
     const { uri: target } = this.#uri;
@@ -114,8 +107,8 @@ export class Command {
     if (template !== undefined && isBodiless(options)) {
       throw new CommandFault('template', `: ${options.method} is sent without payload`);
     }
-    this.#contentFormat = numberOf(format);
-    this.#accept = numberOf(options.accept);
+    this.#contentFormat = formatNumber(format);
+    this.#accept = formatNumber(options.accept);
     this.#template =
       template === undefined
         ? null
@@ -124,9 +117,8 @@ export class Command {
     this.options = options;
     this.target = target;
     this.device = authorityOf(target);
-    if (target.secure && !keys.has(this.device)) {
-      throw new CommandFault('uri', `: coap.device_psk_file has no key for coaps://${this.device}`);
-    }
+    const lack = target.secure ? credentials.lack(target) : null;
+    if (lack !== null) throw new CommandFault('uri', `: ${lack}`);
     this.#transmission = requestTransmission(shared, options.timeout, options.retries);
   }
 
@@ -154,10 +146,6 @@ export class Command {
   #contentFormatOf(message: Message): number | undefined {
     return this.#contentFormat ?? (this.#template === null ? contentFormatOf(message) : undefined);
   }
-}
-
-function numberOf(format: CommandOptions['accept']): number | undefined {
-  return typeof format === 'string' ? FORMATS[format] : format;
 }
 
 function isBodiless({ method }: CommandOptions): boolean {

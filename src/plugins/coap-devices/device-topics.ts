@@ -14,7 +14,9 @@ import { AnswerTopic } from './answer-topic.js';
 import { DeviceObservations } from './device-observations.js';
 import type { Change } from './directory.js';
 import type { Errand, Errands } from './errands.js';
+import type { KeptObservation, KeptObservations } from './kept-observations.js';
 import { levelOf, type Registration } from './registration.js';
+import { propertiesWith } from './reply.js';
 import { overLine, type Route } from './route.js';
 
 /** The publisher of everything about registered devices. */
@@ -41,9 +43,12 @@ const METHODS = {
 export interface DeviceHost {
   readonly context: PluginContext;
   readonly errands: Errands;
+  readonly kept: KeptObservations;
   readonly transmission: RequestTransmission;
   /** `coap.devices_topic`. */
   readonly root: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** How a device is reached, or why it cannot be. */
   routeOf(registration: Registration): Route | string;
 }
@@ -62,7 +67,13 @@ export class DeviceTopics {
     this.#level = levelOf(registration);
     this.#topic = `${host.root}/${this.#level}`;
     this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
-    this.#observations = new DeviceObservations(host.errands, () => host.routeOf(this.#registration));
+    this.#observations = new DeviceObservations({
+      errands: host.errands,
+      kept: host.kept,
+      id: registration.id,
+      route: () => host.routeOf(this.#registration),
+      now: host.now,
+    });
     this.#bus.subscribe(`${this.#topic}/#`, 2, (message, publisher) => this.#received(message, publisher));
   }
 
@@ -87,6 +98,31 @@ export class DeviceTopics {
   restored(): void {
     if (this.#bus.retained(this.#topic) === null) this.here(this.#registration, 'updated');
     else this.#tell('online');
+  }
+
+  /** Puts back an observation; `resume` takes it up. */
+  restoreObservation({ path, query, accept, qos, answer, correlation }: KeptObservation): void {
+    const { about, responseTopic } = this.#topicsOf(path);
+    const message: Message = {
+      topic: `${about}/observe`,
+      payload: NONE,
+      qos,
+      retain: false,
+      properties: propertiesWith(correlation === undefined ? undefined : Buffer.from(correlation, 'base64')),
+      expiresAt: 0,
+      publisherId: '',
+      receivedAt: 0,
+    };
+    const whenKnown = (use: (topic: string) => void): void => use(answer ?? responseTopic);
+    const errand: Errand = { message, device: this.#level, answer: { whenKnown }, form: 'raw', bus: this.#bus };
+    const { transmission } = this.#host;
+    const request = { method: Method.Get, path, query, transmission, ...(accept === undefined ? null : { accept }) };
+    this.#observations.restore(errand, request, path.length === 0 ? responseTopic : about);
+  }
+
+  /** Takes up what was observed before the restart: see `DeviceObservations.resume`. */
+  resume(most: number): { readonly begun: number; readonly isDone: boolean } {
+    return this.#observations.resume(most);
   }
 
   /** The device is gone. */
@@ -120,8 +156,7 @@ export class DeviceTopics {
     const verb = below.slice(slash + 1);
     if (verb !== 'observe' && verb !== 'cancel' && !Object.hasOwn(METHODS, verb)) return;
     const path = slash < 0 ? [] : below.slice(0, slash).split('/');
-    const about = slash < 0 ? this.#topic : message.topic.slice(0, -verb.length - 1);
-    const responseTopic = `${about}/${RESPONSE}`;
+    const { about, responseTopic } = this.#topicsOf(path);
     const answer = new AnswerTopic(message, publisher, responseTopic, this.#bus);
     const errand: Errand = { message, device: this.#level, answer, form: 'raw', bus: this.#bus };
     if (verb === 'cancel') {
@@ -134,6 +169,12 @@ export class DeviceTopics {
     // The topic of the device itself says what it has registered.
     else if (verb === 'observe') this.#observations.begin(errand, request, path.length === 0 ? responseTopic : about);
     else this.#send(errand, request);
+  }
+
+  /** The topic of a resource, and where outcomes about it go. */
+  #topicsOf(path: readonly string[]): { readonly about: string; readonly responseTopic: string } {
+    const about = [this.#topic, ...path].join('/');
+    return { about, responseTopic: `${about}/${RESPONSE}` };
   }
 
   #send(errand: Errand, request: ClientRequest): void {

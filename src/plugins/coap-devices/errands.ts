@@ -3,7 +3,7 @@ import type { Message } from '../../bus/message.js';
 import type { ClientResponse } from '../../coap/client/response.js';
 import { decodeForwardedProperties } from '../../wire/publish-view.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import type { AnswerTopic } from './answer-topic.js';
+import type { Answer } from './answer-topic.js';
 import type { DeviceCounters } from './counters.js';
 import { TemplateFailure } from './liquid.js';
 import type { CommandFailure, CommandOutcome } from './outcome.js';
@@ -21,7 +21,7 @@ export interface Errand {
   /** What `coap.commands_per_device` counts by, and the log names. */
   readonly device: string;
   /** Where the outcome goes. */
-  readonly answer: AnswerTopic;
+  readonly answer: Answer;
   readonly form: 'raw' | 'json';
   /** Makes the payload of a response that is published. @throws TemplateFailure */
   readonly render?: ((message: Message, response: ClientResponse) => Buffer) | undefined;

@@ -1,15 +1,16 @@
 /** One entry of `coap.observations`: a resource of a device that is observed for as long as the broker runs. */
-import type { DeviceKeys } from '../../access/device-psk-file.js';
 import { isReserved, isValidName } from '../../bus/topics.js';
 import type { ClientObservation } from '../../coap/client/observation.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import type { ClientRequest } from '../../coap/client/request.js';
 import type { ClientResponse } from '../../coap/client/response.js';
-import { authorityOf, type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
+import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import { codeClass, Method } from '../../coap/codes.js';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import type { InProcessClient } from '../plugin.js';
+import type { DeviceCredentials } from './credentials.js';
 import { failed } from './errands.js';
+import { type FormatOption, formatNumber } from './format-names.js';
 import { replyOf } from './reply.js';
 import type { Route } from './route.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
@@ -20,6 +21,7 @@ export interface ObservationOptions {
   readonly topic: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  readonly accept?: FormatOption | undefined;
   readonly response: 'raw' | 'json';
   readonly confirmable: boolean;
   /** Seconds, these and those below. */
@@ -50,16 +52,14 @@ export class ObservedResource {
   #failing = false;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` if the URI or a topic is none */
-  constructor(options: ObservationOptions, shared: SharedOptions, keys: DeviceKeys) {
+  constructor(options: ObservationOptions, shared: SharedOptions, credentials: DeviceCredentials) {
     const { uri, topic, failure_topic: failureTopic = topic, confirmable, timeout } = options;
     const target = parseCoapUri(uri);
     if (typeof target === 'string') {
       throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${target}`);
     }
-    if (target.secure && !keys.has(authorityOf(target))) {
-      const sentence = `coap.device_psk_file has no key for coaps://${authorityOf(target)}`;
-      throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${sentence}`);
-    }
+    const lack = target.secure ? credentials.lack(target) : null;
+    if (lack !== null) throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${uri}: ${lack}`);
     for (const name of [topic, failureTopic]) {
       if (isValidName(name) && !isReserved(name)) continue;
       throw new PorticoError(ErrorKinds.Configuration, `coap.observations: ${name} is no topic to publish on`);
@@ -68,6 +68,7 @@ export class ObservedResource {
     this.target = target;
     const { path, query, kind, host } = target;
     const transmission = requestTransmission(shared, timeout);
+    const accept = formatNumber(options.accept);
     this.#request = {
       method: Method.Get,
       path,
@@ -75,6 +76,7 @@ export class ObservedResource {
       confirmable,
       transmission,
       ...(kind === 'name' ? { uriHost: host } : null),
+      ...(accept === undefined ? null : { accept }),
     };
   }
 

@@ -1,10 +1,10 @@
 /** The plugin that observes CoAP resources which are configured, and publishes their states. */
-import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import { codeName } from '../../coap/codes.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
+import { type DeviceCredentials, NO_CREDENTIALS } from './credentials.js';
 import { type ObservationOptions, ObservedResource } from './observed-resource.js';
 import { DeviceSockets } from './sockets.js';
 import type { SharedOptions } from './transmission.js';
@@ -23,12 +23,14 @@ export class ObservedResources implements Plugin {
   #bus: InProcessClient | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a resource that cannot be observed */
-  constructor(options: ObservedResourcesOptions, keys: DeviceKeys = NO_DEVICE_KEYS) {
-    this.#resources = options.observations.map((observation) => new ObservedResource(observation, options, keys));
+  constructor(options: ObservedResourcesOptions, credentials: DeviceCredentials = NO_CREDENTIALS) {
+    this.#resources = options.observations.map(
+      (observation) => new ObservedResource(observation, options, credentials),
+    );
     // As many as are configured, and as many again that are just being given up.
     const most = 2 * options.observations.length;
     const limits = { observations: most, observationsPerPeer: most, requestsPerPeer: most, requests: most };
-    this.#sockets = new DeviceSockets({ ...limits, bodyBytes: options.max_payload }, options, keys);
+    this.#sockets = new DeviceSockets({ ...limits, bodyBytes: options.max_payload }, options, credentials);
   }
 
   describe(): string[] {

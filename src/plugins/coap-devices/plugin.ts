@@ -2,7 +2,6 @@
  * The plugin that commands CoAP devices: a message on a topic becomes a request to a device, and what the device answers
  * is published. It reaches the bus through one client of its own.
  */
-import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import type { Message } from '../../bus/message.js';
 import type { Party } from '../../bus/party.js';
 import type { ClientRequest } from '../../coap/client/request.js';
@@ -12,6 +11,7 @@ import type { InProcessClient, Plugin, PluginContext } from '../plugin.js';
 import { AnswerTopic } from './answer-topic.js';
 import { type Command, type CommandOptions, type PlaceOf, readCommands } from './command.js';
 import { DeviceCounters, sumOf } from './counters.js';
+import { type DeviceCredentials, NO_CREDENTIALS } from './credentials.js';
 import { type Errand, type ErrandLimits, Errands } from './errands.js';
 import { TemplateFailure } from './liquid.js';
 import type { Route } from './route.js';
@@ -36,11 +36,11 @@ export class CoapDevices implements Plugin {
   #running: { readonly bus: InProcessClient; readonly errands: Errands } | null = null;
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a command that cannot be carried out */
-  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf, keys: DeviceKeys = NO_DEVICE_KEYS) {
+  constructor(options: CoapDevicesOptions, placeOf?: PlaceOf, credentials: DeviceCredentials = NO_CREDENTIALS) {
     this.#options = options;
-    this.#commands = readCommands(options.commands, options, keys, placeOf);
+    this.#commands = readCommands(options.commands, options, credentials, placeOf);
     const { commands_in_flight: requests, commands_per_device: requestsPerPeer, max_payload: bodyBytes } = options;
-    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes }, options, keys);
+    this.#sockets = new DeviceSockets({ requests, requestsPerPeer, bodyBytes }, options, credentials);
   }
 
   describe(): string[] {

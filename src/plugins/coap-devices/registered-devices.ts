@@ -2,21 +2,30 @@
  * The plugin for devices that register themselves: the directory of RFC 9176 on every address of CoAP, kept in the store,
  * and the topics of each device that is registered.
  */
-import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import { CoapClient } from '../../coap/client/client.js';
 import type { ClientLimits } from '../../coap/client/limits.js';
-import { authorityOf, type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
+import { type CoapUri, parseCoapUri } from '../../coap/client/uri.js';
 import type { SharedLine } from '../../coap/shared-line.js';
 import type { FaceOwner } from '../coap-topics/face.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { DeviceCounters, sumOf } from './counters.js';
+import { type DeviceCredentials, NO_CREDENTIALS } from './credentials.js';
 import { type DeviceHost, DeviceTopics } from './device-topics.js';
 import { type Change, Directory, type DirectoryLimits, type Registrant } from './directory.js';
 import { DIRECTORY_PATH, DirectoryFace, type DirectoryHost } from './directory-face.js';
 import { type ErrandLimits, Errands } from './errands.js';
+import { checkedObservation, isKeptObservation, type KeptObservation, KeptObservations } from './kept-observations.js';
 import { LookupObservers } from './lookup-observers.js';
-import { baseOf, decodeRegistration, encodeRegistration, hostOf, levelOf, type Registration } from './registration.js';
+import {
+  baseOf,
+  decodeRegistration,
+  encodeRegistration,
+  hostOf,
+  levelOf,
+  type Registration,
+  type StoredRegistration,
+} from './registration.js';
 import type { Route } from './route.js';
 import { DeviceSockets } from './sockets.js';
 import { requestTransmission, type SharedOptions } from './transmission.js';
@@ -35,6 +44,8 @@ export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits,
 
 /** Milliseconds between looks at whose lifetime is over. */
 const TICK = 1000;
+/** Observations that are taken up at once after a restart; the others follow with the next ticks. */
+const RESUMED_AT_ONCE = 100;
 
 const REFUSED = {
   registrations: 'refusedRegistrations',
@@ -58,21 +69,30 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly tally = new DeviceCounters();
   readonly lookups: LookupObservers;
   readonly #options: RegisteredDevicesOptions;
+  readonly #now: () => number;
   readonly #faces = new Map<string, DirectoryFace>();
   readonly #clients: CoapClient[] = [];
   /** For devices that have not come by DTLS, and whose base is `coaps`. */
   readonly #sockets: DeviceSockets;
-  readonly #keys: DeviceKeys;
+  readonly #credentials: DeviceCredentials;
   readonly #topics = new Map<string, DeviceTopics>();
+  /** Devices with observations of before the restart that are still to be taken up. */
+  readonly #resuming = new Set<DeviceTopics>();
+  readonly #kept = new KeptObservations(() => this.#storage);
   #host: DeviceHost | null = null;
   #context: PluginContext | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds since the epoch, which lifetimes are counted by over restarts */
-  constructor(options: RegisteredDevicesOptions, now: () => number = Date.now, keys: DeviceKeys = NO_DEVICE_KEYS) {
+  constructor(
+    options: RegisteredDevicesOptions,
+    now: () => number = Date.now,
+    credentials: DeviceCredentials = NO_CREDENTIALS,
+  ) {
     this.#options = options;
-    this.#keys = keys;
-    this.#sockets = new DeviceSockets(this.#clientLimits, options, keys);
+    this.#now = now;
+    this.#credentials = credentials;
+    this.#sockets = new DeviceSockets(this.#clientLimits, options, credentials);
     this.directory = new Directory({
       limits: options,
       path: `/${DIRECTORY_PATH}`,
@@ -99,23 +119,52 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   async start(context: PluginContext): Promise<void> {
     const { devices_topic: root, device_timeout: timeout } = this.#options;
     this.#context = context;
-    if (this.#keys.size > 0) await this.#sockets.open([{ secure: true, kind: 'name' }], context);
+    if (!this.#credentials.isEmpty) await this.#sockets.open([{ secure: true, kind: 'name' }], context);
     this.#host = {
       context,
       root,
       errands: new Errands(this.#options, this.tally, context),
+      kept: this.#kept,
+      now: this.#now,
       transmission: requestTransmission(this.#options, timeout),
       routeOf: (registration) => this.#routeOf(registration),
     };
-    for (const [, registration] of await context.storage.entries(decodeRegistration)) {
-      this.directory.restore(registration);
-      this.#topics.set(registration.id, new DeviceTopics(this.#host, registration));
-    }
+    await this.#restore(this.#host);
     // Those whose lifetime ended while the broker did not run.
     this.tick();
     for (const topics of this.#topics.values()) topics.restored();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
+  }
+
+  async #restore(host: DeviceHost): Promise<void> {
+    const observations: KeptObservation[] = [];
+    for (const [, stored] of await host.context.storage.entries(decodeStored)) {
+      if (isKeptObservation(stored)) observations.push(stored);
+      else {
+        this.directory.restore(stored);
+        this.#topics.set(stored.id, new DeviceTopics(host, stored));
+      }
+    }
+    for (const observation of observations) {
+      const topics = this.#topics.get(observation.observes);
+      if (topics === undefined) this.#kept.delete(observation);
+      else {
+        topics.restoreObservation(observation);
+        this.#resuming.add(topics);
+      }
+    }
+  }
+
+  /** Takes up what was observed before the restart, some at a time, where the broker listens already. */
+  #resume(): void {
+    let left = RESUMED_AT_ONCE;
+    for (const topics of this.#resuming) {
+      const { begun, isDone } = topics.resume(left);
+      if (isDone) this.#resuming.delete(topics);
+      left -= begun;
+      if (left <= 0) return;
+    }
   }
 
   async stop(): Promise<void> {
@@ -145,6 +194,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     };
     this.#clients.push(client);
     this.#faces.set(via, face);
+    this.#resume();
     return face;
   }
 
@@ -162,9 +212,11 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     return this.context.storage;
   }
 
-  /** Forgets whoever has not renewed its registration, and tells those who observe lookups. */
+  /** Forgets whoever has not renewed its registration, and what the store could not forget before, and tells those who observe lookups. */
   tick(): void {
     this.directory.dropExpired();
+    this.#kept.retry();
+    this.#resume();
     this.lookups.tell();
   }
 
@@ -178,6 +230,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     if (what === 'removed' || what === 'expired') {
       this.#topics.delete(id);
       topics?.gone(what);
+      if (topics !== undefined) this.#resuming.delete(topics);
       this.context.logger.info({ device: levelOf(registration) }, `coap: ${levelOf(registration)} ${what}`);
       return;
     }
@@ -215,21 +268,32 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     if (typeof target === 'string') return `its base ${base} cannot be reached: ${target}`;
     const { host: address, port, kind: family } = target;
     if (family === 'name') return `its base ${base} is a name, which is not looked up`;
-    if (target.secure) return this.#secureRoute(target);
+    if (target.secure) return this.#secureRoute(target, registration.ep);
     // Another family needs another socket.
     const way = family === origin.family ? face : [...this.#faces.values()].find((other) => other.serves(family));
     return way === undefined
       ? `the broker does not listen for ${family}`
       : { client: way.client, address: { address, port, family } };
   }
+
   /** To an IP address, which needs no look-up. */
-  #secureRoute(target: CoapUri): Route | string {
-    const device = authorityOf(target);
-    if (!this.#keys.has(device)) return `coap.device_psk_file has no key for coaps://${device}`;
+  #secureRoute(target: CoapUri, endpoint: string): Route | string {
+    const lack = this.#credentials.lack(target);
+    if (lack !== null) return lack;
     let found: Route | null = null;
-    this.#sockets.find(target, (route) => {
-      found = route;
-    });
+    this.#sockets.find(
+      target,
+      (route) => {
+        found = route;
+      },
+      endpoint,
+    );
     return found ?? `the broker has no socket for ${target.kind}`;
   }
+}
+
+/** Either of what is stored. @throws Error if it is neither */
+function decodeStored(value: Buffer): Registration | KeptObservation {
+  const stored = JSON.parse(value.toString()) as StoredRegistration | KeptObservation;
+  return isKeptObservation(stored) ? checkedObservation(stored) : decodeRegistration(stored);
 }

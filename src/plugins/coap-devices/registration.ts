@@ -145,9 +145,11 @@ export function encodeRegistration(registration: Registration): Buffer {
   return Buffer.from(JSON.stringify({ ...registration, links: formatLinks(registration.links) }));
 }
 
+/** A registration as `JSON.parse` has it. */
+export type StoredRegistration = Omit<Registration, 'links'> & { readonly links: string };
+
 /** @throws Error if it is none */
-export function decodeRegistration(value: Buffer): Registration {
-  const stored = JSON.parse(value.toString()) as Omit<Registration, 'links'> & { readonly links: string };
+export function decodeRegistration(stored: StoredRegistration): Registration {
   const links = parseLinks(stored.links, Number.POSITIVE_INFINITY);
   if (links === null || typeof stored.ep !== 'string' || typeof stored.id !== 'string' || !isOrigin(stored.origin)) {
     throw new Error('a registration does not parse');

@@ -49,6 +49,11 @@ export function renderedReply(
   return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : {}, said, correlationData) };
 }
 
+/** The properties of a message of which only its Correlation Data is known. */
+export function propertiesWith(correlationData: Buffer | undefined): Buffer {
+  return correlationData === undefined ? NONE : encoded({}, [], correlationData);
+}
+
 function encoded(content: Properties, said: [string, string][], correlationData: Buffer | undefined): Buffer {
   const properties: Properties = { ...content, userProperties: [...(content.userProperties ?? []), ...said] };
   if (correlationData !== undefined) properties.correlationData = correlationData;

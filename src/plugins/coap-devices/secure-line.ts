@@ -1,15 +1,14 @@
 /** DTLS below the broker's own sockets: whom it is for a device, its limits, what it counts and what the log tells. */
-import type { DeviceKeys } from '../../access/device-psk-file.js';
 import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
 import { DtlsClientCounters } from '../../coap/dtls-client/counters.js';
-import type { PskCredential } from '../../coap/dtls-client/psk-exchange.js';
-import { DtlsClientTransport } from '../../coap/dtls-client/transport.js';
+import { type Credential, DtlsClientTransport } from '../../coap/dtls-client/transport.js';
 import type { DatagramAddress, DatagramTransport } from '../../coap/transport.js';
 import { addressOf } from '../coap-topics/devices.js';
 import { HandshakeLog } from '../coap-topics/handshake-log.js';
 import { type Prefixed, prefixed } from '../coap-topics/transport-counters.js';
 import { DTLS_LIMITS, limitsOf, reached, type TransportOptions } from '../coap-topics/transports.js';
 import type { PluginContext } from '../plugin.js';
+import type { DeviceCredentials } from './credentials.js';
 
 /** What these lines count, under names that go beside those of the clients. */
 export type SecureLineNumbers = Prefixed<'dtls', DtlsClientCounters> & {
@@ -17,11 +16,20 @@ export type SecureLineNumbers = Prefixed<'dtls', DtlsClientCounters> & {
   readonly dtlsHandshakes: number;
 };
 
-/** How the address of a device is told from others: the key holds for one name at one address. */
-export function secureAddress(target: CoapUri, address: DatagramAddress, keys: DeviceKeys): DatagramAddress | null {
-  const device = authorityOf(target);
-  const session = keys.get(device);
-  return session === undefined ? null : { ...address, key: `${device} ${address.address}:${address.port}`, session };
+/**
+ * How the address of a device is told from others: the key holds for one name at one address.
+ * @param endpoint name of a registered device
+ */
+export function secureAddress(
+  target: CoapUri,
+  address: DatagramAddress,
+  credentials: DeviceCredentials,
+  endpoint?: string,
+): DatagramAddress | null {
+  const session = credentials.of(target, endpoint);
+  if (session === undefined) return null;
+  const name = endpoint === undefined ? authorityOf(target) : `${authorityOf(target)} ${endpoint}`;
+  return { ...address, key: `${name} ${address.address}:${address.port}`, session };
 }
 
 /** @param below takes datagrams for addresses that `secureAddress` has made */
@@ -32,7 +40,7 @@ export function dtlsTo(
 ): DtlsClientTransport {
   const log = new HandshakeLog(context.logger);
   return new DtlsClientTransport(below, {
-    credential: ({ session }) => session as PskCredential | undefined,
+    credential: ({ session }) => session as Credential | undefined,
     limits: limitsOf(DTLS_LIMITS, options),
     onEvent: (name, remote, detail) => {
       const where = remote === undefined ? '' : addressOf(remote);

@@ -1,5 +1,4 @@
 /** The broker's own sockets for requests to devices: one for each family of addresses, and the same for DTLS. */
-import { type DeviceKeys, NO_DEVICE_KEYS } from '../../access/device-psk-file.js';
 import { CoapClient } from '../../coap/client/client.js';
 import type { ClientLimits } from '../../coap/client/limits.js';
 import type { CoapUri } from '../../coap/client/uri.js';
@@ -9,6 +8,7 @@ import { UdpPorts } from '../../coap/udp-ports.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
 import type { PluginContext } from '../plugin.js';
 import { DeviceAddresses } from './addresses.js';
+import { type DeviceCredentials, NO_CREDENTIALS } from './credentials.js';
 import { type PortNumbers, portLimit, portNumbers } from './ports.js';
 import type { Route } from './route.js';
 import { dtlsTo, type SecureLineNumbers, secureAddress, secureLineNumbers } from './secure-line.js';
@@ -20,17 +20,21 @@ const ANY: Readonly<Record<Family, string>> = { IPv4: '0.0.0.0', IPv6: '::' };
 export class DeviceSockets {
   readonly #limits: Partial<ClientLimits>;
   readonly #options: TransportOptions;
-  readonly #keys: DeviceKeys;
+  readonly #credentials: DeviceCredentials;
   readonly #addresses = new DeviceAddresses();
   readonly #plain = new Map<Family, CoapClient>();
   readonly #secure = new Map<Family, CoapClient>();
   readonly #lines: DtlsClientTransport[] = [];
   readonly #ports: UdpPorts[] = [];
 
-  constructor(limits: Partial<ClientLimits>, options: TransportOptions, keys: DeviceKeys = NO_DEVICE_KEYS) {
+  constructor(
+    limits: Partial<ClientLimits>,
+    options: TransportOptions,
+    credentials: DeviceCredentials = NO_CREDENTIALS,
+  ) {
     this.#limits = limits;
     this.#options = options;
-    this.#keys = keys;
+    this.#credentials = credentials;
   }
 
   get clients(): CoapClient[] {
@@ -66,11 +70,15 @@ export class DeviceSockets {
     this.#secure.set(family, new CoapClient(line, { limits: this.#limits }));
   }
 
-  /** Calls back with the way to a target, at once or when its name is resolved; null if there is none. */
-  find(target: CoapUri, handler: (route: Route | null) => void): void {
+  /**
+   * Calls back with the way to a target, at once or when its name is resolved; null if there is none.
+   * @param endpoint name of a registered device
+   */
+  find(target: CoapUri, handler: (route: Route | null) => void, endpoint?: string): void {
     this.#addresses.find(target, (found) => {
       const client = found === null ? undefined : (target.secure ? this.#secure : this.#plain).get(found.family);
-      const address = found !== null && target.secure ? secureAddress(target, found, this.#keys) : found;
+      const address =
+        found !== null && target.secure ? secureAddress(target, found, this.#credentials, endpoint) : found;
       handler(address === null || client === undefined ? null : { client, address });
     });
   }

@@ -74,7 +74,7 @@ export async function authenticateByMethod(
   const end = await exchange(connection, authentication, packet.properties?.authenticationData ?? null, false);
   if (end === null) return false;
   if (end.outcome === 'failure') {
-    await environment.refusals.wait(methodFailed(connection, name, end));
+    await environment.refusals.wait(connection, methodFailed(connection, name, end));
     const reasonCode = CONNACK_CODES.has(end.reasonCode) ? end.reasonCode : ReasonCode.NotAuthorized;
     // The method's own words are for the log alone.
     return refuse(reasonCode, end.reason, reasonText(reasonCode));

@@ -70,6 +70,16 @@ async function next(client: RawClient): Promise<string> {
   return `${topic} ${payload}`;
 }
 
+test('`accept` says what the states are to be', async () => {
+  const asked: (number | undefined)[] = [];
+  answer = (request, exchange) => {
+    asked.push(request.accept);
+    serve('20', 60)(request, exchange);
+  };
+  assert.equal(await next(await observe({ accept: 'json' })), 'temp 20');
+  assert.deepEqual(asked, [50]);
+});
+
 test('each state of an observed resource is published, and the last one is retained', async () => {
   const client = await observe({});
   const first = await client.expect('publish');

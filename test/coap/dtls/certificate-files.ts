@@ -18,8 +18,9 @@ export class CertificateFiles {
   }
 
   /**
-   * Of the CA `ca`: `server`, `device`, `expired`, and `large`, which no datagram holds, for both ends. Of another CA:
-   * `stranger`. Of one that only has the name of the first: `forged`.
+   * Of the CA `ca`: `server`, `device`, `expired`, `expired-server`, `node1`, which names no host,
+   * and `large`, which no datagram holds, for both ends. Of another CA:
+   * `stranger`, `stranger-server`. Of one that only has the name of the first: `forged`.
    */
   static async make(): Promise<CertificateFiles> {
     const files = new CertificateFiles(await mkdtemp(join(tmpdir(), 'portico-certificates-')));
@@ -31,6 +32,9 @@ export class CertificateFiles {
     await files.#issue('stranger', 'other-ca', 'extendedKeyUsage=clientAuth');
     await files.#issue('forged', 'false-ca', 'extendedKeyUsage=clientAuth');
     await files.#issue('expired', 'ca', 'extendedKeyUsage=clientAuth', '-1');
+    await files.#issue('expired-server', 'ca', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-1');
+    await files.#issue('stranger-server', 'other-ca', 'subjectAltName=IP:127.0.0.1');
+    await files.#issue('node1', 'ca', 'keyUsage=digitalSignature');
     const names = Array.from({ length: 30 }, (_, number) => `DNS:a-name-of-no-use-${number}.localhost`);
     await files.#issue('large', 'ca', `subjectAltName=${names.join()},DNS:localhost,IP:127.0.0.1`);
     return files;

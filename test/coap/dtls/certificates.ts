@@ -1,5 +1,6 @@
 /** Makes certificates of any kind, good and bad, in memory: a few lines of DER that share no code with the server's. */
 import { generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 
 type KeyPair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
 
@@ -32,6 +33,8 @@ export interface Wish {
   readonly keyUsage?: number;
   /** Last arcs below 1.3.6.1.5.5.7.3 of the extended usages: 1 is for servers, 2 for clients. */
   readonly usages?: readonly number[];
+  /** subjectAltName: names and IPv4 addresses. */
+  readonly hosts?: readonly string[];
   readonly from?: number;
   readonly to?: number;
   /** Object identifier of a critical extension, in hexadecimal. */
@@ -69,6 +72,12 @@ export class Made {
     if (wish.usages !== undefined) {
       const list = wish.usages.map((arc) => Buffer.concat([hex('06082b060105050703'), Buffer.from([arc])]));
       extensions.push(extension('551d25', sequence(...list)));
+    }
+    if (wish.hosts !== undefined) {
+      const hosts = wish.hosts.map((host) =>
+        isIPv4(host) ? der(0x87, Buffer.from(host.split('.').map(Number))) : der(0x82, Buffer.from(host)),
+      );
+      extensions.push(extension('551d11', sequence(...hosts)));
     }
     if (wish.critical !== undefined) extensions.push(extension(wish.critical, sequence(), yes));
     if (wish.padding !== undefined) extensions.push(extension('2a0304', Buffer.alloc(wish.padding)));

@@ -1,151 +1,29 @@
 /** The DTLS client on loopback against servers by others: libcoap's with OpenSSL and with GnuTLS, and OpenSSL's own. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { CoapClient } from '../../../src/coap/client/client.js';
-import type { Outcome } from '../../../src/coap/client/outcome.js';
-import type { ClientRequest } from '../../../src/coap/client/request.js';
 import { Code, Method } from '../../../src/coap/codes.js';
 import { DtlsClientTransport } from '../../../src/coap/dtls-client/transport.js';
-import { type DatagramAddress, type DatagramTransport, UdpTransport } from '../../../src/coap/transport.js';
-import { UdpPorts } from '../../../src/coap/udp-ports.js';
+import { UdpTransport } from '../../../src/coap/transport.js';
 import { LARGE } from '../resources.js';
+import {
+  children,
+  clients,
+  device,
+  endAll,
+  freePorts,
+  KEY,
+  libcoap,
+  PATIENT,
+  restart,
+  SERVERS,
+  start,
+} from './foreign-servers.js';
 
-const SERVERS = ['coap-server-openssl', 'coap-server-gnutls'] as const;
-const KEY = 'sesame';
-/** Milliseconds; datagrams are lost on purpose. */
-const PATIENT = { ackTimeout: 500, ackRandomFactor: 1, maxRetransmit: 10, timeout: 30_000, blockSize: 1024 };
-
-const children: ChildProcess[] = [];
-const clients: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const client of clients.splice(0)) await client.close();
-  for (const child of children.splice(0)) {
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  }
-});
-
-async function isFree(port: number): Promise<boolean> {
-  const socket = createSocket('udp4');
-  const bound = Promise.race([once(socket, 'listening').then(() => true), once(socket, 'error').then(() => false)]);
-  socket.bind(port, '127.0.0.1');
-  const free = await bound;
-  if (free) await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return free;
-}
-
-/** Two ports in a row. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const socket = createSocket('udp4');
-    socket.bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const { port } = socket.address();
-    await new Promise<void>((resolve) => socket.close(() => resolve()));
-    if (port < 65_535 && (await isFree(port + 1))) return port;
-  }
-}
-
-function start(command: string, args: readonly string[]): Promise<ChildProcess> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] });
-  return new Promise((resolve, reject) => {
-    child.once('spawn', () => {
-      children.push(child);
-      resolve(child);
-    });
-    child.once('error', (cause) =>
-      reject(new Error(`${command} is missing; install it with: apt-get install -y libcoap3-bin openssl`, { cause })),
-    );
-  });
-}
-
-/** Whether a datagram is lost. */
-type Loss = (number: number) => boolean;
-
-/** Loses datagrams by their number, counted over both ways, on purpose. */
-class Lossy implements DatagramTransport {
-  onDatagram: DatagramTransport['onDatagram'];
-  readonly #below: DatagramTransport;
-  readonly #lost: Loss;
-  #number = 0;
-
-  constructor(below: DatagramTransport, lost: Loss) {
-    this.#below = below;
-    this.#lost = lost;
-    below.onDatagram = (bytes, source) => {
-      if (!this.#lost(this.#number++)) this.onDatagram?.(bytes, source);
-    };
-  }
-
-  send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
-    if (!this.#lost(this.#number++)) this.#below.send(bytes, offset, length, remote);
-  }
-
-  renew(remote: DatagramAddress): void {
-    this.#below.renew?.(remote);
-  }
-
-  close(): Promise<void> {
-    return this.#below.close();
-  }
-}
-
-interface Device {
-  readonly dtls: DtlsClientTransport;
-  readonly client: CoapClient;
-  readonly remote: DatagramAddress;
-  ask(request: ClientRequest): Promise<Outcome>;
-}
-
-async function device(
-  port: number,
-  key = KEY,
-  identity = 'portico',
-  lost: Loss = () => false,
-  handshakeTime = 30_000,
-): Promise<Device> {
-  const udp = await UdpPorts.bind('127.0.0.1');
-  const dtls = new DtlsClientTransport(new Lossy(udp, lost), {
-    credential: () => ({ identity, key: Buffer.from(key) }),
-    limits: { handshakeTime },
-  });
-  const client = new CoapClient(dtls);
-  clients.push(client);
-  const remote: DatagramAddress = { address: '127.0.0.1', port, family: 'IPv4' };
-  return {
-    dtls,
-    client,
-    remote,
-    ask: (request) => new Promise((resolve) => client.request(remote, { transmission: PATIENT, ...request }, resolve)),
-  };
-}
-
-/** Starts libcoap's server; resolves with its port of DTLS when it answers without. */
-async function libcoap(server: string, ...args: readonly string[]): Promise<number> {
-  const port = await freePorts();
-  await restart(server, port, args);
-  return port + 1;
-}
-
-async function restart(server: string, port: number, args: readonly string[]): Promise<void> {
-  await start(server, ['-A', '127.0.0.1', '-p', `${port}`, '-d', '10', '-k', KEY, '-h', 'a hint', ...args]);
-  const plain = new CoapClient(await UdpTransport.bind({ address: '127.0.0.1', port: 0 }));
-  const remote: DatagramAddress = { address: '127.0.0.1', port, family: 'IPv4' };
-  const transmission = { ...PATIENT, ackTimeout: 50 };
-  const { failure } = await new Promise<Outcome>((resolve) =>
-    plain.request(remote, { method: Method.Get, path: ['time'], transmission }, resolve),
-  );
-  await plain.close();
-  assert.equal(failure, null, `${server} answers`);
-}
+afterEach(endAll);
 
 for (const server of SERVERS) {
   test(`${server}: GET, PUT, blocks and a separate response over one association, close_notify at the end`, async () => {
@@ -223,7 +101,7 @@ for (const server of SERVERS) {
     // Killed, so that it says nothing.
     child.kill('SIGKILL');
     await exited;
-    await restart(server, port - 1, []);
+    await restart(server, port - 1);
     const { failure } = await ask({ ...request, transmission: { ...PATIENT, timeout: 3_000 } });
     assert.equal(failure?.reason, 'timeout');
     assert.equal((await ask(request)).failure, null);

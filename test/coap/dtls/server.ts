@@ -1,12 +1,25 @@
-/** A DTLS 1.2 server with a pre-shared key that shares no code with the client, says what a test wants, and remembers one client. */
+/** A DTLS 1.2 server with a pre-shared key, or a certificate, that shares no code with the client, says what a test wants, and remembers one client. */
 import assert from 'node:assert/strict';
-import { type CipherCCMTypes, createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import {
+  type CipherCCMTypes,
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  type KeyObject,
+  randomBytes,
+  sign,
+  verify,
+  X509Certificate,
+} from 'node:crypto';
 import {
   ALERT,
   CCM_8,
   CCS,
   CID,
   DATA,
+  ECDSA_CCM_8,
+  ECDSA_GCM,
   expand,
   fragmentOf,
   GCM,
@@ -32,6 +45,12 @@ export interface ServerOptions {
   readonly cid?: Buffer;
   /** Undefined: no ServerKeyExchange. */
   readonly hint?: string;
+  /** In place of the key: for a suite with certificates. */
+  readonly certificate?: { readonly chain: readonly Buffer[]; readonly key: KeyObject };
+  /** What stands for its public key of the handshake; undefined: the right one. */
+  readonly point?: Buffer;
+  /** The client is asked for a certificate: the signature schemes that will do. */
+  readonly asks?: readonly number[];
   /** Extensions besides those that the other options ask for. */
   readonly extensions?: readonly (readonly [number, Buffer])[];
   /** Puts other messages in the place of the right ones, or none. */
@@ -66,6 +85,11 @@ export class DtlsServer {
   readonly sequences = [0, 0];
   #clientRandom: Buffer = Buffer.alloc(0);
   readonly #random: Buffer = randomBytes(32);
+  readonly #ephemeral = createECDH('prime256v1');
+  /** The client's certificates in DER; undefined if it sent no such message. */
+  clientChain: Buffer[] | undefined;
+  /** The client has shown that it has the key of the first one. */
+  verified = false;
   #transcript: Buffer[] = [];
   #expected = 0;
   #next = 0;
@@ -119,11 +143,14 @@ export class DtlsServer {
   }
 
   get #algorithm(): CipherCCMTypes {
-    return (this.options.suite === GCM ? 'aes-128-gcm' : 'aes-128-ccm') as CipherCCMTypes;
+    return (
+      this.options.suite === GCM || this.options.suite === ECDSA_GCM ? 'aes-128-gcm' : 'aes-128-ccm'
+    ) as CipherCCMTypes;
   }
 
   get #tag(): number {
-    return (this.options.suite ?? CCM_8) === CCM_8 ? 8 : 16;
+    const { suite = CCM_8 } = this.options;
+    return suite === CCM_8 || suite === ECDSA_CCM_8 ? 8 : 16;
   }
 
   #open({ type, header, body, cid }: RecordView, { key, salt }: Direction): { type: number; body: Buffer } | undefined {
@@ -168,8 +195,10 @@ export class DtlsServer {
       return;
     }
     const before = this.#hash();
+    if (type === 15) this.#takeVerify(body);
     this.#transcript.push(whole({ type, sequence, body }));
     if (type === 1) this.#answerHello(body);
+    else if (type === 11) this.#takeCertificate(body);
     else if (type === 16) this.#takeExchange(body);
     else if (type === 20) this.#takeFinished(body, before);
   }
@@ -213,9 +242,49 @@ export class DtlsServer {
         vector(Buffer.concat(list.flatMap(([type, data]) => [int(type, 2), vector(data, 2)])), 2),
       ]),
     );
-    if (hint !== undefined) this.#add(flight, 12, vector(Buffer.from(hint), 2));
+    if (this.options.certificate !== undefined) this.#addCertificate(flight, this.options.certificate);
+    else if (hint !== undefined) this.#add(flight, 12, vector(Buffer.from(hint), 2));
     this.#add(flight, 14, Buffer.alloc(0));
     this.flight(flight);
+  }
+
+  #addCertificate(flight: Message[], { chain, key }: NonNullable<ServerOptions['certificate']>): void {
+    this.#add(flight, 11, vector(Buffer.concat(chain.map((der) => vector(der, 3))), 3));
+    const parameters = Buffer.concat([
+      int(3, 1),
+      int(23, 2),
+      vector(this.options.point ?? this.#ephemeral.generateKeys(), 1),
+    ]);
+    const signature = sign('sha256', Buffer.concat([this.#clientRandom, this.#random, parameters]), key);
+    this.#add(flight, 12, Buffer.concat([parameters, int(0x0403, 2), vector(signature, 2)]));
+    const { asks } = this.options;
+    if (asks === undefined) return;
+    const schemes = Buffer.concat(asks.map((scheme) => int(scheme, 2)));
+    this.#add(flight, 13, Buffer.concat([vector(int(64, 1), 1), vector(schemes, 2), int(0, 2)]));
+  }
+
+  #takeCertificate(body: Buffer): void {
+    this.clientChain = [];
+    for (let at = 3; at < body.length; ) {
+      const length = body.readUIntBE(at, 3);
+      this.clientChain.push(body.subarray(at + 3, at + 3 + length));
+      at += 3 + length;
+    }
+  }
+
+  #takeVerify(body: Buffer): void {
+    assert.equal(body.readUInt16BE(0), 0x0403);
+    const { publicKey } = new X509Certificate(this.clientChain?.[0] ?? Buffer.alloc(0));
+    this.verified = verify('sha256', Buffer.concat(this.#transcript), publicKey, body.subarray(4));
+    if (!this.verified) this.strange++;
+  }
+
+  #premaster(body: Buffer): Buffer {
+    if (this.options.certificate !== undefined) return this.#ephemeral.computeSecret(body.subarray(1));
+    this.identity = body.toString('utf8', 2);
+    const { identity = IDENTITY, key: right = KEY } = this.options;
+    const key = this.identity === identity ? right : randomBytes(16);
+    return Buffer.concat([vector(Buffer.alloc(key.length), 2), vector(key, 2)]);
   }
 
   #add(flight: Message[], type: number, right: Buffer): void {
@@ -228,10 +297,7 @@ export class DtlsServer {
   }
 
   #takeExchange(body: Buffer): void {
-    this.identity = body.toString('utf8', 2);
-    const { identity = IDENTITY, key: right = KEY } = this.options;
-    const key = this.identity === identity ? right : randomBytes(16);
-    const premaster = Buffer.concat([vector(Buffer.alloc(key.length), 2), vector(key, 2)]);
+    const premaster = this.#premaster(body);
     this.#master =
       this.options.extendedMasterSecret === false
         ? expand(premaster, 'master secret', Buffer.concat([this.#clientRandom, this.#random]), 48)

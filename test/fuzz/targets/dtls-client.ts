@@ -1,9 +1,22 @@
-/** The DTLS client: what servers that have the right key, or none, can say to it, and what strangers can. */
+/** The DTLS client: what servers that have the right key or certificate, or none, can say to it, and what strangers can. */
 import assert from 'node:assert/strict';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
-import { CCM, CCM_8, GCM, HANDSHAKE, IDENTITY } from '../../coap/dtls/client.js';
+import { ServerCertificate } from '../../../src/coap/dtls/server-certificate.js';
+import { ServerCertificates } from '../../../src/coap/dtls-client/server-certificates.js';
+import { CA, FROM } from '../../coap/dtls/certificates.js';
+import {
+  CCM,
+  CCM_8,
+  ECDSA_CCM,
+  ECDSA_CCM_8,
+  ECDSA_GCM,
+  GCM,
+  HANDSHAKE,
+  IDENTITY,
+  KEY,
+} from '../../coap/dtls/client.js';
 import { at, ClientBench } from '../../coap/dtls/client-bench.js';
-import type { DtlsServer } from '../../coap/dtls/server.js';
+import type { DtlsServer, ServerOptions } from '../../coap/dtls/server.js';
 import { Feed, input, type Target } from '../target.js';
 import { PastDatagrams } from './datagrams.js';
 
@@ -17,8 +30,20 @@ const LIMITS = {
 };
 /** The messages that a server may change: ServerHello, ServerKeyExchange, ServerHelloDone and Finished. */
 const CHANGEABLE = [2, 12, 14, 20];
-/** Servers have the ports 1 to 4; from here on nobody is asked for anything. */
+/** ServerHello, Certificate, ServerKeyExchange and CertificateRequest. */
+const CHANGEABLE_OF_CERTIFIED = [2, 11, 12, 13];
+/** Servers have the ports 1 to 4. From this one on they have certificates, */
+const CERTIFIED = 3;
+/** and from here on nobody is asked for anything. */
 const STRANGERS = 5;
+
+const SERVER = CA.issue({ hosts: ['192.0.2.1'] });
+const BROKER = CA.issue({ names: [IDENTITY] });
+const CERTIFICATES = {
+  servers: new ServerCertificates({ ca: [CA.x509], now: () => FROM + 86_400_000 }),
+  name: { host: '192.0.2.1', kind: 'IPv4' },
+  own: { certificate: new ServerCertificate(BROKER.credential), identity: IDENTITY },
+} as const;
 
 /** What a step does; its number is the upper half of the first byte, the server's that of the lower two bits. */
 const Op = {
@@ -41,7 +66,10 @@ const Op = {
 } as const;
 
 class World {
-  readonly bench = new ClientBench({ limits: LIMITS });
+  readonly bench = new ClientBench({
+    limits: LIMITS,
+    credential: ({ port }) => (port >= CERTIFIED ? CERTIFICATES : { identity: IDENTITY, key: KEY }),
+  });
   readonly #servers: (DtlsServer | undefined)[] = [];
   /** What servers have protected. */
   readonly #said = new Set<string>();
@@ -71,7 +99,12 @@ class World {
         this.#serve(port, feed.byte(), undefined, feed);
         break;
       case Op.ServeChanged:
-        this.#serve(port, feed.byte(), CHANGEABLE[(head >> 2) & 3], feed);
+        this.#serve(
+          port,
+          feed.byte(),
+          (port >= CERTIFIED ? CHANGEABLE_OF_CERTIFIED : CHANGEABLE)[(head >> 2) & 3],
+          feed,
+        );
         break;
       case Op.Echo:
         this.#servers[port] = undefined;
@@ -106,7 +139,7 @@ class World {
   #serve(port: number, choice: number, changed: number | undefined, feed: Feed): void {
     const [place, bytes] = changed === undefined ? [0, Buffer.alloc(0)] : [feed.short(), feed.take(feed.byte())];
     this.#servers[port] = this.bench.server(port, {
-      suite: [CCM_8, CCM, GCM, 0xc0ae][choice & 3],
+      ...(port >= CERTIFIED ? certified(choice) : { suite: [CCM_8, CCM, GCM, ECDSA_CCM_8][choice & 3] }),
       ...((choice & 4) === 0 ? {} : { cookie: Buffer.alloc((choice >> 3) & 31, choice) }),
       extendedMasterSecret: (choice & 8) === 0,
       ...((choice & 16) === 0 ? {} : { cid: Buffer.from('server') }),
@@ -160,10 +193,21 @@ class World {
     assert.ok(waitingBytes <= LIMITS.waitingBytes && (handshakes > 0 || waitingBytes === 0));
     assert.equal(timers, handshakes + Math.min(1, associations));
     for (const { text, source } of received.splice(0)) {
-      assert.equal((source.session as DtlsSession).identity, IDENTITY);
+      const { identity, proof } = source.session as DtlsSession;
+      if (proof === 'none') assert.ok(source.port >= CERTIFIED);
+      else assert.deepEqual([identity, proof], [IDENTITY, source.port >= CERTIFIED ? 'certificate' : 'psk']);
       assert.ok(text.startsWith('echo request') || this.#said.has(text), 'data that nobody protected');
     }
   }
+}
+
+/** What is in place of a key. */
+function certified(choice: number): ServerOptions {
+  return {
+    suite: [ECDSA_CCM_8, ECDSA_CCM, ECDSA_GCM, CCM_8][choice & 3],
+    certificate: { chain: SERVER.chain, key: ((choice & 128) === 0 ? SERVER : BROKER).keys.privateKey },
+    ...((choice & 32) === 0 ? {} : { asks: [0x0401, 0x0403] }),
+  };
 }
 
 async function run(bytes: Buffer): Promise<string> {
@@ -205,6 +249,10 @@ export const dtlsClientTarget: Target = {
     Buffer.from('030000030000000000000003feff00', 'hex'),
     Buffer.from('0e0000000001000000000000', 'hex'),
     Buffer.from('c0a8', 'hex'),
+    Buffer.from('c0ae', 'hex'),
+    Buffer.from('030017', 'hex'),
+    Buffer.from('0403', 'hex'),
+    Buffer.from('551d11', 'hex'),
     Buffer.from('00170000', 'hex'),
     Buffer.from('0036000100', 'hex'),
     Buffer.from('ff01000100', 'hex'),
@@ -216,6 +264,12 @@ export const dtlsClientTarget: Target = {
     ),
     ...CHANGEABLE.map((_, index) =>
       input(op(Op.ServeChanged, index << 2), 0x20, 0, 36, 3, '\0\xff\x01', op(Op.Send), DELIVER, SAY),
+    ),
+    ...[0x04, 0x2d, 0x12, 0x60, 0x03, 0x81, 0x7e].map((choice) =>
+      input(op(Op.Serve, 2), choice, op(Op.Send, 2), DELIVER, op(Op.Sealed, 2), 3, 4, 'data', DELIVER),
+    ),
+    ...CHANGEABLE_OF_CERTIFIED.map((_, index) =>
+      input(op(Op.ServeChanged, (index << 2) | 3), 0x20, 0, 12, 3, '\0\xff\x01', op(Op.Send, 3), DELIVER),
     ),
     input(op(Op.Echo, 1), op(Op.Send, 1), DELIVER, op(Op.Echo, 1), op(Op.Send, 1), DELIVER, op(Op.Seconds), 30),
     input(CONNECT, op(Op.Sealed), 1, 2, 1, 0, DELIVER, op(Op.Send), DELIVER),

@@ -1,0 +1,40 @@
+/** How devices that are asked over DTLS and the broker show each other who they are: by a key, or by certificates. */
+import type { DeviceKeys } from '../../access/device-psk-file.js';
+import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
+import type { CertificateCredential } from '../../coap/dtls-client/certificate-exchange.js';
+import type { Credential } from '../../coap/dtls-client/transport.js';
+
+/** Whose certificates of devices are taken, and what the broker shows to those that ask for one. */
+export type DeviceTrust = Pick<CertificateCredential, 'servers' | 'own'>;
+
+export class DeviceCredentials {
+  readonly #keys: DeviceKeys;
+  readonly #trust: DeviceTrust | undefined;
+
+  constructor(keys: DeviceKeys, trust?: DeviceTrust) {
+    this.#keys = keys;
+    this.#trust = trust;
+  }
+
+  /** No device can be asked over DTLS. */
+  get isEmpty(): boolean {
+    return this.#keys.size === 0 && this.#trust === undefined;
+  }
+
+  /** Why a device cannot be asked over DTLS; null if it can. */
+  lack(target: CoapUri): string | null {
+    const device = authorityOf(target);
+    if (this.#trust !== undefined || this.#keys.has(device)) return null;
+    return `coap.device_psk_file has no key for coaps://${device}, and coap.device_ca_file is not set`;
+  }
+
+  /** A key comes first. @param endpoint name of a registered device, which its certificate may say in place of the host */
+  of(target: CoapUri, endpoint?: string): Credential | undefined {
+    const key = this.#keys.get(authorityOf(target));
+    if (key !== undefined || this.#trust === undefined) return key;
+    const { host, kind } = target;
+    return { ...this.#trust, name: { host, kind, endpoint } };
+  }
+}
+
+export const NO_CREDENTIALS = new DeviceCredentials(new Map());

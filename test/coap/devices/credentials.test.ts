@@ -1,0 +1,88 @@
+/** How devices that are asked over DTLS and the broker know each other: the files of the section coap. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { parseCoapUri } from '../../../src/coap/client/uri.js';
+import { CoapSecurity } from '../../../src/coap-security.js';
+import { loadConfig } from '../../../src/config/load.js';
+import type { Config } from '../../../src/config/schema.js';
+import { DeviceCredentials } from '../../../src/plugins/coap-devices/credentials.js';
+import { CertificateFiles } from '../dtls/certificate-files.js';
+
+type Files = Partial<Record<'device_psk_file' | 'device_ca_file' | 'device_cert_file' | 'device_key_file', string>>;
+
+function configured(coap: Files): Config {
+  const { config } = loadConfig({ env: {} });
+  return { ...config, coap: { ...config.coap, ...coap } };
+}
+
+function secure(uri: string) {
+  const target = parseCoapUri(uri);
+  assert.ok(typeof target !== 'string');
+  return target;
+}
+
+test('a device with a key is asked with it, any other one by its certificate; without CAs a key is needed', async () => {
+  const files = await CertificateFiles.make();
+  try {
+    const keys = files.path('keys');
+    await writeFile(keys, 'coaps://boiler.example portico:0102\n');
+    const known = secure('coaps://boiler.example/x');
+    const other = secure('coaps://192.0.2.1:5700/x');
+    const { devices } = await CoapSecurity.load(
+      configured({ device_psk_file: keys, device_ca_file: files.path('ca.pem') }),
+    );
+    assert.deepEqual(devices.of(known), { identity: 'portico', key: Buffer.of(1, 2) });
+    const credential = devices.of(other, 'node1');
+    assert.ok(credential !== undefined && 'servers' in credential);
+    assert.deepEqual(credential.name, { host: '192.0.2.1', kind: 'IPv4', endpoint: 'node1' });
+    assert.equal(credential.own, undefined);
+    assert.deepEqual([devices.isEmpty, devices.lack(known), devices.lack(other)], [false, null, null]);
+    const { devices: keysAlone } = await CoapSecurity.load(configured({ device_psk_file: keys }));
+    assert.equal(keysAlone.of(other), undefined);
+    assert.equal(
+      keysAlone.lack(other),
+      'coap.device_psk_file has no key for coaps://192.0.2.1:5700, and coap.device_ca_file is not set',
+    );
+    assert.equal(new DeviceCredentials(new Map()).isEmpty, true);
+  } finally {
+    await files.remove();
+  }
+});
+
+test('the certificate of the broker is shown under its common name', async () => {
+  const files = await CertificateFiles.make();
+  try {
+    const [device_ca_file, device_cert_file, device_key_file] = ['ca.pem', 'device.pem', 'device.key'].map((file) =>
+      files.path(file),
+    );
+    const { devices } = await CoapSecurity.load(configured({ device_ca_file, device_cert_file, device_key_file }));
+    const credential = devices.of(secure('coaps://boiler.example'));
+    assert.ok(credential !== undefined && 'servers' in credential);
+    assert.equal(credential.own?.identity, 'device');
+  } finally {
+    await files.remove();
+  }
+});
+
+test('files of the section coap that do not go together, or cannot be used, stop the start in words', async () => {
+  const files = await CertificateFiles.make();
+  try {
+    const [cert, key, ca] = ['server.pem', 'server.key', 'ca.pem'].map((file) => files.path(file));
+    for (const [coap, words] of [
+      [{ device_cert_file: cert }, /device_cert_file is of no use without coap\.device_key_file/],
+      [{ device_key_file: key, device_ca_file: ca }, /device_key_file is of no use without coap\.device_cert_file/],
+      [{ device_cert_file: cert, device_key_file: key }, /name their CA in coap\.device_ca_file/],
+      [{ device_ca_file: cert }, /coap\.device_ca_file: .*certificate 1 in it is not that of a CA/],
+      [{ device_ca_file: files.path('none') }, /coap\.device_ca_file: .*none/],
+      [
+        { device_ca_file: ca, device_cert_file: cert, device_key_file: files.path('node1.key') },
+        /is not the key of the certificate/,
+      ],
+    ] as const) {
+      await assert.rejects(CoapSecurity.load(configured(coap)), words);
+    }
+  } finally {
+    await files.remove();
+  }
+});
