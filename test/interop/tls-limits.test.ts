@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { generate } from 'mqtt-packet';
+import { WebSocket } from 'ws';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { Portico } from '../support/portico.js';
 import { listening, logged } from './coap-transports.js';
@@ -30,15 +31,18 @@ describe('limits over TLS', { timeout: 120_000 }, () => {
   after(() => files?.remove());
   afterEach(() => portico?.dispose());
 
-  async function start(limits: Readonly<Record<string, number>>): Promise<void> {
+  async function start(
+    limits: Readonly<Record<string, number>>,
+    of: Readonly<Partial<Record<'mqtts' | 'wss', object>>> = {},
+  ): Promise<void> {
     const own = { host: HOST, port: 0, cert_file: files.path('server.pem'), key_file: files.path('server.key') };
     portico = await Portico.start(({ mqtt, websocket, coap }) => ({
       listeners: [
         { type: 'mqtt', host: HOST, port: mqtt },
         { type: 'websocket', host: HOST, port: websocket },
         { type: 'coap', host: HOST, port: coap },
-        { type: 'mqtts', ...own },
-        { type: 'wss', ...own },
+        { type: 'mqtts', ...own, ...of.mqtts },
+        { type: 'wss', ...own, ...of.wss },
       ],
       allow_anonymous: true,
       limits,
@@ -47,6 +51,34 @@ describe('limits over TLS', { timeout: 120_000 }, () => {
     for (const type of ['mqtts', 'wss']) ports.push((await listening(portico, `${type} on ${HOST}:0`)).port);
     sys = await SysWatch.start(portico.ports.mqtt);
   }
+
+  test('options of one listener hold over TLS: max_connections, mount_point, and origins of wss', async () => {
+    await start(
+      {},
+      { mqtts: { max_connections: 1, mount_point: 'site-7/' }, wss: { origins: ['https://example.org'] } },
+    );
+    const watcher = await JsClient.connect(`mqtt://${HOST}:${portico.ports.mqtt}`, { clientId: 'watcher' });
+    await watcher.subscribe('site-7/#', 1);
+    const client = await JsClient.connect(`mqtts://${HOST}:${ports[0]}`, { ca, clientId: 'mounted' });
+    await client.publish('a', 'from within', 1);
+    assert.equal((await watcher.next('site-7/a')).payload.toString(), 'from within');
+    await assert.rejects(JsClient.connect(`mqtts://${HOST}:${ports[0]}`, { ca, clientId: 'one-more' }));
+    await client.end();
+    for (const [origin, outcome] of [
+      ['https://example.org', 'open'],
+      ['https://example.com', 'Unexpected server response: 403'],
+    ]) {
+      const socket = new WebSocket(`wss://${HOST}:${ports[1]}/`, 'mqtt', { ca, origin });
+      const happened = await new Promise((resolve) => {
+        socket.once('open', () => resolve('open'));
+        socket.once('error', ({ message }) => resolve(message));
+      });
+      assert.equal(happened, outcome, origin);
+      socket.on('error', () => {});
+      socket.terminate();
+    }
+    await watcher.end();
+  });
 
   /** A client that is connected, and speaks for itself. */
   async function raw(clientId: string): Promise<{ client: RawClient; socket: TLSSocket }> {
