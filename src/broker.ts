@@ -18,12 +18,12 @@ import { ErrorKinds, PorticoError } from './errors.js';
 import { AddressRates } from './session/address-rates.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
-import { Arrivals } from './session/arrivals.js';
+import { type Arrival, Arrivals } from './session/arrivals.js';
 import { Arriving } from './session/arriving.js';
 import type { Refusal } from './session/authentication.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
-import { Connection } from './session/connection.js';
+import { Connection, type Shown } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
@@ -33,7 +33,7 @@ import { type Entry, Gate } from './session/gate.js';
 import { Handling } from './session/handling.js';
 import type { Hooks } from './session/hooks.js';
 import { type ClientIdentity, InProcessClient } from './session/in-process-client.js';
-import { type Journal, SILENT } from './session/journal.js';
+import { type Journal, type Party, SILENT } from './session/journal.js';
 import { MountedConnection } from './session/mounted-connection.js';
 import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
@@ -105,7 +105,7 @@ export class Broker extends Aedes {
   prepared: PreparedStore | null = null;
   readonly #clock: Clock;
   readonly #rateTimer: RateTimer;
-  readonly #arrivals: Arrivals<Connection | Entrance>;
+  readonly #arrivals: Arrivals<Arrival & Party>;
   #timer: NodeJS.Timeout | null = null;
   #stopping: Promise<void> | null = null;
   /** Memory holds all that the store holds, queues aside. */
@@ -253,21 +253,34 @@ export class Broker extends Aedes {
    * Takes a connection over any transport.
    * @param anonymous whether a client without user name may connect this way
    * @param entry its place at the gate, if it has one already
+   * @param shown what it has shown of itself over TLS, for which it has had its turn; null for other transports
    */
-  accept(transport: Transport, request?: IncomingMessage, anonymous = true, entry: Entry | null = null): Connection {
+  accept(
+    transport: Transport,
+    request?: IncomingMessage,
+    anonymous = true,
+    entry: Entry | null = null,
+    shown: Shown | null = null,
+  ): Connection {
     const mount = transport.terms?.options.mount ?? null;
     const connection =
       mount === null
         ? new Connection(this.environment, transport, request, anonymous)
         : new MountedConnection(this.environment, transport, request, anonymous, mount);
     connection.entry = entry ?? this.environment.gate.enter(connection);
+    connection.proved = shown?.username ?? null;
     if (this.closed) connection.drop('the broker is closed');
     else if (connection.entry === null) connection.discard('no room at the gate');
     else {
       this.#connections.add(connection);
-      this.#arrivals.take(connection);
+      if (shown === null) this.#arrivals.take(connection);
     }
     return connection;
+  }
+
+  /** Holds a connection until its turn comes, before anything is done for it (`limits.connects_per_second`). */
+  arrive(arrival: Arrival & Party): void {
+    this.#arrivals.take(arrival);
   }
 
   /** Gives a connection that does not speak MQTT its place among all connections; null if it has to be closed at once. */
@@ -420,7 +433,7 @@ export class Broker extends Aedes {
 }
 
 /** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */
-function rests({ authentication, byPassword, username, connected, state }: Connection): boolean {
-  if (authentication !== null) return false;
+function rests({ authentication, byPassword, proved, username, connected, state }: Connection): boolean {
+  if (authentication !== null || proved !== null) return false;
   return byPassword || (username === null ? connected : state === 'connecting');
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
+import { isTls, type TlsListener } from './config/listeners-tls.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
@@ -10,13 +11,16 @@ import { TcpListener } from './listeners/tcp.js';
 import { TrustedProxies } from './listeners/trusted-proxies.js';
 import { UnixListener } from './listeners/unix.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
+import type { Shown } from './session/connection.js';
 import type { Entry } from './session/gate.js';
 import type { Party } from './session/journal.js';
 import { ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
 import { Mount } from './session/mount.js';
 import { StreamTransport, type Transport } from './session/transport.js';
+import { tlsListener } from './tls-listener.js';
+import type { TlsSecurity } from './tls-security.js';
 
-export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'websocket' | 'unix' }>;
+export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' | 'websocket' | 'wss' | 'unix' }>;
 
 /** Permissions of the file of a Unix socket. */
 const USUAL_MODE = '0660';
@@ -36,6 +40,7 @@ export function trustedBy(listener: {
 export class MqttListeners {
   readonly #broker: Broker;
   readonly #listeners: Config['listeners'];
+  readonly #tls: TlsSecurity;
   /** One for all addresses of a listener. */
   readonly #terms = new Map<MqttListenerConfig, ListenerTerms>();
 
@@ -44,7 +49,13 @@ export class MqttListeners {
   readonly #isOpen: (listener: MqttListenerConfig) => boolean;
 
   /** @param isOpen whether a client without user name may connect to a listener, asked for each connection */
-  constructor(broker: Broker, { listeners }: Config, isOpen: (listener: MqttListenerConfig) => boolean) {
+  constructor(
+    broker: Broker,
+    { listeners }: Config,
+    tls: TlsSecurity,
+    isOpen: (listener: MqttListenerConfig) => boolean,
+  ) {
+    this.#tls = tls;
     this.#broker = broker;
     this.#isOpen = isOpen;
     this.#listeners = listeners;
@@ -72,15 +83,30 @@ export class MqttListeners {
     return this.#cameTo.get(connection);
   }
 
-  #accept(listener: MqttListenerConfig, transport: Transport, request?: IncomingMessage, entry?: Entry | null): void {
-    this.#cameTo.set(this.#broker.accept(transport, request, this.#isOpen(listener), entry), listener);
+  #accept(
+    listener: MqttListenerConfig,
+    transport: Transport,
+    request?: IncomingMessage,
+    entry?: Entry | null,
+    shown?: Shown,
+  ): void {
+    this.#cameTo.set(this.#broker.accept(transport, request, this.#isOpen(listener), entry, shown), listener);
   }
 
   /** @param host one of the addresses of the listener */
   make(listener: MqttListenerConfig, host: string): Listener {
     const broker = this.#broker;
-    const door = this.#doorOf(listener);
     const terms = this.#termsOf(listener);
+    if (isTls(listener)) {
+      return tlsListener(listener, host, {
+        broker,
+        credentials: this.#tls.of(listener),
+        terms,
+        accept: (transport, request, entry, shown) => this.#accept(listener, transport, request, entry, shown),
+        refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
+      });
+    }
+    const door = this.#doorOf(listener);
     const accept = (socket: Socket): void => {
       this.#accept(listener, new StreamTransport(socket, listener.type, terms));
     };
@@ -114,7 +140,7 @@ export class MqttListeners {
   }
 
   /** Where the PROXY headers of a listener are read; null if it has none. */
-  #doorOf(listener: MqttListenerConfig): ProxyDoor | null {
+  #doorOf(listener: Exclude<MqttListenerConfig, TlsListener>): ProxyDoor | null {
     const { type, proxy_protocol: versions, proxy_require_tls: requireTls = false } = listener;
     if (versions === undefined) return null;
     const { gate } = this.#broker.environment;
@@ -139,9 +165,9 @@ export class MqttListeners {
   }
 
   /** A connection that never became one of MQTT. */
-  #refused(cause: Refusal, remote: string, reason: string): void {
+  #refused(cause: Refusal, remote: string, reason: string, transport = 'websocket'): void {
     const { counters, environment } = this.#broker;
-    const party = strangerAt(remote, 'websocket');
+    const party = strangerAt(remote, transport);
     if (cause === 'timeout') counters.connectTimeouts++;
     else if (cause === 'origin') counters.refusedOrigins++;
     else counters.protocolErrors++;

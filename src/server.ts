@@ -2,6 +2,7 @@
 import type { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { isAbsent, missingInterface } from './absent-addresses.js';
 import type { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { type AccessFiles, changedUsers, readAccessFiles } from './access-files.js';
@@ -16,7 +17,6 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import { counterparts, inForce } from './config/reloading.js';
 import type { ListenerConfig } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
 import { identifier, passwordsOf } from './identification.js';
 import { HttpListener } from './listeners/http.js';
 import { isNotYet, Latecomers } from './listeners/latecomers.js';
@@ -26,15 +26,16 @@ import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
+import { contextOf } from './plugin-context.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import { loginFailed } from './session/failed-login.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
+import { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
@@ -48,6 +49,7 @@ export class Server {
   #scram: ScramSha256 | null;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
+  readonly #tls: TlsSecurity;
   readonly broker: Broker;
   /** Whose `replace` takes another file. */
   readonly passwords: Passwords;
@@ -65,7 +67,7 @@ export class Server {
   private constructor(
     loaded: LoadedConfig,
     logger: Logger,
-    { security, files, passwords, scram }: Known,
+    { security, tls, files, passwords, scram }: Known,
     broker: Broker,
   ) {
     this.#loaded = loaded;
@@ -74,10 +76,11 @@ export class Server {
     this.#opened = loaded.config.listeners;
     this.#scram = scram;
     this.#security = security;
+    this.#tls = tls;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
-    this.#mqtt = new MqttListeners(broker, loaded.config, (listener) => this.#takesStrangers(listener));
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls, (listener) => this.#takesStrangers(listener));
     this.#latecomers = new Latecomers({
       late: (error) => {
         const words = error instanceof Error ? error.message : String(error);
@@ -98,6 +101,7 @@ export class Server {
       sessions: broker.sessions,
       connections: broker.connections,
       store: broker.commit,
+      daysLeft: () => tls.daysLeft(Date.now()),
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
     this.#errands = errandsOf(loaded, security);
@@ -110,6 +114,7 @@ export class Server {
     const files = await readAccessFiles(config);
     const passwords = passwordsOf(config, files.passwords);
     const security = await CoapSecurity.load(config);
+    const tls = await TlsSecurity.load(config);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = files.scram === null ? null : new ScramSha256(files.scram);
@@ -131,7 +136,7 @@ export class Server {
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, { security, files, passwords, scram }, broker);
+    const server = new Server(loaded, logger, { security, tls, files, passwords, scram }, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -167,6 +172,7 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
+    await this.#tls.start(this.#logger, this.broker.counters);
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
@@ -295,12 +301,13 @@ export class Server {
   async prepare(next: LoadedConfig): Promise<() => Replaced> {
     const files = await readAccessFiles(next.config);
     const security = await CoapSecurity.load(next.config);
+    const tls = await TlsSecurity.load(next.config);
     // They find the faults of commands and observations.
     errandsOf(next, security);
-    return () => this.#replace(next, files, security);
+    return () => this.#replace(next, { files, security, tls });
   }
 
-  #replace(next: LoadedConfig, files: AccessFiles, security: CoapSecurity): Replaced {
+  #replace(next: LoadedConfig, { files, security, tls }: Pick<Known, 'files' | 'security' | 'tls'>): Replaced {
     const { broker } = this;
     const before = this.#loaded.config;
     const found = counterparts(before, next.config);
@@ -313,6 +320,9 @@ export class Server {
     broker.replaceAcl(files.acl);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
     this.#security.devices.replace(security.devices);
+    this.#tls.replaceKeys(tls.keys);
+    // Their files are watched, too, but in some folders changes are noticed late only.
+    for (const listener of this.#listeners) void listener.reloadCertificates?.();
     for (const [face, listener] of this.#faces) {
       const other = found[this.#opened.indexOf(listener)];
       if (other !== undefined && isCoap(other)) face.replaceCredentials(security.below(other));
@@ -351,28 +361,12 @@ export class Server {
   }
 
   #context(plugin: string): PluginContext {
-    const { journal, counters } = this.broker.environment;
-    return {
-      logger: this.#logger,
-      counters,
-      storage: this.broker.storageOf(plugin),
-      openClient: (identity) => this.broker.openClient(identity),
-      enter: (remote, transport) => this.broker.enter(remote, transport),
-      connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
-      addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
-      denied: (party, action, topic, reason) => {
-        counters.deniedPublish++;
-        journal.denied(party, action, topic, reason);
-      },
-      loginFailed: (party, method) => {
-        loginFailed(this.broker.environment, party, { username: party.username, method });
-      },
-      limit: (party, option, detail) => journal.limit(party, option, detail),
-    };
+    return contextOf(plugin, this.broker, this.#logger);
   }
 
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
+    this.#tls.stop();
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();
@@ -395,20 +389,8 @@ export interface Replaced {
 /** Who is who, as the files of the configuration say. */
 interface Known {
   readonly security: CoapSecurity;
+  readonly tls: TlsSecurity;
   readonly files: AccessFiles;
   readonly passwords: Passwords;
   readonly scram: ScramSha256 | null;
-}
-
-/** Whether binding failed because this machine has no such address. */
-function isAbsent(error: unknown): boolean {
-  if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
-  return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
-}
-
-/** Why nothing of a listener can be bound yet: its interface has no address. */
-function missingInterface(listener: ListenerConfig): PorticoError | null {
-  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
-  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
-  return new PorticoError(ErrorKinds.Listen, words);
 }

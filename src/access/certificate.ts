@@ -1,8 +1,10 @@
 /** The certificate of a listener and its private key, and the CAs of its clients, from PEM files. All are tried before anything listens. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { readSecurityFile } from './security-file.js';
+import { readSecurityFile, unreadable } from './security-file.js';
 
 /** A file, and the option that names it. */
 export interface NamedFile {
@@ -25,7 +27,7 @@ export interface Certificate {
  */
 export async function readCertificate(certificate: NamedFile, privateKey: NamedFile): Promise<Certificate> {
   const cert = await read(certificate, 'certificate file');
-  const key = await read(privateKey, 'key file');
+  const key = await readKey(privateKey);
   const certificates = certificatesIn(cert, certificate);
   const own = keyIn(key, privateKey);
   if (!certificates[0].checkPrivateKey(own)) {
@@ -44,7 +46,7 @@ export async function readCertificate(certificate: NamedFile, privateKey: NamedF
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
 export async function readPrivateKey(privateKey: NamedFile): Promise<KeyObject> {
-  return keyIn(await read(privateKey, 'key file'), privateKey);
+  return keyIn(await readKey(privateKey), privateKey);
 }
 
 /**
@@ -71,6 +73,25 @@ export async function readAuthorities(authorities: NamedFile): Promise<X509Certi
   return certificates;
 }
 
+/** What `openssl rehash` calls the certificates of a folder. */
+const HASHED = /^[\da-f]{8}\.\d+$/;
+
+/**
+ * Reads the certificates of CAs in a folder, a file each that is named by its hash.
+ * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
+ */
+export async function readAuthorityFolder(folder: NamedFile): Promise<X509Certificate[]> {
+  let names: string[];
+  try {
+    names = (await readdir(folder.file)).filter((name) => HASHED.test(name));
+  } catch (error) {
+    throw fault(folder, `the folder of CAs cannot be read: ${unreadable(error)}`, error);
+  }
+  if (names.length === 0) throw fault(folder, 'there is no CA in it: openssl rehash gives them the names that count');
+  const files = names.sort().map((name) => ({ option: folder.option, file: join(folder.file, name) }));
+  return (await Promise.all(files.map(readAuthorities))).flat();
+}
+
 /**
  * Refuses CAs that TLS would not take, since it goes up to one that has signed itself.
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
@@ -83,8 +104,18 @@ export function requireRoots(authorities: readonly X509Certificate[], named: Nam
   });
 }
 
+/** Nobody but its owner, or a group, may read a private key. */
+function readKey(named: NamedFile): Promise<Buffer> {
+  return readSecurityFile(named.file, 'key file', nameOf(named), true);
+}
+
 async function read({ option, file }: NamedFile, kind: string): Promise<Buffer> {
-  return readSecurityFile(file, kind, `${option}: ${file}`);
+  return readSecurityFile(file, kind, nameOf({ option, file }));
+}
+
+/** What a sentence about a file begins with. */
+export function nameOf({ option, file }: NamedFile): string {
+  return `${option}: ${file}`;
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
@@ -113,12 +144,13 @@ function keyIn(pem: Buffer, named: NamedFile): KeyObject {
   }
 }
 
-function fault({ option, file }: NamedFile, sentence: string, cause?: unknown): PorticoError {
-  return new PorticoError(ErrorKinds.SecurityFile, `${option}: ${file}: ${sentence}`, { cause });
+/** What is wrong with a file. */
+export function fault(named: NamedFile, sentence: string, cause?: unknown): PorticoError {
+  return new PorticoError(ErrorKinds.SecurityFile, `${nameOf(named)}: ${sentence}`, { cause });
 }
 
 /** OpenSSL's reason, without the place in its sources. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
 }

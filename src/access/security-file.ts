@@ -35,9 +35,10 @@ export async function readUserFile<Secret>(file: string, format: UserFileFormat<
  * The bytes of a file.
  * @param kind what it is, in words
  * @param name what the sentence about a fault begins with
+ * @param secret whether it is a fault that everybody may read it
  * @throws PorticoError `PORTICO_SECURITY_FILE`
  */
-export async function readSecurityFile(file: string, kind: string, name = file): Promise<Buffer> {
+export async function readSecurityFile(file: string, kind: string, name = file, secret = false): Promise<Buffer> {
   try {
     const handle = await open(file);
     try {
@@ -49,25 +50,37 @@ export async function readSecurityFile(file: string, kind: string, name = file):
           `${name}: everybody may write the ${kind}; ${cure} takes that away`,
         );
       }
+      if (secret && (mode & READABLE_BY_ALL) !== 0) {
+        const cure = `chmod o-r ${file} takes that away (in Kubernetes, defaultMode: 0440 of the volume)`;
+        throw new PorticoError(ErrorKinds.SecurityFile, `${name}: everybody may read the ${kind}; ${cure}`);
+      }
       return await handle.readFile();
     } finally {
       await handle.close();
     }
   } catch (error) {
     if (error instanceof PorticoError) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    const reason = UNREADABLE[code] ?? (error as Error).message;
-    throw new PorticoError(ErrorKinds.SecurityFile, `${name}: the ${kind} cannot be read: ${reason}`, { cause: error });
+    const message = `${name}: the ${kind} cannot be read: ${unreadable(error)}`;
+    throw new PorticoError(ErrorKinds.SecurityFile, message, { cause: error });
   }
 }
 
-/** The bit of a file's mode by which everybody may write it; a link has the mode of what it leads to. */
+/** Why a file cannot be read, in words. */
+export function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return UNREADABLE[code ?? ''] ?? message;
+}
+
+/** The bits of a file's mode by which everybody may write or read it; a link has the mode of what it leads to. */
 const WRITABLE_BY_ALL = 0o002;
+const READABLE_BY_ALL = 0o004;
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   ENOENT: 'there is none of that name',
   EACCES: 'this user may not',
   EISDIR: 'it is a folder',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENOTDIR: 'a part of its path is no folder',
 };
 
 function parse<Secret>(file: string, text: string, format: UserFileFormat<Secret>): Map<string, Secret> {

@@ -104,6 +104,12 @@ export class Counters {
   /** Subscriptions now, and those of them that are shared. */
   subscriptions = 0;
   sharedSubscriptions = 0;
+  /** Handshakes of TLS for MQTT that were done, and that failed, but for want of time. */
+  tlsHandshakes = 0;
+  tlsHandshakesFailed = 0;
+  /** Times that new certificates of a listener went into force, and that they could not. */
+  certificatesRenewed = 0;
+  certificatesRefused = 0;
   /** Connections to listeners with `proxy_protocol`: from no trusted proxy, without a header, whose client does not speak TLS. */
   refusedUntrustedProxies = 0;
   refusedProxyHeaders = 0;

@@ -8,6 +8,7 @@ import { type LoadRequest, loadConfig } from '../config/load.js';
 import { sourceOf } from '../config/source.js';
 import { ObservedResources } from '../plugins/coap-devices/observed-resources.js';
 import { CoapDevices } from '../plugins/coap-devices/plugin.js';
+import { TlsSecurity } from '../tls-security.js';
 import { annotated } from './annotated.js';
 
 /**
@@ -22,6 +23,7 @@ export async function check(request: LoadRequest, testOnly = false): Promise<voi
   if (scram !== undefined) await readScramFile(scram);
   const acl = await readAcl(loaded.config.access);
   const { devices } = await CoapSecurity.load(loaded.config);
+  await TlsSecurity.load(loaded.config);
   // They read the URIs, filters and templates of commands and observations.
   new CoapDevices(loaded.config.coap, (option) => sourceOf(loaded, option), devices);
   new ObservedResources(loaded.config.coap, devices);

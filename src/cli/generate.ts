@@ -148,8 +148,9 @@ function exampleOption({ path, schema, doc, defaultValue }: Option, indent: stri
 function exampleListeners(option: Option): string[] {
   const lines = [...comment(option.doc.doc, '')];
   const all = [...listenerSchemas.values()].flatMap((schema) => Object.entries(schema.shape));
-  const words = all.map(([name, field]) => `${name}: ${docOf(field).doc}`);
-  for (const one of new Set(words.filter((line) => !line.startsWith('type: ')))) lines.push(...comment(one, ''));
+  for (const name of new Set(all.map(([field]) => field))) {
+    if (name !== 'type') for (const words of fieldWords(name)) lines.push(...comment(words, ''));
+  }
   const text = stringify({ listeners: option.defaultValue }).trimEnd();
   const extra = docOf(listenerSchemas.get('websocket')?.shape.path ?? configSchema.shape.listeners).example;
   for (const line of text.split('\n')) {
@@ -157,6 +158,18 @@ function exampleListeners(option: Option): string[] {
     if (line === '    port: 9001') lines.push(`#    #path: ${String(extra)}`);
   }
   return [...lines, ...furtherListeners(option.defaultValue), ''];
+}
+
+/** What a field means; where that depends on the type of the listener, for each type. */
+function fieldWords(name: string): string[] {
+  const types = new Map<string, string[]>();
+  for (const [type, { shape }] of listenerSchemas) {
+    if (!(name in shape)) continue;
+    const { doc } = docOf(shape[name]);
+    types.set(doc, [...(types.get(doc) ?? []), type]);
+  }
+  if (types.size === 1) return [...types.keys()].map((doc) => `${name}: ${doc}`);
+  return [...types].map(([doc, of]) => `${name} (${of.join(', ')}): ${doc}`);
 }
 
 /** An example of each type that is not in the default list, behind a second `#`: each needs more than its line. */
@@ -167,6 +180,8 @@ function furtherListeners(defaultValue: unknown): string[] {
     if (usual.includes(`"type":"${type}"`)) continue;
     for (const [name, field] of Object.entries(schema.shape)) {
       const value = name === 'type' ? type : (defaultField(field) ?? docOf(field).example);
+      // What excludes another option has no example.
+      if (value === undefined) continue;
       lines.push(`#  #${name === 'type' ? '- ' : '  '}${name}: ${written(value)}`);
     }
   }

@@ -1,5 +1,6 @@
-/** `portico health`: whether the first MQTT listener answers, for a container's health check. */
+/** `portico health`: whether the first MQTT listener answers, or without one the first over TLS, for a container's health check. */
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { bindAddresses } from '../config/listeners.js';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import type { ListenerConfig } from '../config/schema.js';
@@ -20,19 +21,24 @@ const PATIENCE = 5000;
  */
 export async function health(request: LoadRequest): Promise<string> {
   const { config } = loadConfig(request);
-  const listener = config.listeners.find((one) => one.type === 'mqtt');
+  const listener = config.listeners.find((one) => one.type === 'mqtt') ?? config.listeners.find(answersAnybody);
   if (listener === undefined)
     throw new PorticoError(ErrorKinds.Configuration, 'health: there is no mqtt listener to ask');
   if (listener.port === 0)
     throw new PorticoError(ErrorKinds.Configuration, 'health: port 0 says nothing about the port');
   const host = reachable(listener);
   const where = `${host}:${listener.port}`;
-  const answer = await ask(host, listener.port, where);
+  const answer = await ask(host, listener.port, where, listener.type === 'mqtts');
   return `healthy: ${where} answered with CONNACK ${answer}`;
 }
 
+/** Whether a listener of TLS takes clients that show nothing of themselves. */
+function answersAnybody(listener: ListenerConfig): listener is Extract<ListenerConfig, { type: 'mqtts' }> {
+  return listener.type === 'mqtts' && listener.cert_file !== undefined && !listener.require_certificate;
+}
+
 /** The address to ask: one that the listener binds, or this machine if it binds every address. */
-function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' }>): string {
+function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' }>): string {
   const [bound] = bindAddresses(listener);
   if (bound === undefined) throw new PorticoError(ErrorKinds.Listen, `unhealthy: ${listener.interface} has no address`);
   const { host } = bound;
@@ -41,16 +47,17 @@ function reachable(listener: Extract<ListenerConfig, { type: 'mqtt' }>): string 
 }
 
 /** The return code of the CONNACK. */
-function ask(host: string, port: number, where: string): Promise<number> {
+function ask(host: string, port: number, where: string, secure: boolean): Promise<number> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
+    // It asks whether anybody is there, not who: a certificate that has expired is no reason to start anew.
+    const socket = secure ? connectTls({ host, port, rejectUnauthorized: false }) : connect({ host, port });
     const received: Buffer[] = [];
     const fail = (reason: string): void => {
       socket.destroy();
       reject(new PorticoError(ErrorKinds.Listen, `unhealthy: ${where} ${reason}`));
     };
     const timer = setTimeout(() => fail(`gave no answer within ${PATIENCE / 1000} s`), PATIENCE);
-    socket.on('connect', () => socket.write(CONNECT));
+    socket.on(secure ? 'secureConnect' : 'connect', () => socket.write(CONNECT));
     socket.on('data', (chunk: Buffer) => {
       received.push(chunk);
       const answer = Buffer.concat(received);

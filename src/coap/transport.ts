@@ -1,5 +1,7 @@
 /** Where datagrams come from and go to: a small interface, so that DTLS can slip below, and its UDP implementation. */
 import { createSocket, type Socket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { copyBytes } from './message.js';
 
@@ -90,7 +92,8 @@ export class UdpTransport implements DatagramTransport {
 
   /** Binds a socket. Rejects with `PORTICO_LISTEN`. */
   static async bind(options: UdpOptions): Promise<UdpTransport> {
-    const ipv6 = options.address.includes(':');
+    const address = await addressOf(options.address);
+    const ipv6 = address.includes(':');
     const socket = createSocket({
       type: ipv6 ? 'udp6' : 'udp4',
       ipv6Only: ipv6,
@@ -100,7 +103,7 @@ export class UdpTransport implements DatagramTransport {
     try {
       await new Promise<void>((resolve, reject) => {
         socket.once('error', reject);
-        socket.bind({ address: options.address, port: options.port, exclusive: true }, () => {
+        socket.bind({ address, port: options.port, exclusive: true }, () => {
           socket.off('error', reject);
           resolve();
         });
@@ -143,5 +146,15 @@ export class UdpTransport implements DatagramTransport {
     this.onDatagram = undefined;
     this.#closing ??= new Promise((resolve) => this.#socket.close(() => resolve()));
     return this.#closing;
+  }
+}
+
+/** The first address of a host name. Rejects with `PORTICO_LISTEN`. */
+async function addressOf(host: string): Promise<string> {
+  if (isIP(host) !== 0) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (cause) {
+    throw new PorticoError(ErrorKinds.Listen, `cannot bind UDP ${host}: ${cause}`, { cause });
   }
 }

@@ -1,6 +1,7 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
 import { addressesOf } from './interfaces.js';
+import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
 import { COMMAND_LINE, sourceOf } from './source.js';
@@ -80,7 +81,7 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'access.public_key_file' | 'ca_file';
+  readonly option: 'access.psk_file' | 'access.public_key_file' | 'ca_file' | 'ca_path' | 'psk_hint';
   readonly who: string;
 }
 
@@ -99,15 +100,24 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
     const who = `devices with a public key of ${access.public_key_file}`;
     proofs.push({ option: 'access.public_key_file', who });
   }
-  if ('ca_file' in listener && listener.ca_file !== undefined) {
+  if ('ca_file' in listener && listener.ca_file !== undefined && !isTls(listener)) {
     proofs.push({ option: 'ca_file', who: `devices with a certificate of ${listener.ca_file}` });
+  }
+  if (isTls(listener) && namesUsers(listener)) {
+    const authorities = authoritiesOf(listener);
+    const option = listener.ca_file === undefined ? 'ca_path' : 'ca_file';
+    if (authorities !== undefined) proofs.push({ option, who: `clients with a certificate of ${authorities}` });
+    if (listener.psk_hint !== undefined) {
+      proofs.push({ option: 'psk_hint', who: `clients with a key of ${access.psk_file}` });
+    }
   }
   return proofs;
 }
 
-/** Whether somebody without key and certificate can send the listener anything. */
+/** Whether somebody whose name no key or certificate has proved can send the listener anything. */
 function admitsStrangers(listener: ListenerConfig): boolean {
-  if (!('require_certificate' in listener)) return true;
+  if (!('require_certificate' in listener) || !namesUsers(listener)) return true;
+  if (isTls(listener)) return !listener.require_certificate && listener.psk_hint === undefined;
   return !listener.require_certificate && (listener.type !== 'coaps' || takesPublicKeys(listener));
 }
 
@@ -127,10 +137,10 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
   if (listener.type === 'http') {
     return isLoopback(listener) || listener.allow_anonymous || config.allow_anonymous === true;
   }
-  const own = ownAnonymous(listener);
-  if (own !== undefined) return own;
   // A key or a certificate has proved who is there.
   if (!admitsStrangers(listener)) return false;
+  const own = ownAnonymous(listener);
+  if (own !== undefined) return own;
   const asks = credentialFiles(config).length > 0 || proofsOf(config, listener).length > 0;
   return config.allow_anonymous ?? (!asks && isLoopback(listener));
 }
@@ -236,7 +246,9 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         faults.push({ path: ['listeners', i, 'host'], sentence });
       }
     } else if (isOpen(config, listener)) {
-      const devices = 'require_certificate' in listener ? ', or the CA of its devices in ca_file' : '';
+      const whose = isTls(listener) ? 'clients' : 'devices';
+      const devices =
+        'require_certificate' in listener && namesUsers(listener) ? `, or the CA of its ${whose} in ca_file` : '';
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
         `name a password file in access.password_file or a SCRAM file in access.scram_file${devices}, or write allow_anonymous: true to let anyone in`;
@@ -244,6 +256,11 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
     }
     if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {
       for (const [option, sentence] of certificateFaults(config, listener)) {
+        faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
+      }
+    }
+    if (isTls(listener)) {
+      for (const [option, sentence] of tlsFaults(config, listener)) {
         faults.push({ path: ['listeners', i, option], sentence: `${place(listener)} ${sentence}` });
       }
     }
@@ -269,8 +286,12 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
 /** What is allowed, but hardly meant. */
 export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>): string[] {
   const warnings: string[] = [];
-  if (config.access.psk_file !== undefined && !config.listeners.some(({ type }) => type === 'coaps')) {
-    warnings.push('access.psk_file is set, and no listener of type coaps takes its keys');
+  const takesKeys = (listener: ListenerConfig): boolean =>
+    listener.type === 'coaps' || (isTls(listener) && listener.psk_hint !== undefined);
+  if (config.access.psk_file !== undefined && !config.listeners.some(takesKeys)) {
+    warnings.push(
+      'access.psk_file is set, and no listener takes its keys: none is of type coaps, and none of MQTT over TLS has psk_hint',
+    );
   }
   if (config.access.public_key_file !== undefined && !config.listeners.some(takesPublicKeys)) {
     warnings.push('access.public_key_file is set, and no listener of type coaps with a key_file takes its keys');
@@ -298,11 +319,14 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
   return warnings;
 }
 
+/** Options of the listener itself that say who may connect. */
+const OWN: readonly string[] = ['ca_file', 'ca_path', 'psk_hint'];
+
 /** One line per listener: who may connect, and who said so. */
 export function describeListeners(loaded: LoadedConfig): string[] {
   return loaded.config.listeners.map((listener, i) => {
     const { who, options } = describe(loaded.config, listener);
-    const own = ownAnonymous(listener) === undefined ? ['ca_file'] : ['ca_file', 'allow_anonymous'];
+    const own = ownAnonymous(listener) === undefined ? OWN : [...OWN, 'allow_anonymous'];
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.

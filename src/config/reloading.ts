@@ -15,7 +15,8 @@ type Row = When | readonly [When, string];
 const TOLD = 'clients that are connected keep the value that they came with, which CONNACK has told them';
 const CERTIFICATE = 'the file is read again also if its name is the same; connections go on with what they have';
 const CA = 'devices that have shown a certificate are sent away if the CAs have changed, and come back with a good one';
-
+const WATCHED =
+  'what is in the file is taken as soon as it changes, and at a reload at the latest, for handshakes that begin from then on';
 const DEVICE =
   'the file is read again also if its name is the same. The first keys or CAs for registered devices need a restart';
 
@@ -34,7 +35,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'access.acl': ['at once', 'as `access.acl_file`'],
   'access.psk_file': [
     'at once',
-    'the file is read again also if its name is the same. Associations whose key is gone or another one end',
+    'the file is read again also if its name is the same. Associations whose key is gone or another one end; clients of `mqtts` and `wss` stay',
   ],
   'access.psk_hint': 'new',
   'access.public_key_file': ['new', 'the file is read again also if its name is the same; associations go on'],
@@ -111,6 +112,14 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   // What they say is looked at when a listener opens.
   'coap.*': 'restart',
   'listeners.*': 'restart',
+  ...Object.fromEntries(
+    ['mqtts', 'wss'].flatMap((type) =>
+      ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'].map((name): [string, Row] => [
+        `listeners.${type}.${name}`,
+        ['restart', WATCHED],
+      ]),
+    ),
+  ),
   ...rowsOf(['coaps', 'coaps+tcp'], {
     cert_file: CERTIFICATE,
     key_file: CERTIFICATE,

@@ -1,6 +1,6 @@
 /** A listener: one transport on one address. */
 export interface Listener {
-  /** `mqtt`, `websocket`. */
+  /** `mqtt`, `mqtts`, `websocket`, `wss`. */
   readonly type: string;
   /** Starts listening. Rejects with `PORTICO_LISTEN`. */
   listen(): Promise<void>;
@@ -8,4 +8,6 @@ export interface Listener {
   readonly address: string;
   /** Takes no more connections; those that are open stay. */
   close(): Promise<void>;
+  /** Reads certificates, keys, CAs and lists of revoked ones again, for who comes from then on. Absent without TLS. */
+  reloadCertificates?(): Promise<void>;
 }

@@ -43,6 +43,8 @@ interface Upgrading {
 export interface WebSocketOptions {
   /** The only path served; null for any. */
   readonly path: string | null;
+  /** For the log. */
+  readonly transport?: 'websocket' | 'wss';
   /** Pages whose scripts may connect; absent for all of them. What is no browser says none, and is taken. */
   readonly origins?: Origins | null;
   /** Proxies whose X-Forwarded-For counts. */
@@ -58,7 +60,7 @@ export interface WebSocketOptions {
   /** Seconds that a connection has to become a WebSocket (`mqtt.connect_timeout`). */
   readonly connectTimeout: number;
   /** Gives a new connection its place at the gate; null if it has to be closed at once. */
-  enter(remote: string): Entry | null;
+  enter(remote: string, socket: Socket): Entry | null;
   /** A connection has ended before it became a WebSocket. */
   leave(entry: Entry): void;
   /** Takes a WebSocket. */
@@ -82,6 +84,7 @@ export class WebSocketListener implements Listener {
 
   constructor(host: string, port: number, options: WebSocketOptions) {
     const { path, origins = null, trusted = null, door = null, terms } = options;
+    const { transport: name = 'websocket' } = options;
     this.#host = host;
     this.#port = port;
     this.#ipv6Only = options.ipv6Only ?? false;
@@ -121,7 +124,7 @@ export class WebSocketListener implements Listener {
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
       // A proxy does not count as one client: whose connection it is comes with the request.
-      const entry = options.enter(trusted?.sent(socket) ? `proxy ${remote}` : remote);
+      const entry = options.enter(trusted?.sent(socket) ? `proxy ${remote}` : remote, socket);
       if (entry === null) {
         socket.destroy();
         return;
@@ -158,7 +161,11 @@ export class WebSocketListener implements Listener {
       this.#server.options.maxPayload = options.maxConnectSize;
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
-        options.accept(new WebSocketTransport(webSocket, socket, { remote, terms, broken }), request, settle(socket));
+        options.accept(
+          new WebSocketTransport(webSocket, socket, { name, remote, terms, broken }),
+          request,
+          settle(socket),
+        );
       });
     });
     this.#server.on('wsClientError', (error: Error, socket: Duplex) => {
@@ -179,10 +186,15 @@ export class WebSocketListener implements Listener {
     return listen(this.#front, this.#host, this.#port, 'WebSocket', this.#ipv6Only);
   }
 
+  /** Takes a connection that has come another way, as over TLS. */
+  serve(socket: Socket): void {
+    this.#http.emit('connection', socket);
+  }
+
   close(): Promise<void> {
     return new Promise((resolve) => {
-      if (!this.#front.listening) return resolve();
-      this.#front.close(() => resolve());
+      if (this.#front.listening) this.#front.close(() => resolve());
+      else resolve();
       this.#door?.close();
       for (const socket of [...this.#upgrading.keys()]) socket.destroy();
       this.#http.closeAllConnections();
@@ -194,7 +206,7 @@ export class WebSocketListener implements Listener {
     const upgrading = this.#upgrading.get(socket);
     if (upgrading === undefined) return false;
     options.leave(upgrading.entry);
-    const entry = options.enter(remoteOf(socket));
+    const entry = options.enter(remoteOf(socket), socket);
     if (entry === null) {
       refuse(socket, 503);
       return false;
@@ -218,6 +230,8 @@ function refuse(socket: Duplex, status: number): void {
 
 /** Where a WebSocket comes from. */
 interface Origin {
+  /** For the log. */
+  readonly name: string;
   readonly remote: string;
   readonly terms: ListenerTerms | undefined;
   /** Told what is no MQTT. */
@@ -225,7 +239,7 @@ interface Origin {
 }
 
 class WebSocketTransport implements Transport {
-  readonly name = 'websocket';
+  readonly name: string;
   readonly terms: ListenerTerms | undefined;
   readonly stream = null;
   readonly remote: string;
@@ -239,7 +253,8 @@ class WebSocketTransport implements Transport {
   /** A text frame has come: nothing after it is taken. */
   #refused = false;
 
-  constructor(webSocket: WebSocket, socket: Socket, { remote, terms, broken }: Origin) {
+  constructor(webSocket: WebSocket, socket: Socket, { name, remote, terms, broken }: Origin) {
+    this.name = name;
     this.terms = terms;
     this.#webSocket = webSocket;
     this.#socket = socket;

@@ -13,6 +13,7 @@ export interface Measure {
   readonly labels: Readonly<Record<string, string>>;
   /** The counter that it is, if it is one. */
   readonly counter: CounterField | null;
+  /** NaN: there is nothing to tell, and no topic. */
   readonly read: (reading: Reading) => number;
 }
 

@@ -9,6 +9,7 @@ import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
 import { LISTENER_METRICS } from './listener-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
+import { TLS_METRICS } from './tls-measures.js';
 
 const CLIENTS: readonly Metric[] = [
   gauge(
@@ -346,6 +347,7 @@ export const METRICS: readonly Metric[] = [
   ...TRAFFIC,
   ...KEPT,
   ...REFUSED,
+  ...TLS_METRICS,
   ...RATES,
   ...LISTENER_METRICS,
   ...HTTP,

@@ -1,4 +1,5 @@
 /** Everything that can be measured, read at one moment. measures.ts says what of it is told, and under which names. */
+import type { Expiring } from '../access/tls-files.js';
 import type { Counters } from '../bus/counters.js';
 import type { RetainedMessages } from '../bus/retained.js';
 import { CoapCounters } from '../coap/counters.js';
@@ -25,6 +26,8 @@ export interface Sources {
   readonly connections: { readonly size: number };
   /** Whether the store cannot be written or does not answer, and bytes that wait to be written. */
   readonly store: { readonly failing: boolean; readonly unwritten: number };
+  /** Days that the first certificate or list of revoked ones has left, by option. */
+  daysLeft?(): Partial<Record<Expiring, number>>;
   /** Counters of plugins, by plugin name; a name may come several times. */
   plugins(): Iterable<readonly [string, PluginCounters]>;
 }
@@ -44,6 +47,8 @@ export interface Reading {
   readonly storeFailing: boolean;
   /** Bytes that wait to be written to the store. */
   readonly unwritten: number;
+  /** Days that the first certificate or list of revoked ones has left, by option; of what there is none, nothing. */
+  readonly daysLeft: Partial<Record<Expiring, number>>;
   readonly loop: LoopDelay;
   /** Bytes. */
   readonly memory: NodeJS.MemoryUsage & { readonly mostHeap: number };
@@ -100,6 +105,7 @@ export class Instruments {
       retained: { count: retained.count, bytes: retained.bytes, memory: retained.memory },
       storeFailing: store.failing,
       unwritten: store.unwritten,
+      daysLeft: this.#sources.daysLeft?.() ?? {},
       loop: this.#loop.delay,
       memory: { ...memory, mostHeap: this.#mostHeap },
       cpu: (user + system) / 1e6,

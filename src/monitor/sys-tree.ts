@@ -66,6 +66,7 @@ export function* valuesOf(reading: Reading): Iterable<readonly [topic: string, v
   for (const { measures } of METRICS) {
     for (const { topics, read } of measures) {
       const value = read(reading);
+      if (Number.isNaN(value)) continue;
       for (const topic of topics) yield [topic, value];
     }
   }

@@ -47,6 +47,12 @@ const FILTER_WORK = 20;
 /** Filters that one packet may have in any case. */
 const LEAST_FILTERS = 1000;
 
+/** What a client has shown of itself before it sends CONNECT. */
+export interface Shown {
+  /** The user that it is by its certificate or key; null if CONNECT has to say it. */
+  readonly username: string | null;
+}
+
 export class Connection extends Sender implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
@@ -57,6 +63,8 @@ export class Connection extends Sender implements Link, Waiting {
   entry: Entry | null = null;
   readonly publication = new Publication();
   username: string | null = null;
+  /** The user name that the transport has proved, in the place of that of CONNECT; null if it has proved none. */
+  proved: string | null = null;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
   /** It came with a user name and, if there are any to compare with, its password. */

@@ -120,6 +120,11 @@ export class InProcessClient implements Party {
     return this.#rates?.retryAfter ?? 1;
   }
 
+  /** Whether a hook is asked before its messages are delivered, which may answer later. */
+  get isAsked(): boolean {
+    return this.#environment.hooks.authorizePublish !== null;
+  }
+
   /** Bytes of the largest payload that is retained: a larger one is delivered, and its outcome is 0x95. Infinite for any. */
   get mostRetained(): number {
     return this.#environment.router.retained.mostPayload;

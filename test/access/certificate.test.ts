@@ -21,11 +21,12 @@ before(() => {
   }
   const pem = readFileSync(at('one.pem'), 'utf8');
   writeFileSync(at('chain.pem'), pem + readFileSync(at('two.pem'), 'utf8'));
-  writeFileSync(at('text.pem'), 'not a certificate\n');
+  writeFileSync(at('text.pem'), 'not a certificate\n', { mode: 0o600 });
   writeFileSync(at('damaged.pem'), pem.replace(/[A-Za-z]{20}/, 'AAAAAAAAAAAAAAAAAAAA'));
   writeFileSync(
     at('damaged.key'),
     readFileSync(at('one.key'), 'utf8').replace(/[A-Za-z0-9]{20}/, 'AAAAAAAAAAAAAAAAAAAA'),
+    { mode: 0o600 },
   );
   execFileSync('openssl', ['ec', '-in', at('one.key'), '-aes128', '-passout', 'pass:x', '-out', at('locked.key')], {
     stdio: 'ignore',

@@ -145,3 +145,12 @@ test('datagrams sent in one turn keep their bytes, though the caller uses one bu
   socket.close();
   await transport.close();
 });
+
+test('a host name is bound at its first address, and one that has none is told', async () => {
+  const transport = await UdpTransport.bind({ address: 'localhost', port: 0 });
+  await transport.close();
+  await assert.rejects(
+    UdpTransport.bind({ address: 'no-such-host.invalid', port: 0 }),
+    (error: unknown) => error instanceof PorticoError && error.kind === ErrorKinds.Listen,
+  );
+});

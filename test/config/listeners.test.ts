@@ -184,7 +184,10 @@ test('a coaps listener needs a file of keys or a key of its own; with keys alone
     describeListeners(loaded)[0],
     /^coaps on .*: only devices with a key of \/k may connect .*access\.psk_file/,
   );
-  assert.match(load('access: { psk_file: /k }\n').warnings.join('\n'), /no listener of type coaps takes its keys/);
+  assert.match(
+    load('access: { psk_file: /k }\n').warnings.join('\n'),
+    /no listener takes its keys: none is of type coaps/,
+  );
 });
 
 test('a coaps listener with certificates: what belongs together is asked for', () => {

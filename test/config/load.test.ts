@@ -89,11 +89,11 @@ test('a wrong type or a value out of range is refused with its line and what is 
     ['listeners:\n  - mqtt', '2: listeners.0 is "mqtt"; it must be a listener with type, host and port'],
     [
       'listeners:\n  - port: 1',
-      '2: listeners.0.type is missing; it must be one of mqtt, websocket, unix, coap, coaps, coap+tcp, coaps+tcp, http',
+      '2: listeners.0.type is missing; it must be one of mqtt, mqtts, websocket, wss, unix, coap, coaps, coap+tcp, coaps+tcp, http',
     ],
     [
       'listeners:\n  - type: mqt',
-      '2: listeners.0.type is "mqt"; it must be one of mqtt, websocket, unix, coap, coaps, coap+tcp, coaps+tcp, http (did you mean mqtt?)',
+      '2: listeners.0.type is "mqt"; it must be one of mqtt, mqtts, websocket, wss, unix, coap, coaps, coap+tcp, coaps+tcp, http (did you mean mqtt?)',
     ],
     [
       'listeners:\n  - type: coap\n    port: -1',

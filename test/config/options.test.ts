@@ -97,7 +97,7 @@ test('every option has words, a version, a variable of its own, and a default or
   }
   assert.deepEqual(
     [...listenerSchemas.keys()],
-    ['mqtt', 'websocket', 'unix', 'coap', 'coaps', 'coap+tcp', 'coaps+tcp', 'http'],
+    ['mqtt', 'mqtts', 'websocket', 'wss', 'unix', 'coap', 'coaps', 'coap+tcp', 'coaps+tcp', 'http'],
   );
 });
 

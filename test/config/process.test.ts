@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -270,7 +271,16 @@ test('files of keys and certificates stop the start, and the check, with the opt
   const publicKeys = fileWith(`access: { public_key_file: ${users} }\n`);
   const raw = fileWith(`listeners: [{ type: coaps, port: 0, key_file: ${key} }]\n`);
   const none = fileWith('listeners: [{ type: coaps, port: 0, key_file: none.key }]\n');
+  const open = join(folder, 'open.key');
+  writeFileSync(open, readFileSync(key), { mode: 0o644 });
+  const mqtts = (options: string): string => fileWith(`listeners: [{ type: mqtts, port: 0, ${options} }]\n`);
+  const readable = mqtts(`cert_file: ${cert}, key_file: ${open}`);
+  const ciphers = mqtts(`cert_file: ${cert}, key_file: ${key}, ciphers: NONE-OF-THEM`);
+  const secret = `listeners: [{ type: mqtts, port: 0, psk_hint: h }]\naccess: { psk_file: ${keys} }\n`;
   for (const [file, said] of [
+    [readable, `listeners.0.key_file: ${open}: everybody may read the key file; chmod o-r ${open} takes that away`],
+    [ciphers, 'listeners.0.ciphers: NONE-OF-THEM: no cipher suites: no cipher match'],
+    [fileWith(secret), `${keys}:2: the key is not in hexadecimal digits`],
     [psk, `${keys}:2: the key is not in hexadecimal digits`],
     [tls, sentence],
     [rsa, kind],

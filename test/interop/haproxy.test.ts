@@ -1,7 +1,7 @@
 /** HAProxy in front of Portico: its PROXY headers, its TLS and its X-Forwarded-For. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,6 +9,7 @@ import { createWebSocketStream, WebSocket } from 'ws';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { startHaproxy } from '../listeners/haproxy.js';
 import { Served } from '../listeners/served.js';
+import { closed } from '../listeners/sockets.js';
 import { run } from './programs.js';
 import { connectPacket, RawClient } from './raw.js';
 
@@ -65,7 +66,6 @@ describe('haproxy in front', { timeout: 120_000 }, () => {
 
   test('TLS ends at haproxy: send-proxy-v2-ssl-cn says so, and without it proxy_require_tls refuses', async () => {
     const [served, to] = await serve({ type: 'mqtt', proxy_protocol: 'v2', proxy_require_tls: true });
-    const { readFileSync } = await import('node:fs');
     const both = join(files.folder, 'both.pem');
     writeFileSync(
       both,
@@ -103,9 +103,7 @@ describe('haproxy in front', { timeout: 120_000 }, () => {
     assert.match(String(await remoteOf(served, 'tls')), /^127\.0\.0\.7:\d+$/);
 
     const silent = await startHaproxy({ mode: 'tcp', to, sends: 'send-proxy-v2' });
-    const socket = connect({ port: silent, host: '127.0.0.1' });
-    socket.on('error', () => {});
-    await once(socket, 'close');
+    await closed(connect({ port: silent, host: '127.0.0.1' }));
     assert.equal(served.counters.refusedProxiesWithoutTls, 1);
   });
 

@@ -25,6 +25,10 @@ export interface PahoOptions {
   readonly transport?: 'tcp' | 'websockets';
   readonly ws_path?: string;
   readonly clean_session?: boolean;
+  /** Files for `tls_set`. */
+  readonly tls?: { readonly ca_certs: string; readonly certfile?: string; readonly keyfile?: string };
+  readonly username?: string;
+  readonly password?: string;
   /** MQTT 5.0 only. */
   readonly properties?: PahoProperties;
   /** Seconds. */

@@ -1,14 +1,16 @@
 /** Listeners behind proxies: whom they believe, whose address counts, and what they refuse. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { generate } from 'mqtt-packet';
+import { generate, type IConnectPacket } from 'mqtt-packet';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { connectPacket, RawClient } from '../interop/raw.js';
 import { temporaryFolder } from '../support/portico.js';
 import { addresses4, LOCAL, PROXY, TCP4, tlsTlv, tlv, UNSPECIFIED, v2 } from './proxy-headers.js';
 import { Served } from './served.js';
+import { closed, open } from './sockets.js';
 
 const LOOPBACK = { trusted_proxies: ['127.0.0.0/8', '::1'] };
 const ELSEWHERE = { trusted_proxies: ['10.0.0.0/8', '2001:db8::/32'] };
@@ -19,19 +21,17 @@ function serve(listeners: object[], sections: object = {}): Promise<Served> {
   return Served.start(listeners, { allow_anonymous: true, ...sections });
 }
 
-async function open(port: number): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1' });
-  socket.on('error', () => {});
-  await once(socket, 'connect');
-  return socket;
-}
-
 const v1 = (address: string, port = 4711): Buffer => Buffer.from(`PROXY TCP4 ${address} 127.0.0.1 ${port} 1883\r\n`);
 
 /** Connects with a header in front of CONNECT; returns the return code. */
-async function returnCode(port: number, header: Buffer, clientId: string): Promise<number | undefined> {
+async function returnCode(
+  port: number,
+  header: Buffer,
+  clientId: string,
+  credentials: Partial<IConnectPacket> = {},
+): Promise<number | undefined> {
   const client = new RawClient(await open(port), 4);
-  client.sendBytes(Buffer.concat([header, generate(connectPacket({ clientId }))]));
+  client.sendBytes(Buffer.concat([header, generate(connectPacket({ clientId, ...credentials }))]));
   return (await client.expect('connack')).returnCode;
 }
 
@@ -79,6 +79,31 @@ test('limits.connections_per_address counts the clients behind a proxy, and not 
   assert.equal(served.counters.refusedAddress, 1);
 });
 
+test('a ban is that of the client behind the proxy: others come by the same proxy as before', async () => {
+  const file = `${temporaryFolder()}/passwords`;
+  const { status } = spawnSync('mosquitto_passwd', ['-b', '-c', file, 'ann', 'right']);
+  assert.equal(status, 0);
+  const access = { password_file: file, lockout_address_failures: 2 };
+  const served = await serve(
+    [
+      { ...MQTT, proxy_protocol: 'any', ...LOOPBACK },
+      { ...WEBSOCKET, ...LOOPBACK },
+    ],
+    { access },
+  );
+  const [port, webPort] = await served.ports(2);
+  const bad = (i: number) => ({ username: 'ann', password: Buffer.from(`wrong ${i}`) });
+  for (const i of [1, 2]) assert.equal(await returnCode(port, v1('192.0.2.1'), `bad ${i}`, bad(i)), 4);
+  const banned = await open(port);
+  banned.write(v1('192.0.2.1'));
+  await closed(banned);
+  await served.line((line) => /192\.0\.2\.1, which is banned/.test(line.msg), 'a line');
+  await assert.rejects(webSocket(webPort, { 'x-forwarded-for': '192.0.2.1' }), /Unexpected server response: 503/);
+  const good = { username: 'ann', password: Buffer.from('right') };
+  assert.equal(await returnCode(port, v1('192.0.2.2'), 'good', good), 0);
+  (await webSocket(webPort, { 'x-forwarded-for': '192.0.2.2' })).cut();
+});
+
 test('what comes from no trusted proxy is closed unread, and counted', async () => {
   const served = await serve([
     { ...MQTT, proxy_protocol: 'any', ...ELSEWHERE },
@@ -87,7 +112,7 @@ test('what comes from no trusted proxy is closed unread, and counted', async () 
   for (const [i, port] of (await served.ports(2)).entries()) {
     const socket = await open(port);
     socket.write(v1('192.0.2.7'));
-    await once(socket, 'close');
+    await closed(socket);
     assert.equal(served.counters.refusedUntrustedProxies, i + 1);
     await served.line((line) => /that is to come from one of trusted_proxies does not/.test(line.msg), 'a line');
   }
@@ -108,7 +133,7 @@ test('garbage in the place of a header is closed at its first wrong byte, and co
   for (const [i, bytes] of garbage.entries()) {
     const socket = await open(port);
     socket.write(bytes);
-    await once(socket, 'close');
+    await closed(socket);
     assert.equal(served.counters.refusedProxyHeaders, i + 1);
   }
   assert.equal(served.server.broker.environment.gate.pending, 0);
@@ -119,7 +144,7 @@ test('a header that is not there within mqtt.connect_timeout is not waited for',
   const [port] = await served.ports(1);
   const socket = await open(port);
   socket.write('PROXY ');
-  await once(socket, 'close');
+  await closed(socket);
   assert.equal(served.counters.connectTimeouts, 1);
   assert.equal(served.server.broker.environment.gate.pending, 0);
 });
@@ -129,7 +154,7 @@ test('connections without their header count among limits.pending_connections', 
   const served = await serve([{ ...MQTT, proxy_protocol: 'any', ...LOOPBACK }], { limits });
   const [port] = await served.ports(1);
   const waiting = [await open(port), await open(port)];
-  await once(await open(port), 'close');
+  await closed(await open(port));
   assert.equal(served.counters.refusedPending, 1);
   for (const socket of waiting) socket.destroy();
 });
@@ -143,10 +168,10 @@ test('a stop does not wait for headers', async () => {
   ]);
   const ports = await served.ports(2);
   const sockets = [await open(ports[0]), await open(ports[1]), connect({ path })];
-  const closed = sockets.map((socket) => once(socket, 'close'));
+  const ended = sockets.map(closed);
   await once(sockets[2], 'connect');
   await served.stop();
-  await Promise.all(closed);
+  await Promise.all(ended);
 });
 
 test('whoever may open a Unix socket is a proxy that is trusted', async () => {
@@ -165,7 +190,7 @@ test('proxy_require_tls: a client of which the header does not say that it speak
   const address = addresses4('192.0.2.7', 4711);
   const socket = await open(port);
   socket.write(v2(PROXY, TCP4, address));
-  await once(socket, 'close');
+  await closed(socket);
   assert.equal(served.counters.refusedProxiesWithoutTls, 1);
   assert.equal(await returnCode(port, v2(PROXY, TCP4, address, tlsTlv(1, 0)), 'tls'), 0);
   assert.equal(await returnCode(port, v2(LOCAL, UNSPECIFIED), 'check'), 0);

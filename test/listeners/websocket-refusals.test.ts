@@ -1,18 +1,10 @@
 /** What is no WebSocket of MQTT: refused, counted, and bounded in bytes and time. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { Served } from './served.js';
+import { closed, open } from './sockets.js';
 
 const WEBSOCKET = { type: 'websocket', host: '127.0.0.1', port: 0 };
-
-async function open(port: number): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1' });
-  socket.on('error', () => {});
-  await once(socket, 'connect');
-  return socket;
-}
 
 /** A request for an upgrade. @param changed fields in the place of the right ones; null for none */
 function upgrade(changed: Readonly<Record<string, string | null>> = {}, path = '/mqtt', method = 'GET'): string {
@@ -37,7 +29,7 @@ async function answerTo(port: number, request: string): Promise<string> {
     answer += text;
   });
   socket.write(request);
-  await once(socket, 'close');
+  await closed(socket);
   return answer.split('\r\n')[0];
 }
 
@@ -78,9 +70,8 @@ test('an upgrade that comes a byte at a time, or not at all, has mqtt.connect_ti
   const slow = await open(port);
   let sent = 0;
   const trickle = setInterval(() => slow.write(request[sent++]), 10);
-  const silent = await open(port);
-  await Promise.all([once(slow, 'close'), once(silent, 'close')]);
-  clearInterval(trickle);
+  slow.once('close', () => clearInterval(trickle));
+  await Promise.all([closed(slow), closed(await open(port))]);
   assert.ok(sent < request.length, 'it was not done');
   assert.equal(served.counters.connectTimeouts, 2);
   assert.equal(served.server.broker.environment.gate.pending, 0);
@@ -90,7 +81,7 @@ test('connections that are no WebSockets yet count among limits.pending_connecti
   const served = await Served.start([WEBSOCKET], { limits: { pending_connections: 2 } });
   const [port] = await served.ports(1);
   const waiting = [await open(port), await open(port)];
-  await once(await open(port), 'close');
+  await closed(await open(port));
   assert.equal(served.counters.refusedPending, 1);
   for (const socket of waiting) socket.destroy();
 });

@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Page } from '../../src/listeners/http.js';
 import { METRICS } from '../../src/monitor/measures.js';
 import { pagesOf } from '../../src/monitor/pages.js';
-import { Instruments, type PluginCounters } from '../../src/monitor/reading.js';
+import { Instruments, type PluginCounters, type Sources } from '../../src/monitor/reading.js';
 import { SysTree } from '../../src/monitor/sys-tree.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { Operation } from '../../src/store/store.js';
@@ -31,6 +31,7 @@ let engine: Engine;
 let instruments: Instruments;
 let pages: ReadonlyMap<string, Page>;
 let plugins: (readonly [string, PluginCounters])[];
+let daysLeft: ReturnType<NonNullable<Sources['daysLeft']>>;
 let onStore: () => void;
 
 beforeEach(async () => {
@@ -39,6 +40,7 @@ beforeEach(async () => {
   engine = await Engine.create({ store, journal });
   const { counters, router, sessions, connections, commit } = engine.broker;
   plugins = [];
+  daysLeft = { cert_file: 30, ca_file: 3650, crl_file: -1 };
   instruments = new Instruments({
     version: '1.2.3',
     counters,
@@ -46,6 +48,7 @@ beforeEach(async () => {
     sessions,
     connections,
     store: commit,
+    daysLeft: () => daysLeft,
     plugins: () => plugins,
   });
   pages = pagesOf(instruments);
@@ -155,6 +158,17 @@ test('the counters of a plugin on several addresses are one number; other plugin
   await new SysTree(instruments, (topic, payload) => published.set(topic, payload)).update();
   assert.equal(published.get('$SYS/broker/coap/requests'), '5');
   assert.equal(published.get('$SYS/broker/gateway/taken'), '7');
+});
+
+test('what there is no certificate for has no days left: NaN as a metric, and no topic', async () => {
+  daysLeft = { cert_file: 30 };
+  const families = await scrape();
+  assert.equal(value(families, 'portico_certificate_days_left', 'file="cert_file"'), 30);
+  assert.equal(value(families, 'portico_certificate_days_left', 'file="crl_file"'), Number.NaN);
+  const published = new Map<string, string>();
+  await new SysTree(instruments, (topic, payload) => published.set(topic, payload)).update();
+  assert.equal(published.get('$SYS/broker/certificates/days_left'), '30');
+  assert.ok(!published.has('$SYS/broker/certificates/crl_days_left'));
 });
 
 test('the $SYS tree and the metrics say the same', async () => {

@@ -40,7 +40,8 @@ export function readExposition(text: string, type: string): Map<string, Family> 
       assert.equal(sample, sampleName);
       if (labels !== '') assert.match(labels, LABELS);
       assert.ok(!values.has(labels), `${name}{${labels}} comes twice`);
-      assert.ok(Number.isFinite(Number(value)) && value !== '', line);
+      // There is no number: as Go, and so Prometheus, reads it.
+      assert.ok(value === 'Nan' || (Number.isFinite(Number(value)) && value !== ''), line);
       values.set(labels, Number(value));
     }
     assert.ok(values.size > 0, `${name} has no value`);

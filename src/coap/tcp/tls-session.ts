@@ -1,4 +1,5 @@
 /** What a client of TLS has shown of itself once its handshake is done. */
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket, TlsOptions } from 'node:tls';
 import { commonNameOf } from '../common-name.js';
 
@@ -37,11 +38,20 @@ export function sessionOf(socket: TLSSocket, { clients }: TlsCertificates): TlsS
   if (x509 === undefined) {
     return clients?.required === true ? 'no client certificate' : { identity: undefined, proof: 'none', cipherSuite };
   }
-  const subject = subjectOf(x509);
-  if (!socket.authorized) return `client certificate refused: ${reasonOf(socket)}, ${subject}`;
+  if (!socket.authorized) return certificateRefusal(socket, x509);
   const identity = commonNameOf(x509);
-  if (identity === undefined) return `no common name that could be an identity ${subject}`;
+  if (identity === undefined) return nameRefusal(x509);
   return { identity, proof: 'certificate', cipherSuite };
+}
+
+/** Why a certificate is not good. */
+export function certificateRefusal(socket: TLSSocket, x509: X509Certificate): string {
+  return `client certificate refused: ${reasonOf(socket)}, ${subjectOf(x509)}`;
+}
+
+/** Why a certificate that is good says nothing of its owner. */
+export function nameRefusal(x509: X509Certificate): string {
+  return `no common name that could be an identity ${subjectOf(x509)}`;
 }
 
 /** As it may stand in a log. A certificate without a subject has none here, whatever the declarations say. */

@@ -7,6 +7,7 @@ import { type Apart, anonymousOf, differ, fieldsOf, prefixOf } from './listener-
 import { ACL_PLUGIN, type Entry, type Listener, type Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
+import { isSecure, tlsOf } from './tls.js';
 
 /** What the log says for each `log_type`; the one that says most counts. */
 const LEVELS: Readonly<Record<string, string>> = {
@@ -30,9 +31,7 @@ export function translate(reader: Reader): Draft {
   setListeners(draft, reader, listeners);
   setAnonymous(draft, reader, listeners);
   setQos(draft, reader, listeners);
-  setFile(draft, reader, listeners, 'password_file');
-  setFile(draft, reader, listeners, 'acl_file');
-  checkAclPlugins(reader);
+  setFiles(draft, reader, listeners);
   setStore(draft, reader);
   for (const { rows } of groups) {
     for (const row of rows)
@@ -107,14 +106,17 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
           ...fieldsOf(reader, listener, apart),
         };
       }
+      const secure = isSecure(listener);
+      const [mqtt, webSocket] = secure ? ['mqtts', 'wss'] : ['mqtt', 'websocket'];
       return {
         type: {
-          value: protocol?.value === 'websockets' ? 'websocket' : 'mqtt',
+          value: protocol?.value === 'websockets' ? webSocket : mqtt,
           place: protocol?.place ?? listener.place,
         },
         host: hostOf(listener),
         port: listener.port,
         ...fieldsOf(reader, listener, apart),
+        ...(secure ? tlsOf(listener, reader) : null),
       };
     }),
   );
@@ -151,13 +153,23 @@ function setQos(draft: Draft, reader: Reader, listeners: readonly Listener[]): v
   if (entry !== undefined && !apartOf(reader, listeners).qos) draft.set('mqtt.max_qos', entry.value, entry.place);
 }
 
-/** A file of security. With per_listener_settings only a global plugin has one for the whole broker. */
+function setFiles(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  setFile(draft, reader, listeners, 'password_file');
+  setFile(draft, reader, listeners, 'acl_file');
+  checkAclPlugins(reader);
+  // Other listeners have no use for it.
+  const keyed = listeners.filter(({ values }) => values.has('psk_hint'));
+  if (keyed.length > 0) setFile(draft, reader, keyed, 'psk_file');
+}
+
+/** A file of security, of which Portico has one for all listeners. */
 function setFile(
   draft: Draft,
   reader: Reader,
   listeners: readonly Listener[],
-  name: 'password_file' | 'acl_file',
+  name: 'password_file' | 'acl_file' | 'psk_file',
 ): void {
+  // With per_listener_settings only a global plugin has one for the whole broker.
   const said = reader.values.get(name);
   const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get(name) ?? said);
   const entry = agreed(reader, name, entries)?.entry;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
 import { proxyProtocol, trustedProxies } from './proxies.js';
+import { tlsOptions } from './tls.js';
 import { unixSocket } from './unix.js';
 
 /** An address, a host name, or the word `loopback`. What only looks like an IPv4 address is none. */
@@ -54,6 +55,32 @@ const websocketListener = z.strictObject({
   ...clientOptions,
   ...proxyProtocol,
   ...trustedProxies,
+});
+
+const mqttsListener = z.strictObject({
+  type: z.literal('mqtts').register(documentation, {
+    doc: 'MQTT over TLS. It needs a certificate, or `psk_hint`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(8883),
+  ...tlsOptions,
+  ...bindOptions,
+  ...clientOptions,
+});
+
+const wssListener = z.strictObject({
+  type: z.literal('wss').register(documentation, {
+    doc: 'MQTT over WebSocket over TLS. It needs a certificate, or `psk_hint`.',
+    since: '0.1.0',
+  }),
+  host,
+  port: port(9443),
+  path: websocketListener.shape.path,
+  ...tlsOptions,
+  ...pageOptions,
+  ...bindOptions,
+  ...clientOptions,
 });
 
 const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
@@ -157,7 +184,9 @@ export const listeners = z
   .array(
     z.discriminatedUnion('type', [
       mqttListener,
+      mqttsListener,
       websocketListener,
+      wssListener,
       unixListener,
       coapListener,
       coapsListener,

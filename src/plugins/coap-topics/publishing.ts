@@ -3,7 +3,6 @@ import { Code, codeClass } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PublishOutcome } from '../plugin.js';
-import { CHANGED } from './answers.js';
 
 /** Query parameters of a publication, with the short names of EMQX's gateway. */
 export interface PublishQuery {
@@ -66,29 +65,31 @@ export function failureOf(reasonCode: number, client: InProcessClient | null = n
   }
 }
 
+/** What the success of a request is answered with, or what it is refused with, as things are now. */
+export type Decide = () => CoapResponse;
+
 /** Answers a request when what it published is durable. */
 export class PublishReply implements PublishOutcome {
   readonly #exchange: CoapExchange;
   readonly #client: InProcessClient;
-  readonly #decide: () => CoapResponse;
-  #success: CoapResponse = CHANGED;
+  #success: CoapResponse;
+  readonly #again: Decide | null;
 
   /**
    * @param client whose limits say when to try again, and how much
-   * @param decide what a success is answered with, or what the request is refused with, as things are now
+   * @param again if a hook is asked before the publication: another request may be faster than it (RFC 7252 5.10.8)
    */
-  constructor(exchange: CoapExchange, client: InProcessClient, decide: () => CoapResponse) {
+  constructor(exchange: CoapExchange, client: InProcessClient, success: CoapResponse, again: Decide | null) {
     this.#exchange = exchange;
     this.#client = client;
-    this.#decide = decide;
+    this.#success = success;
+    this.#again = again;
   }
 
-  /**
-   * Whether the request may be carried out now; if not, it is answered. To be asked before the publication. It is asked again
-   * when a slow hook has answered: another request may have been faster (RFC 7252 5.10.8).
-   */
+  /** Whether the request is not refused by now; if it is, it is answered. */
   proceeds(): boolean {
-    this.#success = this.#decide();
+    if (this.#again === null) return true;
+    this.#success = this.#again();
     if (codeClass(this.#success.code) === 2) return true;
     this.#exchange.respond(this.#success);
     return false;

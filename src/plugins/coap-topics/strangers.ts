@@ -59,7 +59,7 @@ export class Strangers {
     let stranger = this.#byKey.get(key);
     if (stranger === undefined) stranger = this.#add(key);
     else if (stranger.heardAt !== this.#lookedAt) this.#touch(key, stranger);
-    const [last] = stranger.clients;
+    const last = stranger.clients.at(0);
     if (last !== undefined && (clientId === undefined || clientId === last.id)) return last;
     const client = stranger.clients.find(({ id }) => id === clientId) ?? this.#appear(remote, clientId);
     const others = stranger.clients.filter((other) => other !== client);

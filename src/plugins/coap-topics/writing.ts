@@ -3,11 +3,12 @@
 import { Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
+import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
 import { BAD_OPTION, CHANGED, CREATED, DELETED, PRECONDITION_FAILED } from './answers.js';
 import { propertiesOf } from './content-format.js';
 import { preconditionsHold } from './preconditions.js';
-import { PublishReply, readPublishQuery } from './publishing.js';
+import { type Decide, PublishReply, readPublishQuery } from './publishing.js';
 import type { TopicView } from './topic-view.js';
 
 const NO_PAYLOAD = Buffer.alloc(0);
@@ -29,11 +30,11 @@ export function publish(
   const retain = query.retain ?? view.retain ?? put;
   // An empty value clears: it creates nothing.
   const creates = put && retain && request.payload.length > 0;
-  const reply = new PublishReply(exchange, client, () => {
-    if (!preconditionsHold(request, client, topic, view)) return PRECONDITION_FAILED;
-    return creates && !client.hasRetained(topic) ? CREATED : CHANGED;
-  });
-  if (!reply.proceeds()) return;
+  const decided = decideOnWriting(request, client, topic, view, creates);
+  if (decided === PRECONDITION_FAILED) {
+    exchange.respond(decided);
+    return;
+  }
   const incoming = view.incoming(request);
   if ('code' in incoming) {
     exchange.respond(incoming);
@@ -46,7 +47,24 @@ export function publish(
     properties: propertiesOf(contentFormat),
     ...(query.expiry === undefined ? null : { expiry: query.expiry }),
   } as const;
-  client.publish(topic, payload, options, reply);
+  const again = client.isAsked ? writingAgain(request, client, topic, view, creates) : null;
+  client.publish(topic, payload, options, new PublishReply(exchange, client, decided, again));
+}
+
+function decideOnWriting(
+  request: CoapRequest,
+  client: InProcessClient,
+  topic: string,
+  view: TopicView,
+  creates: boolean,
+): CoapResponse {
+  if (!preconditionsHold(request, client, topic, view)) return PRECONDITION_FAILED;
+  return creates && !client.hasRetained(topic) ? CREATED : CHANGED;
+}
+
+// By itself: a closure in `publish` would cost every publication its context.
+function writingAgain(...writing: Parameters<typeof decideOnWriting>): Decide {
+  return () => decideOnWriting(...writing);
 }
 
 /** Clears the retained value, which subscribers of MQTT see as an empty retained message. */
@@ -57,10 +75,11 @@ export function clear(
   topic: string,
   view: TopicView,
 ): void {
-  const reply = new PublishReply(exchange, client, () =>
-    preconditionsHold(request, client, topic, view) ? DELETED : PRECONDITION_FAILED,
-  );
-  if (!reply.proceeds()) return;
+  if (!preconditionsHold(request, client, topic, view)) {
+    exchange.respond(PRECONDITION_FAILED);
+    return;
+  }
+  const again = (): CoapResponse => (preconditionsHold(request, client, topic, view) ? DELETED : PRECONDITION_FAILED);
   const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-  client.publish(topic, NO_PAYLOAD, options, reply);
+  client.publish(topic, NO_PAYLOAD, options, new PublishReply(exchange, client, DELETED, again));
 }

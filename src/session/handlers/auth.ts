@@ -86,7 +86,13 @@ export async function authenticateByMethod(
   if (connection.closed) return false;
   parser.pause();
   parser.authenticating = false;
-  if (packet.username !== undefined && packet.username !== end.username) {
+  if (connection.proved !== null && connection.proved !== end.username) {
+    return refuse(
+      ReasonCode.NotAuthorized,
+      `authenticated as ${end.username}, but its certificate or key is another's`,
+    );
+  }
+  if (connection.proved === null && packet.username !== undefined && packet.username !== end.username) {
     return refuse(ReasonCode.NotAuthorized, `authenticated as ${end.username}, but CONNECT names another user`);
   }
   connection.username = end.username;

@@ -168,7 +168,7 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   const { options } = connection;
   const { counters } = connection.environment;
   connection.clean = packet.clean;
-  connection.username = packet.username ?? null;
+  connection.username = connection.proved ?? packet.username ?? null;
   connection.id = packet.clientId;
   if (packet.clientId === '') {
     // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
@@ -223,20 +223,22 @@ function willFault(connection: Connection, will: WillPacket): number {
 }
 
 async function authenticate(connection: Connection, packet: ConnectPacket): Promise<boolean> {
-  const { environment, anonymousAllowed } = connection;
+  const { environment, anonymousAllowed, proved } = connection;
   const method = packet.properties?.authenticationMethod;
-  let username = packet.username;
+  let username = proved ?? packet.username;
   let { password } = packet;
   let refusal: Refusal | null = null;
-  if (method === undefined)
+  if (method === undefined && proved === null)
     refusal = await checkPassword(environment, connection, username, password, anonymousAllowed);
-  // A method takes the place of the password, and of the rule for clients without user name.
+  // A certificate or key takes the place of the password.
+  else if (method === undefined) password = undefined;
+  // A method takes it too, and that of the rule for clients without user name.
   else if (!(await authenticateByMethod(connection, packet, method))) return false;
   else {
     username = connection.username ?? undefined;
     password = undefined;
   }
-  connection.byPassword = method === undefined && username !== undefined;
+  connection.byPassword = method === undefined && proved === null && username !== undefined;
   refusal ??= await askAuthenticate(environment, connection, username, password);
   if (refusal === null) return true;
   connection.reject(refusal.reasonCode, refusal.reason, refusal.told);

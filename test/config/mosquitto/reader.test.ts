@@ -74,7 +74,7 @@ test('each error of Mosquitto is told with file and line, and a sentence that sa
     ],
     ['listener 1\nprotocol http_api\n', /^mosquitto\.conf:2: protocol http_api: not supported yet/],
     ['acl_file\n', 'mosquitto.conf:1: acl_file has no value; it must be text in UTF-8'],
-    ['listener 1\ncertfile a\n', /^mosquitto\.conf:2: certfile: not supported yet; let a proxy/],
+    ['listener 1\ntls_engine a\n', /^mosquitto\.conf:2: tls_engine: not supported yet; let a proxy/],
     ['plugin /x/mosquitto_dynamic_security.so\n', /Portico runs no plugins in C/],
     [
       'sys_interval 1\nplugin /x/mosquitto_acl_file.so\nplugin_opt_password_file a\n',

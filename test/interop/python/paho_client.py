@@ -88,6 +88,10 @@ def create(command):
         will = command["will"]
         properties = properties_of(PacketTypes.WILLMESSAGE, will.get("properties"))
         client.will_set(will["topic"], will["payload"], qos=will["qos"], retain=will["retain"], properties=properties)
+    if "tls" in command:
+        client.tls_set(**command["tls"])
+    if "username" in command:
+        client.username_pw_set(command["username"], command.get("password"))
     if "ws_path" in command:
         client.ws_set_options(path=command["ws_path"])
     for callback in (on_connect, on_disconnect, on_message, on_subscribe, on_unsubscribe, on_publish):

@@ -301,8 +301,8 @@ export const general: readonly Row[] = [
     name: 'psk_file',
     scope: 'security',
     kind: text,
-    fate: 'refused',
-    words: notYet('MQTT over TLS-PSK needs a proxy that ends TLS in front of Portico'),
+    fate: 'honoured',
+    words: '`access.psk_file`, if a listener has `psk_hint`. All of those have to agree',
   },
   {
     name: 'queue_qos0_messages',

@@ -3,13 +3,20 @@ import { boolean, free, integer, notYet, type Row, type Scope, text, word } from
 
 const ALIASES = integer(0, 65_535);
 const TLS = notYet('let a proxy (nginx, haproxy, stunnel) end TLS in front of Portico');
-const tls = (name: string, kind: Row['kind'], scope: Scope = 'listener', idle?: Row['idle']): Row => ({
+const noTls = (name: string, kind: Row['kind'], scope: Scope = 'listener', idle?: Row['idle']): Row => ({
   name,
   scope,
   kind,
   fate: 'refused',
   words: TLS,
   ...(idle === undefined ? {} : { idle }),
+});
+const tls = (name: string, kind: Row['kind'], scope: Scope, words: string): Row => ({
+  name,
+  scope,
+  kind,
+  fate: 'honoured',
+  words,
 });
 
 export const listeners: readonly Row[] = [
@@ -171,21 +178,41 @@ export const listeners: readonly Row[] = [
     fate: 'honoured',
     words: '`origins` of the listener',
   },
-  tls('cafile', text, 'own listener'),
-  tls('capath', text),
-  tls('certfile', text),
-  tls('keyfile', text),
-  tls('ciphers', text),
-  tls('ciphers_tls1.3', text),
-  tls('crlfile', text),
+  tls(
+    'cafile',
+    text,
+    'own listener',
+    '`ca_file`, where certificates of clients are required; elsewhere Mosquitto asks for none',
+  ),
+  tls('capath', text, 'listener', '`ca_path`, as `cafile`'),
+  tls(
+    'certfile',
+    text,
+    'listener',
+    '`cert_file`; the `type` of the listener is `mqtts` or `wss` then. A key that everybody may read stops the start',
+  ),
+  tls('keyfile', text, 'listener', '`key_file`'),
+  tls('ciphers', text, 'listener', '`ciphers`'),
+  tls('ciphers_tls1.3', text, 'listener', '`ciphersuites`'),
+  tls('crlfile', text, 'listener', '`crl_file`, as `cafile`. It needs a list of each CA, those in between too'),
   { name: 'dhparamfile', scope: 'global', kind: free, fate: 'ignored', words: 'Mosquitto 2.1 ignores it too' },
-  tls('disable_client_cert_date_checks', boolean, 'own listener', [false]),
-  tls('require_certificate', boolean, 'listener', [false]),
-  tls('tls_engine', text),
-  tls('tls_engine_kpass_sha1', text),
-  tls('tls_keyform', text),
-  tls('tls_version', text, 'own listener'),
-  tls('use_identity_as_username', boolean, 'listener', [false]),
-  tls('use_subject_as_username', boolean, 'listener', [false]),
-  tls('psk_hint', text),
+  noTls('disable_client_cert_date_checks', boolean, 'own listener', [false]),
+  tls('require_certificate', boolean, 'listener', '`require_certificate`'),
+  noTls('tls_engine', text),
+  noTls('tls_engine_kpass_sha1', text),
+  noTls('tls_keyform', text, 'listener', ['pem']),
+  tls(
+    'tls_version',
+    word('tlsv1', 'tlsv1.1', 'tlsv1.2', 'tlsv1.3'),
+    'own listener',
+    '`min_tls_version`; below TLS 1.2 nothing is spoken',
+  ),
+  tls(
+    'use_identity_as_username',
+    boolean,
+    'listener',
+    '`username_from: identity`; without this and the next one `username_from: connect`. A certificate is required then',
+  ),
+  tls('use_subject_as_username', boolean, 'listener', '`username_from: subject`. A certificate is required then'),
+  tls('psk_hint', text, 'listener', '`psk_hint`. Beside a certificate it is refused: give it a listener of its own'),
 ];

@@ -12,7 +12,7 @@ import { CHANGED, CREATED, FORBIDDEN } from '../answers.js';
 import { propertiesOf } from '../content-format.js';
 import { inFormat } from '../observing.js';
 import { preconditionsHold } from '../preconditions.js';
-import { failureOf, PublishReply } from '../publishing.js';
+import { type Decide, failureOf, PublishReply } from '../publishing.js';
 import { unlessKnown } from '../reading.js';
 import { contentOf } from '../representation.js';
 import { PLAIN } from '../topic-view.js';
@@ -81,11 +81,11 @@ export class DataResource {
     if (contentFormat !== undefined && request.contentFormat !== contentFormat) exchange.respond(UNSUPPORTED_FORMAT);
     else if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
     else {
-      const reply = new PublishReply(exchange, client, () => {
-        if (!preconditionsHold(request, client, name, PLAIN)) return PRECONDITION_FAILED;
-        return client.hasRetained(name) ? CHANGED : CREATED;
-      });
-      if (!reply.proceeds()) return;
+      const decided = decideOnPublishing(request, client, name);
+      if (decided === PRECONDITION_FAILED) {
+        exchange.respond(decided);
+        return;
+      }
       const wait = this.#rate.wait(request.remote, this.#now());
       if (wait > 0) {
         this.#counters.pubsubPublicationsRefused++;
@@ -95,19 +95,24 @@ export class DataResource {
       }
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
-      client.publish(name, request.payload, options, reply);
+      const again = client.isAsked ? publishingAgain(request, client, name) : null;
+      client.publish(name, request.payload, options, new PublishReply(exchange, client, decided, again));
     }
   }
 
   #delete({ configuration }: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
     const { name } = configuration;
-    const reply = new PublishReply(exchange, client, () => {
+    const decide = (): CoapResponse => {
       if (!client.hasRetained(name)) return NOT_FOUND;
       return preconditionsHold(request, client, name, PLAIN) ? DELETED : PRECONDITION_FAILED;
-    });
-    if (!reply.proceeds()) return;
+    };
+    const decided = decide();
+    if (decided !== DELETED) {
+      exchange.respond(decided);
+      return;
+    }
     const options = { qos: request.confirmable ? 1 : 0, retain: true } as const;
-    client.publish(name, NO_PAYLOAD, options, reply);
+    client.publish(name, NO_PAYLOAD, options, new PublishReply(exchange, client, decided, decide));
   }
 
   #read(topic: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
@@ -170,4 +175,13 @@ export class DataResource {
     if (contentFormat === undefined) return content;
     return accept === undefined || accept === contentFormat ? { ...content, contentFormat } : NOT_ACCEPTABLE;
   }
+}
+
+function decideOnPublishing(request: CoapRequest, client: InProcessClient, name: string): CoapResponse {
+  if (!preconditionsHold(request, client, name, PLAIN)) return PRECONDITION_FAILED;
+  return client.hasRetained(name) ? CHANGED : CREATED;
+}
+
+function publishingAgain(...publishing: Parameters<typeof decideOnPublishing>): Decide {
+  return () => decideOnPublishing(...publishing);
 }

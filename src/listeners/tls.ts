@@ -1,0 +1,285 @@
+/**
+ * TLS before MQTT and WebSocket. A connection has its place at the gate and its turn before its handshake begins, for that costs
+ * more than anything that follows. From then on it has `mqtt.connect_timeout` to be done.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server, type Socket } from 'node:net';
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls';
+import type { Arrival } from '../session/arrivals.js';
+import type { Shown } from '../session/connection.js';
+import type { Entry } from '../session/gate.js';
+import type { Party } from '../session/journal.js';
+import { remoteOf } from '../session/remote.js';
+import type { Listener } from './listener.js';
+import { addressOf, listen } from './tcp.js';
+import { type Demand, usernameOf } from './tls-identity.js';
+import { BROKEN_OFF, type HandshakeError, reasonOf } from './tls-reasons.js';
+
+/** What a listener of TLS has from its files and options. */
+export interface TlsCredentials {
+  /** Files, versions and cipher suites as of now. */
+  readonly context: SecureContextOptions;
+  readonly demand: Demand;
+  /** What clients are told before they name their identity; with pre-shared keys only. */
+  readonly pskHint: string | undefined;
+  /** The key of an identity, as of now. */
+  keyOf(identity: string): Buffer | undefined;
+  /** Calls back with new files; returns what ends that. */
+  onRenewal(renewed: (context: SecureContextOptions) => void): () => void;
+  /** Reads the files again. A fault leaves the old ones in force, and is logged and counted. */
+  reload(): Promise<void>;
+}
+
+/** What a listener of TLS needs besides its address. */
+export interface TlsListenerOptions {
+  readonly type: 'mqtts' | 'wss';
+  readonly credentials: TlsCredentials;
+  /** Whether `::` is IPv6 alone. */
+  readonly ipv6Only?: boolean;
+  /** Seconds that a handshake may take that begins now, its wait for its turn included (`mqtt.connect_timeout`). */
+  timeout(): number;
+  /** Gives a new connection its place at the gate; null if it has to be closed at once. */
+  enter(party: Party): Entry | null;
+  /** A connection has ended before its handshake was done. */
+  leave(entry: Entry): void;
+  /** Holds a connection until its turn comes. */
+  arrive(arrival: Arrival & Party): void;
+  /** Takes a client whose handshake is done. */
+  accept(socket: TLSSocket, entry: Entry, shown: Shown): void;
+  /** A handshake is done, and what it has shown is good. */
+  done(): void;
+  /** A handshake was not done, for want of time or for another reason. */
+  failed(party: Party, cause: 'timeout' | 'handshake', reason: string): void;
+}
+
+/** The protocol for which ALPN asks (RFC 7301): that of the IANA for MQTT, and that of WebSocket. */
+const ALPN = { mqtts: ['mqtt'], wss: ['http/1.1'] } as const;
+
+/** Milliseconds; the most that a timer can have. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export class TlsListener implements Listener {
+  readonly type: 'mqtts' | 'wss';
+  /** Takes connections; hands those whose turn it is to the other one, which listens nowhere. */
+  readonly #front: Server;
+  readonly #tls: TlsServer;
+  readonly #options: TlsListenerOptions;
+  readonly #host: string;
+  readonly #port: number;
+  /** Handshakes that are not done, by the place that they come from. */
+  readonly #handshakes = new Map<string, Handshake>();
+  #endRenewal: (() => void) | null = null;
+
+  /** @param port 0 for any free one */
+  constructor(host: string, port: number, options: TlsListenerOptions) {
+    const { type, credentials } = options;
+    const { demand, pskHint } = credentials;
+    this.type = type;
+    this.#options = options;
+    this.#host = host;
+    this.#port = port;
+    this.#front = createServer({ noDelay: true, allowHalfOpen: false, pauseOnConnect: true }, (socket) =>
+      this.#enter(socket),
+    );
+    this.#tls = createTlsServer({
+      ...credentials.context,
+      ALPNProtocols: [...ALPN[type]],
+      // It verifies certificates and goes on in any case, so that a refusal can name the reason.
+      ...(demand.certificate === 'none' ? null : { requestCert: true, rejectUnauthorized: false }),
+      ...(demand.psk && {
+        pskCallback: (socket: TLSSocket, identity: string) => this.#keyOf(socket, identity),
+        ...(pskHint !== undefined && { pskIdentityHint: pskHint }),
+      }),
+      // The timer of a handshake ends before.
+      handshakeTimeout: LONGEST_TIMER,
+    });
+    this.#tls.on('secureConnection', (socket) => this.#done(socket));
+    this.#tls.on('tlsClientError', (error: HandshakeError, socket) => {
+      socket.destroy();
+      this.#find(socket)?.fail(reasonOf(error, demand.psk));
+    });
+  }
+
+  get address(): string {
+    return addressOf(this.#front);
+  }
+
+  async listen(): Promise<void> {
+    const what = this.type === 'mqtts' ? 'MQTT over TLS' : 'WebSocket over TLS';
+    await listen(this.#front, this.#host, this.#port, what, this.#options.ipv6Only);
+    this.#endRenewal = this.#options.credentials.onRenewal((context) => this.#tls.setSecureContext(context));
+  }
+
+  close(): Promise<void> {
+    this.#endRenewal?.();
+    for (const handshake of [...this.#handshakes.values()]) handshake.end();
+    return new Promise((resolve) => {
+      if (this.#front.listening) this.#front.close(() => resolve());
+      else resolve();
+    });
+  }
+
+  reloadCertificates(): Promise<void> {
+    return this.#options.credentials.reload();
+  }
+
+  #enter(socket: Socket): void {
+    const party = { id: '', remote: remoteOf(socket), username: null, transport: this.type, version: 0 };
+    // It was gone before anyone could ask where it came from.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy();
+      this.#options.failed(party, 'handshake', BROKEN_OFF);
+      return;
+    }
+    const entry = this.#options.enter(party);
+    if (entry === null) {
+      socket.destroy();
+      return;
+    }
+    const place = placeOf(socket);
+    const handshake = new Handshake(socket, party, entry, this.#options, {
+      begin: () => this.#tls.emit('connection', socket),
+      settled: () => this.#handshakes.delete(place),
+    });
+    this.#handshakes.set(place, handshake);
+    this.#options.arrive(handshake);
+    handshake.begin();
+  }
+
+  #find(socket: TLSSocket): Handshake | undefined {
+    // Once it is closed, only the socket below still knows where it came from.
+    const { _parent: below } = socket as unknown as { readonly _parent?: Socket | null };
+    return this.#handshakes.get(placeOf(socket.remoteAddress === undefined ? (below ?? socket) : socket));
+  }
+
+  #keyOf(socket: TLSSocket, identity: string): Buffer {
+    const key = this.#options.credentials.keyOf(identity);
+    const handshake = this.#find(socket);
+    if (handshake !== undefined) handshake.psk = { identity, known: key !== undefined };
+    // An identity that nobody has fails as a wrong key does (RFC 4279 2), so that nobody learns which there are.
+    return key ?? randomBytes(32);
+  }
+
+  #done(socket: TLSSocket): void {
+    const handshake = this.#find(socket);
+    // It has been ended meanwhile.
+    if (handshake === undefined || socket.remoteAddress === undefined) {
+      socket.destroy();
+      return;
+    }
+    const { demand } = this.#options.credentials;
+    const { psk } = handshake;
+    const shown = usernameOf(socket, demand, psk?.known === true ? psk.identity : undefined);
+    if (typeof shown === 'string') {
+      handshake.fail(shown);
+      socket.on('error', () => {});
+      socket.destroySoon();
+      return;
+    }
+    handshake.settle();
+    this.#options.done();
+    this.#options.accept(socket, handshake.entry, shown);
+  }
+}
+
+/** From where, and to where: the one connection that is both. */
+function placeOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
+
+/** What a handshake asks its listener to do. */
+interface HandshakeHost {
+  begin(): void;
+  /** It is done, or has failed; once. */
+  settled(): void;
+}
+
+/** A connection from its first moment to the end of its handshake. */
+class Handshake implements Arrival, Party {
+  readonly id = '';
+  readonly username = null;
+  readonly version = 0;
+  readonly remote: string;
+  readonly transport: string;
+  readonly entry: Entry;
+  /** The identity that the client has named, and whether it has a key. */
+  psk: { readonly identity: string; readonly known: boolean } | null = null;
+  readonly #socket: Socket;
+  readonly #options: TlsListenerOptions;
+  readonly #host: HandshakeHost;
+  readonly #timer: NodeJS.Timeout;
+  #held = false;
+  #begun = false;
+  closed = false;
+
+  constructor(socket: Socket, party: Party, entry: Entry, options: TlsListenerOptions, host: HandshakeHost) {
+    this.remote = party.remote;
+    this.transport = party.transport;
+    this.entry = entry;
+    this.#socket = socket;
+    this.#options = options;
+    this.#host = host;
+    socket.on('error', ignored);
+    socket.once('close', this.#gone);
+    this.#timer = setTimeout(() => {
+      this.#fail('timeout', 'no TLS handshake within mqtt.connect_timeout');
+      socket.destroy();
+    }, options.timeout() * 1000);
+  }
+
+  readonly #gone = (): void => this.fail(BROKEN_OFF);
+
+  hold(): void {
+    this.#held = true;
+  }
+
+  unhold(): void {
+    this.#held = false;
+    this.begin();
+  }
+
+  /** Begins, unless it is not its turn. */
+  begin(): void {
+    if (this.#held || this.#begun || this.closed) return;
+    this.#begun = true;
+    this.#host.begin();
+  }
+
+  /** It is done. */
+  settle(): void {
+    this.closed = true;
+    clearTimeout(this.#timer);
+    this.#socket.off('close', this.#gone);
+    this.#host.settled();
+  }
+
+  /** It has failed; whoever says so closes the connection. */
+  fail(reason: string): void {
+    const { psk } = this;
+    const named = psk === null ? '' : JSON.stringify(psk.identity.slice(0, 128));
+    if (psk === null) this.#fail('handshake', reason);
+    else if (psk.known) this.#fail('handshake', `identity ${named} has another key in access.psk_file, or: ${reason}`);
+    else this.#fail('handshake', `identity ${named} is not in access.psk_file`);
+  }
+
+  #fail(cause: 'timeout' | 'handshake', reason: string): void {
+    if (this.closed) return;
+    this.settle();
+    this.#options.leave(this.entry);
+    this.#options.failed(this, cause, reason);
+  }
+
+  /** Gives it up without a word. */
+  end(): void {
+    this.settle();
+    this.#options.leave(this.entry);
+    this.#socket.destroy();
+  }
+}
+
+function ignored(): void {}
