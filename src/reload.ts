@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { LoadedConfig } from './config/load.js';
-import { type Change, changesBetween, type When, whenOf } from './config/reloading.js';
+import { type Change, changesBetween, type When, whenContentOf } from './config/reloading.js';
 import type { Config } from './config/schema.js';
 import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
@@ -120,7 +120,7 @@ export class Reload {
       const key = keyOf(option, file);
       // A file of another name is a change of its option.
       if (!this.#digests.has(key) || this.#digests.get(key) === digests.get(key)) continue;
-      const when = whenOf(name);
+      const when = whenContentOf(name);
       if (when === 'restart') continue;
       lines++;
       this.#logger.info({ option }, `reload: ${option}: what is in ${file} has changed: ${EFFECT[when]}`);

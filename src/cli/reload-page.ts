@@ -96,13 +96,18 @@ function restOf(section: string): string {
 }
 
 function listenerRows(): string[] {
-  const rows = new Map<string, string[]>();
+  const rows = new Map<string, { readonly name: string; readonly types: readonly string[] }>();
   for (const [type, { shape }] of listenerSchemas) {
     for (const name of Object.keys(shape)) {
-      if (Object.hasOwn(RELOADING, `listeners.${type}.${name}`)) rows.set(name, [...(rows.get(name) ?? []), type]);
+      const option = `listeners.${type}.${name}`;
+      if (!Object.hasOwn(RELOADING, option)) continue;
+      // Types with the same words share a line.
+      const key = `${name} ${whenOf(option)} ${wordsOf(option)}`;
+      const { types } = rows.get(key) ?? { types: [] };
+      rows.set(key, { name, types: [...types, type] });
     }
   }
-  const own = [...rows].map(([name, types]) => {
+  const own = [...rows.values()].map(({ name, types }) => {
     const said = types.map((type) => `\`${type}\``).join(', ');
     return row(`\`${name}\` of a listener of type ${said}`, `listeners.${types[0]}.${name}`);
   });

@@ -159,6 +159,11 @@ export function wordsOf(name: string): string {
   return typeof row === 'string' ? '' : row[1];
 }
 
+/** When a change of what is in a file takes effect. @param name the option that names the file, as for `whenOf` */
+export function whenContentOf(name: string): When {
+  return wordsOf(name) === WATCHED ? 'new' : whenOf(name);
+}
+
 /** A change of one option. */
 export interface Change {
   /** Dotted path, such as `limits.connections` and `listeners.0.cert_file`. */

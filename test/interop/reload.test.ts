@@ -3,59 +3,16 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { parse, stringify } from 'yaml';
+import { parse } from 'yaml';
 import { NODE_FLAGS } from '../../src/node-flags.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { type LogLine, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { Changing, OVER_BADLY } from './changing.js';
 import { ask, listening, logged } from './coap-transports.js';
 import { request, topicUri } from './libcoap.js';
 import { Program, run, sourceFile } from './programs.js';
-import { connectPacket, openRaw, type RawClient } from './raw.js';
 
 const HOST = '127.0.0.1';
-
-/** The end of a reload. */
-const isOver = ({ msg }: LogLine): boolean => msg === OVER_WELL || msg === OVER_BADLY;
-const OVER_WELL = 'reload: done';
-const OVER_BADLY = 'reload: nothing was changed; what was in force before still is';
-
-/** A broker whose configuration is changed while it runs. */
-class Changing {
-  readonly portico: Portico;
-
-  constructor(portico: Portico) {
-    this.portico = portico;
-  }
-
-  /** Puts other sections into the configuration file, and nothing else. */
-  write(sections: Readonly<Record<string, unknown>>): void {
-    const { configFile } = this.portico;
-    const written = parse(readFileSync(configFile, 'utf8')) as Record<string, unknown>;
-    writeFileSync(configFile, stringify({ ...written, ...sections }));
-  }
-
-  /** Sends SIGHUP; what the log says of that reload. */
-  async reload(): Promise<string[]> {
-    const from = this.portico.logLines.length;
-    process.kill(this.portico.pid, 'SIGHUP');
-    await logged(this.portico, isOver, from);
-    const lines = this.portico.logLines.slice(from);
-    return lines
-      .map(({ msg }) => msg.replaceAll(this.portico.configFile, 'FILE'))
-      .filter((msg) => msg.startsWith('reload: '));
-  }
-
-  /** Connects; the client and its return code. */
-  async connect(username: string, password: string, version: 4 | 5 = 4): Promise<RawClient & { code: number }> {
-    const client = await openRaw(this.portico.ports.mqtt, version);
-    const who = username === '' ? {} : { username, password: Buffer.from(password) };
-    client.send(connectPacket({ clientId: `${username}-${++connected}`, protocolVersion: version, ...who }));
-    const { returnCode, reasonCode } = await client.expect('connack');
-    return Object.assign(client, { code: (version === 5 ? reasonCode : returnCode) ?? 0 });
-  }
-}
-
-let connected = 0;
 
 async function passwd(file: string, ...args: string[]): Promise<void> {
   const { code, stderr } = await run('mosquitto_passwd', [args[0] ?? '', file, ...args.slice(1)]);
@@ -78,7 +35,7 @@ describe('SIGHUP', { timeout: 120_000 }, () => {
       list,
       'user ann\ntopic #\nuser bob\ntopic #\nuser cat\ntopic #\nuser root\ntopic #\ntopic read $SYS/#\n',
     );
-    scene = new Changing(
+    scene = await Changing.of(
       await Portico.start({ access: { password_file: passwords, acl_file: list }, allow_anonymous: true }),
     );
   });
@@ -258,7 +215,7 @@ describe('SIGHUP and the keys and certificates of CoAP', { timeout: 120_000 }, (
     );
     for (const kind of ['pem', 'key']) copyFileSync(cert(`server.${kind}`), cert(`own.${kind}`));
     const own = { host: HOST, port: 0, cert_file: cert('own.pem'), key_file: cert('own.key') };
-    scene = new Changing(
+    scene = await Changing.of(
       await Portico.start(({ mqtt, websocket, coap }) => ({
         listeners: [
           { type: 'mqtt', host: HOST, port: mqtt },
