@@ -114,7 +114,7 @@ export class Router {
     if (reason !== 0) return reason;
     const topic = buffer.utf8Slice(start, end);
     if (levelCount(topic) > this.#limits.maxTopicLevels) return TOPIC_NAME_INVALID;
-    return this.#remember(topic, Buffer.from(buffer.subarray(start, end)));
+    return this.#remember(topic, Buffer.from(topic));
   }
 
   /** The route of a topic name that has been routed before, which says that it is valid. */

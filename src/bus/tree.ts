@@ -116,6 +116,10 @@ class Node {
 export class SubscriptionTree {
   readonly #root = new Node();
   readonly #work: Work;
+  /** What a match finds, and the nodes of one level and of the next. Empty between matches. */
+  readonly #found = new Scratch<Subscription>();
+  readonly #nodes = new Scratch<Node>();
+  readonly #below = new Scratch<Node>();
   /** Number of subscriptions in the tree. */
   size = 0;
 
@@ -203,46 +207,88 @@ export class SubscriptionTree {
 
   /** All subscriptions that match a topic name, in no particular order. */
   match(topic: string): Subscription[] {
-    const found: Subscription[] = [];
-    const levels = topic.split('/');
-    const reserved = topic.charCodeAt(0) === 0x24;
-    // Level by level, for a topic may have more of them than a stack has room.
-    for (let depth = 0, nodes = [this.#root]; nodes.length > 0; depth++) {
-      // A leading `$` is not matched by a wildcard in the first level [MQTT-4.7.2-1].
-      const wild = depth > 0 || !reserved;
-      const below: Node[] = [];
-      for (const node of nodes) {
-        if (node.hash !== null && wild) append(found, node.hash);
-        if (depth === levels.length) {
-          if (node.own !== null) append(found, node.own);
-          continue;
-        }
-        const child = node.child(levels[depth]);
-        if (child !== undefined) below.push(child);
-        if (node.plus !== null && wild) below.push(node.plus);
-      }
-      this.#work.done += nodes.length;
-      nodes = below;
-    }
-    this.#work.done += found.length;
-    return found;
+    const found = this.#find(topic);
+    const all = found.items.slice(0, found.length);
+    found.clear();
+    return all;
   }
 
   /** What each subscriber is owed for a topic name. */
   receivers(topic: string): Receiver[] {
-    const found = this.match(topic);
-    if (found.length === 1) return [receiverOf(found[0])];
-    const merged = new Map<Subscriber, MergedReceiver>();
-    for (const subscription of found) {
-      const former = merged.get(subscription.subscriber);
-      merged.set(subscription.subscriber, former ? merge(former, subscription) : receiverOf(subscription));
+    const found = this.#find(topic);
+    const owed = found.length === 1 ? [receiverOf(found.items[0])] : receiversOf(found);
+    found.clear();
+    return owed;
+  }
+
+  /** The subscriptions that match a topic name; whoever asks clears the list. */
+  #find(topic: string): Scratch<Subscription> {
+    const found = this.#found;
+    const reserved = topic.charCodeAt(0) === 0x24;
+    let nodes = this.#nodes;
+    let below = this.#below;
+    nodes.push(this.#root);
+    // Level by level, for a topic may have more of them than a stack has room.
+    for (let start = 0; nodes.length > 0; ) {
+      // A leading `$` is not matched by a wildcard in the first level [MQTT-4.7.2-1].
+      const wild = start > 0 || !reserved;
+      const ended = start > topic.length;
+      const separator = topic.indexOf('/', start);
+      const end = separator < 0 ? topic.length : separator;
+      const name = ended ? '' : topic.slice(start, end);
+      for (let i = 0; i < nodes.length; i++) {
+        const node = nodes.items[i];
+        if (node.hash !== null && wild) append(found, node.hash);
+        if (ended) {
+          if (node.own !== null) append(found, node.own);
+          continue;
+        }
+        const child = node.child(name);
+        if (child !== undefined) below.push(child);
+        if (node.plus !== null && wild) below.push(node.plus);
+      }
+      this.#work.done += nodes.length;
+      nodes.clear();
+      [nodes, below] = [below, nodes];
+      start = end + 1;
     }
-    return [...merged.values()];
+    this.#work.done += found.length;
+    return found;
+  }
+}
+
+function receiversOf(found: Scratch<Subscription>): Receiver[] {
+  const merged = new Map<Subscriber, MergedReceiver>();
+  for (let i = 0; i < found.length; i++) {
+    const subscription = found.items[i];
+    const former = merged.get(subscription.subscriber);
+    merged.set(subscription.subscriber, former ? merge(former, subscription) : receiverOf(subscription));
+  }
+  return [...merged.values()];
+}
+
+/** Items for which a list keeps its room. */
+const MOST_KEPT = 256;
+
+/** A list that is filled again and again, and leaves no garbage: an array that grows from nothing has room for 17. */
+class Scratch<T> {
+  items: T[] = [];
+  length = 0;
+
+  push(item: T): void {
+    this.items[this.length++] = item;
+  }
+
+  /** Forgets the items, and lets go of them. */
+  clear(): void {
+    if (this.length > MOST_KEPT) this.items = [];
+    else for (let i = 0; i < this.length; i++) this.items[i] = undefined as T;
+    this.length = 0;
   }
 }
 
 /** A node may have more subscriptions than a function takes arguments. */
-function append(found: Subscription[], more: Subscriptions): void {
+function append(found: Scratch<Subscription>, more: Subscriptions): void {
   if (more instanceof Map) for (const subscription of more.values()) found.push(subscription);
   else if (Array.isArray(more)) for (const subscription of more) found.push(subscription);
   else found.push(more);
