@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { getHeapStatistics } from 'node:v8';
 import { Aedes, type AedesOptions } from 'aedes';
 import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
@@ -40,6 +39,7 @@ import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
 import { Refusals } from './session/refusals.js';
+import { heapLimitOf, replaceOptions } from './session/replace-options.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -156,7 +156,7 @@ export class Broker extends Aedes {
       store,
       counters,
       budget,
-      heap: new MemoryBudget(Math.min(session.memory, getHeapStatistics().heap_size_limit / 2)),
+      heap: new MemoryBudget(heapLimitOf(session)),
       options: session,
       clock: this.#clock,
       flusher: new Flusher(),
@@ -304,6 +304,41 @@ export class Broker extends Aedes {
     this.#authenticationMethods.set(method.name, method);
   }
 
+  /** Offers a method no more; who has authenticated by it stays. */
+  removeAuthenticationMethod(name: string): void {
+    this.#authenticationMethods.delete(name);
+  }
+
+  /** Puts other options in the place of those there are. */
+  replaceOptions(options: SessionOptions, retained: RetainedLimits): void {
+    const { connectsPerSecond, draining } = this.environment.options;
+    replaceOptions(this.environment, options);
+    this.router.retained.replaceLimits(retained);
+    if (options.connectsPerSecond !== connectsPerSecond) this.#arrivals.replace(options.connectsPerSecond);
+    // What a signal has begun goes on unless the configuration says another thing than before.
+    if (options.draining === draining) return;
+    if (options.draining === 'no') this.draining = 'no';
+    else this.drain(options.draining);
+  }
+
+  /** Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike. */
+  replaceAcl(acl: Acl | null): void {
+    this.environment.access.acl = acl;
+  }
+
+  /**
+   * Ends the clients that would not be let in any more. Returns how many.
+   * @param isOut told of each client that came with a user name and password, or with neither
+   */
+  endClients(isOut: (client: Connection | InProcessClient) => boolean, reason: string): number {
+    const connections = [...this.#connections].filter((one) => rests(one) && isOut(one));
+    for (const connection of connections) connection.reject(ReasonCode.NotAuthorized, reason);
+    const inside = [...this.sessions.inProcess.values()];
+    const gone = inside.filter((one) => (one.byPassword || one.username === null) && isOut(one));
+    for (const client of gone) client.close(reason);
+    return connections.length + gone.length;
+  }
+
   /** Opens a client inside the process; the door for plugins. */
   openClient(identity: ClientIdentity): InProcessClient {
     return new InProcessClient(this.environment, identity);
@@ -395,4 +430,10 @@ export class Broker extends Aedes {
       (error: unknown) => this.emit('error', error),
     );
   }
+}
+
+/** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */
+function rests({ authentication, byPassword, proved, username, connected, state }: Connection): boolean {
+  if (authentication !== null || proved !== null) return false;
+  return byPassword || (username === null ? connected : state === 'connecting');
 }

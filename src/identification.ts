@@ -1,5 +1,5 @@
 /** Whom the broker of a configuration lets in by user name and password. */
-import { PasswordFile } from './access/password-file.js';
+import type { PasswordFile } from './access/password-file.js';
 import { Passwords } from './access/passwords.js';
 import type { Identify } from './broker.js';
 import type { Config } from './config/schema.js';
@@ -14,12 +14,7 @@ export function identifier(passwords: Passwords): Identify {
   };
 }
 
-/**
- * Reads the password file, if there is one.
- * @throws PorticoError `PORTICO_SECURITY_FILE`
- */
-export async function passwordsOf({ access, limits }: Config): Promise<Passwords> {
-  const { password_file: file, password_cache: cache } = access;
-  const loaded = file === undefined ? null : await PasswordFile.load(file);
-  return new Passwords(loaded, { queue: limits.password_queue, cache });
+/** @param file null if nobody has a password */
+export function passwordsOf({ access, limits }: Config, file: PasswordFile | null): Passwords {
+  return new Passwords(file, { queue: limits.password_queue, cache: access.password_cache });
 }

@@ -1,4 +1,5 @@
 /** The listeners that MQTT comes by, made from their options, and what becomes of connections that they refuse. */
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
 import { isTls, type TlsListener } from './config/listeners-tls.js';
@@ -10,10 +11,12 @@ import { TcpListener } from './listeners/tcp.js';
 import { TrustedProxies } from './listeners/trusted-proxies.js';
 import { UnixListener } from './listeners/unix.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
+import type { Shown } from './session/connection.js';
+import type { Entry } from './session/gate.js';
 import type { Party } from './session/journal.js';
 import { ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
 import { Mount } from './session/mount.js';
-import { StreamTransport } from './session/transport.js';
+import { StreamTransport, type Transport } from './session/transport.js';
 import { tlsListener } from './tls-listener.js';
 import type { TlsSecurity } from './tls-security.js';
 
@@ -36,16 +39,25 @@ export function trustedBy(listener: {
 
 export class MqttListeners {
   readonly #broker: Broker;
-  readonly #mqtt: Config['mqtt'];
   readonly #listeners: Config['listeners'];
   readonly #tls: TlsSecurity;
   /** One for all addresses of a listener. */
   readonly #terms = new Map<MqttListenerConfig, ListenerTerms>();
 
-  constructor(broker: Broker, { mqtt, listeners }: Config, tls: TlsSecurity) {
+  /** Where each connection came in. */
+  readonly #cameTo = new WeakMap<object, MqttListenerConfig>();
+  readonly #isOpen: (listener: MqttListenerConfig) => boolean;
+
+  /** @param isOpen whether a client without user name may connect to a listener, asked for each connection */
+  constructor(
+    broker: Broker,
+    { listeners }: Config,
+    tls: TlsSecurity,
+    isOpen: (listener: MqttListenerConfig) => boolean,
+  ) {
     this.#tls = tls;
     this.#broker = broker;
-    this.#mqtt = mqtt;
+    this.#isOpen = isOpen;
     this.#listeners = listeners;
   }
 
@@ -66,26 +78,37 @@ export class MqttListeners {
     return terms;
   }
 
-  /**
-   * @param host one of the addresses of the listener
-   * @param anonymous whether a client without user name may connect to it
-   */
-  make(listener: MqttListenerConfig, host: string, anonymous: boolean): Listener {
+  /** The listener that a connection came to, if it came to one. */
+  listenerOf(connection: object): MqttListenerConfig | undefined {
+    return this.#cameTo.get(connection);
+  }
+
+  #accept(
+    listener: MqttListenerConfig,
+    transport: Transport,
+    request?: IncomingMessage,
+    entry?: Entry | null,
+    shown?: Shown,
+  ): void {
+    this.#cameTo.set(this.#broker.accept(transport, request, this.#isOpen(listener), entry, shown), listener);
+  }
+
+  /** @param host one of the addresses of the listener */
+  make(listener: MqttListenerConfig, host: string): Listener {
     const broker = this.#broker;
     const terms = this.#termsOf(listener);
     if (isTls(listener)) {
       return tlsListener(listener, host, {
         broker,
         credentials: this.#tls.of(listener),
-        anonymous,
         terms,
-        mqtt: this.#mqtt,
+        accept: (transport, request, entry, shown) => this.#accept(listener, transport, request, entry, shown),
         refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
       });
     }
     const door = this.#doorOf(listener);
     const accept = (socket: Socket): void => {
-      broker.accept(new StreamTransport(socket, listener.type, terms), undefined, anonymous);
+      this.#accept(listener, new StreamTransport(socket, listener.type, terms));
     };
     switch (listener.type) {
       case 'mqtt':
@@ -102,11 +125,15 @@ export class MqttListeners {
           ipv6Only: listener.ipv6_only ?? false,
           door,
           terms,
-          maxConnectSize: this.#mqtt.max_connect_size,
-          connectTimeout: this.#mqtt.connect_timeout,
+          get maxConnectSize() {
+            return broker.environment.options.maxConnectSize;
+          },
+          get connectTimeout() {
+            return broker.environment.options.connectTimeout;
+          },
           enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
           leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => broker.accept(transport, request, anonymous, entry),
+          accept: (transport, request, entry) => this.#accept(listener, transport, request, entry),
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
     }
@@ -121,7 +148,7 @@ export class MqttListeners {
       versions,
       trusted: type === 'unix' ? null : trustedBy(listener),
       requireTls,
-      timeout: this.#mqtt.connect_timeout,
+      timeout: this.#broker.environment.options.connectTimeout,
       enter: (remote) => gate.enter(strangerAt(remote, type)),
       leave: (entry) => gate.leave(entry),
       refused: (cause, remote, reason) => this.#refusedByDoor(cause, strangerAt(remote, type), reason),

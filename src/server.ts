@@ -1,23 +1,22 @@
 /** A broker with its listeners, plugins and monitor, made from a configuration. */
 import type { EventEmitter } from 'node:events';
-import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { readAcl } from './access/acl/load.js';
+import { isAbsent, missingInterface } from './absent-addresses.js';
 import type { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
-import { readScramFile } from './access/scram-file.js';
+import { type AccessFiles, changedUsers, readAccessFiles } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
 import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker } from './broker.js';
-import type { RetainedLimits } from './bus/retained.js';
+import { retainedLimits, sessionOptions } from './broker-options.js';
+import { type Errand, errandsOf } from './coap-errands.js';
 import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { sourceOf } from './config/source.js';
-import { ErrorKinds, PorticoError } from './errors.js';
+import { counterparts, inForce } from './config/reloading.js';
+import type { ListenerConfig } from './config/schema.js';
 import { identifier, passwordsOf } from './identification.js';
 import { HttpListener } from './listeners/http.js';
 import { isNotYet, Latecomers } from './listeners/latecomers.js';
@@ -27,14 +26,11 @@ import { pagesOf } from './monitor/pages.js';
 import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
-import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
-import { CoapDevices } from './plugins/coap-devices/plugin.js';
+import { contextOf } from './plugin-context.js';
 import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import type { SessionOptions } from './session/environment.js';
-import { loginFailed } from './session/failed-login.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -42,15 +38,15 @@ import { describeVersion } from './store/upgrade.js';
 import { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
-const NEVER = 0xffffffff;
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
 const LOOP_INTERVAL = 10;
 /** Milliseconds for which a stop waits for a store that writes nothing: as long as Docker waits for its container. */
 const CLOSE_PATIENCE = 8000;
-const UNBOUNDED = Number.POSITIVE_INFINITY;
 
 export class Server {
-  readonly #loaded: LoadedConfig;
+  #loaded: LoadedConfig;
+  #files: AccessFiles;
+  #scram: ScramSha256 | null;
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
   readonly #tls: TlsSecurity;
@@ -71,19 +67,20 @@ export class Server {
   private constructor(
     loaded: LoadedConfig,
     logger: Logger,
-    security: CoapSecurity,
-    tls: TlsSecurity,
+    { security, tls, files, passwords, scram }: Known,
     broker: Broker,
-    passwords: Passwords,
   ) {
     this.#loaded = loaded;
     this.passwords = passwords;
+    this.#files = files;
+    this.#opened = loaded.config.listeners;
+    this.#scram = scram;
     this.#security = security;
     this.#tls = tls;
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
-    this.#mqtt = new MqttListeners(broker, loaded.config, tls);
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls, (listener) => this.#takesStrangers(listener));
     this.#latecomers = new Latecomers({
       late: (error) => {
         const words = error instanceof Error ? error.message : String(error);
@@ -114,13 +111,13 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const passwords = await passwordsOf(config);
+    const files = await readAccessFiles(config);
+    const passwords = passwordsOf(config, files.passwords);
     const security = await CoapSecurity.load(config);
     const tls = await TlsSecurity.load(config);
-    const acl = await readAcl(config.access);
+    const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
-    const scram = config.access.scram_file;
-    const authenticationMethods = scram === undefined ? [] : [new ScramSha256(await readScramFile(scram))];
+    const scram = files.scram === null ? null : new ScramSha256(files.scram);
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: {
@@ -134,12 +131,12 @@ export class Server {
       retained: retainedLimits(config),
       identify: identifier(passwords),
       acl,
-      authenticationMethods,
+      authenticationMethods: scram === null ? [] : [scram],
     });
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, security, tls, broker, passwords);
+    const server = new Server(loaded, logger, { security, tls, files, passwords, scram }, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -212,21 +209,34 @@ export class Server {
   }
 
   readonly #addresses = new Map<ListenerConfig, string[]>();
+  /** The listeners of the start, in the order of those of the configuration that is in force. */
+  readonly #opened: readonly ListenerConfig[];
+  /** Addresses of CoAP, each with its listener. */
+  readonly #faces: (readonly [CoapTopics, CoapListener])[] = [];
 
   async #open(config: ListenerConfig, host: string): Promise<void> {
-    const anonymous = anonymousAllowed(this.#loaded.config, config);
     let address: string;
     if (isCoap(config)) {
       this.#pubsub ??= await this.#startPubsub();
       this.#devices ??= await this.#startDevices();
       const below = this.#security.below(config);
-      const options = { ...this.#loaded.config.coap, below, host, port: config.port, anonymous };
+      const isOpen = (): boolean => this.#takesStrangers(config);
+      const options = {
+        ...this.#loaded.config.coap,
+        below,
+        host,
+        port: config.port,
+        get anonymous() {
+          return isOpen();
+        },
+      };
       const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
+      this.#faces.push([plugin, config]);
       address = plugin.describe().join(', ');
     } else {
-      const listener = this.#listener(config, host, anonymous);
+      const listener = this.#listener(config, host);
       await listener.listen();
       this.#listeners.push(listener);
       address = listener.address;
@@ -254,8 +264,14 @@ export class Server {
     return pubsub;
   }
 
-  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string, anonymous: boolean): Listener {
-    if (config.type !== 'http') return this.#mqtt.make(config, host, anonymous);
+  /** Whether clients without user name may connect to a listener of the start, by the configuration that is in force. */
+  #takesStrangers(listener: ListenerConfig): boolean {
+    const { config } = this.#loaded;
+    return anonymousAllowed(config, config.listeners[this.#opened.indexOf(listener)]);
+  }
+
+  #listener(config: Exclude<ListenerConfig, CoapListener>, host: string): Listener {
+    if (config.type !== 'http') return this.#mqtt.make(config, host);
     const { broker } = this;
     return new HttpListener(host, config.port, {
       pages: pagesOf(this.#instruments),
@@ -272,25 +288,80 @@ export class Server {
     });
   }
 
+  /** The configuration in force: that of the start, with what was replaced since. */
+  get loaded(): LoadedConfig {
+    return this.#loaded;
+  }
+
+  /**
+   * Reads what another configuration names, and changes nothing yet.
+   * @returns puts it in the place of what there is. Of the listeners there are it replaces keys and certificates
+   * @throws PorticoError as `start`
+   */
+  async prepare(next: LoadedConfig): Promise<() => Replaced> {
+    const files = await readAccessFiles(next.config);
+    const security = await CoapSecurity.load(next.config);
+    const tls = await TlsSecurity.load(next.config);
+    // They find the faults of commands and observations.
+    errandsOf(next, security);
+    return () => this.#replace(next, { files, security, tls });
+  }
+
+  #replace(next: LoadedConfig, { files, security, tls }: Pick<Known, 'files' | 'security' | 'tls'>): Replaced {
+    const { broker } = this;
+    const before = this.#loaded.config;
+    const found = counterparts(before, next.config);
+    this.#loaded = { ...next, config: inForce(before, next.config) };
+    const { config } = this.#loaded;
+    const isOther = changedUsers(this.#files, files);
+    this.#files = files;
+    this.passwords.replace(files.passwords);
+    this.#replaceScram(files.scram);
+    broker.replaceAcl(files.acl);
+    broker.replaceOptions(sessionOptions(config), retainedLimits(config));
+    this.#security.devices.replace(security.devices);
+    this.#tls.replaceKeys(tls.keys);
+    // Their files are watched, too, but in some folders changes are noticed late only.
+    for (const listener of this.#listeners) void listener.reloadCertificates?.();
+    for (const [face, listener] of this.#faces) {
+      const other = found[this.#opened.indexOf(listener)];
+      if (other !== undefined && isCoap(other)) face.replaceCredentials(security.below(other));
+    }
+    if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
+    this.#logger.level = config.log.level;
+    for (const connection of broker.connections) {
+      const listener = this.#mqtt.listenerOf(connection);
+      // It has not said CONNECT yet.
+      if (listener !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(listener);
+    }
+    const sentAway = broker.endClients((client) => {
+      const listener = this.#mqtt.listenerOf(client);
+      if (client.username !== null && files.passwords !== null) return isOther(client.username);
+      // Nobody is asked for a password: whoever may come without a name may come with one.
+      return listener !== undefined && !this.#takesStrangers(listener);
+    }, 'it could not connect any more by the configuration that was read again');
+    return { warnings: files.acl?.warnings ?? [], sentAway };
+  }
+
+  #replaceScram(users: AccessFiles['scram']): void {
+    const { broker } = this;
+    if (users === null) {
+      if (this.#scram !== null) broker.removeAuthenticationMethod(this.#scram.name);
+      this.#scram = null;
+    } else if (this.#scram === null) {
+      this.#scram = new ScramSha256(users);
+      broker.addAuthenticationMethod(this.#scram);
+    } else this.#scram.replace(users);
+  }
+
+  #replaceInterval(interval: number): void {
+    this.#instruments.stop();
+    this.#instruments.start(interval === 0 ? LOOP_INTERVAL : interval);
+    void this.#sys.replace(interval);
+  }
+
   #context(plugin: string): PluginContext {
-    const { journal, counters } = this.broker.environment;
-    return {
-      logger: this.#logger,
-      counters,
-      storage: this.broker.storageOf(plugin),
-      openClient: (identity) => this.broker.openClient(identity),
-      enter: (remote, transport) => this.broker.enter(remote, transport),
-      connectClient: (identity, credentials) => this.broker.connectClient(identity, credentials),
-      addAuthenticationMethod: (method) => this.broker.addAuthenticationMethod(method),
-      denied: (party, action, topic, reason) => {
-        counters.deniedPublish++;
-        journal.denied(party, action, topic, reason);
-      },
-      loginFailed: (party, method) => {
-        loginFailed(this.broker.environment, party, { username: party.username, method });
-      },
-      limit: (party, option, detail) => journal.limit(party, option, detail),
-    };
+    return contextOf(plugin, this.broker, this.#logger);
   }
 
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
@@ -307,98 +378,19 @@ export class Server {
   }
 }
 
-/** A plugin that asks devices of its own accord. */
-interface Errand {
-  readonly plugin: Plugin;
-  /** For the start-up log. */
-  readonly does: string;
+/** What a reload has done besides. */
+export interface Replaced {
+  /** Of the access control list. */
+  readonly warnings: readonly string[];
+  /** Clients that could not connect any more. */
+  readonly sentAway: number;
 }
 
-/** Made before anything is opened: what is wrong with a command stops the start. */
-function errandsOf(loaded: LoadedConfig, { devices }: CoapSecurity): Errand[] {
-  const { coap } = loaded.config;
-  const errands: Errand[] = [];
-  if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), devices);
-    errands.push({ plugin, does: 'commands devices' });
-  }
-  if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, devices), does: 'observes devices' });
-  }
-  return errands;
-}
-
-/** Whether binding failed because this machine has no such address. */
-function isAbsent(error: unknown): boolean {
-  if (!(error instanceof PorticoError) || !(error.cause instanceof Error) || !('code' in error.cause)) return false;
-  return error.cause.code === 'EADDRNOTAVAIL' || error.cause.code === 'EAFNOSUPPORT';
-}
-
-/** Why nothing of a listener can be bound yet: its interface has no address. */
-function missingInterface(listener: ListenerConfig): PorticoError | null {
-  if (!('interface' in listener) || listener.interface === undefined || bindAddresses(listener).length > 0) return null;
-  const words = `cannot listen for ${listener.type} on ${listener.interface}: it has no address, or there is no such interface`;
-  return new PorticoError(ErrorKinds.Listen, words);
-}
-
-/** Half of the memory of the machine, or of the container if that has less. */
-function defaultMemory(): number {
-  const machine = totalmem();
-  const container = process.constrainedMemory();
-  return Math.floor((container > 0 && container < machine ? container : machine) / 2);
-}
-
-function retainedLimits({ limits }: Config): RetainedLimits {
-  const { retained_messages: messages, retained_bytes: bytes, retained_payload: payload } = limits;
-  return { messages, bytes, ...(payload === undefined ? {} : { payload }) };
-}
-
-function sessionOptions({ mqtt, limits, access }: Config): SessionOptions {
-  return {
-    maxPacketSize: mqtt.max_packet_size,
-    keepaliveMax: mqtt.keepalive_max,
-    connectTimeout: mqtt.connect_timeout,
-    maxClientIdLength: mqtt.max_client_id_length,
-    maxTopicLevels: mqtt.max_topic_levels,
-    maxTopicLength: mqtt.max_topic_length,
-    maxConnectSize: mqtt.max_connect_size,
-    sessionExpiryMax: mqtt.session_expiry_max ?? NEVER,
-    sessionExpiryDefault: mqtt.session_expiry_default ?? NEVER,
-    receiveMaximum: mqtt.receive_maximum,
-    maxInflight: mqtt.max_inflight,
-    queuedMessages: limits.queued_messages,
-    queuedBytes: limits.queued_bytes,
-    queueMemory: limits.queue_memory,
-    queueAge: limits.queue_age,
-    queueFull: limits.queue_full,
-    memory: limits.memory ?? defaultMemory(),
-    outputBuffer: limits.output_buffer,
-    stalledTimeout: limits.stalled_timeout,
-    connections: limits.connections,
-    connectionsPerAddress: limits.connections_per_address ?? UNBOUNDED,
-    connectsPerSecond: limits.connects_per_second ?? UNBOUNDED,
-    pendingConnections: limits.pending_connections,
-    messagesPerSecond: limits.messages_per_second ?? UNBOUNDED,
-    bytesPerSecond: limits.bytes_per_second ?? UNBOUNDED,
-    sessions: limits.sessions,
-    subscriptionsPerClient: limits.subscriptions_per_client,
-    maxQos: mqtt.max_qos as 0 | 1 | 2,
-    retainAvailable: mqtt.retain_available,
-    wildcardSubscriptions: mqtt.wildcard_subscriptions,
-    subscriptionIdentifiers: mqtt.subscription_identifiers,
-    sharedSubscriptions: mqtt.shared_subscriptions,
-    sharedStrategy: mqtt.shared_strategy,
-    topicAliasMaximum: mqtt.topic_alias_maximum,
-    topicAliasMaximumOut: mqtt.topic_alias_maximum_out,
-    validatePayloadFormat: mqtt.validate_payload_format,
-    responseInformation: mqtt.response_information ?? null,
-    serverReference: mqtt.server_reference ?? null,
-    draining: mqtt.draining,
-    lockoutWindow: access.lockout_window,
-    lockoutFailures: access.lockout_failures,
-    lockoutAddressFailures: access.lockout_address_failures,
-    lockoutTime: access.lockout_time,
-    lockoutLoopback: access.lockout_loopback,
-    lockoutEntries: limits.lockout_entries,
-  };
+/** Who is who, as the files of the configuration say. */
+interface Known {
+  readonly security: CoapSecurity;
+  readonly tls: TlsSecurity;
+  readonly files: AccessFiles;
+  readonly passwords: Passwords;
+  readonly scram: ScramSha256 | null;
 }

@@ -1,30 +1,32 @@
 /** A listener of MQTT over TLS, or of WebSocket over TLS, with what it asks of the broker. */
+import type { IncomingMessage } from 'node:http';
 import type { Broker } from './broker.js';
 import type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
-import type { Config } from './config/schema.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
 import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import type { WebSocketOptions } from './listeners/websocket.js';
 import { SecureWebSocketListener } from './listeners/wss.js';
+import type { Shown } from './session/connection.js';
+import type { Entry } from './session/gate.js';
 import type { ListenerTerms } from './session/listener-terms.js';
-import { StreamTransport } from './session/transport.js';
+import { StreamTransport, type Transport } from './session/transport.js';
 
 /** What it needs besides its options and its address. */
 export interface TlsSurroundings {
   readonly broker: Broker;
   readonly credentials: TlsCredentials;
-  /** Whether a client without user name may connect there. */
-  readonly anonymous: boolean;
   /** What the listener asks of its clients, and gives them. */
   readonly terms: ListenerTerms;
-  readonly mqtt: Config['mqtt'];
+  /** Takes a client whose handshake is done. */
+  accept(transport: Transport, request: IncomingMessage | undefined, entry: Entry | null, shown: Shown): void;
   /** See `WebSocketOptions`. */
   readonly refused: WebSocketOptions['refused'];
 }
 
 export function tlsListener(config: TlsListenerConfig, host: string, surroundings: TlsSurroundings): Listener {
-  const { broker, anonymous, mqtt, terms, refused } = surroundings;
+  const { broker, terms, accept, refused } = surroundings;
+  const { environment } = broker;
   const ipv6Only = config.ipv6_only ?? false;
   const handshakes = handshakesOf(surroundings);
   if (config.type === 'mqtts') {
@@ -32,8 +34,7 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
       type: 'mqtts',
       ...handshakes,
       ipv6Only,
-      accept: (socket, entry, shown) =>
-        broker.accept(new StreamTransport(socket, 'mqtts', terms), undefined, anonymous, entry, shown),
+      accept: (socket, entry, shown) => accept(new StreamTransport(socket, 'mqtts', terms), undefined, entry, shown),
     });
   }
   return new SecureWebSocketListener(host, config.port, {
@@ -42,21 +43,25 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
       path: config.path ?? null,
       origins: config.origins === undefined ? null : new Origins(config.origins),
       terms,
-      maxConnectSize: mqtt.max_connect_size,
-      connectTimeout: mqtt.connect_timeout,
+      get maxConnectSize() {
+        return environment.options.maxConnectSize;
+      },
+      get connectTimeout() {
+        return environment.options.connectTimeout;
+      },
       refused,
     },
-    accept: (transport, request, entry, shown) => broker.accept(transport, request, anonymous, entry, shown),
+    accept,
   });
 }
 
 /** Handshakes have their place at the broker's gate, and are counted and told. */
-function handshakesOf({ broker, credentials, mqtt }: TlsSurroundings): Omit<TlsListenerOptions, 'type' | 'accept'> {
+function handshakesOf({ broker, credentials }: TlsSurroundings): Omit<TlsListenerOptions, 'type' | 'accept'> {
   const { counters, environment } = broker;
   const { gate, journal } = environment;
   return {
     credentials,
-    timeout: mqtt.connect_timeout,
+    timeout: () => environment.options.connectTimeout,
     enter: (party) => gate.enter(party),
     leave: (entry) => gate.leave(entry),
     arrive: (arrival) => broker.arrive(arrival),

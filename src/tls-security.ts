@@ -202,8 +202,8 @@ export class TlsSecurity {
     const secure = [...listeners.entries()].flatMap(([i, listener]) =>
       isTls(listener) ? [{ listener, path: `listeners.${i}` }] : [],
     );
-    const takesKeys = secure.some(({ listener }) => listener.psk_hint !== undefined);
-    const file = takesKeys ? access.psk_file : undefined;
+    // Also if none of them takes keys: those that run may.
+    const file = access.psk_file;
     const keys: Keys = { current: file === undefined ? new Map() : await readPskFile(file) };
     const credentials = new Map<ListenerConfig, Credentials>();
     for (const { listener, path } of secure) credentials.set(listener, await Credentials.load(listener, path, keys));
@@ -215,6 +215,11 @@ export class TlsSecurity {
     const credentials = this.#credentials.get(listener);
     if (credentials === undefined) throw new PorticoError(ErrorKinds.Configuration, `${listener.type} was not loaded`);
     return credentials;
+  }
+
+  /** The pre-shared keys that there are now, by identity. */
+  get keys(): ReadonlyMap<string, Buffer> {
+    return this.#keys.current;
   }
 
   /** Other pre-shared keys, for who comes from now on. */

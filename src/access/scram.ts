@@ -42,9 +42,9 @@ export async function scramCredentials(
 
 export class ScramSha256 implements AuthenticationMethod {
   readonly name = SCRAM_SHA_256;
-  readonly #users: ReadonlyMap<string, ScramCredentials>;
+  #users: ReadonlyMap<string, ScramCredentials> = new Map();
   /** What the salts of unknown users look like. */
-  readonly #models: readonly Pick<ScramCredentials, 'iterations' | 'salt'>[];
+  #models: readonly Pick<ScramCredentials, 'iterations' | 'salt'>[] = [];
   readonly #secret = randomBytes(32);
   readonly #newNonce: () => string;
 
@@ -56,9 +56,14 @@ export class ScramSha256 implements AuthenticationMethod {
     users: ReadonlyMap<string, ScramCredentials>,
     newNonce = () => randomBytes(NONCE_LENGTH).toString('base64'),
   ) {
-    this.#users = users;
     this.#newNonce = newNonce;
+    this.replace(users);
+  }
+
+  /** Puts other users in the place of those there are; an exchange that has begun goes on with what it knows. */
+  replace(users: ReadonlyMap<string, ScramCredentials>): void {
     const none = { iterations: MIN_ITERATIONS, salt: Buffer.alloc(SALT_LENGTH) };
+    this.#users = users;
     this.#models = users.size > 0 ? [...users.values()] : [none];
   }
 

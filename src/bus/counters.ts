@@ -145,6 +145,12 @@ export class Counters {
   heldPublish = 0;
   /** QoS 0 messages that were delivered and not retained: too much waits for the store (`store.unwritten_bytes`). */
   droppedUnwritten = 0;
+  /** Times that the configuration was read again, by what came of it. */
+  reloads = 0;
+  reloadFailures = 0;
+  /** When that was last, in seconds since the epoch, and whether it failed then, 1 or 0; 0 before the first time. */
+  reloadedAt = 0;
+  reloadFailed = 0;
   /** Damaged records of the store, and damaged parts of its files, found since start. */
   damaged = 0;
 

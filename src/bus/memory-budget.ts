@@ -6,8 +6,8 @@
  * read cannot take the others' part, and all of them together hold at most half as much again.
  */
 export class MemoryBudget {
-  /** Bytes (`limits.memory`). */
-  readonly limit: number;
+  /** Bytes (`limits.memory`); a reload may change it. */
+  limit: number;
   /** Bytes that are held now. */
   used = 0;
   /** Holdings that hold anything. */

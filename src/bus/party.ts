@@ -9,4 +9,6 @@ export interface Party {
   readonly transport: string;
   /** MQTT protocol version 3, 4, 5; 0 for others. */
   readonly version: number;
+  /** What it does stands in the configuration: access control lists are not asked about it. */
+  readonly trusted?: boolean;
 }

@@ -55,7 +55,7 @@ const MOST_RECENT = 256;
 export class RetainedMessages {
   readonly #topics = new TopicTree();
   readonly #records = new RetainedRecords();
-  readonly #limits: RetainedLimits;
+  #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
   /** Nodes; one may stand for another topic by then. */
@@ -85,6 +85,11 @@ export class RetainedMessages {
     this.#now = now;
     this.#limits = limits;
     this.#counters = counters;
+  }
+
+  /** Puts other limits in the place of those there are; what is kept already stays. */
+  replaceLimits(limits: RetainedLimits): void {
+    this.#limits = { ...limits, ...(this.#limits.budget === undefined ? {} : { budget: this.#limits.budget }) };
   }
 
   /** Bytes of the largest payload that is kept (`limits.retained_payload`); infinite for any. */

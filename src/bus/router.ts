@@ -76,7 +76,7 @@ export class Router {
   readonly shared: SharedSubscriptions;
   readonly retained: RetainedMessages;
   readonly #counters: Counters;
-  readonly #limits: TopicLimits;
+  #limits: TopicLimits;
   /** By the topic's bytes as a Latin-1 string: one to one, and cheaper than decoding UTF-8. */
   readonly #routes = new Map<string, Route>();
   /** The same routes by topic name, for publishers inside the process. */
@@ -93,6 +93,14 @@ export class Router {
     this.retained = retained;
     this.#counters = counters;
     this.#limits = limits;
+  }
+
+  /** Puts other limits of topic names in the place of those there are. */
+  replaceLimits(limits: TopicLimits): void {
+    const { maxTopicLength, maxTopicLevels } = this.#limits;
+    this.#limits = limits;
+    // What has a route is not looked at again.
+    if (limits.maxTopicLength < maxTopicLength || limits.maxTopicLevels < maxTopicLevels) this.#forgetRoutes();
   }
 
   /** The route of the topic name in `buffer[start, end)`, or the reason code why it is none. */
@@ -129,16 +137,20 @@ export class Router {
       return route;
     }
     if (this.#routes.size >= MAX_ROUTES || this.#routeBytes + bytes.length > MAX_ROUTE_BYTES) {
-      for (const route of this.#routes.values()) route.evicted = true;
-      this.#routes.clear();
-      this.#byName.clear();
-      this.#routeBytes = 0;
+      this.#forgetRoutes();
     }
     this.#routeBytes += bytes.length;
     const route = new Route(topic, bytes);
     this.#routes.set(bytes.latin1Slice(), route);
     this.#byName.set(topic, route);
     return route;
+  }
+
+  #forgetRoutes(): void {
+    for (const route of this.#routes.values()) route.evicted = true;
+    this.#routes.clear();
+    this.#byName.clear();
+    this.#routeBytes = 0;
   }
 
   /** Whether a topic has come before, not too long ago; now and then true for one that has not. */

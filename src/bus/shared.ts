@@ -43,7 +43,8 @@ export class SharedGroup implements Subscriber {
   readonly key: string;
   /** The topic filter alone. */
   readonly filter: string;
-  readonly #strategy: SharedStrategy;
+  /** Who gets the next message; a reload may change it. */
+  strategy: SharedStrategy;
   readonly #members: Membership[] = [];
   readonly #work: Work;
   #turn = 0;
@@ -52,7 +53,7 @@ export class SharedGroup implements Subscriber {
     this.#work = work;
     this.key = key;
     this.filter = filter;
-    this.#strategy = strategy;
+    this.strategy = strategy;
   }
 
   get size(): number {
@@ -97,7 +98,7 @@ export class SharedGroup implements Subscriber {
   }
 
   #choose(publication: Publication): Membership | null {
-    switch (this.#strategy) {
+    switch (this.strategy) {
       case 'round_robin':
         return this.#next(publication.qos);
       case 'least_in_flight':
@@ -203,7 +204,7 @@ function mix(hash: number): number {
 /** All groups, by their whole filter. */
 export class SharedSubscriptions {
   readonly #groups = new TextMap<SharedGroup>();
-  readonly #strategy: SharedStrategy;
+  #strategy: SharedStrategy;
   readonly #work: Work;
   /** Members of all groups. */
   members = 0;
@@ -212,6 +213,12 @@ export class SharedSubscriptions {
   constructor(strategy: SharedStrategy, work: Work) {
     this.#strategy = strategy;
     this.#work = work;
+  }
+
+  /** Puts another strategy in the place of the one there is, for all groups. */
+  replaceStrategy(strategy: SharedStrategy): void {
+    this.#strategy = strategy;
+    for (const group of this.#groups.values()) group.strategy = strategy;
   }
 
   /** Number of groups. */

@@ -7,6 +7,7 @@ import { docOf, listenerSchemas, type Option, options, sections, typeOf } from '
 import { configSchema } from '../config/schema.js';
 import { measuresPage } from './measures-page.js';
 import { mosquittoPage } from './mosquitto-page.js';
+import { reloadPage } from './reload-page.js';
 
 const WIDTH = 120;
 
@@ -17,6 +18,7 @@ export function generate(): Map<string, string> {
     ['config/portico.yaml', example()],
     ['docs/sys.md', measuresPage()],
     ['docs/mosquitto.md', mosquittoPage()],
+    ['docs/reload.md', reloadPage()],
   ]);
 }
 

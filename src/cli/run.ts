@@ -1,12 +1,13 @@
 /** The broker as a process: it starts, ends on a signal after a final commit, and never forks. */
+import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
+import { Reload } from '../reload.js';
 import { Server } from '../server.js';
 import { version } from '../version.js';
 
-/** SIGHUP is what a closing terminal sends. */
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /**
  * Milliseconds in which a repeated signal is the same wish: a Ctrl-C below `npm start` arrives once from the terminal
  * and once from npm. A later one means that the user will not wait.
@@ -31,7 +32,19 @@ export async function run(request: LoadRequest): Promise<number> {
   process.on('uncaughtException', died);
   process.on('unhandledRejection', died);
   // Before anything opens, so that a signal during the start ends cleanly too.
-  const ending = signal(logger);
+  const { ended, end } = signal(logger);
+  let reload: (() => Promise<boolean>) | null = null;
+  // SIGHUP that comes during the start is for what has been read before.
+  let wanted = false;
+  const terminals = terminalsOf();
+  process.on('SIGHUP', () => {
+    if (terminals.some((fd) => !isatty(fd))) {
+      // Nobody is there to read it, and writing it would fail.
+      if (terminals.includes(1)) logger.level = 'silent';
+      end('SIGHUP');
+    } else if (reload === null) wanted = true;
+    else void reload();
+  });
   logger.info(`portico ${version} starts`);
   for (const warning of loaded.warnings) logger.warn(warning);
   const server = await Server.start(loaded, logger);
@@ -39,8 +52,12 @@ export async function run(request: LoadRequest): Promise<number> {
     logger.info('SIGUSR2: all clients are sent away, and new ones refused');
     server.broker.drain();
   });
+  const reloading = await Reload.of(server, logger, () => loadConfig(request));
+  reload = () => reloading.run();
   logger.info('ready');
-  const name = await ending;
+  if (wanted) void reload();
+  const name = await ended;
+  reload = () => Promise.resolve(false);
   logger.info(`ending on ${name}`);
   try {
     await server.stop();
@@ -51,25 +68,40 @@ export async function run(request: LoadRequest): Promise<number> {
     return 1;
   }
   logger.info('ended; everything is written');
+  if (name === 'SIGHUP') {
+    // Node.js would fail to restore a terminal that is gone, and end with a core dump.
+    process.removeAllListeners('SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+  }
   return 0;
 }
 
-/** Resolves with the name of the first signal. */
-function signal(logger: Logger): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let first = 0;
-    for (const name of SIGNALS) {
-      process.on(name, () => {
-        if (first === 0) {
-          first = Date.now();
-          resolve(name);
-        } else if (Date.now() - first > SAME_WISH) {
-          logger.warn(
-            `ended by a second ${name} before the last write; what was acknowledged is safe with store.sync always`,
-          );
-          process.exit(1);
-        }
-      });
-    }
+/**
+ * Standard input, output and error, those of them that are a terminal. A terminal that is closed sends SIGHUP as well, and is
+ * none any more then: what was started in it ends with it, as programs do.
+ */
+function terminalsOf(): number[] {
+  return [0, 1, 2].filter((fd) => isatty(fd));
+}
+
+/** `ended` resolves with the name of the first signal that ends the broker; `end` is told of others than these. */
+function signal(logger: Logger): { ended: Promise<NodeJS.Signals>; end: (name: NodeJS.Signals) => void } {
+  let resolve: (name: NodeJS.Signals) => void = () => {};
+  const ended = new Promise<NodeJS.Signals>((done) => {
+    resolve = done;
   });
+  let first = 0;
+  const end = (name: NodeJS.Signals): void => {
+    if (first === 0) {
+      first = Date.now();
+      resolve(name);
+    } else if (Date.now() - first > SAME_WISH) {
+      logger.warn(
+        `ended by a second ${name} before the last write; what was acknowledged is safe with store.sync always`,
+      );
+      process.exit(1);
+    }
+  };
+  for (const name of SIGNALS) process.on(name, () => end(name));
+  return { ended, end };
 }

@@ -41,8 +41,8 @@ export interface TlsListenerOptions {
   readonly credentials: TlsCredentials;
   /** Whether `::` is IPv6 alone. */
   readonly ipv6Only?: boolean;
-  /** Seconds that a handshake may take, its wait for its turn included (`mqtt.connect_timeout`). */
-  readonly timeout: number;
+  /** Seconds that a handshake may take that begins now, its wait for its turn included (`mqtt.connect_timeout`). */
+  timeout(): number;
   /** Gives a new connection its place at the gate; null if it has to be closed at once. */
   enter(party: Party): Entry | null;
   /** A connection has ended before its handshake was done. */
@@ -60,6 +60,9 @@ export interface TlsListenerOptions {
 /** The protocol for which ALPN asks (RFC 7301): that of the IANA for MQTT, and that of WebSocket. */
 const ALPN = { mqtts: ['mqtt'], wss: ['http/1.1'] } as const;
 
+/** Milliseconds; the most that a timer can have. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 export class TlsListener implements Listener {
   readonly type: 'mqtts' | 'wss';
   /** Takes connections; hands those whose turn it is to the other one, which listens nowhere. */
@@ -74,7 +77,7 @@ export class TlsListener implements Listener {
 
   /** @param port 0 for any free one */
   constructor(host: string, port: number, options: TlsListenerOptions) {
-    const { type, credentials, timeout } = options;
+    const { type, credentials } = options;
     const { demand, pskHint } = credentials;
     this.type = type;
     this.#options = options;
@@ -93,7 +96,7 @@ export class TlsListener implements Listener {
         ...(pskHint !== undefined && { pskIdentityHint: pskHint }),
       }),
       // The timer of a handshake ends before.
-      handshakeTimeout: 2000 * timeout,
+      handshakeTimeout: LONGEST_TIMER,
     });
     this.#tls.on('secureConnection', (socket) => this.#done(socket));
     this.#tls.on('tlsClientError', (error: HandshakeError, socket) => {
@@ -226,7 +229,7 @@ class Handshake implements Arrival, Party {
     this.#timer = setTimeout(() => {
       this.#fail('timeout', 'no TLS handshake within mqtt.connect_timeout');
       socket.destroy();
-    }, options.timeout * 1000);
+    }, options.timeout() * 1000);
   }
 
   readonly #gone = (): void => this.fail(BROKEN_OFF);

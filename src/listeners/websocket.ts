@@ -83,7 +83,7 @@ export class WebSocketListener implements Listener {
   readonly #upgrading = new Map<Duplex, Upgrading>();
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, maxConnectSize, connectTimeout, origins = null, trusted = null, door = null, terms } = options;
+    const { path, origins = null, trusted = null, door = null, terms } = options;
     const { transport: name = 'websocket' } = options;
     this.#host = host;
     this.#port = port;
@@ -96,7 +96,7 @@ export class WebSocketListener implements Listener {
     this.#http.maxRequestsPerSocket = 1;
     this.#server = new WebSocketServer({
       noServer: true,
-      maxPayload: maxConnectSize,
+      maxPayload: options.maxConnectSize,
       perMessageDeflate: false,
       maxFragments: MOST_FRAGMENTS,
       autoPong: false,
@@ -133,7 +133,7 @@ export class WebSocketListener implements Listener {
         options.refused('timeout', remoteOf(socket), 'no WebSocket within mqtt.connect_timeout');
         leave(socket);
         socket.destroy();
-      }, connectTimeout * 1000);
+      }, options.connectTimeout * 1000);
       upgrading.set(socket, { timer, entry });
       socket.once('close', () => leave(socket));
     });
@@ -157,6 +157,8 @@ export class WebSocketListener implements Listener {
         options.refused('protocol', remote, 'a WebSocket that offers no sub-protocol of MQTT');
         return refuse(socket, 400);
       }
+      // It may have changed since the listener was made.
+      this.#server.options.maxPayload = options.maxConnectSize;
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         const broken = (cause: Refusal, reason: string): void => options.refused(cause, remote, reason);
         options.accept(

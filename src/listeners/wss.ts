@@ -28,6 +28,13 @@ export class SecureWebSocketListener implements Listener {
     const guests = new WeakMap<Socket, { readonly entry: Entry; readonly shown: Shown }>();
     this.#http = new WebSocketListener(host, port, {
       ...webSocket,
+      // What a reload may change.
+      get maxConnectSize() {
+        return webSocket.maxConnectSize;
+      },
+      get connectTimeout() {
+        return webSocket.connectTimeout;
+      },
       transport: 'wss',
       enter: (_remote, socket) => guests.get(socket)?.entry ?? null,
       leave: (entry) => tls.leave(entry),

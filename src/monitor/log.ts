@@ -12,7 +12,7 @@ const SECRETS = ['password', 'psk', 'token', 'secret', 'authorization'];
  */
 export function createLogger(log: Config['log'], stream?: DestinationStream): Logger {
   const readable = log.format === 'pretty' || (log.format === 'auto' && stream === undefined && process.stdout.isTTY);
-  const output = stream ?? destination({ fd: 1, sync: true });
+  const output = stream ?? standardOutput();
   return pino(
     {
       level: log.level,
@@ -23,6 +23,13 @@ export function createLogger(log: Config['log'], stream?: DestinationStream): Lo
     },
     readable ? prettyStream(output) : output,
   );
+}
+
+function standardOutput(): DestinationStream {
+  const output = destination({ fd: 1, sync: true });
+  // A terminal that has just been closed takes nothing; SIGHUP will say that it was.
+  if (process.stdout.isTTY) output.on('error', () => {});
+  return output;
 }
 
 /** Time, level, sentence and an error's stack; the other fields stand in the sentence already. */

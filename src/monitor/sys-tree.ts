@@ -11,6 +11,7 @@ export class SysTree {
   readonly #loads = new Loads();
   /** Last published values: a topic is published when its value changes. */
   readonly #last = new Map<string, string>();
+  #interval = 0;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
 
@@ -22,11 +23,20 @@ export class SysTree {
 
   /** @param interval seconds between updates (`sys.interval`); 0 for no tree at all */
   async start(interval: number): Promise<void> {
+    this.#interval = interval;
     if (interval === 0) return;
     await this.update();
-    if (this.#stopped) return;
+    // It may have been replaced meanwhile.
+    if (this.#stopped || this.#interval !== interval || this.#timer !== null) return;
     this.#timer = setInterval(() => void this.update(), interval * 1000);
     this.#timer.unref();
+  }
+
+  /** Puts another interval in the place of the one there is. What was published stays, also with 0. @param interval seconds */
+  replace(interval: number): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    return this.start(interval);
   }
 
   stop(): void {

@@ -44,6 +44,7 @@ async function decide(
     return refuse(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
   }
   const username = client.username ?? undefined;
+  client.byPassword = verified !== true && username !== undefined;
   const wrong =
     verified === true
       ? banned(environment, client, client.username)

@@ -10,7 +10,7 @@ export interface Arrival {
 }
 
 export class Arrivals<Kind extends Arrival> implements Waiting {
-  readonly #bucket: Bucket;
+  #bucket: Bucket;
   readonly #timer: RateTimer;
   /** Called for each that has to wait. */
   readonly #onWait: (arrival: Kind) => void;
@@ -22,6 +22,11 @@ export class Arrivals<Kind extends Arrival> implements Waiting {
     this.#bucket = new Bucket(rate, timer.now());
     this.#timer = timer;
     this.#onWait = onWait;
+  }
+
+  /** Puts another rate in the place of the one there is. @param rate connections a second */
+  replace(rate: number): void {
+    this.#bucket = new Bucket(rate, this.#timer.now());
   }
 
   /** Reads from a new connection, now or when its turn comes. */

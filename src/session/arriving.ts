@@ -13,15 +13,15 @@ export interface Sending {
 }
 
 export class Arriving {
-  readonly #limit: number;
+  /** Bytes (`limits.memory`); a reload may change it. */
+  limit: number;
   /** Bytes; the latest to make progress last. */
   readonly #unfinished = new Map<Sending, number>();
   /** Bytes of all of them. */
   used = 0;
 
-  /** @param limit bytes (`limits.memory`) */
   constructor(limit: number) {
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   /** So many bytes of a packet have come. */
@@ -37,7 +37,7 @@ export class Arriving {
     this.#unfinished.delete(sending);
     this.#unfinished.set(sending, bytes);
     for (const [other] of this.#unfinished) {
-      if (this.used <= this.#limit || other === sending) return;
+      if (this.used <= this.limit || other === sending) return;
       other.giveUp();
     }
   }

@@ -20,7 +20,7 @@ import type { PublishSource } from '../wire/publish-writer.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { WireError } from '../wire/wire-error.js';
 import { writeConnack, writeDisconnect, writePingresp } from '../wire/writers.js';
-import type { Environment } from './environment.js';
+import type { Environment, SessionOptions } from './environment.js';
 import type { Entry } from './gate.js';
 import { handleAcknowledgement } from './handlers/acknowledgement.js';
 import { type Authentication, handleAuth } from './handlers/auth.js';
@@ -56,7 +56,7 @@ export interface Shown {
 export class Connection extends Sender implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
   /** Whether a client without user name may connect this way. */
-  readonly anonymousAllowed: boolean;
+  anonymousAllowed: boolean;
   readonly parser: PacketParser;
   readonly intake = new Intake(this);
   /** Its place at the gate; null only where the gate has none for it. */
@@ -67,6 +67,8 @@ export class Connection extends Sender implements Link, Waiting {
   proved: string | null = null;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
+  /** It came with a user name and, if there are any to compare with, its password. */
+  byPassword = false;
   /** Null if CONNECT named no Authentication Method. */
   authentication: Authentication | null = null;
   /** Seconds; 0 for none. */
@@ -86,13 +88,17 @@ export class Connection extends Sender implements Link, Waiting {
   retainedDelivery: RetainedDelivery | null = null;
   #closeReason = '';
 
+  /** Those that it was told in CONNACK, which hold until it ends. */
+  readonly options: SessionOptions;
+
   constructor(environment: Environment, transport: Transport, req: IncomingMessage | undefined, anonymous: boolean) {
     super(environment, transport);
     this.anonymousAllowed = anonymous;
     this.req = req;
     this.connectedAt = environment.clock.now();
     this.lastPacketAt = this.connectedAt;
-    const { maxPacketSize, maxConnectSize, subscriptionsPerClient } = environment.options;
+    this.options = environment.options;
+    const { maxPacketSize, maxConnectSize, subscriptionsPerClient } = this.options;
     this.parser = new PacketParser(this, maxPacketSize, maxConnectSize);
     this.parser.maximumFilters = Math.max(subscriptionsPerClient, LEAST_FILTERS);
     environment.counters.connections++;
@@ -148,7 +154,7 @@ export class Connection extends Sender implements Link, Waiting {
     this.state = 'connected';
     if (entry !== null) environment.gate.accepted(entry);
     this.parser.accept();
-    this.transportLayer.accept(environment.options.maxPacketSize);
+    this.transportLayer.accept(this.options.maxPacketSize);
     this.intake.limit();
   }
 

@@ -120,7 +120,8 @@ export interface Environment {
   readonly budget: MemoryBudget;
   /** What sessions, subscriptions and Topic Aliases take of the JavaScript heap. */
   readonly heap: MemoryBudget;
-  readonly options: SessionOptions;
+  /** Those in force; a reload puts others in their place. What a connection was told of them is in its own `options`. */
+  options: SessionOptions;
   readonly clock: Clock;
   readonly flusher: Flusher;
   readonly arriving: Arriving;

@@ -40,7 +40,7 @@ interface Address {
 }
 
 export class Gate {
-  readonly #options: SessionOptions;
+  #options: SessionOptions;
   readonly #counters: Counters;
   readonly #journal: Journal;
   readonly #lockout: Lockout;
@@ -53,6 +53,11 @@ export class Gate {
     this.#counters = counters;
     this.#journal = journal;
     this.#lockout = lockout;
+  }
+
+  /** Puts other limits in the place of those there are. */
+  replace(options: SessionOptions): void {
+    this.#options = options;
   }
 
   /** A connection comes. Null if it has to be closed at once; that is counted and logged then. */

@@ -20,7 +20,7 @@ import { type Keeper, type KeptSubscription, keepSubscription } from './kept-sub
 import type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 import { PublishRates } from './publish-rates.js';
 import { askToPublish } from './publish-rights.js';
-import { type ClientRights, rightsOf } from './rights.js';
+import { aclOf, type ClientRights, rightsOf } from './rights.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
@@ -31,6 +31,11 @@ export interface ClientIdentity {
   readonly remote: string;
   /** `http`, `internal`, or the listener type of CoAP: `coap`, `coaps` and so on. */
   readonly transport: string;
+  /**
+   * It does what the configuration says, and nothing that anybody else asks for: access control lists are not asked about it.
+   * Absent: they are.
+   */
+  readonly trusted?: boolean;
 }
 
 /** Steps of a walk through retained messages before others have their turn. */
@@ -48,6 +53,7 @@ export class InProcessClient implements Party {
   readonly remote: string;
   readonly transport: string;
   readonly version = 0;
+  readonly trusted: boolean;
   readonly #publication = new Publication();
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
@@ -56,6 +62,8 @@ export class InProcessClient implements Party {
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
+  /** It came with a user name and, if there are any to compare with, its password. */
+  byPassword = false;
   #closed = false;
 
   constructor(environment: Environment, identity: ClientIdentity) {
@@ -64,6 +72,7 @@ export class InProcessClient implements Party {
     this.username = identity.username ?? null;
     this.remote = identity.remote;
     this.transport = identity.transport;
+    this.trusted = identity.trusted ?? false;
     this.#rates = PublishRates.of(environment, this);
     this.#publication.publisher = this;
   }
@@ -176,7 +185,7 @@ export class InProcessClient implements Party {
 
   /** Whether the access control list keeps the client from publishing on a topic, counted and logged. */
   #isDenied(route: Route): boolean {
-    const { acl } = this.#environment.access;
+    const acl = aclOf(this, this.#environment.access);
     if (acl === null) return false;
     const { allowed, rule } = rightsOf(this, acl).publish(route);
     if (!allowed) this.#denyPublish(route.topic, words(rule));
@@ -186,7 +195,8 @@ export class InProcessClient implements Party {
   /** Whether the client may be given a message, counted if not. */
   mayReceive(topic: string): boolean {
     const { access, counters } = this.#environment;
-    if (access.acl === null || rightsOf(this, access.acl).decide('receive', topic).allowed) return true;
+    const acl = aclOf(this, access);
+    if (acl === null || rightsOf(this, acl).decide('receive', topic).allowed) return true;
     counters.deniedReceive++;
     return false;
   }
@@ -334,8 +344,9 @@ export class InProcessClient implements Party {
   /** Whether a topic has a retained message: for whoever may read it, or replace it. */
   hasRetained(topic: string): boolean {
     const { router, access } = this.#environment;
-    if (access.acl !== null) {
-      const rights = rightsOf(this, access.acl);
+    const acl = aclOf(this, access);
+    if (acl !== null) {
+      const rights = rightsOf(this, acl);
       if (!rights.decide('receive', topic).allowed && !rights.decide('publish', topic).allowed) return false;
     }
     return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));

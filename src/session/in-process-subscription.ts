@@ -7,7 +7,7 @@ import type { Receiver, Subscriber } from '../bus/tree.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
 import type { MessageHandler } from './handling.js';
-import { mayReceive, type RightsHolder, rightsOf } from './rights.js';
+import { aclOf, mayReceive, type RightsHolder, rightsOf } from './rights.js';
 import { exceedsLimits } from './topic-limits.js';
 
 /** What a message for a handler counts for, beyond a delivery. */
@@ -38,7 +38,8 @@ export class InProcessSubscription implements Subscriber {
 
   deliver(publication: Publication, _receiver: Receiver): void {
     const { access, counters, router, handling } = this.#environment;
-    if (access.acl !== null && !mayReceive(this.#holder, access.acl, publication.route, publication.topicBytes)) {
+    const acl = aclOf(this.#holder, access);
+    if (acl !== null && !mayReceive(this.#holder, acl, publication.route, publication.topicBytes)) {
       counters.deniedReceive++;
       return;
     }
@@ -64,8 +65,9 @@ export function subscribeRefusal(
   if (!isValidFilter(filter) || exceedsLimits(party, filter, environment)) refusal = ReasonCode.TopicFilterInvalid;
   else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
   else if (subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
-  if (refusal === ReasonCode.Success && access.acl !== null) {
-    const { share, denying } = rightsOf(party, access.acl).subscribe(filter);
+  const acl = aclOf(party, access);
+  if (refusal === ReasonCode.Success && acl !== null) {
+    const { share, denying } = rightsOf(party, acl).subscribe(filter);
     why = words(denying);
     if (share === 'none') refusal = ReasonCode.NotAuthorized;
     else if (share === 'partly') journal.denied(party, 'receive', filter, `a part of it is not delivered; ${why}`);

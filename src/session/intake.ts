@@ -160,9 +160,11 @@ export class Intake implements Throttled, Sharing, Sending {
   /** Whether so much of this client waits to be written that it has to wait, too. */
   waitsForStore(): boolean {
     const connection = this.#connection;
-    const { commit, options } = connection.environment;
-    const { load } = commit;
-    if (connection.pendingAcknowledgements < options.receiveMaximum && connection.pendingBytes < load.share) {
+    const { load } = connection.environment.commit;
+    if (
+      connection.pendingAcknowledgements < connection.options.receiveMaximum &&
+      connection.pendingBytes < load.share
+    ) {
       return false;
     }
     if (connection.closed) return true;

@@ -9,7 +9,7 @@ import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
 import type { Link } from './link.js';
-import { mayReceive, type RightsHolder } from './rights.js';
+import { aclOf, mayReceive, type RightsHolder } from './rights.js';
 import { heapBytesOf, type Session } from './session.js';
 
 /** Whoever takes the messages of a kept subscription. */
@@ -109,7 +109,8 @@ export class KeptSubscription implements Link {
 
   #isDenied(topicBytes: Buffer): boolean {
     const { access, counters } = this.#environment;
-    if (access.acl === null || mayReceive(this.#holder, access.acl, null, topicBytes)) return false;
+    const acl = aclOf(this.#holder, access);
+    if (acl === null || mayReceive(this.#holder, acl, null, topicBytes)) return false;
     counters.deniedReceive++;
     return true;
   }

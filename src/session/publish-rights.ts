@@ -33,7 +33,7 @@ export function askToPublish(
   party: Party | null,
   decided: (reasonCode: number, reason: string, allowed?: string) => void,
 ): void {
-  if (access.acl !== null) {
+  if (access.acl !== null && party?.trusted !== true) {
     const subject = { username: party?.username ?? null, clientId: party?.id ?? '' };
     const { allowed, rule } = new Rights(access.acl, subject).decide('publish', topic);
     if (!allowed) {

@@ -12,6 +12,8 @@ export interface AccessControl {
 /** Whoever has rights. */
 export interface RightsHolder {
   readonly id: string;
+  /** Of clients inside the process only: what it does stands in the configuration. */
+  readonly trusted?: boolean;
   readonly username: string | null;
   rights: ClientRights | null;
 }
@@ -92,6 +94,11 @@ export function rightsOf(holder: RightsHolder, acl: Acl): ClientRights {
   const rights = new ClientRights(acl, holder.username, holder.id);
   holder.rights = rights;
   return rights;
+}
+
+/** The list that a client inside the process is asked by; null for none. */
+export function aclOf({ trusted }: Pick<RightsHolder, 'trusted'>, { acl }: AccessControl): Acl | null {
+  return trusted === true ? null : acl;
 }
 
 /** Whether a message may go to a client. @param route null if its topic is no route */

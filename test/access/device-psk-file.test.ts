@@ -4,6 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type DeviceKeys, readDevicePskFile } from '../../src/access/device-psk-file.js';
+import { type CoapUri, parseCoapUri } from '../../src/coap/client/uri.js';
+import { CoapSecurity } from '../../src/coap-security.js';
+import { configSchema } from '../../src/config/schema.js';
 import { ErrorKinds, PorticoError } from '../../src/errors.js';
 import { temporaryFolder } from '../support/portico.js';
 
@@ -62,4 +65,17 @@ test('every fault is reported with its line, and never with what stood there', a
     `${file}:10: the device is not written as coaps://host:port`,
     `${file}:11: device a:5684 is already on line 1`,
   ]);
+});
+
+test('whoever has the keys sees those that were read again', async () => {
+  const load = (text: string): Promise<CoapSecurity> => {
+    writeFileSync(file, text);
+    return CoapSecurity.load(configSchema.parse({ coap: { device_psk_file: file } }));
+  };
+  const running = await load('coaps://192.0.2.1 me:00\ncoaps://192.0.2.2 me:00\n');
+  const { devices } = running;
+  const lacks = (uri: string): boolean => devices.lack(parseCoapUri(uri) as CoapUri) !== null;
+  assert.deepEqual(['coaps://192.0.2.1', 'coaps://192.0.2.3'].map(lacks), [false, true]);
+  devices.replace((await load('coaps://192.0.2.3 other:01\n')).devices);
+  assert.deepEqual(['coaps://192.0.2.1', 'coaps://192.0.2.3'].map(lacks), [true, false]);
 });

@@ -288,3 +288,14 @@ test('fuzz: whatever arrives is answered, and only the right proof succeeds', as
   }
   for (const [outcome, count] of Object.entries(outcomes)) assert.ok(count > 1000, `${outcome}: ${count}`);
 });
+
+test('other users take the place of those there were; an exchange that has begun goes on', async () => {
+  const server = new ScramSha256(users);
+  const client = new ScramClient('user', 'pencil');
+  const begun = server.begin();
+  const challenge = await begun.step(client.first());
+  server.replace(new Map([['other', USER]]));
+  assert.equal((await begun.step(client.final(dataOf(challenge)))).outcome, 'success');
+  refused(await logIn(new ScramClient('user', 'pencil'), server), /wrong password, or an unknown user/);
+  assert.equal((await logIn(new ScramClient('other', 'pencil'), server)).outcome, 'success');
+});

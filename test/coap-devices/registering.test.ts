@@ -1,6 +1,7 @@
 /** RFC 9176 on the wire: what devices ask the directory, and what it answers. */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
 import { type Decoded, number, OPT } from '../coap/harness.js';
 import type { Device } from '../support/coap-face.js';
 import { FORMAT, LINKS, reply, Scene, words } from './scene.js';
@@ -216,4 +217,22 @@ test('limits of registrations: what is refused is answered, counted, and the log
     ],
     [1, 1, 1, 1, 1, 1],
   );
+});
+
+test('what is published about a device needs no rule; the device registers and renews by its own', async () => {
+  const aclOf = (text: string) => parseMosquittoAcl(Buffer.from(text), 'FILE');
+  scene = await Scene.create({}, { acl: aclOf('user alice\ntopic write devices/mine\nuser w\ntopic #\n') });
+  const witness = await scene.face.engine.connect({ username: 'w', clientId: 'w' });
+  await witness.subscribe('devices/#', 0);
+  const alice = scene.face.device({ identity: 'alice' });
+  assert.equal((await alice.ask('post', '/rd?ep=other', { payload: LINKS })).code, '4.03');
+  assert.equal((await scene.face.device().ask('post', '/rd?ep=mine', { payload: LINKS })).code, '4.03');
+  const location = await scene.register(alice, 'ep=mine');
+  assert.equal((await witness.expect('publish')).topic, 'devices/mine');
+  assert.equal((await witness.expect('publish')).topic, 'devices/mine/$state');
+  assert.equal((await alice.ask('post', location)).code, '2.04');
+  // It loses its right, and lets its registration run out.
+  scene.face.engine.broker.environment.access.acl = aclOf('user w\ntopic #\n');
+  assert.equal((await alice.ask('post', location)).code, '4.03');
+  assert.equal(scene.count.deniedRegistrations, 3);
 });

@@ -1,6 +1,7 @@
 /** draft-ietf-core-coap-pubsub-21: publishing, reading and subscribing, on the bus of MQTT. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
 import { CON, type Decoded, NON, number, OPT, values } from './harness.js';
 import { cbor, type Device, date, LINKS, locationOf, PUBSUB, Scene } from './pubsub-scene.js';
 
@@ -303,6 +304,21 @@ test('expiration-date reached: like DELETE, observers get a final 4.04, and data
   assert.equal((await device.ask('get', data)).code, '4.04');
   assert.equal(scene.engine.broker.router.retained.get('expires'), null);
   assert.equal(scene.pubsub.counters().pubsubTopicsExpired, before + 1);
+});
+
+test('what has expired is cleared although no rule lets anybody write there', async () => {
+  const now = scene.engine.clock.now() / 1000;
+  const { data } = await device.topic('expires-denied', { 5: date(now + 100) });
+  await device.ask('put', data, { payload: 'value' });
+  const { access } = scene.engine.broker.environment;
+  access.acl = parseMosquittoAcl(Buffer.from('topic read #\n'), 'FILE');
+  try {
+    assert.equal((await device.ask('delete', data)).code, '4.03');
+    scene.pass(100);
+    assert.equal(scene.engine.broker.router.retained.get('expires-denied'), null);
+  } finally {
+    access.acl = null;
+  }
 });
 
 test('an earlier expiration-date by iPATCH acts, a later one puts it off', async () => {

@@ -234,3 +234,30 @@ test('a client inside the process is held to the rules of its user name and iden
   assert.deepEqual(kept, ['in/a']);
   await engine.stop();
 });
+
+test('a client inside the process that does what the configuration says needs no rule, and speaks for nobody else', async () => {
+  const engine = await Engine.create({ acl: RULES });
+  const witness = await engine.connect(user('w', 4));
+  await witness.subscribe('#', 0);
+  const own = engine.broker.openClient({ id: 'own', remote: 'internal', transport: 'internal', trusted: true });
+  const codes: number[] = [];
+  const outcome = { acknowledge: (_type: number, _id: number, code: number) => codes.push(code) };
+  own.publish('in/secret', Buffer.from('x'), { retain: true }, outcome);
+  own.mayPublish('in/secret', (code) => codes.push(code));
+  assert.deepEqual(topics(await witness.drain()), ['in/secret']);
+  assert.deepEqual(codes, [0, 0]);
+  assert.equal(own.retained('in/secret')?.topic, 'in/secret');
+  assert.equal(own.hasRetained('in/secret'), true);
+  const handled = new Promise<string>((resolve) => {
+    assert.equal(typeof own.subscribe('in/secret', 0, ({ topic }) => resolve(topic)), 'object');
+  });
+  witness.publish('in/secret', 'x');
+  assert.equal(await handled, 'in/secret');
+  // What another asks for is decided by the rights of that other.
+  const ann = engine.broker.openClient({ id: 'c1', username: 'ann', remote: 'test', transport: 'coap' });
+  own.mayPublish('in/secret', (code) => codes.push(code), ann);
+  own.mayPublish('out/a', (code) => codes.push(code), ann);
+  own.mayPublish('out/a', (code) => codes.push(code), null);
+  assert.deepEqual(codes.slice(2), [ReasonCode.NotAuthorized, 0, ReasonCode.NotAuthorized]);
+  await engine.stop();
+});

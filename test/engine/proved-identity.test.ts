@@ -61,6 +61,22 @@ test('the hook authenticate is asked with the proved user name and without a pas
     assert.deepEqual(asked, [['device', undefined]]);
   }, NOBODY));
 
+test('a reload of passwords does not send it away, neither while a hook is asked about it nor afterwards', () =>
+  withEngine(async (engine) => {
+    const everybody = (): number => engine.broker.endClients(() => true, 'its user is gone');
+    const hook = new Promise<() => void>((resolve) => {
+      engine.broker.authenticate = (_client, _username, _password, done) => resolve(() => done(null, true));
+    });
+    const client = open(engine, 'device', 4);
+    client.send(connect({ username: 'tom' }));
+    const answer = await hook;
+    assert.equal(everybody(), 0);
+    answer();
+    assert.equal((await client.expect('connack')).returnCode, 0);
+    assert.equal(everybody(), 0);
+    assert.equal(client.closed, false);
+  }, NOBODY));
+
 test('an authentication method that CONNECT names has to say the same user', () =>
   withEngine(async (engine) => {
     const other = open(engine, 'device', 5);

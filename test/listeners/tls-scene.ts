@@ -60,7 +60,7 @@ export class Scene {
     this.listener = new TlsListener('127.0.0.1', 0, {
       type: 'mqtts',
       credentials,
-      timeout: wish.timeout ?? 10,
+      timeout: () => wish.timeout ?? 10,
       enter: () => ({ address: null, pending: true, admitted: false, gone: false }),
       leave: (entry) => this.left.push(entry),
       arrive: (arrival) => {

@@ -12,16 +12,20 @@ import type { ServerCertificate } from './server-certificate.js';
 /** Why a handshake ended without an association. */
 export type HandshakeEnd = 'failed' | 'unauthentic' | 'abandoned' | 'timeout' | 'evicted' | 'closed';
 
-export interface HandshakeHost {
-  readonly limits: DtlsLimits;
-  readonly counters: DtlsCounters;
-  readonly wheel: TimerWheel;
+/** Keys and certificates, which the transport may replace: a handshake has those of its beginning. */
+export interface HandshakeMaterial {
   /** What the server has; at least one of the two. */
   readonly psk: PskLookup | undefined;
   readonly certificate: ServerCertificate | undefined;
   /** Undefined: no client is asked for a certificate. */
   readonly clientCertificates: ClientCertificates | undefined;
   readonly identityHint: Buffer | undefined;
+}
+
+export interface HandshakeHost extends HandshakeMaterial {
+  readonly limits: DtlsLimits;
+  readonly counters: DtlsCounters;
+  readonly wheel: TimerWheel;
   now(): number;
   transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
   finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;

@@ -10,7 +10,7 @@ import { DtlsCounters } from './counters.js';
 import { writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
 import { Handshake } from './handshake.js';
-import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
+import type { HandshakeEnd, HandshakeHost, HandshakeMaterial } from './handshake-host.js';
 import { HandshakeRate } from './handshake-rate.js';
 import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
@@ -36,13 +36,16 @@ import { ServerCertificate, type ServerCertificateOptions } from './server-certi
 export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
 
 /** `psk`, `certificate` or both. The order of the cipher suites decides for a client that offers both: `CIPHER_SUITES`. */
-export interface DtlsOptions {
+export interface DtlsCredentials {
   readonly psk?: PskFunction | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
   /** Asks clients for certificates or raw public keys, in handshakes with those of the server. Default: none is asked for. */
   readonly clientCertificates?: ClientCertificateOptions | undefined;
   /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
   readonly identityHint?: string;
+}
+
+export interface DtlsOptions extends DtlsCredentials {
   readonly limits?: Partial<DtlsLimits>;
   readonly clock?: Clock;
   /** @param identity that a failed handshake was for, if it failed for the identity or its key */
@@ -67,7 +70,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #onEvent: DtlsOptions['onEvent'];
   readonly #wheel: TimerWheel;
   readonly #gate: HelloGate;
-  readonly #host: HandshakeHost;
+  #host: HandshakeHost;
   readonly #associations = new Associations();
   readonly #handshakes = new Handshakes();
   readonly #rate: HandshakeRate;
@@ -82,12 +85,6 @@ export class DtlsTransport implements DatagramTransport {
    * for certificates and keys that cannot serve, and without `psk` and `certificate`.
    */
   constructor(below: DatagramTransport, options: DtlsOptions) {
-    const hint = options.identityHint === undefined ? undefined : Buffer.from(options.identityHint);
-    if (hint !== undefined && hint.length > HINT_BYTES) throw new RangeError('identityHint is too long');
-    const { psk, certificate, clientCertificates } = options;
-    if (certificate === undefined && (psk === undefined || clientCertificates !== undefined)) {
-      throw new TypeError(psk === undefined ? 'psk or certificate is needed' : 'clientCertificates need certificate');
-    }
     this.#below = below;
     const limits = { ...DEFAULT_DTLS_LIMITS, ...options.limits };
     this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
@@ -106,12 +103,7 @@ export class DtlsTransport implements DatagramTransport {
       limits: this.#limits,
       counters: this.counters,
       wheel: this.#wheel,
-      psk:
-        psk &&
-        new PskLookup(psk, this.counters, limits.identityBytes, () => this.#event('limit', undefined, 'identityBytes')),
-      certificate: certificate && new ServerCertificate(certificate),
-      clientCertificates: clientCertificates && new ClientCertificates(clientCertificates),
-      identityHint: hint,
+      ...this.#material(options),
       now: () => this.#clock.now(),
       transmit,
       finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
@@ -126,6 +118,31 @@ export class DtlsTransport implements DatagramTransport {
         this.#event('internal-error', source, error instanceof Error ? (error.stack ?? error.message) : String(error));
       }
     };
+  }
+
+  /** What handshakes need of keys and certificates. Throws as the constructor does. */
+  #material({ psk, certificate, clientCertificates, identityHint }: DtlsCredentials): HandshakeMaterial {
+    const hint = identityHint === undefined ? undefined : Buffer.from(identityHint);
+    if (hint !== undefined && hint.length > HINT_BYTES) throw new RangeError('identityHint is too long');
+    if (certificate === undefined && (psk === undefined || clientCertificates !== undefined)) {
+      throw new TypeError(psk === undefined ? 'psk or certificate is needed' : 'clientCertificates need certificate');
+    }
+    const { identityBytes } = this.#limits;
+    return {
+      psk:
+        psk && new PskLookup(psk, this.counters, identityBytes, () => this.#event('limit', undefined, 'identityBytes')),
+      certificate: certificate && new ServerCertificate(certificate),
+      clientCertificates: clientCertificates && new ClientCertificates(clientCertificates),
+      identityHint: hint,
+    };
+  }
+
+  /**
+   * Puts other keys and certificates in the place of those there are, for handshakes that begin from now on. Associations stay:
+   * `endAssociations` ends them. Throws as the constructor does, and changes nothing then.
+   */
+  replace(credentials: DtlsCredentials): void {
+    this.#host = { ...this.#host, ...this.#material(credentials) };
   }
 
   /** How full the tables are. */

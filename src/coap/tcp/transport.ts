@@ -1,6 +1,6 @@
 /** CoAP over TCP and TLS (RFC 8323) below the endpoint for datagrams: one remote endpoint for each connection. */
 import { createServer, type DropArgument, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, TLSSocket } from 'node:tls';
+import { createServer as createTlsServer, TLSSocket, type Server as TlsServer } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { type Clock, SYSTEM_CLOCK } from '../timers.js';
 import type { DatagramAddress, DatagramTransport } from '../transport.js';
@@ -39,10 +39,10 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   readonly counters = new TcpCounters();
   readonly limits: TcpLimits;
   readonly #onEvent: TcpOptions['onEvent'];
-  readonly #tls: TlsCertificates | undefined;
+  #tls: TlsCertificates | undefined;
   readonly #server: Server;
   /** Does the handshakes of TLS; it listens nowhere itself. */
-  readonly #handshaker: Server | undefined;
+  readonly #handshaker: TlsServer | undefined;
   readonly #door: TcpDoor | undefined;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
@@ -277,6 +277,25 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
 
   send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
     this.#connections.get(remote.key ?? '')?.send(bytes, offset, length);
+  }
+
+  /** Puts other certificates in the place of those there are, for connections that come from now on. */
+  replaceCertificates(tls: TlsCertificates): void {
+    if (this.#tls === undefined || this.#handshaker === undefined) return;
+    const options = tlsOptions(tls);
+    this.#tls = tls;
+    this.#handshaker.setSecureContext(options);
+    // Node.js has no other way to change these.
+    const { requestCert = false, rejectUnauthorized = true } = options;
+    Object.assign(this.#handshaker, { requestCert, rejectUnauthorized });
+  }
+
+  /** Releases the connections that `which` names. */
+  endConnections(which: (session: TlsSession) => boolean): void {
+    for (const connection of [...this.#connections.values()]) {
+      const { session } = connection.address;
+      if (session !== undefined && 'proof' in session && which(session as TlsSession)) connection.release();
+    }
   }
 
   /** Releases all connections. */

@@ -24,7 +24,7 @@ export interface Listener {
 }
 
 /** The plugin that `plugin_opt_` options belong to. */
-type Plugin = 'passwords' | 'store' | 'refused';
+type Plugin = 'passwords' | 'acl' | 'store' | 'refused';
 
 /** What Mosquitto keeps for each file: the listener, bridge and plugin that the next lines belong to. */
 interface Position {
@@ -48,8 +48,12 @@ const USUAL_PORT = 1883;
 /** The bundled plugins that have something in their place here. */
 const BUNDLED: ReadonlyMap<string, Plugin> = new Map([
   ['mosquitto_password_file.so', 'passwords'],
+  ['mosquitto_acl_file.so', 'acl'],
   ['mosquitto_persist_sqlite.so', 'store'],
 ]);
+
+/** Under this name stands that a plugin for access lists was named, and where. */
+export const ACL_PLUGIN = 'plugin mosquitto_acl_file.so';
 
 export class Reader {
   readonly faults: Fault[] = [];
@@ -312,12 +316,12 @@ export class Reader {
     const own = name !== 'global_plugin' && this.perListener;
     position.pluginValues = own ? position.listener?.values : this.values;
     if (kind === 'store') this.values.set('persistence', { value: true, place });
+    if (kind === 'acl') position.pluginValues?.set(ACL_PLUGIN, { value: name, place });
     if (kind !== undefined) return;
+    const known = [...BUNDLED.keys()].join(', ');
     this.#fault(
       place,
-      file === 'mosquitto_acl_file.so'
-        ? `${name} ${file}: access lists are not supported yet`
-        : `${name} ${file}: Portico runs no plugins in C; of those that come with Mosquitto it knows ${[...BUNDLED.keys()].join(' and ')}`,
+      `${name} ${file}: Portico runs no plugins in C; of those that come with Mosquitto it knows ${known}`,
     );
   }
 
@@ -330,6 +334,8 @@ export class Reader {
     if (position.plugin === 'refused') return;
     if (position.plugin === 'passwords' && option === 'password_file') {
       position.pluginValues?.set('password_file', entry);
+    } else if (position.plugin === 'acl' && option === 'acl_file') {
+      position.pluginValues?.set('acl_file', entry);
     } else if (position.plugin === 'store' && option === 'db_file') this.values.set('db_file', entry);
     else this.warnings.push(`${entry.place.where}: ${name} is accepted without effect: the plugin is not run`);
   }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
 import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
 import { type Apart, anonymousOf, differ, fieldsOf, prefixOf } from './listener-fields.js';
-import type { Entry, Listener, Reader } from './reader.js';
+import { ACL_PLUGIN, type Entry, type Listener, type Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
 import { isSecure, tlsOf } from './tls.js';
@@ -31,7 +31,7 @@ export function translate(reader: Reader): Draft {
   setListeners(draft, reader, listeners);
   setAnonymous(draft, reader, listeners);
   setQos(draft, reader, listeners);
-  setPasswords(draft, reader, listeners);
+  setFiles(draft, reader, listeners);
   setStore(draft, reader);
   for (const { rows } of groups) {
     for (const row of rows)
@@ -153,25 +153,40 @@ function setQos(draft: Draft, reader: Reader, listeners: readonly Listener[]): v
   if (entry !== undefined && !apartOf(reader, listeners).qos) draft.set('mqtt.max_qos', entry.value, entry.place);
 }
 
-function setPasswords(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+function setFiles(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
   setFile(draft, reader, listeners, 'password_file');
+  setFile(draft, reader, listeners, 'acl_file');
+  checkAclPlugins(reader);
   // Other listeners have no use for it.
   const keyed = listeners.filter(({ values }) => values.has('psk_hint'));
   if (keyed.length > 0) setFile(draft, reader, keyed, 'psk_file');
 }
 
-/** A file of users, of which Portico has one for all listeners. */
+/** A file of security, of which Portico has one for all listeners. */
 function setFile(
   draft: Draft,
   reader: Reader,
   listeners: readonly Listener[],
-  name: 'password_file' | 'psk_file',
+  name: 'password_file' | 'acl_file' | 'psk_file',
 ): void {
   // With per_listener_settings only a global plugin has one for the whole broker.
   const said = reader.values.get(name);
   const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get(name) ?? said);
   const entry = agreed(reader, name, entries)?.entry;
   if (entry !== undefined) draft.set(`access.${name}`, entry.value, entry.place);
+}
+
+/** A plugin that is to say who may do what, and does not know it, would leave everything open. */
+function checkAclPlugins(reader: Reader): void {
+  for (const values of [reader.values, ...reader.listeners.map((listener) => listener.values)]) {
+    const plugin = values.get(ACL_PLUGIN);
+    if (plugin === undefined || values.has('acl_file')) continue;
+    fault(
+      reader,
+      plugin.place,
+      `${plugin.value} mosquitto_acl_file.so needs a line "plugin_opt_acl_file FILE" behind it`,
+    );
+  }
 }
 
 /** An option whose value, or Mosquitto's default, goes to ours as it is. */

@@ -8,12 +8,18 @@ import type { Credential } from '../../coap/dtls-client/transport.js';
 export type DeviceTrust = Pick<CertificateCredential, 'servers' | 'own'>;
 
 export class DeviceCredentials {
-  readonly #keys: DeviceKeys;
-  readonly #trust: DeviceTrust | undefined;
+  #keys: DeviceKeys;
+  #trust: DeviceTrust | undefined;
 
   constructor(keys: DeviceKeys, trust?: DeviceTrust) {
     this.#keys = keys;
     this.#trust = trust;
+  }
+
+  /** Puts those of another in the place of these, for associations that begin from now on. */
+  replace(other: DeviceCredentials): void {
+    this.#keys = other.#keys;
+    this.#trust = other.#trust;
   }
 
   /** No device can be asked over DTLS. */

@@ -66,7 +66,7 @@ export class DeviceTopics {
     this.#registration = registration;
     this.#level = levelOf(registration);
     this.#topic = `${host.root}/${this.#level}`;
-    this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
+    this.#bus = host.context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal', trusted: true });
     this.#observations = new DeviceObservations({
       errands: host.errands,
       kept: host.kept,

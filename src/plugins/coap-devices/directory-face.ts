@@ -189,8 +189,12 @@ export class DirectoryFace implements Face {
       this.#respond(refusal ?? { code: Code.BadRequest }, exchange);
       return;
     }
-    client.mayPublish(`${host.root}/${levelOf(read)}`, (reasonCode) => {
-      if (reasonCode < 0x80) admitted(registrant);
+    this.#ask(`${host.root}/${levelOf(read)}`, exchange, client, () => admitted(registrant));
+  }
+
+  #ask(topic: string, exchange: CoapExchange, client: InProcessClient, allowed: () => void): void {
+    client.mayPublish(topic, (reasonCode) => {
+      if (reasonCode < 0x80) allowed();
       else {
         this.#devices.tally.deniedRegistrations++;
         exchange.respond(reasonCode === ReasonCode.TopicNameInvalid ? BAD_REQUEST : FORBIDDEN);
@@ -200,10 +204,15 @@ export class DirectoryFace implements Face {
 
   #change(id: string, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
     const { method, remote, payload } = request;
-    const { directory } = this.#devices;
+    const { directory, host } = this.#devices;
     const registrant = this.#registrant(remote, client);
     if (method === Method.Post) {
-      this.#respond(directory.update(id, ownQuery(request), payload, registrant), exchange);
+      const query = ownQuery(request);
+      const update = (): void => this.#respond(directory.update(id, query, payload, registrant), exchange);
+      const registration = directory.get(id);
+      // Rights may have changed since it registered. What is not its own is refused without asking.
+      if (registration === undefined || registration.owner !== registrant.owner) update();
+      else this.#ask(`${host.root}/${levelOf(registration)}`, exchange, client, update);
     } else if (method === Method.Delete) this.#respond(directory.remove(id, registrant), exchange);
     else exchange.respond(METHOD_NOT_ALLOWED);
   }

@@ -46,7 +46,12 @@ export class ObservedResources implements Plugin {
       this.#resources.map(({ target }) => target),
       context,
     );
-    const bus = context.openClient({ id: 'coap-observations', remote: 'internal', transport: 'internal' });
+    const bus = context.openClient({
+      id: 'coap-observations',
+      remote: 'internal',
+      transport: 'internal',
+      trusted: true,
+    });
     this.#bus = bus;
     for (const resource of this.#resources) {
       resource.start({

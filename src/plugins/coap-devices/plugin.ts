@@ -56,7 +56,7 @@ export class CoapDevices implements Plugin {
       this.#commands.map(({ target }) => target),
       context,
     );
-    const bus = context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal' });
+    const bus = context.openClient({ id: CLIENT_ID, remote: 'internal', transport: 'internal', trusted: true });
     this.#running = { bus, errands: new Errands(this.#options, this.#counters, context) };
     for (const command of this.#commands) {
       const { filter } = command.options;

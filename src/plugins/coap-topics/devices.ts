@@ -29,7 +29,7 @@ export function isSecured({ session }: CoapRemote): boolean {
 
 export class Devices {
   readonly #connections: Connections;
-  readonly #anonymous: boolean;
+  readonly #options: { readonly anonymous: boolean };
   /** Connections of devices with an identity, by their association or connection of TLS, or what comes of the first request of one. */
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /** Those that prove nothing. */
@@ -43,7 +43,7 @@ export class Devices {
     now: () => number = () => performance.now(),
   ) {
     this.#connections = connections;
-    this.#anonymous = options.anonymous;
+    this.#options = options;
     const { transport } = connections;
     const open = (remote: CoapRemote, clientId: string | undefined): InProcessClient => {
       const address = addressOf(remote);
@@ -62,7 +62,7 @@ export class Devices {
     }
     const identity = identityOf(request.remote);
     if (identity !== undefined) return this.#secure(request.remote, identity, query);
-    return this.#anonymous ? this.strangers.hear(request.remote, query.clientId) : UNAUTHORIZED;
+    return this.#options.anonymous ? this.strangers.hear(request.remote, query.clientId) : UNAUTHORIZED;
   }
 
   /** A device that DTLS or TLS vouches for is connected from its first request on. */

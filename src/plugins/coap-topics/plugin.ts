@@ -11,7 +11,7 @@ import type { FaceOwner } from './face.js';
 import type { CoapTopicsOptions } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
-import { type Bound, bind } from './transports.js';
+import { type Below, type Bound, bind } from './transports.js';
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
@@ -67,6 +67,11 @@ export class CoapTopics implements Plugin {
       const via = `${scheme}://${this.describe().join()}`;
       resources.add(this.#directory.open(this.#endpoint.line, via, scheme === 'coap'));
     }
+  }
+
+  /** Puts other keys and certificates in the place of those below; the type of the transport stays. */
+  replaceCredentials(below: Below): void {
+    this.#bound?.replace(below);
   }
 
   async stop(): Promise<void> {

@@ -2,7 +2,7 @@
 import type { ClientCertificateOptions } from '../../coap/dtls/client-certificates.js';
 import type { DtlsLimits } from '../../coap/dtls/limits.js';
 import type { ServerCertificateOptions } from '../../coap/dtls/server-certificate.js';
-import { DtlsTransport } from '../../coap/dtls/transport.js';
+import { type DtlsCredentials as DtlsCredentialsOfTransport, DtlsTransport } from '../../coap/dtls/transport.js';
 import type { TcpLimits } from '../../coap/tcp/limits.js';
 import type { TlsCertificates } from '../../coap/tcp/tls-session.js';
 import { TcpTransport } from '../../coap/tcp/transport.js';
@@ -67,6 +67,11 @@ export interface Bound {
   readonly port: number;
   /** What it counts, for `$SYS` and the metrics. */
   counters(): Readonly<Record<string, number>>;
+  /**
+   * Puts other keys and certificates in the place of those there are: new handshakes have them. What rests on a key or a CA that
+   * is not there any more ends.
+   */
+  replace(below: Below): void;
 }
 
 /** Where a transport binds. */
@@ -132,23 +137,22 @@ export async function bind(
   if (below.type === 'coaps+tcp') return bindTcp(place, below.certificate, options, context);
   const udp = await UdpTransport.bind(place);
   const { address, port } = udp;
-  if (below.type === 'coap') return { transport: udp, address, port, counters: () => ({}) };
-  const dtls = dtlsAround(udp, below, options, context);
-  return { transport: dtls, address, port, counters: () => ({ ...dtlsNumbers(dtls.counters, dtls.tables) }) };
+  if (below.type === 'coap') return { transport: udp, address, port, counters: () => ({}), replace: () => {} };
+  const { dtls, replace } = dtlsAround(udp, below, options, context);
+  const counters = (): Record<string, number> => ({ ...dtlsNumbers(dtls.counters, dtls.tables) });
+  return { transport: dtls, address, port, counters, replace };
 }
 
 function dtlsAround(
   udp: UdpTransport,
-  { psk, certificate, clients }: DtlsCredentials,
+  first: DtlsCredentials,
   options: TransportOptions,
   context: PluginContext,
-): DtlsTransport {
+): { dtls: DtlsTransport; replace: Bound['replace'] } {
   const log = new HandshakeLog(context.logger);
-  return new DtlsTransport(udp, {
-    psk: psk && ((identity) => psk.keys.get(identity) ?? null),
-    ...(psk?.hint === undefined ? null : { identityHint: psk.hint }),
-    certificate,
-    clientCertificates: clients,
+  let { psk } = first;
+  const dtls = new DtlsTransport(udp, {
+    ...materialOf(first),
     limits: limitsOf(DTLS_LIMITS, options),
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
@@ -161,6 +165,37 @@ function dtlsAround(
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
     },
   });
+  let { clients } = first;
+  const replace = (below: Below): void => {
+    if (below.type !== 'coaps') return;
+    const keys = [psk?.keys, below.psk?.keys] as const;
+    const cas = [clients, below.clients].map((asked) => caOf(asked?.ca));
+    ({ psk, clients } = below);
+    dtls.replace(materialOf(below));
+    dtls.endAssociations(({ identity, proof }) => {
+      if (identity === undefined || (proof !== 'psk' && proof !== 'certificate')) return false;
+      return proof === 'certificate' ? cas[0] !== cas[1] : !isSame(keys[0]?.get(identity), keys[1]?.get(identity));
+    });
+  };
+  return { dtls, replace };
+}
+
+function materialOf({ psk, certificate, clients }: DtlsCredentials): DtlsCredentialsOfTransport {
+  return {
+    psk: psk && ((identity) => psk.keys.get(identity) ?? null),
+    ...(psk?.hint === undefined ? null : { identityHint: psk.hint }),
+    certificate,
+    clientCertificates: clients,
+  };
+}
+
+function isSame(one: Buffer | undefined, other: Buffer | undefined): boolean {
+  return one !== undefined && other !== undefined && one.equals(other);
+}
+
+/** What tells one set of CAs from another. */
+function caOf(ca: readonly unknown[] | undefined): string {
+  return (ca ?? []).map(String).join('');
 }
 
 /** Why a handshake failed, for whoever has the file of keys at hand. */
@@ -198,5 +233,12 @@ async function bindTcp(
     address: transport.address,
     port: transport.port,
     counters: () => ({ ...tcpNumbers(transport.counters) }),
+    replace: (below) => {
+      if (below.type !== 'coaps+tcp') return;
+      const before = caOf(tls?.clients?.ca);
+      tls = below.certificate;
+      transport.replaceCertificates(tls);
+      if (caOf(tls.clients?.ca) !== before) transport.endConnections(({ proof }) => proof === 'certificate');
+    },
   };
 }

@@ -27,7 +27,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (!(await authenticate(connection, packet)) || !takeUsernameAsId(connection, packet)) return;
   if (connection.closed || hooks.closed || isSentAway(connection)) return;
   if (!hasRoomAtListener(connection) || !hasRoom(connection)) return;
-  const expiry = expiryOf(packet, environment.options);
+  const expiry = expiryOf(packet, connection.options);
   const kept = expiry > 0 || environment.sessions.get(connection.id)?.durable === true;
   if (environment.commit.load.strained && !mayBeWritten(connection, packet, kept)) return;
   const properties = connection.version === 5 ? connackProperties(connection, packet, expiry) : undefined;
@@ -165,7 +165,8 @@ async function askPreConnect(connection: Connection, packet: ConnectPacket): Pro
 
 /** Checks identifier and keep alive and takes over what CONNECT says. Returns false if it was refused. */
 function identify(connection: Connection, packet: ConnectPacket): boolean {
-  const { options, counters } = connection.environment;
+  const { options } = connection;
+  const { counters } = connection.environment;
   connection.clean = packet.clean;
   connection.username = connection.proved ?? packet.username ?? null;
   connection.id = packet.clientId;
@@ -211,8 +212,7 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
 
 /** 0, or the reason code why a will is not allowed: what CONNACK says the broker does not do, it does for no will. */
 function willFault(connection: Connection, will: WillPacket): number {
-  const { environment } = connection;
-  const { options } = environment;
+  const { environment, options } = connection;
   if (exceedsLimits(connection, will.topic, environment)) return ReasonCode.TopicNameInvalid;
   // [MQTT-3.2.2-12]
   if (will.qos > connection.maxQos) return ReasonCode.QoSNotSupported;
@@ -238,6 +238,7 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
     username = connection.username ?? undefined;
     password = undefined;
   }
+  connection.byPassword = method === undefined && proved === null && username !== undefined;
   refusal ??= await askAuthenticate(environment, connection, username, password);
   if (refusal === null) return true;
   connection.reject(refusal.reasonCode, refusal.reason, refusal.told);
@@ -276,7 +277,7 @@ function willOf(will: WillPacket, connection: Connection, sessionExpiry: number)
 }
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
-  const { options } = connection.environment;
+  const { options } = connection;
   const properties: Properties = {};
   const { authentication } = connection;
   if (authentication !== null) Object.assign(properties, authentication.properties(authentication.finalData));

@@ -29,7 +29,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
   const known = view.topicAlias === 0 && last !== null && last.is(view.buffer, view.topicStart, view.topicEnd);
   const route = known ? last : findRoute(connection, view);
   if (route === null) return;
-  const { options } = environment;
+  const { options } = connection;
   if (view.qos > connection.maxQos || (view.retain && !options.retainAvailable)) {
     rejectUnavailable(connection, view);
     return;
@@ -77,7 +77,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
   if (route.reserved) {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
-  } else if (options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
+  } else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
   else if (environment.access.acl !== null && isDenied(connection, view, route, environment.access.acl)) return;
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
@@ -86,10 +86,10 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 /** The route of a PUBLISH, by its topic or Topic Alias; null if it has none, and the connection has ended for it. */
 function findRoute(connection: Connection, view: PublishView): Route | null {
   const { environment } = connection;
-  const { router, counters, options, journal } = environment;
+  const { router, counters, journal } = environment;
   let reason: number = ReasonCode.TopicAliasInvalid;
   // [MQTT-3.3.2-9]
-  if (view.topicAlias <= options.topicAliasMaximum) {
+  if (view.topicAlias <= connection.options.topicAliasMaximum) {
     const aliased = view.topicStart === view.topicEnd;
     const found = aliased
       ? aliasedRoute(connection, view.topicAlias)
@@ -108,7 +108,7 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
     journal.limit(connection, 'mqtt.topic_alias_maximum', `Topic Alias ${view.topicAlias} is refused`);
   }
   counters.protocolErrors++;
-  if (view.topicEnd - view.topicStart > options.maxTopicLength) {
+  if (view.topicEnd - view.topicStart > environment.options.maxTopicLength) {
     topicTooLong(connection, connection.environment);
     connection.terminate(reason, 'a topic name longer than mqtt.max_topic_length');
   } else connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
@@ -183,7 +183,7 @@ function mayAcknowledgeLater(connection: Connection, view: PublishView): boolean
     );
     return false;
   }
-  if (connection.version === 5 && connection.receiving >= environment.options.receiveMaximum) {
+  if (connection.version === 5 && connection.receiving >= connection.options.receiveMaximum) {
     environment.counters.protocolErrors++;
     environment.counters.excessPublications++;
     environment.journal.limit(connection, 'mqtt.receive_maximum', 'one more publication in flight is refused');

@@ -132,7 +132,8 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
  * it does, its connection has ended, and nothing of the packet has been carried out.
  */
 function isInOrder(connection: Connection, packet: SubscribePacket, from: number): boolean {
-  const { options, counters } = connection.environment;
+  const { options } = connection;
+  const { counters } = connection.environment;
   let fault = 0;
   if (packet.properties?.subscriptionIdentifier !== undefined && !options.subscriptionIdentifiers) {
     fault = ReasonCode.SubscriptionIdentifiersNotSupported;
@@ -185,7 +186,7 @@ function decideFilter(connection: Connection, filter: string): FilterDecision | 
 
 /** 0, or the reason code why a subscription is refused. */
 function refusalOf(connection: Connection, requested: AedesSubscription): number {
-  const { options } = connection.environment;
+  const { options } = connection;
   // A hook may have put another filter in the place of the client's.
   const { topic } = requested;
   if (isTooLong(connection, topic, connection.environment) || !isWellFormed(connection, topic)) {
@@ -196,7 +197,7 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
   const { session } = connection;
   if (session === null || session.subscriptions.has(requested.topic)) return 0;
   const levels = session.levels + levelCount(requested.topic);
-  const most = options.subscriptionsPerClient;
+  const most = connection.environment.options.subscriptionsPerClient;
   if (session.subscriptions.size >= most || levels > LEVELS_PER_SUBSCRIPTION * most) {
     connection.environment.counters.refusedSubscriptions++;
     connection.environment.journal.limit(connection, 'limits.subscriptions_per_client', requested.topic);

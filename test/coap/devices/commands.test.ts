@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { parseMosquittoAcl } from '../../../src/access/acl/mosquitto-file.js';
 import { Code } from '../../../src/coap/codes.js';
 import type { CoapExchange } from '../../../src/coap/exchange.js';
 import { PorticoError } from '../../../src/errors.js';
-import { command, device, heard, limits, listener, next, plugin, uri } from './commanded.js';
+import { command, device, engine, heard, limits, listener, next, plugin, uri } from './commanded.js';
 
 test('a message becomes a request, and the response is published on the response topic', async () => {
   await command([
@@ -267,4 +268,24 @@ test('a URI or filter that cannot be used stops the start, in words', async () =
   await assert.rejects(command([{ filter: '$share/g/x', uri }]), configuration(/\$share\/g\/x is no topic filter/));
   const get = { filter: 'x', uri, method: 'GET', template: 'x' };
   await assert.rejects(command([get]), configuration(/coap\.commands\.0\.template: GET is sent without payload/));
+});
+
+test('a command needs no rule: its client is asked about the message and the Response Topic, nobody about response_topic', async () => {
+  const rules = 'user ann\ntopic write x\ntopic read mine\nuser w\ntopic #\n';
+  engine.broker.environment.access.acl = parseMosquittoAcl(Buffer.from(rules), 'FILE');
+  await command([{ filter: '+', uri: `${uri}/x`, response_topic: 'answers/all' }]);
+  const witness = await engine.connect({ protocolVersion: 5, clientId: 'w', username: 'w' });
+  await witness.subscribe('answers/all', 0);
+  await witness.subscribe('mine', 0);
+  const ann = await engine.connect({ protocolVersion: 5, clientId: 'ann', username: 'ann' });
+  const tell = (topic: string, properties: object): void => {
+    ann.send({ cmd: 'publish', topic, payload: 'go', qos: 0, retain: false, dup: false, properties });
+  };
+  tell('y', {});
+  tell('x', {});
+  assert.equal((await next(witness)).topic, 'answers/all');
+  // It may not publish there.
+  tell('x', { responseTopic: 'mine' });
+  assert.equal((await next(witness)).topic, 'answers/all');
+  assert.deepEqual(heard, ['CON 3 /x? - go', 'CON 3 /x? - go']);
 });

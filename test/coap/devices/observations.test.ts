@@ -1,6 +1,7 @@
 /** `coap.observations`: a broker in memory, the plugin, and a device on loopback. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { parseMosquittoAcl } from '../../../src/access/acl/mosquitto-file.js';
 import { Code } from '../../../src/coap/codes.js';
 import { CoapEndpoint } from '../../../src/coap/endpoint.js';
 import type { CoapExchange } from '../../../src/coap/exchange.js';
@@ -125,4 +126,10 @@ test('a URI or topic that cannot be used stops the start, in words', async () =>
   await assert.rejects(observe({ uri: 'coap://h/#f' }), configuration(/coap:\/\/h\/#f: a fragment/));
   await assert.rejects(observe({ topic: 'a/+' }), configuration(/a\/\+ is no topic to publish on/));
   await assert.rejects(observe({ failure_topic: '$SYS/x' }), configuration(/\$SYS\/x is no topic to publish on/));
+});
+
+test('an observation needs no rule: the configuration says where its states go', async () => {
+  engine.broker.environment.access.acl = parseMosquittoAcl(Buffer.from('topic read temp\n'), 'FILE');
+  const client = await observe({});
+  assert.equal(await next(client), 'temp 20');
 });

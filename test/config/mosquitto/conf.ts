@@ -1,12 +1,14 @@
 /** Files of mosquitto.conf for tests, in a folder of their own. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.js';
 import { temporaryFolder } from '../../support/portico.js';
 import { refusal } from '../configurations.js';
 
 const root = temporaryFolder();
+// mosquitto that root starts reads as another user.
+chmodSync(root, 0o755);
 let count = 0;
 
 /** A folder with files, by name; `@` in a text stands for the folder. */

@@ -148,7 +148,28 @@ test('passwords: of a plugin for one listener, and of a global plugin for all of
   );
 });
 
-test('an installation with access lists and a bridge: each line that cannot be is named, and no other', () => {
+test('access lists: of a line, of a plugin for one listener, and of a global plugin for all of them', () => {
+  const plugin = '/usr/lib/mosquitto_acl_file.so\nplugin_opt_acl_file /a\n';
+  const listeners = 'listener 1\nlistener 2\n';
+  assert.equal(load('acl_file /a\n').config.access.acl_file, '/a');
+  assert.equal(load(`acl_file /b\nacl_file a\n${listeners}`).config.access.acl_file, 'a');
+  assert.equal(load(`plugin ${plugin}${listeners}`).config.access.acl_file, '/a');
+  const { access } = load(`per_listener_settings true\n${listeners}global_plugin ${plugin}`).config;
+  assert.equal(access.acl_file, '/a');
+  const both = 'per_listener_settings true\nlistener 1\nacl_file /a\nlistener 2\nacl_file /a\n';
+  assert.equal(load(both).config.access.acl_file, '/a');
+});
+
+test('a list for one of several listeners is refused: Mosquitto would leave the others open', () => {
+  const differs = /^mosquitto\.conf:3: acl_file differs between the listeners, which is not supported yet/;
+  assert.match(faults('per_listener_settings true\nlistener 1\nacl_file a\nlistener 2\n')[0], differs);
+  assert.match(
+    faults('per_listener_settings true\nlistener 1\nacl_file a\nlistener 2\nacl_file b\n')[0],
+    /acl_file differs/,
+  );
+});
+
+test('an installation with TLS, access lists and a bridge: each line that cannot be is named, and no other', () => {
   const found = faults(`persistence true
 acl_file /etc/mosquitto/acl
 
@@ -168,10 +189,7 @@ remote_username home
 `);
   assert.deepEqual(
     found.map((line) => line.split(/: | /).slice(0, 2)),
-    [
-      ['mosquitto.conf:2', 'acl_file'],
-      ['mosquitto.conf:12', 'connection'],
-    ],
+    [['mosquitto.conf:12', 'connection']],
   );
   for (const line of found) assert.match(line, /not supported yet; /);
 });

@@ -15,8 +15,10 @@ export const general: readonly Row[] = [
     name: 'acl_file',
     scope: 'security',
     kind: text,
-    fate: 'refused',
-    words: notYet('who may connect may publish and subscribe everything, so leave it out only if that is meant'),
+    fate: 'honoured',
+    words:
+      '`access.acl_file`, in the same format; a relative path starts at the working directory, and a file that is missing stops ' +
+      'the start, both as in Mosquitto. All listeners have to agree. What differs is in [access control](acl.md)',
   },
   {
     name: 'allow_anonymous',
@@ -70,7 +72,8 @@ export const general: readonly Row[] = [
     scope: 'global',
     kind: boolean,
     fate: 'ignored',
-    words: 'without access lists nobody loses the right to what was retained',
+    words:
+      'the rights of a publisher are looked at when it publishes; what it has retained then stays if it loses them',
   },
   {
     name: 'clientid_prefixes',

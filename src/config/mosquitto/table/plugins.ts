@@ -11,8 +11,9 @@ export const plugins: readonly Row[] = [
     kind: text,
     fate: 'honoured',
     words:
-      'the bundled `mosquitto_password_file.so` becomes `access.password_file`, and `mosquitto_persist_sqlite.so` the store of ' +
-      'Portico; `mosquitto_acl_file.so` is refused, as it is not supported yet, and so is any other',
+      'the bundled `mosquitto_password_file.so` becomes `access.password_file`, `mosquitto_acl_file.so` becomes ' +
+      '`access.acl_file` and needs its `plugin_opt_acl_file`, and `mosquitto_persist_sqlite.so` becomes the store of Portico; any ' +
+      'other is refused',
   },
   {
     name: 'global_plugin',
@@ -28,8 +29,8 @@ export const plugins: readonly Row[] = [
     kind: text,
     fate: 'honoured',
     words:
-      '`plugin_opt_password_file` is `access.password_file`; `plugin_opt_db_file` is `data_dir`, the folder `portico` beside ' +
-      'that file; those of a plugin that is refused are not read; others are ignored',
+      '`plugin_opt_password_file` is `access.password_file`; `plugin_opt_acl_file` is `access.acl_file`; `plugin_opt_db_file` is ' +
+      '`data_dir`, the folder `portico` beside that file; those of a plugin that is refused are not read; others are ignored',
   },
   {
     name: 'auth_plugin_deny_special_chars',

@@ -66,7 +66,7 @@ export class Pubsub implements Plugin {
   async start(context: PluginContext): Promise<void> {
     await this.#collection.restore(context);
     this.#context = context;
-    this.#keeper = context.openClient({ id: 'coap-pubsub', remote: 'local', transport: 'coap' });
+    this.#keeper = context.openClient({ id: 'coap-pubsub', remote: 'local', transport: 'coap', trusted: true });
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
   }

@@ -1,0 +1,28 @@
+/** What a plugin is given of the broker. */
+import type { Logger } from 'pino';
+import type { Broker } from './broker.js';
+import type { PluginContext } from './plugins/plugin.js';
+import { loginFailed } from './session/failed-login.js';
+
+/** @param plugin whose storage it is */
+export function contextOf(plugin: string, broker: Broker, logger: Logger): PluginContext {
+  const { environment } = broker;
+  const { journal, counters } = environment;
+  return {
+    logger,
+    counters,
+    storage: broker.storageOf(plugin),
+    openClient: (identity) => broker.openClient(identity),
+    enter: (remote, transport) => broker.enter(remote, transport),
+    connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
+    addAuthenticationMethod: (method) => broker.addAuthenticationMethod(method),
+    denied: (party, action, topic, reason) => {
+      counters.deniedPublish++;
+      journal.denied(party, action, topic, reason);
+    },
+    loginFailed: (party, method) => {
+      loginFailed(environment, party, { username: party.username, method });
+    },
+    limit: (party, option, detail) => journal.limit(party, option, detail),
+  };
+}

@@ -1,0 +1,19 @@
+/** Other options in the place of those of a broker that runs. What each of them then means is in docs/reload.md. */
+import { getHeapStatistics } from 'node:v8';
+import type { Environment, SessionOptions } from './environment.js';
+
+/** Bytes of the JavaScript heap that sessions and what belongs to them may take. */
+export function heapLimitOf({ memory }: Pick<SessionOptions, 'memory'>): number {
+  return Math.min(memory, getHeapStatistics().heap_size_limit / 2);
+}
+
+/** Connections that there are keep what CONNACK has told them: they have a look at their own `options` for that. */
+export function replaceOptions(environment: Environment, options: SessionOptions): void {
+  environment.options = options;
+  environment.budget.limit = options.memory;
+  environment.heap.limit = heapLimitOf(options);
+  environment.arriving.limit = options.memory;
+  environment.gate.replace(options);
+  environment.router.replaceLimits(options);
+  environment.router.shared.replaceStrategy(options.sharedStrategy);
+}
