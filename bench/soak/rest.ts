@@ -13,10 +13,13 @@ export interface Rest {
   readonly stored: number;
 }
 
-/** What has to be as it was before the first client came; the broker has some subscriptions of its own. */
+/**
+ * What has to be as it was before the first client came; the broker has some subscriptions of its own. Of sessions those whose
+ * client is away: anonymous devices of CoAP count as connected until nothing is heard of them for EXCHANGE_LIFETIME.
+ */
 export const LEFT_BEHIND = [
   'portico_connections',
-  'portico_sessions',
+  'portico_sessions_disconnected',
   'portico_subscriptions',
   'portico_queued_messages',
   'portico_inflight_messages',

@@ -15,7 +15,7 @@ const POLL_MS = 50;
 const STOP_MS = 60_000;
 /** Limits that act within seconds, so that what clients leave behind is gone soon. */
 const LIMITS = { output_buffer: 65_536, stalled_timeout: 5, queued_messages: 20_000 };
-const COAP = { ack_timeout: 0.5, max_retransmit: 3 };
+const COAP = { ack_timeout: 0.5, max_retransmit: 3, max_latency: 1 };
 
 /** Open file descriptors by what they are. */
 export interface Descriptors {

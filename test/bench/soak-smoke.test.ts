@@ -130,7 +130,7 @@ test('an acknowledgement is missing when its connection has lived for the patien
 function rest(heap: number, sockets: number, objects: Readonly<Record<string, number>>): Rest {
   const metrics = new Map([
     ['portico_connections', 0],
-    ['portico_sessions', 0],
+    ['portico_sessions_disconnected', 0],
     ['portico_subscriptions', 3],
     ['portico_queued_messages', 0],
     ['portico_inflight_messages', 0],
