@@ -2,6 +2,7 @@
 import { runLoad } from '../load.js';
 import { PacketType, ScaleClient, subscribePacket } from './client.js';
 import type { Figure, ScaleOptions, ScaleScenario, Stage } from './stage.js';
+import { takeTurns } from './turns.js';
 
 const OTHERS = 1_000_000;
 const FEW = 10;
@@ -50,35 +51,55 @@ async function rate(stage: Stage, topics: number, seconds: number): Promise<numb
   return perSecond;
 }
 
-async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
-  const count = Math.round(OTHERS * factor);
-  await stage.open({ subscriptions_per_client: OTHERS });
+async function connectOthers(stage: Stage): Promise<ScaleClient[]> {
   const clients: ScaleClient[] = [];
   for (let i = 0; i < CLIENTS; i++) clients.push(await ScaleClient.connect(stage.port, `other-${i}`));
   await subscribe(clients[0]!, 0, FEW);
-  const fewSame = await rate(stage, 1, seconds);
-  const fewVarying = await rate(stage, TOPICS, seconds);
-  const before = await stage.memory();
+  return clients;
+}
+
+async function measure(few: Stage, many: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
+  const count = Math.round(OTHERS * factor);
+  for (const stage of [few, many]) await stage.open({ subscriptions_per_client: OTHERS });
+  const alone = await connectOthers(few);
+  const clients = await connectOthers(many);
+  const before = await many.memory();
   const begin = performance.now();
   const share = Math.ceil((count - FEW) / CLIENTS);
   for (const [i, client] of clients.entries()) {
     await subscribe(client, FEW + i * share, Math.min(count, FEW + (i + 1) * share));
   }
   const subscribed = (performance.now() - begin) / 1000;
-  const after = await stage.memory();
-  const manySame = await rate(stage, 1, seconds);
-  const manyVarying = await rate(stage, TOPICS, seconds);
-  for (const client of clients) client.end();
+  const after = await many.memory();
+  const rates = await takeTurns(few, many, [
+    {
+      name: 'same topics',
+      ratio: 'many over few, same topics',
+      least: LEAST_RATIO,
+      rate: (stage) => rate(stage, 1, seconds),
+    },
+    {
+      name: 'varying topics',
+      ratio: 'many over few, varying',
+      least: LEAST_RATIO,
+      rate: (stage) => rate(stage, TOPICS, seconds),
+    },
+  ]);
+  for (const client of [...alone, ...clients]) client.end();
   return [
     { name: 'subscription', value: (after - before) / count, unit: 'bytes' },
     { name: 'SUBSCRIBE', value: count / subscribed, unit: 'per second' },
-    { name: 'few others, same topics', value: fewSame, unit: 'per second' },
-    { name: 'many others, same topics', value: manySame, unit: 'per second' },
-    { name: 'many over few, same topics', value: manySame / fewSame, unit: 'ratio', limit: { least: LEAST_RATIO } },
-    { name: 'few others, varying topics', value: fewVarying, unit: 'per second' },
-    { name: 'many others, varying topics', value: manyVarying, unit: 'per second' },
-    { name: 'many over few, varying', value: manyVarying / fewVarying, unit: 'ratio', limit: { least: LEAST_RATIO } },
+    ...rates,
   ];
+}
+
+async function run(stage: Stage, options: ScaleOptions): Promise<Figure[]> {
+  const few = stage.another();
+  try {
+    return await measure(few, stage, options);
+  } finally {
+    await few.close();
+  }
 }
 
 export const matching: ScaleScenario = {

@@ -122,6 +122,11 @@ export class Stage {
     await this.start();
   }
 
+  /** Another broker of the same kind on the same core; whoever asks for it closes it. */
+  another(): Stage {
+    return new Stage(this.peer, { broker: this.#core, load: this.#loadCore }, this.#parent, this.generator);
+  }
+
   /** Starts the process; resolves with the seconds until a client has CONNACK, or an answer where there is only CoAP. */
   async start(): Promise<number> {
     const begin = performance.now();
