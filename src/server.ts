@@ -45,6 +45,8 @@ const CLOSE_PATIENCE = 8000;
 
 export class Server {
   #loaded: LoadedConfig;
+  /** What `#takesStrangers` has found in `#loaded`: each request over CoAP asks. */
+  readonly #strangersTaken = new Map<ListenerConfig, boolean>();
   #files: AccessFiles;
   #scram: ScramSha256 | null;
   readonly #logger: Logger;
@@ -266,8 +268,13 @@ export class Server {
 
   /** Whether clients without user name may connect to a listener of the start, by the configuration that is in force. */
   #takesStrangers(listener: ListenerConfig): boolean {
-    const { config } = this.#loaded;
-    return anonymousAllowed(config, config.listeners[this.#opened.indexOf(listener)]);
+    let takes = this.#strangersTaken.get(listener);
+    if (takes === undefined) {
+      const { config } = this.#loaded;
+      takes = anonymousAllowed(config, config.listeners[this.#opened.indexOf(listener)]);
+      this.#strangersTaken.set(listener, takes);
+    }
+    return takes;
   }
 
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string): Listener {
@@ -312,6 +319,7 @@ export class Server {
     const before = this.#loaded.config;
     const found = counterparts(before, next.config);
     this.#loaded = { ...next, config: inForce(before, next.config) };
+    this.#strangersTaken.clear();
     const { config } = this.#loaded;
     const isOther = changedUsers(this.#files, files);
     this.#files = files;
