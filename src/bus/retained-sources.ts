@@ -127,9 +127,7 @@ export class RetainedSources {
     if (words.getUint8(start + FLAGS) !== flags || words.getUint16(start + ID_LENGTH) !== id.length) return false;
     if (words.getUint16(start + NAME_LENGTH) !== name.length) return false;
     const idEnd = start + HEAD + id.length;
-    return (
-      id.compare(bytes, start + HEAD, idEnd) === 0 && name.compare(bytes, idEnd, idEnd + name.length) === 0
-    );
+    return id.compare(bytes, start + HEAD, idEnd) === 0 && name.compare(bytes, idEnd, idEnd + name.length) === 0;
   }
 
   #add(hash: number, flags: number, id: Buffer, name: Buffer): number {

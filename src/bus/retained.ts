@@ -336,7 +336,8 @@ export class RetainedMessages {
   match(filter: string): Message[] {
     const found: Message[] = [];
     const publication = new Publication();
-    for (const walk = this.#walk(filter, Number.POSITIVE_INFINITY, false); !walk.done; ) if (walk.next(publication)) found.push(publication.message());
+    for (const walk = this.#walk(filter, Number.POSITIVE_INFINITY, false); !walk.done; )
+      if (walk.next(publication)) found.push(publication.message());
     return found;
   }
 

@@ -66,7 +66,8 @@ export function encodeMessage(message: Message): Buffer {
 export function decodeMessage(value: Buffer): Message {
   const sourced = value[0] === SOURCED_MESSAGE;
   if (!sourced) check(value, 'a stored message', MESSAGE_HEAD);
-  else if (value.length < MESSAGE_HEAD + 2) throw new PorticoError(ErrorKinds.StoreValue, 'a stored message is cut short');
+  else if (value.length < MESSAGE_HEAD + 2)
+    throw new PorticoError(ErrorKinds.StoreValue, 'a stored message is cut short');
   const start = MESSAGE_HEAD + (sourced ? 2 + value.readUInt16BE(MESSAGE_HEAD) : 0);
   const topicEnd = start + value.readUInt16BE(18);
   const publisherEnd = topicEnd + value.readUInt16BE(20);
