@@ -50,6 +50,7 @@ export function sessionOptions({ mqtt, limits, access }: Config): SessionOptions
     subscriptionsPerClient: limits.subscriptions_per_client,
     maxQos: mqtt.max_qos as 0 | 1 | 2,
     retainAvailable: mqtt.retain_available,
+    checkRetainSource: access.check_retain_source,
     wildcardSubscriptions: mqtt.wildcard_subscriptions,
     subscriptionIdentifiers: mqtt.subscription_identifiers,
     sharedSubscriptions: mqtt.shared_subscriptions,

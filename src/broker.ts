@@ -40,6 +40,7 @@ import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
 import { Refusals } from './session/refusals.js';
 import { heapLimitOf, replaceOptions } from './session/replace-options.js';
+import { guardRetained } from './session/retained-rights.js';
 import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -183,6 +184,7 @@ export class Broker extends Aedes {
     persistence.bind(environment);
     retained.journal = new StoredRetained(commit, (topic) => retained.kept(topic));
     retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
+    guardRetained(environment);
     commit.onFailure = (error) => journal.storeFailed(error);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);
     commit.onRecovery = (outage) => journal.storeRecovered(outage);
@@ -311,8 +313,9 @@ export class Broker extends Aedes {
 
   /** Puts other options in the place of those there are. */
   replaceOptions(options: SessionOptions, retained: RetainedLimits): void {
-    const { connectsPerSecond, draining } = this.environment.options;
+    const { connectsPerSecond, draining, checkRetainSource } = this.environment.options;
     replaceOptions(this.environment, options);
+    if (options.checkRetainSource !== checkRetainSource) guardRetained(this.environment);
     this.router.retained.replaceLimits(retained);
     if (options.connectsPerSecond !== connectsPerSecond) this.#arrivals.replace(options.connectsPerSecond);
     // What a signal has begun goes on unless the configuration says another thing than before.
@@ -324,6 +327,7 @@ export class Broker extends Aedes {
   /** Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike. */
   replaceAcl(acl: Acl | null): void {
     this.environment.access.acl = acl;
+    guardRetained(this.environment);
   }
 
   /**

@@ -35,6 +35,8 @@ export class Counters {
   /** Messages that a client was not sent although it has a subscription: it may not receive them. */
   deniedReceive = 0;
   deniedConnect = 0;
+  /** Retained messages not given to a client because their publisher may not publish them any more; told each time. */
+  withheldRetained = 0;
   /** Clients that have not proved who they are, those of them that had to wait for their refusal, and connections of banned ones. */
   failedLogins = 0;
   delayedRefusals = 0;

@@ -1,3 +1,10 @@
+/** A client that has published. */
+export interface Source {
+  /** Client identifier. */
+  readonly id: string;
+  readonly username: string | null;
+}
+
 /** A message that outlives the turn it arrived in: retained, queued, a will, or handed to a hook. */
 export interface Message {
   readonly topic: string;
@@ -12,6 +19,11 @@ export interface Message {
   readonly publisherId: string;
   /** Milliseconds since the epoch at which the broker received it. */
   readonly receivedAt: number;
+  /**
+   * Whose right to publish a retained message stands on. Null or absent if nobody's is asked for: it is the broker's own, or
+   * what the configuration says, or who it was is not known.
+   */
+  readonly source?: Source | null;
 }
 
 export const NO_PROPERTIES: Buffer = Buffer.alloc(0);

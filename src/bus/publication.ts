@@ -4,7 +4,7 @@
  */
 import { forwardableProperties } from '../wire/publish-view.js';
 import type { LiveSource } from '../wire/publish-writer.js';
-import { type Message, NO_PROPERTIES } from './message.js';
+import { type Message, NO_PROPERTIES, type Source } from './message.js';
 import type { Party } from './party.js';
 import type { Route } from './router.js';
 
@@ -37,10 +37,10 @@ export class Publication implements LiveSource {
   publisher: Publisher | null = null;
 
   #topic: string | null = null;
-  #publisherId: string | null = '';
-  /** Where the client identifier of the publisher stands in `buffer`, if nobody has asked for it. */
-  #publisherStart = 0;
-  #publisherEnd = 0;
+  /** Client identifier of the publisher, empty for the broker itself. */
+  publisherId = '';
+  /** Of a message whose publisher is not connected. */
+  #source: Source | null = null;
   #properties: Buffer | null = NO_PROPERTIES;
   #message: Message | null = null;
   #frames: (Frame | null)[] = [null, null, null, null, null, null, null, null];
@@ -52,14 +52,16 @@ export class Publication implements LiveSource {
     return this.#topic;
   }
 
-  /** Client identifier of the publisher, empty for the broker itself. */
-  get publisherId(): string {
-    this.#publisherId ??= this.buffer.utf8Slice(this.#publisherStart, this.#publisherEnd);
-    return this.#publisherId;
+  /** Whose right to publish it stands on if it is retained; null if nobody's is asked for. */
+  get source(): Source | null {
+    if (this.publisher === null) return this.#source;
+    const { party } = this.publisher;
+    return party === null || party.trusted === true ? null : party;
   }
 
-  set publisherId(id: string) {
-    this.#publisherId = id;
+  /** A client that is not connected any more, or null. */
+  set source(source: Source | null) {
+    this.#source = source;
   }
 
   /** Cut out of the packet when somebody asks: who only passes a message on takes them as they came. */
@@ -98,30 +100,21 @@ export class Publication implements LiveSource {
     this.expiresAt = message.expiresAt;
     this.receivedAt = message.receivedAt;
     this.publisherId = message.publisherId;
+    this.#source = message.source ?? null;
     this.renew();
     this.#message = message;
     return this;
   }
 
   /**
-   * Points this publication at the record of a message, which is a run of publisher, properties and payload in `bytes`
-   * from `start` on; the caller sets the numbers. It is good for as long as `bytes` and `topic` stay as they are.
+   * Points this publication at the record of a message, which is a run of properties and payload in `bytes` from `start` on;
+   * the caller sets the numbers. It is good for as long as `bytes` and `topic` stay as they are.
    */
-  ofRecord(
-    topic: Buffer,
-    bytes: Buffer,
-    start: number,
-    publisherEnd: number,
-    propertiesEnd: number,
-    end: number,
-  ): void {
+  ofRecord(topic: Buffer, bytes: Buffer, start: number, propertiesEnd: number, end: number): void {
     this.route = null;
     this.topicBytes = topic;
     this.buffer = bytes;
-    this.#publisherId = null;
-    this.#publisherStart = start;
-    this.#publisherEnd = publisherEnd;
-    this.#properties = propertiesEnd === publisherEnd ? NO_PROPERTIES : bytes.subarray(publisherEnd, propertiesEnd);
+    this.#properties = propertiesEnd === start ? NO_PROPERTIES : bytes.subarray(start, propertiesEnd);
     this.propertiesStart = -1;
     this.payloadStart = propertiesEnd;
     this.payloadEnd = end;

@@ -9,6 +9,8 @@ import type { MemoryBudget } from './memory-budget.js';
 import type { Message } from './message.js';
 import { Publication } from './publication.js';
 import { type RetainedContent, RetainedRecords } from './retained-records.js';
+import { RetainedVouching } from './retained-vouching.js';
+import { OneTopic, type RetainedWalk } from './retained-walk.js';
 import { TopicTree } from './topic-tree.js';
 import { TopicWalk } from './topic-walk.js';
 import { hasWildcard, isReserved } from './topics.js';
@@ -55,6 +57,8 @@ const MOST_RECENT = 256;
 export class RetainedMessages {
   readonly #topics = new TopicTree();
   readonly #records = new RetainedRecords();
+  /** Whether those who have published may still do so. */
+  readonly sources: RetainedVouching;
   #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
@@ -85,6 +89,7 @@ export class RetainedMessages {
     this.#now = now;
     this.#limits = limits;
     this.#counters = counters;
+    this.sources = new RetainedVouching(this.#topics, this.#records, counters);
   }
 
   /** Puts other limits in the place of those there are; what is kept already stays. */
@@ -282,8 +287,14 @@ export class RetainedMessages {
     return true;
   }
 
-  /** Whether a topic has a retained message that has not expired. */
+  /** Whether a topic has a retained message that has not expired, and that may be given to clients. */
   has(topic: Buffer): boolean {
+    const node = this.#topics.find(topic);
+    return this.#isGiven(this.#topics.value(node), Number.POSITIVE_INFINITY) && this.sources.vouchFor(node);
+  }
+
+  /** Whether a topic has a retained message that has not expired, given to clients or not. */
+  holds(topic: Buffer): boolean {
     return this.#isGiven(this.#topics.value(this.#topics.find(topic)), Number.POSITIVE_INFINITY);
   }
 
@@ -293,8 +304,9 @@ export class RetainedMessages {
     return record === 0 ? null : this.#records.message(record, topic);
   }
 
-  /** The retained message of a topic, if it has one that has not expired. */
+  /** The retained message of a topic, if it has one that has not expired, and that may be given to clients. */
   get(topic: string): Message | null {
+    if (this.sources.guarded && !this.sources.vouchFor(this.#topics.find(Buffer.from(topic)))) return null;
     let message = this.#recent.get(topic);
     if (message === undefined) {
       const found = this.kept(topic);
@@ -320,25 +332,32 @@ export class RetainedMessages {
     return this.match(filter).map((message) => message.topic);
   }
 
-  /** Retained messages that match a filter, with the `$` rule [MQTT-4.7.2-1]. */
+  /** Retained messages that match a filter, with the `$` rule [MQTT-4.7.2-1], whether they may be given to clients or not. */
   match(filter: string): Message[] {
     const found: Message[] = [];
     const publication = new Publication();
-    for (const walk = this.walk(filter); !walk.done; ) if (walk.next(publication)) found.push(publication.message());
+    for (const walk = this.#walk(filter, Number.POSITIVE_INFINITY, false); !walk.done; )
+      if (walk.next(publication)) found.push(publication.message());
     return found;
   }
 
   /**
-   * Retained messages that match a filter, one after the other, so that the walk can be interrupted: messages may come
-   * and go meanwhile.
+   * Retained messages that match a filter and may be given to clients, one after the other, so that the walk can be
+   * interrupted: messages may come and go meanwhile.
    * @param until topics that had no message at this revision are left out
    */
   walk(filter: string, until: number = Number.POSITIVE_INFINITY): RetainedWalk {
+    return this.#walk(filter, until, true);
+  }
+
+  /** @param guarded whether those that may not be given to clients are left out */
+  #walk(filter: string, until: number, guarded: boolean): RetainedWalk {
     if (!hasWildcard(filter)) {
       const topic = Buffer.from(filter);
       return new OneTopic((publication) => {
-        const record = this.#topics.value(this.#topics.find(topic));
-        if (!this.#isGiven(record, until)) return false;
+        const node = this.#topics.find(topic);
+        const record = this.#topics.value(node);
+        if (!this.#isGiven(record, until) || (guarded && !this.sources.vouchFor(node))) return false;
         this.#records.show(record, topic, publication);
         return true;
       });
@@ -351,7 +370,7 @@ export class RetainedMessages {
       next: (publication) => {
         const node = walk.next();
         const record = this.#topics.value(node);
-        if (!this.#isGiven(record, until)) return false;
+        if (!this.#isGiven(record, until) || (guarded && !this.sources.vouchFor(node))) return false;
         this.#records.show(record, this.#topics.topicView(node), publication);
         return true;
       },
@@ -366,37 +385,6 @@ export class RetainedMessages {
   }
 }
 
-/** Retained messages one after the other. */
-export interface RetainedWalk {
-  readonly done: boolean;
-  /**
-   * Goes on by a step. If it finds a message, it points `publication` at it, without a copy: until retained messages
-   * change, or the next step of any walk.
-   */
-  next(publication: Publication): boolean;
-  /** Ends the walk. Whoever does not walk to the end has to say so. */
-  close(): void;
-}
-
-/** Most of what is asked for is one exact topic. */
-class OneTopic implements RetainedWalk {
-  readonly #find: (publication: Publication) => boolean;
-  done = false;
-
-  constructor(find: (publication: Publication) => boolean) {
-    this.#find = find;
-  }
-
-  next(publication: Publication): boolean {
-    this.done = true;
-    return this.#find(publication);
-  }
-
-  close(): void {
-    this.done = true;
-  }
-}
-
 /** Bytes of payload and properties. */
 function sizeOf({ properties, payloadStart, payloadEnd }: RetainedContent): number {
   return properties.length + payloadEnd - payloadStart;
@@ -404,5 +392,5 @@ function sizeOf({ properties, payloadStart, payloadEnd }: RetainedContent): numb
 
 function contentOf(message: Message): RetainedContent {
   const { payload, ...rest } = message;
-  return { ...rest, buffer: payload, payloadStart: 0, payloadEnd: payload.length };
+  return { ...rest, source: message.source ?? null, buffer: payload, payloadStart: 0, payloadEnd: payload.length };
 }

@@ -33,6 +33,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
     'the file is read again also if its name is the same: publications, deliveries of the subscriptions there are, and wills',
   ],
   'access.acl': ['at once', 'as `access.acl_file`'],
+  'access.check_retain_source': ['at once', 'retained messages stay, delivered or not'],
   'access.psk_file': [
     'at once',
     'the file is read again also if its name is the same. Associations whose key is gone or another one end; clients of `mqtts` and `wss` stay',

@@ -255,6 +255,12 @@ const REFUSED: readonly Metric[] = [
     subscribe: ['denied/subscribe', 'deniedSubscribe'],
     receive: ['denied/receive', 'deniedReceive'],
   }),
+  counter(
+    'portico_withheld_retained_total',
+    'Retained messages not given to a client, since their publisher may not publish them any more.',
+    'denied/retained',
+    'withheldRetained',
+  ),
   counter('portico_failed_logins_total', 'Clients that have not proved who they are.', 'logins/failed', 'failedLogins'),
   counter(
     'portico_delayed_refusals_total',

@@ -1,7 +1,7 @@
 /** What the broker publishes itself: for a program that embeds it, in its own name, and the wills of its clients. */
 import { Rights } from '../access/acl/acl.js';
 import { words } from '../access/acl/rule.js';
-import type { Message } from '../bus/message.js';
+import type { Message, Source } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
 import { isValidName } from '../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
@@ -13,6 +13,11 @@ import { UNWRITABLE } from './reasons.js';
 
 /** Whom the log names for what nobody is connected for any more. */
 const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
+
+/** A client that is not connected any more, as the log names it. */
+export function partyOf({ id, username }: Source): Party {
+  return { ...BROKER, id, username };
+}
 
 /**
  * Publishes for the program that the broker runs in.
@@ -68,19 +73,19 @@ export function publishWill(
   decided: () => void,
 ): void {
   const { hooks, journal, counters, clock, access } = environment;
+  const source: Source = { id: message.publisherId, username };
   if (access.acl !== null) {
     const rights = new Rights(access.acl, { username, clientId: message.publisherId });
     const { allowed, rule } = rights.decide('publish', message.topic);
     if (!allowed) {
       counters.deniedPublish++;
-      const party = client ?? { ...BROKER, id: message.publisherId, username };
-      journal.denied(party, 'publish', message.topic, `its will: ${words(rule)}`);
+      journal.denied(client ?? partyOf(source), 'publish', message.topic, `its will: ${words(rule)}`);
       decided();
       return;
     }
   }
   if (hooks.authorizePublish === null) {
-    publishMessage(environment, message);
+    publishMessage(environment, { ...message, source });
     decided();
     return;
   }
@@ -89,10 +94,10 @@ export function publishWill(
   const answer = (error?: Error | null): void => {
     if (answered) return;
     answered = true;
-    if (!error) publishMessage(environment, messageOf(packet, message.publisherId, clock.now()));
+    if (!error) publishMessage(environment, { ...messageOf(packet, message.publisherId, clock.now()), source });
     else {
       counters.deniedPublish++;
-      journal.denied(client ?? BROKER, 'publish', message.topic, error.message);
+      journal.denied(client ?? partyOf(source), 'publish', message.topic, error.message);
     }
     decided();
   };

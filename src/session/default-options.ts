@@ -31,6 +31,7 @@ export const DEFAULT_OPTIONS: SessionOptions = {
   subscriptionsPerClient: 100_000,
   maxQos: 2,
   retainAvailable: true,
+  checkRetainSource: true,
   wildcardSubscriptions: true,
   subscriptionIdentifiers: true,
   sharedSubscriptions: true,

@@ -30,6 +30,8 @@ export interface SessionOptions extends LockoutOptions {
   readonly maxQos: 0 | 1 | 2;
   /** `mqtt.retain_available`. */
   readonly retainAvailable: boolean;
+  /** `access.check_retain_source`. */
+  readonly checkRetainSource: boolean;
   /** `mqtt.wildcard_subscriptions`. */
   readonly wildcardSubscriptions: boolean;
   /** `mqtt.subscription_identifiers`. */

@@ -341,15 +341,15 @@ export class InProcessClient implements Party {
     return kept;
   }
 
-  /** Whether a topic has a retained message: for whoever may read it, or replace it. */
+  /** Whether a topic has a retained message: for whoever may read it, or replace it, which goes for one that is withheld, too. */
   hasRetained(topic: string): boolean {
     const { router, access } = this.#environment;
     const acl = aclOf(this, access);
-    if (acl !== null) {
-      const rights = rightsOf(this, acl);
-      if (!rights.decide('receive', topic).allowed && !rights.decide('publish', topic).allowed) return false;
-    }
-    return router.retained.has(router.known(topic)?.topicBytes ?? Buffer.from(topic));
+    const bytes = router.known(topic)?.topicBytes ?? Buffer.from(topic);
+    if (acl === null) return router.retained.holds(bytes);
+    const rights = rightsOf(this, acl);
+    if (rights.decide('publish', topic).allowed) return router.retained.holds(bytes);
+    return rights.decide('receive', topic).allowed && router.retained.has(bytes);
   }
 
   /** The retained message of a topic, if there is one and the client may receive it. */

@@ -3,7 +3,7 @@
  * limits: a subscription to `#` never loses any of them, however many there are.
  */
 import { Publication } from '../bus/publication.js';
-import type { RetainedWalk } from '../bus/retained.js';
+import type { RetainedWalk } from '../bus/retained-walk.js';
 import { TextMap } from '../bus/text-map.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
 import type { Connection } from './connection.js';

@@ -26,7 +26,7 @@ export async function rewrite(environment: Environment): Promise<void> {
   wills.writeAnew();
   for (const storage of storages.values()) storage.writeAnew();
   const known = (key: Buffer): boolean => {
-    if (key[0] === Family.Retained) return router.retained.has(Buffer.from(textOf(key)));
+    if (key[0] === Family.Retained) return router.retained.holds(Buffer.from(textOf(key)));
     if (key[0] === Family.Session) return sessions.get(textOf(key))?.durable === true;
     if (key[0] === Family.Will) return wills.get(textOf(key)) !== null;
     if (key[0] === Family.Plugin) return isKept(storages, key);

@@ -2,10 +2,12 @@
  * Values of the store. Every value begins with a version byte; decoding an unknown version or a value that does not
  * parse throws `PORTICO_STORE_VALUE`.
  */
-import { type Message, NO_PROPERTIES } from '../bus/message.js';
+import { type Message, NO_PROPERTIES, type Source } from '../bus/message.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const VERSION = 1;
+/** Version 1 of a message that stands on the rights of its publisher, whose user name stands before its topic. */
+const SOURCED_MESSAGE = 0x41;
 /** Version 1 of a will whose client has a user name, which stands before the message. */
 const NAMED_WILL = 0x41;
 /** Version of the whole store, under `versionKey()`. */
@@ -28,21 +30,32 @@ function guarded<T>(what: string, read: () => T): T {
 
 const MESSAGE_HEAD = 1 + 1 + 8 + 8 + 2 + 2 + 4;
 
-/** version, flags, expiresAt, receivedAt, lengths of topic, publisher and properties, then those and the payload. */
+/** Of its flags: it is retained; its publisher has a user name. */
+const RETAIN = 4;
+const NAMED = 8;
+
+/**
+ * version, flags, expiresAt, receivedAt, lengths of topic, publisher and properties, then those and the payload. With a
+ * source, the length of its user name and that name stand before the topic.
+ */
 export function encodeMessage(message: Message): Buffer {
+  const { source = null } = message;
+  const username = source?.username ?? null;
+  const name = username === null ? 0 : Buffer.byteLength(username);
+  const start = MESSAGE_HEAD + (source === null ? 0 : 2 + name);
   const topic = Buffer.byteLength(message.topic);
   const publisher = Buffer.byteLength(message.publisherId);
-  const value = Buffer.allocUnsafe(
-    MESSAGE_HEAD + topic + publisher + message.properties.length + message.payload.length,
-  );
-  value[0] = VERSION;
-  value[1] = message.qos | (message.retain ? 4 : 0);
+  const value = Buffer.allocUnsafe(start + topic + publisher + message.properties.length + message.payload.length);
+  value[0] = source === null ? VERSION : SOURCED_MESSAGE;
+  value[1] = message.qos | (message.retain ? RETAIN : 0) | (username === null ? 0 : NAMED);
   value.writeDoubleBE(message.expiresAt, 2);
   value.writeDoubleBE(message.receivedAt, 10);
   value.writeUInt16BE(topic, 18);
   value.writeUInt16BE(publisher, 20);
   value.writeUInt32BE(message.properties.length, 22);
-  let at = MESSAGE_HEAD;
+  if (source !== null) value.writeUInt16BE(name, MESSAGE_HEAD);
+  if (username !== null) value.write(username, MESSAGE_HEAD + 2);
+  let at = start;
   at += value.write(message.topic, at);
   at += value.write(message.publisherId, at);
   at += message.properties.copy(value, at);
@@ -51,25 +64,36 @@ export function encodeMessage(message: Message): Buffer {
 }
 
 export function decodeMessage(value: Buffer): Message {
-  check(value, 'a stored message', MESSAGE_HEAD);
-  const topicEnd = MESSAGE_HEAD + value.readUInt16BE(18);
+  const sourced = value[0] === SOURCED_MESSAGE;
+  if (!sourced) check(value, 'a stored message', MESSAGE_HEAD);
+  else if (value.length < MESSAGE_HEAD + 2)
+    throw new PorticoError(ErrorKinds.StoreValue, 'a stored message is cut short');
+  const start = MESSAGE_HEAD + (sourced ? 2 + value.readUInt16BE(MESSAGE_HEAD) : 0);
+  const topicEnd = start + value.readUInt16BE(18);
   const publisherEnd = topicEnd + value.readUInt16BE(20);
   const propertiesEnd = publisherEnd + value.readUInt32BE(22);
   const qos = value[1] & 3;
   if (propertiesEnd > value.length || qos === 3) {
     throw new PorticoError(ErrorKinds.StoreValue, 'a stored message does not parse');
   }
+  const publisherId = value.utf8Slice(topicEnd, publisherEnd);
   return {
-    topic: value.utf8Slice(MESSAGE_HEAD, topicEnd),
-    publisherId: value.utf8Slice(topicEnd, publisherEnd),
+    topic: value.utf8Slice(start, topicEnd),
+    publisherId,
     properties:
       propertiesEnd === publisherEnd ? NO_PROPERTIES : Buffer.from(value.subarray(publisherEnd, propertiesEnd)),
     payload: Buffer.from(value.subarray(propertiesEnd)),
     qos: qos as 0 | 1 | 2,
-    retain: (value[1] & 4) !== 0,
+    retain: (value[1] & RETAIN) !== 0,
     expiresAt: value.readDoubleBE(2),
     receivedAt: value.readDoubleBE(10),
+    ...(sourced ? { source: sourceIn(value, publisherId, start) } : {}),
   };
+}
+
+/** @param end of the user name */
+function sourceIn(value: Buffer, id: string, end: number): Source {
+  return { id, username: (value[1] & NAMED) === 0 ? null : value.utf8Slice(MESSAGE_HEAD + 2, end) };
 }
 
 /** What a session is, apart from its subscriptions and messages. */

@@ -3,29 +3,12 @@
  * both get SIGHUP. What clients see is compared line by line. What differs on purpose says why.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { NODE_FLAGS } from '../../src/node-flags.js';
-import { freePorts, porticoMain, spawnChild, temporaryFolder } from '../support/portico.js';
-import { Inbox } from './inbox.js';
+import { type Files, Peer } from './peers.js';
 import { connectPacket, openRaw, type RawClient } from './raw.js';
 
 const CLOSED =
   'a reload with a fault leaves what was in force, where Mosquitto 2.0 goes on without a list (docs/reload.md)';
-
-/** What the files of a broker have. */
-interface Files {
-  /** Lines behind the listener. */
-  readonly conf: string;
-  /** Users and their passwords. */
-  readonly users: Readonly<Record<string, string>>;
-  readonly acl: string;
-}
 
 /**
  * `connect NAME USER PASSWORD` or `connect NAME`, `subscribe NAME FILTER`, `publish NAME TOPIC`, `alive NAME`, `sees NAME`, `reload`.
@@ -181,99 +164,8 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-const root = temporaryFolder();
+/** So that no client identifier comes twice. */
 let count = 0;
-
-/** A broker as a process, and its folder. */
-class Peer {
-  readonly port: number;
-  readonly #folder: string;
-  readonly #child: ChildProcess;
-  readonly #lines = new Inbox<string>('the log');
-  readonly #reloaded: RegExp;
-  #files: Files = { conf: '', users: {}, acl: '' };
-
-  private constructor(
-    folder: string,
-    port: number,
-    files: Partial<Files>,
-    command: readonly string[],
-    reloaded: RegExp,
-  ) {
-    this.port = port;
-    this.#folder = folder;
-    this.#reloaded = reloaded;
-    mkdirSync(folder);
-    this.write(files);
-    const [program, ...args] = command;
-    this.#child = spawnChild(program ?? '', [...args, '-c', join(folder, 'mosquitto.conf')], folder);
-    for (const input of [this.#child.stdout, this.#child.stderr]) {
-      if (input !== null) createInterface({ input }).on('line', (line) => this.#lines.put(line));
-    }
-  }
-
-  static async mosquitto(files: Partial<Files>): Promise<Peer> {
-    const { mqtt } = await freePorts();
-    const peer = new Peer(join(root, `m${++count}`), mqtt, files, ['mosquitto', '-v'], /: Reloading config\.$/);
-    await peer.#until(/ running$/);
-    return peer;
-  }
-
-  static async portico(files: Partial<Files>): Promise<Peer> {
-    const { mqtt } = await freePorts();
-    const command = [process.execPath, ...NODE_FLAGS, porticoMain];
-    const peer = new Peer(join(root, `p${++count}`), mqtt, files, command, /reload: (done|nothing was changed)/);
-    await peer.#until(/"ready"/);
-    return peer;
-  }
-
-  async #until(matches: RegExp): Promise<void> {
-    while (!matches.test(await this.#lines.next(String(matches))));
-  }
-
-  write(files: Partial<Files>): void {
-    this.#files = { ...this.#files, ...files };
-    const { conf, users, acl } = this.#files;
-    const put = (name: string, text: string): void =>
-      writeFileSync(join(this.#folder, name), text.replaceAll('@', this.#folder));
-    put('mosquitto.conf', `user ${userInfo().username}\nlistener ${this.port} 127.0.0.1\n${conf}`);
-    put('acl', acl);
-    if (files.users === undefined) return;
-    put(
-      'passwords',
-      Object.entries(users)
-        .map(([user, password]) => `${user}:${hashOf(user, password)}\n`)
-        .join(''),
-    );
-  }
-
-  async reload(): Promise<void> {
-    this.#child.kill('SIGHUP');
-    await this.#until(this.#reloaded);
-  }
-
-  async stop(): Promise<void> {
-    const closed = once(this.#child, 'close');
-    this.#child.kill('SIGTERM');
-    await closed;
-  }
-}
-
-/** One hash for each password: a user whose password stays has the same line in both files. */
-const hashes = new Map<string, string>();
-
-function hashOf(user: string, password: string): string {
-  const key = `${user} ${password}`;
-  const known = hashes.get(key);
-  if (known !== undefined) return known;
-  const file = join(root, `hash-${hashes.size}`);
-  writeFileSync(file, '');
-  assert.equal(spawnSync('mosquitto_passwd', ['-b', file, user, password]).status, 0);
-  const { stdout } = spawnSync('cat', [file], { encoding: 'utf8' });
-  const hash = stdout.trim().slice(user.length + 1);
-  hashes.set(key, hash);
-  return hash;
-}
 
 /** Plays a scenario; returns what its clients see. */
 async function play(peer: Peer, { steps, after }: Scenario, version: 4 | 5): Promise<string[]> {

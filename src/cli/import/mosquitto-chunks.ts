@@ -5,6 +5,7 @@
  * intervals are big-endian; times and the numbers of messages stand in the byte order of the machine that wrote them.
  */
 import { isUtf8 } from 'node:buffer';
+import type { Source } from '../../bus/message.js';
 import { decodeProperties } from '../../wire/properties.js';
 import { forwardableProperties } from '../../wire/publish-view.js';
 import { Reader } from '../../wire/reader.js';
@@ -90,6 +91,8 @@ export interface StoredMessage {
   /** Milliseconds since the epoch, 0 for never. */
   readonly expiresAt: number;
   readonly publisherId: string;
+  /** Null for the broker. */
+  readonly source: Source | null;
   readonly topic: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
@@ -99,10 +102,13 @@ export interface StoredMessage {
 export function messageIn(body: Buffer): StoredMessage {
   const publisherEnd = 32 + body.readUInt16BE(22);
   const topicStart = publisherEnd + body.readUInt16BE(24);
+  const publisherId = textIn(body, 32, publisherEnd);
+  const username = topicStart === publisherEnd ? null : textIn(body, publisherEnd, topicStart);
   return {
     id: idAt(body, 0),
     expiresAt: secondsAt(body, 8) * 1000,
-    publisherId: textIn(body, 32, publisherEnd),
+    publisherId,
+    source: publisherId === '' ? null : { id: publisherId, username },
     topic: textIn(body, topicStart, topicStart + body.readUInt16BE(26)),
     qos: Math.min(body[30], 2) as 0 | 1 | 2,
     retain: body[31] !== 0,

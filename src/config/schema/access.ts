@@ -89,6 +89,16 @@ export const access = z
         example: '/etc/portico/acl.yaml',
         since: '0.1.0',
       }),
+    check_retain_source: z
+      .boolean()
+      .default(true)
+      .register(documentation, {
+        doc:
+          'Whether a retained message is only delivered while the client that published it may still publish on its topic, by ' +
+          'the user name and client identifier that it had. It is asked by the access control list in force; without one ' +
+          'nothing is.',
+        since: '0.1.0',
+      }),
     psk_file: text()
       .optional()
       .register(documentation, {

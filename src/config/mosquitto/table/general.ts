@@ -71,9 +71,9 @@ export const general: readonly Row[] = [
     name: 'check_retain_source',
     scope: 'global',
     kind: boolean,
-    fate: 'ignored',
-    words:
-      'the rights of a publisher are looked at when it publishes; what it has retained then stays if it loses them',
+    fate: 'honoured',
+    words: '`access.check_retain_source`',
+    to: ['access.check_retain_source'],
   },
   {
     name: 'clientid_prefixes',

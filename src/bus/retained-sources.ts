@@ -1,0 +1,212 @@
+/**
+ * Who published retained messages. Few clients publish many of them, so each is kept once, outside the JavaScript heap, and a
+ * message has its number. What was published lately is known as an object, too.
+ */
+import type { Source } from './message.js';
+import { Slabs } from './slabs.js';
+
+/** Offsets of a record. */
+const USES = 0;
+/** The next one with the same place in the table. */
+const NEXT = 4;
+const HASH = 8;
+const FLAGS = 12;
+const ID_LENGTH = 13;
+const NAME_LENGTH = 15;
+const HEAD = 17;
+
+/** Flags: its rights are asked for; it has a user name. */
+const ACCOUNTABLE = 1;
+const NAMED = 2;
+
+/** Places in the table at the beginning. A power of two. */
+const LEAST_PLACES = 256;
+/** Sources that are known as objects. */
+const MOST_KNOWN = 256;
+
+/** Who published a message. */
+interface Known {
+  readonly number: number;
+  readonly publisherId: string;
+  /** Null if nobody's rights are asked for. */
+  readonly source: Source | null;
+}
+
+/** A source is a number from 1; 0 is the broker itself. */
+export class RetainedSources {
+  readonly #slabs = new Slabs();
+  /** The first source of each place. */
+  #table = new Uint32Array(LEAST_PLACES);
+  /** So that nobody can choose identifiers that all have the same place. */
+  readonly #seed = (Math.random() * 2 ** 32) | 0;
+  readonly #byNumber = new Map<number, Known>();
+  readonly #byId = new Map<string, Known>();
+  /** Number of sources. */
+  size = 0;
+
+  /** Bytes that they take. */
+  get memory(): number {
+    return this.#slabs.memory + this.#table.byteLength;
+  }
+
+  /** The number of who published a message, which is used once more until `release`. */
+  use(publisherId: string, source: Source | null): number {
+    if (publisherId === '' && source === null) return 0;
+    let known = this.#byId.get(publisherId);
+    if (known === undefined || !isSame(known.source, source)) {
+      known = { number: this.#find(publisherId, source), publisherId, source: source && plain(source) };
+      this.#remember(known);
+    }
+    const { number } = known;
+    const { words } = this.#slabs.slab(number);
+    const at = this.#slabs.offset(number) + USES;
+    words.setUint32(at, words.getUint32(at) + 1);
+    return number;
+  }
+
+  /** A message of that source is gone. */
+  release(number: number): void {
+    if (number === 0) return;
+    const { words } = this.#slabs.slab(number);
+    const at = this.#slabs.offset(number) + USES;
+    const uses = words.getUint32(at) - 1;
+    words.setUint32(at, uses);
+    if (uses === 0) this.#remove(number);
+  }
+
+  /** Client identifier of the publisher, empty for the broker itself. */
+  publisherId(number: number): string {
+    return number === 0 ? '' : this.#known(number).publisherId;
+  }
+
+  /** Whose rights a message stands on; null if nobody's are asked for. */
+  source(number: number): Source | null {
+    return number === 0 ? null : this.#known(number).source;
+  }
+
+  #known(number: number): Known {
+    const known = this.#byNumber.get(number);
+    if (known !== undefined) return known;
+    const { bytes, words } = this.#slabs.slab(number);
+    const start = this.#slabs.offset(number);
+    const flags = words.getUint8(start + FLAGS);
+    const idEnd = start + HEAD + words.getUint16(start + ID_LENGTH);
+    const id = bytes.utf8Slice(start + HEAD, idEnd);
+    const name = bytes.utf8Slice(idEnd, idEnd + words.getUint16(start + NAME_LENGTH));
+    const username = (flags & NAMED) === 0 ? null : name;
+    const read: Known = { number, publisherId: id, source: (flags & ACCOUNTABLE) === 0 ? null : { id, username } };
+    this.#remember(read);
+    return read;
+  }
+
+  #remember(known: Known): void {
+    if (this.#byNumber.size >= MOST_KNOWN || this.#byId.size >= MOST_KNOWN) {
+      this.#byNumber.clear();
+      this.#byId.clear();
+    }
+    this.#byNumber.set(known.number, known);
+    this.#byId.set(known.publisherId, known);
+  }
+
+  /** The source with that identity, made if there is none. */
+  #find(publisherId: string, source: Source | null): number {
+    const username = source?.username ?? null;
+    const id = Buffer.from(publisherId);
+    const name = Buffer.from(username ?? '');
+    const flags = (source === null ? 0 : ACCOUNTABLE) | (username === null ? 0 : NAMED);
+    const hash = this.#hashOf(id, name);
+    for (let number = this.#table[hash & (this.#table.length - 1)]; number !== 0; number = this.#field(number, NEXT)) {
+      if (this.#field(number, HASH) === hash && this.#is(number, flags, id, name)) return number;
+    }
+    return this.#add(hash, flags, id, name);
+  }
+
+  #is(number: number, flags: number, id: Buffer, name: Buffer): boolean {
+    const { bytes, words } = this.#slabs.slab(number);
+    const start = this.#slabs.offset(number);
+    if (words.getUint8(start + FLAGS) !== flags || words.getUint16(start + ID_LENGTH) !== id.length) return false;
+    if (words.getUint16(start + NAME_LENGTH) !== name.length) return false;
+    const idEnd = start + HEAD + id.length;
+    return id.compare(bytes, start + HEAD, idEnd) === 0 && name.compare(bytes, idEnd, idEnd + name.length) === 0;
+  }
+
+  #add(hash: number, flags: number, id: Buffer, name: Buffer): number {
+    const number = this.#slabs.allocate(HEAD + id.length + name.length);
+    const { bytes, words } = this.#slabs.slab(number);
+    const start = this.#slabs.offset(number);
+    words.setUint32(start + USES, 0);
+    words.setUint32(start + HASH, hash);
+    words.setUint8(start + FLAGS, flags);
+    words.setUint16(start + ID_LENGTH, id.length);
+    words.setUint16(start + NAME_LENGTH, name.length);
+    id.copy(bytes, start + HEAD);
+    name.copy(bytes, start + HEAD + id.length);
+    if (++this.size > this.#table.length) this.#grow();
+    this.#link(number, hash);
+    return number;
+  }
+
+  #link(number: number, hash: number): void {
+    const place = hash & (this.#table.length - 1);
+    this.#setField(number, NEXT, this.#table[place]);
+    this.#table[place] = number;
+  }
+
+  #grow(): void {
+    const former = this.#table;
+    this.#table = new Uint32Array(former.length * 2);
+    for (let number of former) {
+      while (number !== 0) {
+        const next = this.#field(number, NEXT);
+        this.#link(number, this.#field(number, HASH));
+        number = next;
+      }
+    }
+  }
+
+  #remove(number: number): void {
+    const known = this.#byNumber.get(number);
+    if (known !== undefined) {
+      this.#byNumber.delete(number);
+      if (this.#byId.get(known.publisherId) === known) this.#byId.delete(known.publisherId);
+    }
+    const next = this.#field(number, NEXT);
+    const place = this.#field(number, HASH) & (this.#table.length - 1);
+    let before = this.#table[place];
+    if (before === number) this.#table[place] = next;
+    else {
+      while (this.#field(before, NEXT) !== number) before = this.#field(before, NEXT);
+      this.#setField(before, NEXT, next);
+    }
+    this.#slabs.free(number);
+    this.size--;
+  }
+
+  #field(number: number, field: number): number {
+    return this.#slabs.slab(number).words.getUint32(this.#slabs.offset(number) + field);
+  }
+
+  #setField(number: number, field: number, value: number): void {
+    this.#slabs.slab(number).words.setUint32(this.#slabs.offset(number) + field, value);
+  }
+
+  /** FNV-1a from a secret beginning, with its upper bits mixed into the lower ones. */
+  #hashOf(id: Buffer, name: Buffer): number {
+    let hash = this.#seed;
+    for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id[i], 0x01000193);
+    hash = Math.imul(hash ^ id.length, 0x01000193);
+    for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name[i], 0x01000193);
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    return (hash ^ (hash >>> 13)) >>> 0;
+  }
+}
+
+function isSame(known: Source | null, source: Source | null): boolean {
+  if (known === null || source === null) return known === source;
+  return known.username === source.username;
+}
+
+/** A connection is one, too, and must not be kept by what it has published. */
+function plain({ id, username }: Source): Source {
+  return { id, username };
+}
