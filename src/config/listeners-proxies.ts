@@ -19,6 +19,15 @@ export function isCertifiedByProxy(listener: ListenerConfig): boolean {
   return 'proxy_require_certificate' in listener && listener.proxy_require_certificate === true;
 }
 
+/** Networks of everybody. */
+const EVERYBODY = /\/0$/;
+
+/** Whether whoever connects can say that it is any user. */
+export function isNamedByAnybody(listener: ListenerConfig): boolean {
+  const networks = 'trusted_proxies' in listener ? (listener.trusted_proxies ?? []) : [];
+  return isNamedByProxy(listener) && networks.some((network) => EVERYBODY.test(network));
+}
+
 /** What version 2 of the header alone can say. */
 const OF_VERSION_2 = [
   ['proxy_require_tls', true, 'TLS'],

@@ -1,7 +1,7 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
 import { addressesOf } from './interfaces.js';
-import { isCertifiedByProxy, isNamedByProxy, isProxied, proxyFaults } from './listeners-proxies.js';
+import { isCertifiedByProxy, isNamedByAnybody, isNamedByProxy, isProxied, proxyFaults } from './listeners-proxies.js';
 import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
@@ -74,7 +74,13 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'access.public_key_file' | 'ca_file' | 'ca_path' | 'psk_hint' | 'proxy_username_from';
+  readonly option:
+    | 'access.psk_file'
+    | 'access.public_key_file'
+    | 'ca_file'
+    | 'ca_path'
+    | 'psk_hint'
+    | 'proxy_username_from';
   readonly who: string;
 }
 
@@ -285,6 +291,11 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
     if (!isLoopback(listener) && anonymous) {
       const what = listener.type === 'http' ? 'read metrics and health' : 'publish and subscribe';
       warnings.push(`${place(listener)}: anyone who reaches it may ${what} without a password`);
+    }
+    if (isNamedByAnybody(listener)) {
+      warnings.push(
+        `${place(listener)}: anyone who reaches it can say to be any user (proxy_username_from), for trusted_proxies is every address`,
+      );
     }
   });
   return warnings;

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
-import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { temporaryFolder } from '../support/portico.js';
 import { CA, pem, SERVER } from './tls-scene.js';
 

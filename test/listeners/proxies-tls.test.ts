@@ -9,11 +9,30 @@ import { createWebSocketStream, WebSocket } from 'ws';
 import { connectPacket, RawClient } from '../interop/raw.js';
 import { temporaryFolder } from '../support/portico.js';
 import { certificateFiles, shakeBehind } from './proxied-tls.js';
-import { addresses4, addresses6, LOCAL, PROXY, TCP4, TCP6, tlsTlv, tlv, UDP4, UNIX, UNSPECIFIED, v2 } from './proxy-headers.js';
+import {
+  addresses4,
+  addresses6,
+  LOCAL,
+  PROXY,
+  TCP4,
+  TCP6,
+  tlsTlv,
+  tlv,
+  UDP4,
+  UNIX,
+  UNSPECIFIED,
+  v2,
+} from './proxy-headers.js';
 import { Served } from './served.js';
 import { closed, open } from './sockets.js';
 
-const PROXIED = { host: '127.0.0.1', port: 0, proxy_protocol: 'any', trusted_proxies: ['127.0.0.0/8'], ...certificateFiles() };
+const PROXIED = {
+  host: '127.0.0.1',
+  port: 0,
+  proxy_protocol: 'any',
+  trusted_proxies: ['127.0.0.0/8'],
+  ...certificateFiles(),
+};
 const MQTTS = { type: 'mqtts', ...PROXIED };
 const WSS = { type: 'wss', ...PROXIED };
 
@@ -155,7 +174,10 @@ test('what is no TLS behind a header is told with the address of the header', as
   const socket = await open(port);
   socket.write(Buffer.concat([CLIENT, generate(connectPacket({ clientId: 'plain' }))]));
   await closed(socket);
-  await served.line((line) => line.msg.includes('192.0.2.7:4711 refused: TLS handshake: what came is no TLS'), 'a line');
+  await served.line(
+    (line) => line.msg.includes('192.0.2.7:4711 refused: TLS handshake: what came is no TLS'),
+    'a line',
+  );
   assert.equal(served.counters.tlsHandshakesFailed, 1);
 });
 

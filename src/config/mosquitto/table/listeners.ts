@@ -198,7 +198,12 @@ export const listeners: readonly Row[] = [
   tls('crlfile', text, 'listener', '`crl_file`, as `cafile`. It needs a list of each CA, those in between too'),
   { name: 'dhparamfile', scope: 'global', kind: free, fate: 'ignored', words: 'Mosquitto 2.1 ignores it too' },
   noTls('disable_client_cert_date_checks', boolean, 'own listener', [false]),
-  tls('require_certificate', boolean, 'listener', '`require_certificate`; without TLS, behind `enable_proxy_protocol 2`, `proxy_require_certificate`'),
+  tls(
+    'require_certificate',
+    boolean,
+    'listener',
+    '`require_certificate`; without TLS, behind `enable_proxy_protocol 2`, `proxy_require_certificate`',
+  ),
   noTls('tls_engine', text),
   noTls('tls_engine_kpass_sha1', text),
   noTls('tls_keyform', text, 'listener', ['pem']),
@@ -215,6 +220,11 @@ export const listeners: readonly Row[] = [
     '`username_from: identity`; without this and the next one `username_from: connect`. A certificate is required then. ' +
       'Without TLS, behind `enable_proxy_protocol 2` and with `require_certificate`, `proxy_username_from: identity`',
   ),
-  tls('use_subject_as_username', boolean, 'listener', '`username_from: subject`. A certificate is required then. Behind `enable_proxy_protocol` without TLS it is refused, as by Mosquitto'),
+  tls(
+    'use_subject_as_username',
+    boolean,
+    'listener',
+    '`username_from: subject`. A certificate is required then. Behind `enable_proxy_protocol` without TLS it is refused, as by Mosquitto',
+  ),
   tls('psk_hint', text, 'listener', '`psk_hint`. Beside a certificate it is refused: give it a listener of its own'),
 ];
