@@ -255,7 +255,8 @@ export class Broker extends Aedes {
    * Takes a connection over any transport.
    * @param anonymous whether a client without user name may connect this way
    * @param entry its place at the gate, if it has one already
-   * @param shown what it has shown of itself over TLS, for which it has had its turn; null for other transports
+   * @param shown what it has shown of itself over TLS, for which it has had its turn unless that was elsewhere; null for
+   *   other transports
    */
   accept(
     transport: Transport,
@@ -275,7 +276,7 @@ export class Broker extends Aedes {
     else if (connection.entry === null) connection.discard('no room at the gate');
     else {
       this.#connections.add(connection);
-      if (shown === null) this.#arrivals.take(connection);
+      if (shown === null || shown.elsewhere) this.#arrivals.take(connection);
     }
     return connection;
   }

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
-import { isTls, type TlsListener } from './config/listeners-tls.js';
+import { isTls } from './config/listeners-tls.js';
 import type { Config, ListenerConfig } from './config/schema.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
@@ -97,18 +97,24 @@ export class MqttListeners {
   make(listener: MqttListenerConfig, host: string): Listener {
     const broker = this.#broker;
     const terms = this.#termsOf(listener);
+    const door = this.#doorOf(listener);
     if (isTls(listener)) {
       return tlsListener(listener, host, {
         broker,
+        door,
         credentials: this.#tls.of(listener),
         terms,
         accept: (transport, request, entry, shown) => this.#accept(listener, transport, request, entry, shown),
         refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
       });
     }
-    const door = this.#doorOf(listener);
+    const shownTo = (socket: Socket): Shown | undefined => {
+      const username = door?.usernameOf(socket) ?? null;
+      return username === null ? undefined : { username, elsewhere: true };
+    };
     const accept = (socket: Socket): void => {
-      this.#accept(listener, new StreamTransport(socket, listener.type, terms));
+      const transport = new StreamTransport(socket, listener.type, terms);
+      this.#accept(listener, transport, undefined, null, shownTo(socket));
     };
     switch (listener.type) {
       case 'mqtt':
@@ -133,22 +139,26 @@ export class MqttListeners {
           },
           enter: (remote) => broker.environment.gate.enter(strangerAt(remote, 'websocket')),
           leave: (entry) => broker.environment.gate.leave(entry),
-          accept: (transport, request, entry) => this.#accept(listener, transport, request, entry),
+          accept: (transport, request, entry) =>
+            this.#accept(listener, transport, request, entry, shownTo(request.socket)),
           refused: (cause, remote, reason) => this.#refused(cause, remote, reason),
         });
     }
   }
 
   /** Where the PROXY headers of a listener are read; null if it has none. */
-  #doorOf(listener: Exclude<MqttListenerConfig, TlsListener>): ProxyDoor | null {
-    const { type, proxy_protocol: versions, proxy_require_tls: requireTls = false } = listener;
+  #doorOf(listener: MqttListenerConfig): ProxyDoor | null {
+    const { type, proxy_protocol: versions } = listener;
     if (versions === undefined) return null;
-    const { gate } = this.#broker.environment;
+    const { environment } = this.#broker;
+    const { gate } = environment;
     return new ProxyDoor({
       versions,
       trusted: type === 'unix' ? null : trustedBy(listener),
-      requireTls,
-      timeout: this.#broker.environment.options.connectTimeout,
+      requireTls: listener.proxy_require_tls ?? false,
+      requireCertificate: listener.proxy_require_certificate ?? false,
+      namesUsers: listener.proxy_username_from === 'identity',
+      timeout: () => environment.options.connectTimeout,
       enter: (remote) => gate.enter(strangerAt(remote, type)),
       leave: (entry) => gate.leave(entry),
       refused: (cause, remote, reason) => this.#refusedByDoor(cause, strangerAt(remote, type), reason),
@@ -160,6 +170,7 @@ export class MqttListeners {
     if (cause === 'timeout') counters.connectTimeouts++;
     else if (cause === 'untrusted') counters.refusedUntrustedProxies++;
     else if (cause === 'no TLS') counters.refusedProxiesWithoutTls++;
+    else if (cause === 'no certificate') counters.refusedProxiesWithoutCertificate++;
     else counters.refusedProxyHeaders++;
     environment.journal.refused(party, reason);
   }

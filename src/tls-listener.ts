@@ -4,6 +4,7 @@ import type { Broker } from './broker.js';
 import type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
+import type { ProxyDoor } from './listeners/proxy-door.js';
 import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import type { WebSocketOptions } from './listeners/websocket.js';
 import { SecureWebSocketListener } from './listeners/wss.js';
@@ -16,6 +17,8 @@ import { StreamTransport, type Transport } from './session/transport.js';
 export interface TlsSurroundings {
   readonly broker: Broker;
   readonly credentials: TlsCredentials;
+  /** Where the PROXY header of each connection is read; null for none. */
+  readonly door: ProxyDoor | null;
   /** What the listener asks of its clients, and gives them. */
   readonly terms: ListenerTerms;
   /** Takes a client whose handshake is done. */
@@ -56,11 +59,12 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
 }
 
 /** Handshakes have their place at the broker's gate, and are counted and told. */
-function handshakesOf({ broker, credentials }: TlsSurroundings): Omit<TlsListenerOptions, 'type' | 'accept'> {
+function handshakesOf({ broker, credentials, door }: TlsSurroundings): Omit<TlsListenerOptions, 'type' | 'accept'> {
   const { counters, environment } = broker;
   const { gate, journal } = environment;
   return {
     credentials,
+    door,
     timeout: () => environment.options.connectTimeout,
     enter: (party) => gate.enter(party),
     leave: (entry) => gate.leave(entry),

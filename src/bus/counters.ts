@@ -116,6 +116,7 @@ export class Counters {
   refusedUntrustedProxies = 0;
   refusedProxyHeaders = 0;
   refusedProxiesWithoutTls = 0;
+  refusedProxiesWithoutCertificate = 0;
   /** Connections refused at `max_connections` of their listener, by its `protocol_versions`, and for want of a user name. */
   refusedAtListener = 0;
   refusedVersions = 0;

@@ -1,6 +1,7 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
 import { addressesOf } from './interfaces.js';
+import { isCertifiedByProxy, isNamedByAnybody, isNamedByProxy, isProxied, proxyFaults } from './listeners-proxies.js';
 import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
@@ -52,14 +53,6 @@ function isLoopbackHost(host: string): boolean {
   return loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** Whether the clients of a listener are those of a proxy: wherever it stands, they come from everywhere. */
-function isProxied(listener: ListenerConfig): boolean {
-  return (
-    ('proxy_protocol' in listener && listener.proxy_protocol !== undefined) ||
-    ('trusted_proxies' in listener && listener.trusted_proxies !== undefined)
-  );
-}
-
 /** Whether only this machine reaches the listener. A name that needs a resolver is not believed to be loopback. */
 export function isLoopback(listener: ListenerConfig): boolean {
   if (!isProxied(listener) && 'interface' in listener && listener.interface !== undefined) {
@@ -81,7 +74,13 @@ function credentialFiles({ access }: ExposureConfig): { readonly option: string;
 
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
-  readonly option: 'access.psk_file' | 'access.public_key_file' | 'ca_file' | 'ca_path' | 'psk_hint';
+  readonly option:
+    | 'access.psk_file'
+    | 'access.public_key_file'
+    | 'ca_file'
+    | 'ca_path'
+    | 'psk_hint'
+    | 'proxy_username_from';
   readonly who: string;
 }
 
@@ -111,11 +110,15 @@ function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[]
       proofs.push({ option: 'psk_hint', who: `clients with a key of ${access.psk_file}` });
     }
   }
+  if (isNamedByProxy(listener)) {
+    proofs.push({ option: 'proxy_username_from', who: 'clients with a certificate that their proxy finds good' });
+  }
   return proofs;
 }
 
 /** Whether somebody whose name no key or certificate has proved can send the listener anything. */
 function admitsStrangers(listener: ListenerConfig): boolean {
+  if (isNamedByProxy(listener) && isCertifiedByProxy(listener)) return false;
   if (!('require_certificate' in listener) || !namesUsers(listener)) return true;
   if (isTls(listener)) return !listener.require_certificate && listener.psk_hint === undefined;
   return !listener.require_certificate && (listener.type !== 'coaps' || takesPublicKeys(listener));
@@ -196,32 +199,6 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
   const takesKeys = takesPublicKeys(listener) && access.public_key_file !== undefined;
   if (required && ca === undefined && !takesKeys) {
     faults.push(['require_certificate', 'knows no CA of the certificates that it requires: name its file in ca_file']);
-  }
-  return faults;
-}
-
-/** What a listener behind a proxy lacks, by the option that should say it. */
-function proxyFaults(listener: ListenerConfig): [option: string, sentence: string][] {
-  if (listener.type !== 'mqtt' && listener.type !== 'websocket' && listener.type !== 'unix') return [];
-  const { proxy_protocol: protocol, proxy_require_tls: required } = listener;
-  const faults: [string, string][] = [];
-  if (protocol !== undefined && listener.type !== 'unix' && listener.trusted_proxies === undefined) {
-    faults.push([
-      'proxy_protocol',
-      'speaks the PROXY protocol and trusts no proxy: name their addresses in trusted_proxies',
-    ]);
-  }
-  if (required === true && protocol !== 'v2') {
-    faults.push([
-      'proxy_require_tls',
-      'is told about TLS in version 2 of the PROXY header only: write proxy_protocol: v2',
-    ]);
-  }
-  if (protocol === undefined && listener.type === 'mqtt' && listener.trusted_proxies !== undefined) {
-    faults.push([
-      'trusted_proxies',
-      'is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',
-    ]);
   }
   return faults;
 }
@@ -315,12 +292,17 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
       const what = listener.type === 'http' ? 'read metrics and health' : 'publish and subscribe';
       warnings.push(`${place(listener)}: anyone who reaches it may ${what} without a password`);
     }
+    if (isNamedByAnybody(listener)) {
+      warnings.push(
+        `${place(listener)}: anyone who reaches it can say to be any user (proxy_username_from), for trusted_proxies is every address`,
+      );
+    }
   });
   return warnings;
 }
 
 /** Options of the listener itself that say who may connect. */
-const OWN: readonly string[] = ['ca_file', 'ca_path', 'psk_hint'];
+const OWN: readonly string[] = ['ca_file', 'ca_path', 'psk_hint', 'proxy_username_from'];
 
 /** One line per listener: who may connect, and who said so. */
 export function describeListeners(loaded: LoadedConfig): string[] {

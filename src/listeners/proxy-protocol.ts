@@ -4,20 +4,26 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { isIdentity } from '../coap/common-name.js';
 import { addressText } from '../session/remote.js';
+import { crc32c } from '../store/leveldb/crc32c.js';
 
 /** `any` is either of the two. */
 export type ProxyVersions = 'v1' | 'v2' | 'any';
 
 /** What a client has shown over TLS to the proxy (2.2.6). */
 export interface ProxyTls {
-  /** Common name of its certificate, if it has shown one that the proxy has verified; null for none. */
+  /** Whether it has shown a certificate that the proxy has verified. */
+  readonly certificate: boolean;
+  /** Common name of that certificate; null if it is not said, or cannot be a user name. */
   readonly commonName: string | null;
 }
 
 export interface ProxyHeader {
   /** Bytes of the header; the client's own begin behind it. */
   readonly length: number;
+  /** The proxy speaks for itself, as it does to see whether the broker is there. */
+  readonly local: boolean;
   /** `address:port` of the client; null if the proxy speaks for itself or does not know: then it is that of the connection. */
   readonly source: string | null;
   /** Null if the client does not speak TLS to the proxy, or nothing is said of it. */
@@ -47,6 +53,7 @@ const ADDRESS_BYTES: ReadonlyMap<number, number> = new Map([
   [UNIX_STREAM, 216],
 ]);
 
+const TLV_CRC32C = 0x03;
 const TLV_SSL = 0x20;
 const TLV_SSL_CN = 0x22;
 /** Bits of the `client` byte of the TLV of TLS. */
@@ -54,8 +61,9 @@ const CLIENT_SSL = 1;
 const CLIENT_CERTIFICATES = 2 | 4;
 /** Bytes of that TLV before the TLVs in it. */
 const SSL_FIXED = 5;
-/** Characters of a common name: the bound of X.520. */
-const LONGEST_NAME = 64;
+/** What the checksum counts as in itself. */
+const NO_CHECKSUM = Buffer.alloc(4);
+const TOO_EARLY = 'a PROXY header with a TLV that ends too early';
 
 /**
  * Reads a header from the first bytes of a connection.
@@ -87,7 +95,7 @@ function readV1(bytes: Buffer): ProxyHeader | null {
   const words = bytes.latin1Slice(PREFIX_V1.length, end).split(' ');
   const [family, source, destination, sourcePort, destinationPort] = words;
   // What stands behind it is to be ignored.
-  if (family === 'UNKNOWN') return { length, source: null, tls: null };
+  if (family === 'UNKNOWN') return { length, local: false, source: null, tls: null };
   const isAddress = family === 'TCP4' ? isIPv4 : family === 'TCP6' ? isPlainIPv6 : null;
   if (isAddress === null) throw new ProxyError('a PROXY header of an unknown family');
   if (words.length !== 5 || !isAddress(source) || !isAddress(destination)) {
@@ -95,7 +103,8 @@ function readV1(bytes: Buffer): ProxyHeader | null {
   }
   const ports = [sourcePort, destinationPort].map((text) => (/^(0|[1-9]\d{0,4})$/.test(text) ? Number(text) : 65_536));
   if (ports.some((port) => port > 65_535)) throw new ProxyError('a PROXY header with ports that are none');
-  return { length, source: addressText(family === 'TCP6' ? canonical(source) : source, ports[0]), tls: null };
+  const remote = addressText(family === 'TCP6' ? canonical(source) : source, ports[0]);
+  return { length, local: false, source: remote, tls: null };
 }
 
 /** An IPv6 address as the system writes it, so that one client has one address. */
@@ -116,15 +125,15 @@ function readV2(bytes: Buffer): ProxyHeader | null {
   const length = FIXED_V2 + bytes.readUInt16BE(14);
   if (length > LONGEST_V2) throw new ProxyError(`a PROXY header of more than ${LONGEST_V2} bytes`);
   if (bytes.length < length) return null;
-  // LOCAL: the proxy speaks for itself, as it does to see whether the broker is there. The rest is to be ignored.
-  if (command === 0) return { length, source: null, tls: null };
+  // LOCAL: the rest is to be ignored.
+  if (command === 0) return { length, local: true, source: null, tls: null };
   const family = bytes[13];
   const addresses = ADDRESS_BYTES.get(family);
   if (addresses === undefined) throw new ProxyError('a PROXY header of an unknown family or protocol');
   const tlvs = FIXED_V2 + addresses;
   if (tlvs > length) throw new ProxyError('a PROXY header that is too short for its addresses');
-  const tls = readTlvs(bytes.subarray(tlvs, length));
-  return { length, source: sourceOf(bytes, family), tls };
+  const tls = readTlvs(bytes.subarray(0, length), tlvs);
+  return { length, local: false, source: sourceOf(bytes, family), tls };
 }
 
 function sourceOf(bytes: Buffer, family: number): string | null {
@@ -135,36 +144,50 @@ function sourceOf(bytes: Buffer, family: number): string | null {
   return addressText(canonical(groups.join(':')), bytes.readUInt16BE(48));
 }
 
-/** Each TLV of a run; one that ends too early is a fault. */
-function* tlvsOf(bytes: Buffer): Generator<readonly [type: number, value: Buffer]> {
-  for (let at = 0; at < bytes.length; ) {
+/** Each TLV from a place on, and where its value begins; one that ends too early is a fault. */
+function* tlvsOf(bytes: Buffer, from: number): Generator<readonly [type: number, value: Buffer, start: number]> {
+  for (let at = from; at < bytes.length; ) {
     const start = at + 3;
     const end = start <= bytes.length ? start + bytes.readUInt16BE(at + 1) : Number.POSITIVE_INFINITY;
-    if (end > bytes.length) throw new ProxyError('a PROXY header with a TLV that ends too early');
-    yield [bytes[at], bytes.subarray(start, end)];
+    if (end > bytes.length) throw new ProxyError(TOO_EARLY);
+    yield [bytes[at], bytes.subarray(start, end), start];
     at = end;
   }
 }
 
-/** What the TLVs say of TLS. Those of other types are skipped. */
-function readTlvs(bytes: Buffer): ProxyTls | null {
+/** What the TLVs of a header say of TLS. Those of other types are skipped but for the checksum. */
+function readTlvs(header: Buffer, from: number): ProxyTls | null {
   let tls: ProxyTls | null = null;
-  for (const [type, value] of tlvsOf(bytes)) {
-    if (type !== TLV_SSL) continue;
-    if (value.length < SSL_FIXED) throw new ProxyError('a PROXY header with a TLV that ends too early');
-    const [client] = value;
-    const verified = (client & CLIENT_CERTIFICATES) !== 0 && value.readUInt32BE(1) === 0;
-    let commonName: string | null = null;
-    for (const [inner, name] of tlvsOf(value.subarray(SSL_FIXED))) {
-      if (inner === TLV_SSL_CN && verified) commonName = nameOf(name);
-    }
-    if ((client & CLIENT_SSL) !== 0) tls = { commonName };
+  for (const [type, value, start] of tlvsOf(header, from)) {
+    if (type === TLV_SSL) tls = readTls(value) ?? tls;
+    else if (type === TLV_CRC32C) checkSum(header, value, start);
   }
   return tls;
+}
+
+/** The checksum counts as zeros in itself (2.2.3). */
+function checkSum(header: Buffer, value: Buffer, at: number): void {
+  if (value.length !== NO_CHECKSUM.length) throw new ProxyError(TOO_EARLY);
+  const before = crc32c(header, 0, at);
+  const behind = at + NO_CHECKSUM.length;
+  const sum = crc32c(header, behind, header.length, crc32c(NO_CHECKSUM, 0, NO_CHECKSUM.length, before));
+  if (sum !== value.readUInt32BE(0)) throw new ProxyError('a PROXY header whose checksum is wrong');
+}
+
+/** Null if the client does not speak TLS. */
+function readTls(value: Buffer): ProxyTls | null {
+  if (value.length < SSL_FIXED) throw new ProxyError(TOO_EARLY);
+  const [client] = value;
+  const certificate = (client & CLIENT_CERTIFICATES) !== 0 && value.readUInt32BE(1) === 0;
+  let commonName: string | null = null;
+  for (const [type, name] of tlvsOf(value, SSL_FIXED)) {
+    if (type === TLV_SSL_CN && certificate) commonName = nameOf(name);
+  }
+  return (client & CLIENT_SSL) === 0 ? null : { certificate, commonName };
 }
 
 /** A common name that can be a user name; null for what cannot. */
 function nameOf(bytes: Buffer): string | null {
   const name = isUtf8(bytes) ? bytes.utf8Slice() : '';
-  return name === '' || name.length > LONGEST_NAME || /[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(name) ? null : name;
+  return isIdentity(name) ? name : null;
 }

@@ -14,8 +14,9 @@ import type { Arrival } from '../session/arrivals.js';
 import type { Shown } from '../session/connection.js';
 import type { Entry } from '../session/gate.js';
 import type { Party } from '../session/journal.js';
-import { remoteOf } from '../session/remote.js';
+import { remoteOf, setRemote } from '../session/remote.js';
 import type { Listener } from './listener.js';
+import { behind, type ProxyDoor } from './proxy-door.js';
 import { addressOf, listen } from './tcp.js';
 import { type Demand, usernameOf } from './tls-identity.js';
 import { BROKEN_OFF, type HandshakeError, reasonOf } from './tls-reasons.js';
@@ -39,6 +40,8 @@ export interface TlsCredentials {
 export interface TlsListenerOptions {
   readonly type: 'mqtts' | 'wss';
   readonly credentials: TlsCredentials;
+  /** Where the PROXY header of each connection is read, before its handshake. */
+  readonly door?: ProxyDoor | null;
   /** Whether `::` is IPv6 alone. */
   readonly ipv6Only?: boolean;
   /** Seconds that a handshake may take that begins now, its wait for its turn included (`mqtt.connect_timeout`). */
@@ -77,14 +80,15 @@ export class TlsListener implements Listener {
 
   /** @param port 0 for any free one */
   constructor(host: string, port: number, options: TlsListenerOptions) {
-    const { type, credentials } = options;
+    const { type, credentials, door = null } = options;
     const { demand, pskHint } = credentials;
     this.type = type;
     this.#options = options;
     this.#host = host;
     this.#port = port;
-    this.#front = createServer({ noDelay: true, allowHalfOpen: false, pauseOnConnect: true }, (socket) =>
-      this.#enter(socket),
+    this.#front = createServer(
+      { noDelay: true, allowHalfOpen: false, pauseOnConnect: door === null },
+      behind(door, (socket) => this.#enter(socket)),
     );
     this.#tls = createTlsServer({
       ...credentials.context,
@@ -117,6 +121,7 @@ export class TlsListener implements Listener {
 
   close(): Promise<void> {
     this.#endRenewal?.();
+    this.#options.door?.close();
     for (const handshake of [...this.#handshakes.values()]) handshake.end();
     return new Promise((resolve) => {
       if (this.#front.listening) this.#front.close(() => resolve());
@@ -129,6 +134,8 @@ export class TlsListener implements Listener {
   }
 
   #enter(socket: Socket): void {
+    // What a door has read beyond the header waits in the socket, where TLS takes it up.
+    socket.pause();
     const party = { id: '', remote: remoteOf(socket), username: null, transport: this.type, version: 0 };
     // It was gone before anyone could ask where it came from.
     if (socket.remoteAddress === undefined) {
@@ -183,7 +190,9 @@ export class TlsListener implements Listener {
     }
     handshake.settle();
     this.#options.done();
-    this.#options.accept(socket, handshake.entry, shown);
+    setRemote(socket, handshake.remote);
+    const username = this.#options.door?.usernameOf(handshake.socket) ?? null;
+    this.#options.accept(socket, handshake.entry, username === null ? shown : { username });
   }
 }
 
@@ -207,9 +216,10 @@ class Handshake implements Arrival, Party {
   readonly remote: string;
   readonly transport: string;
   readonly entry: Entry;
+  /** The connection below TLS. */
+  readonly socket: Socket;
   /** The identity that the client has named, and whether it has a key. */
   psk: { readonly identity: string; readonly known: boolean } | null = null;
-  readonly #socket: Socket;
   readonly #options: TlsListenerOptions;
   readonly #host: HandshakeHost;
   readonly #timer: NodeJS.Timeout;
@@ -221,7 +231,7 @@ class Handshake implements Arrival, Party {
     this.remote = party.remote;
     this.transport = party.transport;
     this.entry = entry;
-    this.#socket = socket;
+    this.socket = socket;
     this.#options = options;
     this.#host = host;
     socket.on('error', ignored);
@@ -254,7 +264,7 @@ class Handshake implements Arrival, Party {
   settle(): void {
     this.closed = true;
     clearTimeout(this.#timer);
-    this.#socket.off('close', this.#gone);
+    this.socket.off('close', this.#gone);
     this.#host.settled();
   }
 
@@ -278,7 +288,7 @@ class Handshake implements Arrival, Party {
   end(): void {
     this.settle();
     this.#options.leave(this.entry);
-    this.#socket.destroy();
+    this.socket.destroy();
   }
 }
 

@@ -10,6 +10,7 @@ export const LISTENER_METRICS: readonly Metric[] = [
       untrusted_proxy: ['listeners/refused/untrusted_proxy', 'refusedUntrustedProxies'],
       proxy_header: ['listeners/refused/proxy_header', 'refusedProxyHeaders'],
       proxy_tls: ['listeners/refused/proxy_tls', 'refusedProxiesWithoutTls'],
+      proxy_certificate: ['listeners/refused/proxy_certificate', 'refusedProxiesWithoutCertificate'],
       max_connections: ['listeners/refused/max_connections', 'refusedAtListener'],
       protocol_version: ['listeners/refused/protocol_version', 'refusedVersions'],
       username: ['listeners/refused/username', 'refusedNameless'],

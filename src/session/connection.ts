@@ -51,6 +51,8 @@ const LEAST_FILTERS = 1000;
 export interface Shown {
   /** The user that it is by its certificate or key; null if CONNECT has to say it. */
   readonly username: string | null;
+  /** It has shown it to a proxy: its own turn is still to come. */
+  readonly elsewhere?: true;
 }
 
 export class Connection extends Sender implements Link, Waiting {

@@ -41,27 +41,31 @@ for (const [title, header, source] of SOURCES) {
   test(`${title}: the address is read once all of the header is there, and the client's bytes stay`, () => {
     for (let end = 0; end < header.length; end++) assert.equal(readProxyHeader(header.subarray(0, end), 'any'), null);
     const bytes = Buffer.concat([header, Buffer.from([0x10, 0x00])]);
-    assert.deepEqual(readProxyHeader(bytes, 'any'), { length: header.length, source, tls: null });
+    const local = title.includes('LOCAL');
+    assert.deepEqual(readProxyHeader(bytes, 'any'), { length: header.length, local, source, tls: null });
   });
 }
 
 const client = addresses4('192.0.2.7', 4711);
-const NAMED: readonly [title: string, tlvs: Buffer[], commonName: string | null][] = [
-  ['a verified certificate', [tlsTlv(7, 0, tlv(0x21, 'TLSv1.3'), tlv(0x22, 'device 7'))], 'device 7'],
-  ['a certificate of an earlier connection', [tlsTlv(5, 0, tlv(0x22, 'device 7'))], 'device 7'],
-  ['TLVs of other types around it', [tlv(1, 'mqtt'), tlsTlv(3, 0, tlv(0x22, 'é')), tlv(0xee, '')], 'é'],
-  ['no certificate', [tlsTlv(1, 0, tlv(0x21, 'TLSv1.3'))], null],
-  ['a certificate that was not verified', [tlsTlv(3, 10, tlv(0x22, 'device 7'))], null],
-  ['a name without a certificate', [tlsTlv(1, 0, tlv(0x22, 'device 7'))], null],
-  ['a name that is no UTF-8', [tlsTlv(3, 0, tlv(0x22, Buffer.from([0xff])))], null],
-  ['a name with a line break', [tlsTlv(3, 0, tlv(0x22, 'a\nb'))], null],
-  ['a name longer than names are', [tlsTlv(3, 0, tlv(0x22, 'x'.repeat(65)))], null],
+const LONGEST = 'x'.repeat(128);
+const NAMED: readonly [title: string, tlvs: Buffer[], commonName: string | null, certificate: boolean][] = [
+  ['a verified certificate', [tlsTlv(7, 0, tlv(0x21, 'TLSv1.3'), tlv(0x22, 'device 7'))], 'device 7', true],
+  ['a certificate of an earlier connection', [tlsTlv(5, 0, tlv(0x22, 'device 7'))], 'device 7', true],
+  ['TLVs of other types around it', [tlv(1, 'mqtt'), tlsTlv(3, 0, tlv(0x22, 'é')), tlv(0xee, '')], 'é', true],
+  ['no certificate', [tlsTlv(1, 0, tlv(0x21, 'TLSv1.3'))], null, false],
+  ['a certificate that was not verified', [tlsTlv(3, 10, tlv(0x22, 'device 7'))], null, false],
+  ['a name without a certificate', [tlsTlv(1, 0, tlv(0x22, 'device 7'))], null, false],
+  ['a certificate of which it does not say the name', [tlsTlv(3, 0)], null, true],
+  ['a name that is no UTF-8', [tlsTlv(3, 0, tlv(0x22, Buffer.from([0xff])))], null, true],
+  ['a name with a line break', [tlsTlv(3, 0, tlv(0x22, 'a\nb'))], null, true],
+  ['the longest name', [tlsTlv(3, 0, tlv(0x22, LONGEST))], LONGEST, true],
+  ['a name longer than names are', [tlsTlv(3, 0, tlv(0x22, `${LONGEST}x`))], null, true],
 ];
 
-for (const [title, tlvs, commonName] of NAMED) {
+for (const [title, tlvs, commonName, certificate] of NAMED) {
   test(`TLS with ${title}: the common name is ${JSON.stringify(commonName)}`, () => {
     const header = readProxyHeader(v2(PROXY, TCP4, client, ...tlvs), 'v2');
-    assert.deepEqual(header?.tls, { commonName });
+    assert.deepEqual(header?.tls, { certificate, commonName });
   });
 }
 
@@ -69,6 +73,34 @@ test('a TLV of TLS that says that the client does not speak it is none', () => {
   assert.equal(readProxyHeader(v2(PROXY, TCP4, client, tlsTlv(0, 0)), 'v2')?.tls, null);
   assert.equal(readProxyHeader(v2(PROXY, TCP4, client, tlv(4, '')), 'v2')?.tls, null);
 });
+
+test('a checksum that is there has to be right: CRC32C of the header, with zeros in its own place', () => {
+  for (const [before, behind] of [
+    [[], []],
+    [[tlv(1, 'mqtt')], [tlsTlv(3, 0, tlv(0x22, 'device 7'))]],
+  ]) {
+    const header = v2(PROXY, TCP4, client, ...before, tlv(3, Buffer.alloc(4)), ...behind);
+    const at = 16 + client.length + Buffer.concat(before).length + 3;
+    header.writeUInt32BE(checksum(header), at);
+    assert.equal(readProxyHeader(header, 'v2')?.source, '192.0.2.7:4711');
+    for (const wrong of [16, at, header.length - 1]) {
+      const damaged = Buffer.from(header);
+      damaged[wrong] ^= 1;
+      assert.throws(() => readProxyHeader(damaged, 'v2'), /whose checksum is wrong|ends too early/, `byte ${wrong}`);
+    }
+  }
+  assert.throws(() => readProxyHeader(v2(PROXY, TCP4, client, tlv(3, 'abc')), 'v2'), /ends too early/);
+});
+
+/** CRC32C bit by bit, as RFC 3720 defines it. */
+function checksum(bytes: Buffer): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
+}
 
 const V1 = 'PROXY TCP4 192.0.2.7 127.0.0.1 4711 1883\r\n';
 const REFUSED: readonly [bytes: Buffer | string, versions: 'v1' | 'v2' | 'any', words: RegExp][] = [

@@ -2,6 +2,7 @@
 import type { Fault } from '../source.js';
 import type { Said } from './draft.js';
 import type { Entry, Listener, Reader } from './reader.js';
+import { isSecure } from './tls.js';
 
 /** Fields whose value is that of an option as it is. */
 const SAME: Readonly<Record<string, string>> = {
@@ -28,7 +29,7 @@ export function anonymousOf(reader: Reader, { values }: Listener): Entry | undef
 /** The fields of one listener, besides type and address. */
 export function fieldsOf(reader: Reader, listener: Listener, apart: Apart): Record<string, Said> {
   const { values, place } = listener;
-  const said: Record<string, Said> = { ...proxyOf(reader, listener) };
+  const said: Record<string, Said> = { ...proxyOf(reader, listener), ...certificatesOf(reader, listener) };
   for (const [name, field] of Object.entries(SAME)) {
     const entry = values.get(name);
     if (entry !== undefined && entry.value !== false) said[field] = entry;
@@ -91,5 +92,32 @@ function proxyOf({ warnings }: Reader, { port, values }: Listener): Record<strin
     }
   }
   if (required?.value === true) said.proxy_require_tls = required;
+  return said;
+}
+
+/** What the PROXY header of a listener without TLS has to say of certificates. */
+function certificatesOf({ faults, warnings }: Reader, listener: Listener): Record<string, Said> {
+  const { values } = listener;
+  if (!values.has('enable_proxy_protocol') || isSecure(listener)) return {};
+  const [required, identity, subject] = [
+    'require_certificate',
+    'use_identity_as_username',
+    'use_subject_as_username',
+  ].map((name) => (values.get(name)?.value === true ? values.get(name) : undefined));
+  if (subject !== undefined) {
+    const sentence =
+      'use_subject_as_username: a PROXY header has the common name alone: write use_identity_as_username';
+    faults.push({ ...subject.place, sentence });
+  }
+  if (required === undefined) {
+    if (identity !== undefined) {
+      warnings.push(
+        `${identity.place.where}: use_identity_as_username has no effect behind a proxy without require_certificate, as in Mosquitto`,
+      );
+    }
+    return {};
+  }
+  const said: Record<string, Said> = { proxy_require_certificate: required };
+  if (identity !== undefined) said.proxy_username_from = { value: 'identity', place: identity.place };
   return said;
 }

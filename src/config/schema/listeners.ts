@@ -67,6 +67,8 @@ const mqttsListener = z.strictObject({
   ...tlsOptions,
   ...bindOptions,
   ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const wssListener = z.strictObject({
@@ -81,6 +83,8 @@ const wssListener = z.strictObject({
   ...pageOptions,
   ...bindOptions,
   ...clientOptions,
+  ...proxyProtocol,
+  ...trustedProxies,
 });
 
 const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });

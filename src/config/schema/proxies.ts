@@ -34,8 +34,8 @@ export const proxyProtocol = {
     .optional()
     .register(documentation, {
       doc:
-        'The version of the PROXY header with which each connection has to begin; `any` is either. What comes from none of ' +
-        '`trusted_proxies` is closed. Unset: there is no such header.',
+        'The version of the PROXY header with which each connection has to begin, before TLS if there is any; `any` is either. ' +
+        'What comes from none of `trusted_proxies` is closed. Unset: there is no such header.',
       example: 'v2',
       since: '0.1.0',
     }),
@@ -44,4 +44,25 @@ export const proxyProtocol = {
     example: true,
     since: '0.1.0',
   }),
+  proxy_require_certificate: z
+    .boolean()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Whether a client is refused unless the PROXY header, version 2, says that it has shown the proxy a certificate which the ' +
+        'proxy has found good. Unset: it is not.',
+      example: true,
+      since: '0.1.0',
+    }),
+  proxy_username_from: z
+    .enum(['identity', 'connect'])
+    .optional()
+    .register(documentation, {
+      doc:
+        'Who a client is that has shown its proxy a good certificate. `identity`: the common name that the PROXY header, version 2, ' +
+        'says is its user name, whatever CONNECT says, and it needs no password. Unset: `connect`, the user name and password of ' +
+        'CONNECT are asked for.',
+      example: 'identity',
+      since: '0.1.0',
+    }),
 };

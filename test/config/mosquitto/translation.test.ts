@@ -124,6 +124,47 @@ enable_proxy_protocol 1
   assert.match(warnings.join('\n'), /mosquitto\.conf:3: enable_proxy_protocol: whoever connects is believed/);
 });
 
+test('behind enable_proxy_protocol 2, certificates are those that the proxy has seen', () => {
+  const behind = (lines: string) => `allow_anonymous true\nlistener 1 127.0.0.1\nenable_proxy_protocol 2\n${lines}`;
+  const usual = { type: 'mqtt', host: '127.0.0.1', port: 1, proxy_protocol: 'v2' };
+  const trusted_proxies = ['0.0.0.0/0', '::/0'];
+  const both = load(behind('require_certificate true\nuse_identity_as_username true\n'));
+  assert.deepEqual(both.config.listeners, [
+    { ...usual, proxy_require_certificate: true, proxy_username_from: 'identity', trusted_proxies },
+  ]);
+  assert.match(both.warnings.join('\n'), /anyone who reaches it can say to be any user \(proxy_username_from\)/);
+  const required = load(behind('require_certificate true\n')).config.listeners;
+  assert.deepEqual(required, [{ ...usual, proxy_require_certificate: true, trusted_proxies }]);
+  const idle = load(behind('use_identity_as_username true\nrequire_certificate false\n'));
+  assert.deepEqual(idle.config.listeners, [{ ...usual, trusted_proxies }]);
+  assert.match(
+    idle.warnings.join('\n'),
+    /mosquitto\.conf:4: use_identity_as_username has no effect behind a proxy without/,
+  );
+  assert.match(
+    faults(behind('use_subject_as_username true\n'))[0],
+    /^mosquitto\.conf:4: use_subject_as_username: a PROXY/,
+  );
+  const first = 'allow_anonymous true\nlistener 1\nenable_proxy_protocol 1\nrequire_certificate true\n';
+  assert.match(faults(first)[0], /^mosquitto\.conf:4: .*in version 2 of the PROXY header only/);
+});
+
+test('enable_proxy_protocol beside certfile: the header stands before TLS', () => {
+  const text = `allow_anonymous true
+listener 1 127.0.0.1
+enable_proxy_protocol 2
+certfile /c
+keyfile /k
+require_certificate true
+cafile /a
+`;
+  const [listener] = load(text).config.listeners;
+  assert.ok(listener.type === 'mqtts');
+  assert.equal(listener.proxy_protocol, 'v2');
+  assert.equal(listener.require_certificate, true);
+  assert.equal(listener.proxy_require_certificate, undefined);
+});
+
 test('what Portico has once for all listeners is refused where they differ, with the line', () => {
   const cases: [text: string, fault: RegExp][] = [
     ['listener 1\nlistener 2\nmax_topic_alias 5\n', /^mosquitto\.conf:3: max_topic_alias differs/],

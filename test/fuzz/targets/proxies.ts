@@ -60,7 +60,10 @@ function runHeader(bytes: Buffer): string {
     assert.notEqual(isIP(addressOf(source)), 0, source);
     assert.match(source, /:\d{1,5}$/);
   }
-  if (tls?.commonName != null) assert.match(tls.commonName, /^[^\p{Cc}]{1,64}$/u);
+  if (tls?.commonName != null) {
+    assert.match(tls.commonName, /^[^\p{Cc}]+$/u);
+    assert.ok(tls.certificate && Buffer.byteLength(tls.commonName) <= 128);
+  }
   return `${source === null ? 'none' : isIP(addressOf(source))} ${tls === null ? 'plain' : tls.commonName !== null}`;
 }
 
@@ -87,6 +90,7 @@ export const proxyHeader: Target = {
     input(2, 'PROXY UNKNOWN\r\n'),
     input(2, v2(PROXY, TCP4, address, tlv(1, 'mqtt'), tlsTlv(7, 0, tlv(0x21, 'TLSv1.3'), tlv(0x22, 'device')))),
     input(1, v2(PROXY, TCP6, addresses6('2001:db8:0:0:0:0:0:7', 1))),
+    input(1, v2(PROXY, TCP4, address, tlv(3, Buffer.alloc(4)))),
     input(1, v2(LOCAL, UNSPECIFIED, Buffer.alloc(20))),
     input(2, v2(PROXY, 0x31, Buffer.alloc(216))),
   ],

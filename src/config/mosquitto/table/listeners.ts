@@ -48,7 +48,8 @@ export const listeners: readonly Row[] = [
     kind: integer(1, 2),
     fate: 'honoured',
     words:
-      '`proxy_protocol` of the listener, `v1` or `v2`; `trusted_proxies` is every address, as in Mosquitto, with a warning',
+      '`proxy_protocol` of the listener, `v1` or `v2`; `trusted_proxies` is every address, as in Mosquitto, with a warning. ' +
+      'Beside `certfile`, which Mosquitto 2.1 does not take with it, the header stands before TLS',
   },
   {
     name: 'http_dir',
@@ -197,7 +198,12 @@ export const listeners: readonly Row[] = [
   tls('crlfile', text, 'listener', '`crl_file`, as `cafile`. It needs a list of each CA, those in between too'),
   { name: 'dhparamfile', scope: 'global', kind: free, fate: 'ignored', words: 'Mosquitto 2.1 ignores it too' },
   noTls('disable_client_cert_date_checks', boolean, 'own listener', [false]),
-  tls('require_certificate', boolean, 'listener', '`require_certificate`'),
+  tls(
+    'require_certificate',
+    boolean,
+    'listener',
+    '`require_certificate`; without TLS, behind `enable_proxy_protocol 2`, `proxy_require_certificate`',
+  ),
   noTls('tls_engine', text),
   noTls('tls_engine_kpass_sha1', text),
   noTls('tls_keyform', text, 'listener', ['pem']),
@@ -211,8 +217,14 @@ export const listeners: readonly Row[] = [
     'use_identity_as_username',
     boolean,
     'listener',
-    '`username_from: identity`; without this and the next one `username_from: connect`. A certificate is required then',
+    '`username_from: identity`; without this and the next one `username_from: connect`. A certificate is required then. ' +
+      'Without TLS, behind `enable_proxy_protocol 2` and with `require_certificate`, `proxy_username_from: identity`',
   ),
-  tls('use_subject_as_username', boolean, 'listener', '`username_from: subject`. A certificate is required then'),
+  tls(
+    'use_subject_as_username',
+    boolean,
+    'listener',
+    '`username_from: subject`. A certificate is required then. Behind `enable_proxy_protocol` without TLS it is refused, as by Mosquitto',
+  ),
   tls('psk_hint', text, 'listener', '`psk_hint`. Beside a certificate it is refused: give it a listener of its own'),
 ];
