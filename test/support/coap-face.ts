@@ -46,6 +46,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
+    isBanned: () => false,
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,
     denied: silent,
