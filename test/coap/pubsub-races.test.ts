@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { number, OPT } from './harness.js';
-import { type Ask, cbor, date, type Device, PUBSUB, Scene } from './pubsub-scene.js';
+import { type Ask, cbor, type Device, date, PUBSUB, Scene } from './pubsub-scene.js';
 import { SlowHook } from './slow-hook.js';
 
 const NAME = 'a';

@@ -103,7 +103,12 @@ export class DataResource {
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
       const again = client.isAsked ? this.#publishingAgain(topic, request, client) : null;
-      client.publish(topic.configuration.name, request.payload, options, new PublishReply(exchange, client, decided, again));
+      client.publish(
+        topic.configuration.name,
+        request.payload,
+        options,
+        new PublishReply(exchange, client, decided, again),
+      );
     }
   }
 

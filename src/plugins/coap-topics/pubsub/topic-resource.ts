@@ -5,15 +5,7 @@ import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient } from '../../plugin.js';
 import { failureOf } from '../publishing.js';
-import {
-  accepts,
-  METHOD_NOT_ALLOWED,
-  NOT_ACCEPTABLE,
-  NOT_FOUND,
-  readOr400,
-  respondWhen,
-  unfit,
-} from './answers.js';
+import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, readOr400, respondWhen, unfit } from './answers.js';
 import { decodeProperties, encodeProperties, keysOf, Malformed } from './cbor.js';
 import { type Collection, MAX_CONFIGURATION_BYTES } from './collection.js';
 import { type Configuration, changed, type Properties } from './configuration.js';
