@@ -7,7 +7,7 @@ import { SlowHook } from './slow-hook.js';
 
 const NAME = 'a';
 
-function valueOf({ engine }: Scene, topic = NAME): string | undefined {
+function dataOf({ engine }: Scene, topic = NAME): string | undefined {
   return engine.broker.router.retained.get(topic)?.payload.toString();
 }
 
@@ -49,7 +49,7 @@ test('a PUT that waits for a slow hook while its topic is deleted is 4.04, and p
   assert.equal((await gone).code, '2.02');
   hook.asked[0]();
   assert.equal((await put).code, '4.04');
-  assert.equal(valueOf(scene), undefined);
+  assert.equal(dataOf(scene), undefined);
   await scene.stop();
 });
 
@@ -66,7 +66,7 @@ test('a PUT that waits for a slow hook is for the topic that it was sent to, not
   assert.equal((await again).code, '2.01');
   hook.asked[0]();
   assert.equal((await put).code, '4.04');
-  assert.equal(valueOf(scene), undefined);
+  assert.equal(dataOf(scene), undefined);
   await scene.stop();
 });
 
@@ -79,7 +79,7 @@ test('a PUT in a Content-Format that its topic does not take any more, after a s
   assert.equal((await change).code, '2.04');
   hook.asked[0]();
   assert.equal((await put).code, '4.15');
-  assert.equal(valueOf(scene), undefined);
+  assert.equal(dataOf(scene), undefined);
   await scene.stop();
 });
 
@@ -100,7 +100,7 @@ test('DELETE of data that waits for a slow hook while its topic is deleted and c
   assert.equal((await again).code, '2.01');
   hook.asked[0]();
   assert.equal((await clear).code, '4.04');
-  assert.equal(valueOf(scene), 'new');
+  assert.equal(dataOf(scene), 'new');
   await scene.stop();
 });
 
@@ -116,7 +116,7 @@ test('a topic keeps its name until a slow hook has let the clearing of its data 
   hook.asked[1]();
   assert.equal((await gone).code, '2.02');
   assert.equal((await other.ask('get', data)).code, '4.04');
-  assert.equal(valueOf(scene), undefined);
+  assert.equal(dataOf(scene), undefined);
   await scene.stop();
 });
 
@@ -173,7 +173,7 @@ test('a topic with first data is there once a slow hook has let the data through
   assert.equal((await other.ask('delete', topic)).code, '4.04');
   hook.asked[2]();
   assert.equal((await create).code, '2.01');
-  assert.equal(valueOf(scene), 'first');
+  assert.equal(dataOf(scene), 'first');
   await scene.stop();
 });
 
@@ -190,7 +190,7 @@ test('of two creations with first data that wait for a slow hook, the second is 
   hook.asked[3]();
   hook.asked[2]();
   assert.deepEqual([(await both[0]).code, (await both[1]).code], ['4.00', '2.01']);
-  assert.equal(valueOf(scene), 'two');
+  assert.equal(dataOf(scene), 'two');
   await scene.stop();
 });
 
@@ -207,7 +207,7 @@ test('an expired topic goes once a slow hook has answered, and is not asked abou
     assert.equal(hook.asked.length, 1);
     hook.asked[0](refusal);
     assert.equal((await device.ask('get', topic)).code, '4.04');
-    assert.equal(valueOf(scene), refusal && 'old');
+    assert.equal(dataOf(scene), refusal && 'old');
     await scene.stop();
   }
 });
@@ -222,6 +222,6 @@ test('DELETE of a topic beyond limits.messages_per_second is 4.29 with Max-Age, 
   assert.equal(String((await device.ask('get', data)).payload), 'one');
   scene.pass(1);
   assert.equal((await device.ask('delete', topic)).code, '2.02');
-  assert.equal(valueOf(scene), undefined);
+  assert.equal(dataOf(scene), undefined);
   await scene.stop();
 });
