@@ -14,6 +14,8 @@ export function contextOf(plugin: string, broker: Broker, logger: Logger): Plugi
     storage: broker.storageOf(plugin),
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
+    isBanned: (remote, transport) =>
+      environment.gate.isBanned({ id: '', remote, username: null, transport, version: 0 }),
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: (method) => broker.addAuthenticationMethod(method),
     denied: (party, action, topic, reason) => {

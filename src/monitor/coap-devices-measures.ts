@@ -61,6 +61,7 @@ const HELP: Readonly<Record<keyof (DeviceCounters & SecureLineNumbers & PortNumb
   refusedRegistrationLinks: 'Registrations refused by coap.registration_links.',
   refusedLifetimesMin: 'Registrations and updates refused by coap.registration_lifetime_min.',
   refusedLifetimesMax: 'Registrations and updates refused by coap.registration_lifetime_max.',
+  refusedLookupObservers: 'Lookups answered without being observed, by coap.lookup_observers.',
   badRegistrations: 'Registrations and updates that are not as RFC 9176 says.',
   deniedRegistrations: 'Registrations, updates and removals by someone who may not.',
   dtlsAssociations: 'DTLS: Security associations now.',

@@ -18,6 +18,7 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   dtlsHandshakesOverRate: 'DTLS: ClientHellos dropped, as coap.dtls_handshakes_per_second have begun.',
   dtlsHandshakesOverHostRate:
     'DTLS: ClientHellos dropped, as coap.dtls_host_handshakes_per_second of their host have begun.',
+  dtlsHandshakesBanned: 'DTLS: ClientHellos refused, as their address is banned (access.lockout_address_failures).',
   dtlsHandshakesStarted: 'DTLS: Handshakes begun, after the cookie.',
   dtlsHandshakesCompleted: 'DTLS: Handshakes that led to an association.',
   dtlsHandshakesFailed: 'DTLS: Handshakes refused with an alert.',

@@ -60,15 +60,19 @@ export class Gate {
     this.#options = options;
   }
 
+  /** Whether everybody from an address is banned, so that it is turned away; that is counted and logged then. */
+  isBanned(party: Party): boolean {
+    if (!this.#lockout.isBanned(party.remote, party.transport)) return false;
+    this.#counters.refusedBanned++;
+    const whose = shownAddress(addressOf(party.remote) ?? '');
+    this.#refuse(party, 'access.lockout_address_failures', ` of ${whose}, which is banned,`);
+    return true;
+  }
+
   /** A connection comes. Null if it has to be closed at once; that is counted and logged then. */
   enter(party: Party): Entry | null {
     const { pendingConnections, connectionsPerAddress } = this.#options;
-    if (this.#lockout.isBanned(party.remote, party.transport)) {
-      this.#counters.refusedBanned++;
-      const whose = shownAddress(addressOf(party.remote) ?? '');
-      this.#refuse(party, 'access.lockout_address_failures', ` of ${whose}, which is banned,`);
-      return null;
-    }
+    if (this.isBanned(party)) return null;
     if (this.pending >= pendingConnections) {
       this.#counters.refusedPending++;
       this.#refuse(party, 'limits.pending_connections');

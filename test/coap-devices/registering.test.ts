@@ -137,6 +137,38 @@ test('RFC 9176 6: lookups can be observed: they tell what they find anew', async
   await watcher.none();
 });
 
+test('coap.lookup_observers: one lookup too many is answered without Observe, counted and told; who registers anew keeps its place', async () => {
+  scene = await Scene.create({ lookup_observers: 1 });
+  const [first, second] = [scene.face.device(), scene.face.device()];
+  const observe = async (from: Device): Promise<number | undefined> =>
+    number(await from.ask('get', '/rd-lookup/res', { token: 'aa', options: [[OPT.observe, 0]] }), OPT.observe);
+  assert.notEqual(await observe(first), undefined);
+  assert.equal(await observe(second), undefined);
+  assert.notEqual(await observe(first), undefined);
+  assert.equal((await second.ask('get', '/rd-lookup/res')).code, '2.05');
+  assert.equal(scene.count.refusedLookupObservers, 1);
+  assert.deepEqual(
+    scene.limits.map((line) => line.replace(/:.*/, '')),
+    ['coap.lookup_observers'],
+  );
+  await scene.register(scene.face.device(), 'ep=node1');
+  scene.plugin.tick();
+  first.acknowledge(await first.next());
+  await second.none();
+  // A place that is left is free.
+  await first.ask('get', '/rd-lookup/res', { token: 'aa', options: [[OPT.observe, 1]] });
+  assert.notEqual(await observe(second), undefined);
+});
+
+test('a lookup is GET alone (RFC 9176 6.2): FETCH is 4.05, also with Observe', async () => {
+  scene = await Scene.create();
+  const device = scene.face.device();
+  for (const path of ['/rd-lookup/ep', '/rd-lookup/res', '/rd']) {
+    const answer = await device.ask('fetch', path, { token: 'aa', payload: 'x', options: [[OPT.observe, 0]] });
+    assert.deepEqual([answer.code, number(answer, OPT.observe)], ['4.05', undefined], path);
+  }
+});
+
 test('credentials in the query are no attributes of a device: nobody else is told them', async () => {
   scene = await Scene.create();
   const device = scene.face.device();

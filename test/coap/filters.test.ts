@@ -192,3 +192,14 @@ test('nothing can be published on a filter: 4.00; so is one that is no valid fil
   for (const filter of ['a/b+', 'a/#/c', '#a']) assert.equal((await device.ask('get', `/ps/${filter}`)).code, '4.00');
   await face.stop();
 });
+
+test('topics and filters are observed by GET: FETCH is 4.05, also with Observe', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  for (const uri of ['/ps/a/b', '/ps/a/+']) {
+    const answer = await device.ask('fetch', uri, { ...OBSERVE, payload: 'x' });
+    assert.deepEqual([answer.code, number(answer, OPT.observe)], ['4.05', undefined], uri);
+  }
+  assert.equal(face.bench.endpoint.counters.observersRefused, 0);
+  await face.stop();
+});

@@ -286,6 +286,20 @@ test('GET collection?rt=core.ps.data: links to the topic-data; other filters of 
   );
 });
 
+test('GET and FETCH of the collection or of a topic with Observe are answered without it', async () => {
+  const { topic } = await device.topic('not observed');
+  const keys = Buffer.from([0x81, 0x00]);
+  for (const answer of [
+    await device.ask('get', ROOT, { observe: 0 }),
+    await device.ask('fetch', ROOT, { observe: 0, format: PUBSUB, payload: cbor({ 0: 'not observed' }) }),
+    await device.ask('get', topic, { observe: 0 }),
+    await device.ask('fetch', topic, { observe: 0, format: CBOR, payload: keys }),
+  ]) {
+    assert.deepEqual([answer.code, number(answer, OPT.observe)], ['2.05', undefined]);
+    assert.ok(answer.payload.length > 0);
+  }
+});
+
 test('FETCH collection with a map, ct 606: 2.05 ct 40, topics in which every given property is equal', async () => {
   const one = await device.topic('fetched/1', { 3: 112, 4: 'humidity' });
   const two = await device.topic('fetched/2', { 3: 110, 4: 'humidity' });

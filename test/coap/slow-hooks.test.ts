@@ -1,26 +1,10 @@
 /** If-Match and If-None-Match where `authorizePublish` takes its time: the condition holds when the value is written. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
-import type { Broker } from '../../src/broker.js';
 import { type Device, Face } from '../support/coap-face.js';
 import { OPT, type OptionValue, values } from './harness.js';
 import { Scene } from './pubsub-scene.js';
-
-/** An `authorizePublish` that decides when the test says so, in any order. */
-class SlowHook {
-  /** In the order in which they were asked. */
-  readonly asked: ((error?: Error | null) => void)[] = [];
-
-  constructor(broker: Broker) {
-    broker.authorizePublish = (_client, _packet, answer) => void this.asked.push(answer);
-  }
-
-  /** So many have been asked. */
-  async has(count: number): Promise<void> {
-    while (this.asked.length < count) await turn();
-  }
-}
+import { SlowHook } from './slow-hook.js';
 
 const NONE_MATCH: [number, OptionValue][] = [[OPT.ifNoneMatch, '']];
 const ANY_MATCH: [number, OptionValue][] = [[OPT.ifMatch, '']];

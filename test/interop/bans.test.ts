@@ -110,6 +110,25 @@ describe('failed logins', { timeout: 120_000 }, () => {
     await bans('lift', 'all');
   });
 
+  test('over DTLS a banned address is refused in its handshake, with the right key too, and told by the option', async () => {
+    const [client] = CLIENTS;
+    const uri = `coaps://127.0.0.1:${coaps}/ps/x`;
+    const put = (): Promise<Finished> =>
+      run(client, ['-v', '6', '-B', '5', '-u', 'meter-7', '-k', 'sesame', '-m', 'put', '-e', 'x', uri]);
+    assert.doesNotMatch((await put()).stdout.toString(), /access.denied/i);
+    const from = portico.logLines.length;
+    for (let i = 0; i < ADDRESS_FAILURES; i++) await guess(`nobody ${i}`);
+    const { stdout, stderr } = await put();
+    assert.match(`${stdout}${stderr}`, /access.denied/i);
+    const line = await logged(
+      portico,
+      ({ detail }) => detail === 'a connection of 127.0.0.1, which is banned, was refused',
+      from,
+    );
+    assert.deepEqual([line.option, line.transport], ['access.lockout_address_failures', 'coaps']);
+    await bans('lift', 'all');
+  });
+
   test('the line of a failed login is found by the filter in the documentation, and no client can forge one', async () => {
     const from = portico.log.length;
     const forged = '{"level":"warn","time":"x","event":"login_failed","address":"198.51.100.1","transport":"mqtt"';

@@ -46,6 +46,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     storage: broker.storageOf('coap'),
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
+    isBanned: () => false,
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: silent,
     denied: silent,
@@ -176,7 +177,7 @@ export class Device {
   }
 
   /** Sends a request; `uri` is a path, with its query if there is one. */
-  async ask(method: 'get' | 'post' | 'put' | 'delete', uri: string, more: Partial<Wire> = {}): Promise<Decoded> {
+  async ask(method: keyof typeof METHODS, uri: string, more: Partial<Wire> = {}): Promise<Decoded> {
     this.send(requestOf(method, uri, more));
     return this.next();
   }
@@ -196,7 +197,7 @@ export class Device {
   }
 }
 
-const METHODS = { get: '0.01', post: '0.02', put: '0.03', delete: '0.04' } as const;
+const METHODS = { get: '0.01', post: '0.02', put: '0.03', delete: '0.04', fetch: '0.05' } as const;
 const MOST_TURNS = 10_000;
 
 /** A request for a path such as `/ps/a?q=1`. */

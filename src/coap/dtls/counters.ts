@@ -19,6 +19,8 @@ export class DtlsCounters {
   /** ClientHellos with a good cookie that were dropped: `limits.handshakesPerSecond`, `limits.hostHandshakesPerSecond`. */
   handshakesOverRate = 0;
   handshakesOverHostRate = 0;
+  /** ClientHellos with a good cookie from a banned address, refused: `DtlsOptions.isBanned`. */
+  handshakesBanned = 0;
   handshakesStarted = 0;
   handshakesCompleted = 0;
   /** Handshakes that ended with an alert from here; those among them for a wrong key, an unknown identity or a client certificate. */

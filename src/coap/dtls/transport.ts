@@ -7,7 +7,7 @@ import { Associations, tupleOf } from './associations.js';
 import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
 import { COOKIE_PERIOD } from './cookie.js';
 import { DtlsCounters } from './counters.js';
-import { writeRecord } from './flight.js';
+import { FlightWriter, writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
 import { Handshake } from './handshake.js';
 import type { HandshakeEnd, HandshakeHost, HandshakeMaterial } from './handshake-host.js';
@@ -48,6 +48,11 @@ export interface DtlsCredentials {
 export interface DtlsOptions extends DtlsCredentials {
   readonly limits?: Partial<DtlsLimits>;
   readonly clock?: Clock;
+  /**
+   * Whether a handshake is refused for the address it comes from, which is asked once a cookie has shown that it does come from
+   * there. Default: none is.
+   */
+  readonly isBanned?: (remote: DatagramAddress) => boolean;
   /** @param identity that a failed handshake was for, if it failed for the identity or its key */
   readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
 }
@@ -68,6 +73,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #limits: DtlsLimits;
   readonly #clock: Clock;
   readonly #onEvent: DtlsOptions['onEvent'];
+  readonly #isBanned: NonNullable<DtlsOptions['isBanned']>;
   readonly #wheel: TimerWheel;
   readonly #gate: HelloGate;
   #host: HandshakeHost;
@@ -90,6 +96,7 @@ export class DtlsTransport implements DatagramTransport {
     this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#onEvent = options.onEvent;
+    this.#isBanned = options.isBanned ?? (() => false);
     this.#wheel = new TimerWheel(this.#clock);
     const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
     this.#gate = new HelloGate(this.#clock, this.counters, transmit);
@@ -237,6 +244,15 @@ export class DtlsTransport implements DatagramTransport {
     const isCopy = there?.clientRandom.equals(random) === true && this.#clock.now() - there.since < 2 * COOKIE_PERIOD;
     if (isCopy || record.sequence > SEQUENCE_NUMBERS - HANDSHAKE_RECORDS || messageSequence > 0xff00) {
       counters.droppedRecords++;
+      return;
+    }
+    if (this.#isBanned(source)) {
+      // One alert for each ClientHello, which is longer; without it the client would repeat them for a minute.
+      counters.handshakesBanned++;
+      const writer = new FlightWriter(this.#limits.handshakeDatagram, record.sequence, (bytes, length) =>
+        this.#below.send(bytes, 0, length, source),
+      );
+      writer.alert(AlertLevel.Fatal, Alert.AccessDenied);
       return;
     }
     const exceeded = this.#rate.take(hostOf(source.address));

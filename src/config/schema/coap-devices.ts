@@ -78,4 +78,12 @@ export const registeredDevices = {
     doc: 'The same for one device.',
     since: '0.1.0',
   }),
+  lookup_observers: whole(0, 100_000)
+    .default(100)
+    .register(documentation, {
+      doc:
+        'Lookups in the directory that are observed at once; each is made anew when the directory changes. A further one is ' +
+        'answered without Observe.',
+      since: '0.1.0',
+    }),
 };

@@ -28,6 +28,8 @@ export class DeviceCounters extends ClientCounters {
   refusedRegistrationLinks = 0;
   refusedLifetimesMin = 0;
   refusedLifetimesMax = 0;
+  /** Lookups not observed for `coap.lookup_observers`. */
+  refusedLookupObservers = 0;
   badRegistrations = 0;
   deniedRegistrations = 0;
   /** Simple registrations whose device did not tell its links. */

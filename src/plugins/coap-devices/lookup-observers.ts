@@ -6,8 +6,6 @@ import type { Observation } from '../../coap/observe.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { Directory } from './directory.js';
 
-/** Lookups that are observed at a time; each is made anew when the directory changes. */
-const MOST = 100;
 /** Milliseconds that may go into looking at once; the others have their turn at the next look. */
 const SPAN = 20;
 
@@ -18,24 +16,36 @@ export interface Lookup {
 
 export class LookupObservers {
   readonly #directory: Directory;
+  readonly #most: number;
+  readonly #refused: () => void;
   readonly #observed = new Map<Observation, { readonly lookup: Lookup; text: string }>();
   /** Those that have not been looked at since the directory has changed. */
   readonly #stale = new Set<Observation>();
 
-  constructor(directory: Directory) {
+  /**
+   * @param most lookups that are observed at a time: each is made anew when the directory changes
+   * @param refused told of one more, which is a lookup like any (RFC 7641 4.1)
+   */
+  constructor(directory: Directory, most: number, refused: () => void) {
     this.#directory = directory;
+    this.#most = most;
+    this.#refused = refused;
   }
 
   answer(lookup: Lookup, exchange: CoapExchange): void {
     const text = this.#find(lookup);
-    // Beyond the limit it is a lookup like any (RFC 7641 4.1).
-    if (this.#observed.size < MOST) {
-      const observation = exchange.observe(() => {
-        if (observation === undefined) return;
-        this.#observed.delete(observation);
-        this.#stale.delete(observation);
-      });
-      if (observation !== undefined) this.#observed.set(observation, { lookup, text });
+    // One that is registered anew leaves its former place.
+    const observation = exchange.observe(() => {
+      if (observation === undefined) return;
+      this.#observed.delete(observation);
+      this.#stale.delete(observation);
+    });
+    if (observation !== undefined) {
+      if (this.#observed.size < this.#most) this.#observed.set(observation, { lookup, text });
+      else {
+        observation.end();
+        this.#refused();
+      }
     }
     exchange.respond(responseOf(text));
   }

@@ -38,6 +38,7 @@ export interface RegisteredDevicesOptions extends DirectoryLimits, ErrandLimits,
   readonly device_timeout: number;
   readonly device_observations: number;
   readonly device_observations_per_device: number;
+  readonly lookup_observers: number;
   /** Bytes. */
   readonly max_payload: number;
 }
@@ -102,7 +103,10 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
       changed: (registration, what, by) => this.#changed(registration, what, by),
       refused: (limit, registrant) => this.#refused(limit, registrant),
     });
-    this.lookups = new LookupObservers(this.directory);
+    this.lookups = new LookupObservers(this.directory, options.lookup_observers, () => {
+      this.tally.refusedLookupObservers++;
+      this.context.limit(null, 'coap.lookup_observers', 'a lookup is answered without being observed');
+    });
   }
 
   /** Nothing of its own: the addresses are those of CoAP. */

@@ -154,6 +154,7 @@ function dtlsAround(
   const dtls = new DtlsTransport(udp, {
     ...materialOf(first),
     limits: limitsOf(DTLS_LIMITS, options),
+    isBanned: (remote) => context.isBanned(addressOf(remote), 'coaps'),
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {

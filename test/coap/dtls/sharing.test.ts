@@ -80,6 +80,53 @@ for (const seed of seeds(3)) {
   });
 }
 
+test('a banned address: nothing is known of it before its cookie, then each ClientHello is one access_denied, and nothing is computed or kept', () => {
+  const asked: string[] = [];
+  const isBanned = ({ address }: { readonly address: string }): boolean => {
+    asked.push(address);
+    return address === '198.51.100.9';
+  };
+  const bench = new DtlsBench({ isBanned, limits: { handshakesPerSecond: 1 } });
+  const client = bench.client(1);
+  const say = (sequence: number): Buffer | undefined => {
+    const body = client.helloBody();
+    const record = client.plain(HANDSHAKE, fragmentOf({ type: 1, sequence, body }, 0, body.length));
+    bench.below.receive(record, 1000, '198.51.100.9');
+    const answers = bench.below.sent.splice(0);
+    assert.equal(answers.length, 1);
+    assert.ok(answers[0].bytes.length < record.length);
+    return answers[0].bytes;
+  };
+  // Anybody can write the address on a datagram: that tells the operator nothing, and the answer is the same as ever.
+  const challenge = say(0)!;
+  assert.equal(challenge[13], 3);
+  assert.deepEqual([asked, bench.dtls.counters.handshakesBanned], [[], 0]);
+  client.cookie = Buffer.from(challenge.subarray(28));
+  for (const times of [1, 2, 3]) {
+    const alert = say(1)!;
+    // An alert, fatal, access_denied, under the number of the ClientHello's record.
+    assert.deepEqual([alert[0], alert.readUIntBE(5, 6), ...alert.subarray(13)], [21, times, 2, 49]);
+    assert.equal(bench.dtls.counters.handshakesBanned, times);
+  }
+  assert.deepEqual(bench.dtls.tables, { associations: 0, handshakes: 0, timers: 0 });
+  assert.equal(bench.dtls.counters.handshakesStarted, 0);
+  // The one handshake of this second is still there for others.
+  assert.ok(bench.client(2).connect().connected);
+});
+
+test('a ban leaves associations alone that stand', () => {
+  let banned = false;
+  const bench = new DtlsBench({ isBanned: () => banned });
+  const client = bench.client(1).connect();
+  banned = true;
+  bench.fromClient(client, client.seal(DATA, Buffer.from('on')));
+  bench.deliver();
+  assert.deepEqual(
+    bench.received.map(({ text }) => text),
+    ['on'],
+  );
+});
+
 test('one host that fills the table of handshakes drives out its own, not those of others', () => {
   const bench = new DtlsBench({ limits: { handshakes: 16 } });
   const device = bench.client(1);

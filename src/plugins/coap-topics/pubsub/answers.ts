@@ -16,7 +16,7 @@ export const UNSUPPORTED_FORMAT: CoapResponse = { code: Code.UnsupportedContentF
 export const PRECONDITION_FAILED: CoapResponse = { code: Code.PreconditionFailed };
 
 /** MQTT 5.0 Server unavailable. */
-const UNAVAILABLE = 0x88;
+export const UNAVAILABLE = 0x88;
 
 /** 4.00 with a diagnostic payload (RFC 7252 5.5.2). */
 export function badRequest(why: string): CoapResponse {

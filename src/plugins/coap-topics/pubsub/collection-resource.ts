@@ -5,7 +5,6 @@ import { formatLinks } from '../../../coap/link-format.js';
 import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
-import { propertiesOf } from '../content-format.js';
 import { isOfDevice } from '../device-query.js';
 import { failureOf } from '../publishing.js';
 import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, readOr400, respondWhen, unfit } from './answers.js';
@@ -13,6 +12,7 @@ import { decodeFilter, decodeProperties, encodeProperties, Malformed } from './c
 import type { Collection } from './collection.js';
 import { incomplete, matches, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
+import { Creation } from './creation.js';
 import { collectionLinks, topicLink } from './links.js';
 import type { Topic } from './topic.js';
 
@@ -83,10 +83,19 @@ export class CollectionResource {
     const prepared = this.#prepare(exchange, properties);
     if (prepared === null) return;
     client.mayPublish(prepared.configuration.name, (reasonCode) => {
+      if (reasonCode >= 0x80) {
+        exchange.respond(failureOf(reasonCode));
+        return;
+      }
       // Another may have come meanwhile.
-      const topic = reasonCode < 0x80 ? this.#prepare(exchange, properties) : null;
-      if (reasonCode >= 0x80) exchange.respond(failureOf(reasonCode));
-      else if (topic !== null && this.#hasRoom(exchange, client, context)) this.#add(topic, exchange, client);
+      const again = (): Topic | null => {
+        const topic = this.#prepare(exchange, properties);
+        return topic !== null && this.#hasRoom(exchange, client, context) ? topic : null;
+      };
+      const topic = again();
+      if (topic === null) return;
+      if (topic.configuration.initialize === undefined) this.#add(topic, exchange);
+      else new Creation(this.#collection, client, exchange, again, (made) => this.#created(made)).begin(topic);
     });
   }
 
@@ -106,44 +115,22 @@ export class CollectionResource {
     return false;
   }
 
-  #add(topic: Topic, exchange: CoapExchange, client: InProcessClient): void {
-    const { name, contentFormat, initialize } = topic.configuration;
-    const created = (): CoapResponse => ({
+  /** The answer to a creation. */
+  #created(topic: Topic): CoapResponse {
+    return {
       code: Code.Created,
       locationPath: this.#collection.pathOf(topic),
       contentFormat: this.#contentFormat,
       payload: encodeProperties(topic.configuration),
-    });
-    if (initialize === undefined) {
-      respondWhen(exchange, () => this.#collection.add(topic), created);
-      return;
-    }
-    respondWhen(
-      exchange,
-      () => {
-        const stored = this.#collection.add(topic);
-        return new Promise((resolve) => {
-          const acknowledge = (_type: number, _packetId: number, reasonCode: number): void => {
-            if (reasonCode < 0x80) void stored.then(resolve);
-            else this.#undo(topic, exchange, client, reasonCode);
-          };
-          const options = { qos: 1, retain: true, properties: propertiesOf(contentFormat) } as const;
-          client.publish(name, initialize, options, { acknowledge });
-        });
-      },
-      created,
-    );
+    };
   }
 
-  /** The first data is refused, so there is no topic; what MQTT has on it stays. */
-  #undo(topic: Topic, exchange: CoapExchange, client: InProcessClient, reasonCode: number): void {
-    if (!this.#collection.has(topic)) exchange.respond(failureOf(reasonCode, client));
-    else
-      respondWhen(
-        exchange,
-        () => this.#collection.remove(topic, null),
-        () => failureOf(reasonCode, client),
-      );
+  #add(topic: Topic, exchange: CoapExchange): void {
+    respondWhen(
+      exchange,
+      () => this.#collection.add(topic),
+      () => this.#created(topic),
+    );
   }
 }
 

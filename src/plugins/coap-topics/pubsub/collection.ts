@@ -1,5 +1,5 @@
 /** The topics of a collection, in memory and in the store. */
-import type { InProcessClient, PluginContext, PluginStorage } from '../../plugin.js';
+import type { PluginContext, PluginStorage } from '../../plugin.js';
 import { decodeProperties, encodeProperties, Malformed } from './cbor.js';
 import { type Configuration, DATA_RESOURCE_TYPE, DEFAULT_OBSERVER_CHECK, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
@@ -12,8 +12,6 @@ const VERSION = 1;
 const DATA = 'data';
 /** Bytes of a configuration; 1,000 of them are in memory. */
 export const MAX_CONFIGURATION_BYTES = 4096;
-
-const NO_PAYLOAD = Buffer.alloc(0);
 
 export class Collection {
   /** Segments of its own path. */
@@ -164,18 +162,14 @@ export class Collection {
   }
 
   /**
-   * Deletes a topic with its data, and tells its subscribers. Resolves once it is durable.
-   * @param client who clears the data; null if that stays
+   * Takes a topic out of the collection, and tells its subscribers; data stays. Resolves once it is durable.
+   * @throws PorticoError as `PluginStorage.delete`
    */
-  remove(topic: Topic, client: InProcessClient | null): Promise<void> {
+  remove(topic: Topic): Promise<void> {
     const stored = (this.#storage as PluginStorage).delete(topic.id);
-    const { name } = topic.configuration;
-    this.#byName.delete(name);
+    this.#byName.delete(topic.configuration.name);
     this.#byKey.delete(this.#keyOf(topic.id));
-    if (topic.dataKey !== null) {
-      this.#byDataKey.delete(topic.dataKey);
-      if (client?.retained(name)) client.publish(name, NO_PAYLOAD, { qos: 1, retain: true }, null);
-    }
+    if (topic.dataKey !== null) this.#byDataKey.delete(topic.dataKey);
     for (const subscriber of [...topic.subscribers]) subscriber.end();
     return stored;
   }

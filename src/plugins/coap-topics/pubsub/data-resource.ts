@@ -25,6 +25,7 @@ import {
   PRECONDITION_FAILED,
   UNSUPPORTED_FORMAT,
 } from './answers.js';
+import type { Collection } from './collection.js';
 import type { PubsubCounters } from './counters.js';
 import type { PublicationRate } from './publication-rate.js';
 import { type Notification, Subscriber } from './subscriber.js';
@@ -35,13 +36,21 @@ const NO_PAYLOAD = Buffer.alloc(0);
 const NOT_AUTHORIZED = 0x87;
 
 export class DataResource {
+  readonly #collection: Collection;
   readonly #notification: Notification;
   readonly #rate: PublicationRate;
   readonly #counters: PubsubCounters;
   readonly #now: () => number;
 
   /** @param notification `coap.notification` */
-  constructor(notification: Notification, rate: PublicationRate, counters: PubsubCounters, now: () => number) {
+  constructor(
+    collection: Collection,
+    notification: Notification,
+    rate: PublicationRate,
+    counters: PubsubCounters,
+    now: () => number,
+  ) {
+    this.#collection = collection;
     this.#notification = notification;
     this.#rate = rate;
     this.#counters = counters;
@@ -71,18 +80,16 @@ export class DataResource {
   }
 
   #publish(
-    { configuration }: Topic,
+    topic: Topic,
     request: CoapRequest,
     exchange: CoapExchange,
     client: InProcessClient,
     context: PluginContext,
   ): void {
-    const { name, contentFormat } = configuration;
-    if (contentFormat !== undefined && request.contentFormat !== contentFormat) exchange.respond(UNSUPPORTED_FORMAT);
-    else if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
+    if (request.payload.length === 0) exchange.respond(badRequest('empty data cannot be kept; DELETE clears'));
     else {
-      const decided = decideOnPublishing(request, client, name);
-      if (decided === PRECONDITION_FAILED) {
+      const decided = decideOnPublishing(topic, request, client);
+      if (codeClass(decided.code) !== 2) {
         exchange.respond(decided);
         return;
       }
@@ -95,15 +102,24 @@ export class DataResource {
       }
       const qos = request.confirmable ? 1 : 0;
       const options = { qos, retain: true, properties: propertiesOf(request.contentFormat) } as const;
-      const again = client.isAsked ? publishingAgain(request, client, name) : null;
-      client.publish(name, request.payload, options, new PublishReply(exchange, client, decided, again));
+      const again = client.isAsked ? this.#publishingAgain(topic, request, client) : null;
+      client.publish(
+        topic.configuration.name,
+        request.payload,
+        options,
+        new PublishReply(exchange, client, decided, again),
+      );
     }
   }
 
-  #delete({ configuration }: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
-    const { name } = configuration;
+  #publishingAgain(topic: Topic, request: CoapRequest, client: InProcessClient): Decide {
+    return () => (this.#collection.has(topic) ? decideOnPublishing(topic, request, client) : NOT_FOUND);
+  }
+
+  #delete(topic: Topic, request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
+    const { name } = topic.configuration;
     const decide = (): CoapResponse => {
-      if (!client.hasRetained(name)) return NOT_FOUND;
+      if (!this.#collection.has(topic) || !client.hasRetained(name)) return NOT_FOUND;
       return preconditionsHold(request, client, name, PLAIN) ? DELETED : PRECONDITION_FAILED;
     };
     const decided = decide();
@@ -177,11 +193,9 @@ export class DataResource {
   }
 }
 
-function decideOnPublishing(request: CoapRequest, client: InProcessClient, name: string): CoapResponse {
+function decideOnPublishing({ configuration }: Topic, request: CoapRequest, client: InProcessClient): CoapResponse {
+  const { name, contentFormat } = configuration;
+  if (contentFormat !== undefined && request.contentFormat !== contentFormat) return UNSUPPORTED_FORMAT;
   if (!preconditionsHold(request, client, name, PLAIN)) return PRECONDITION_FAILED;
   return client.hasRetained(name) ? CHANGED : CREATED;
-}
-
-function publishingAgain(...publishing: Parameters<typeof decideOnPublishing>): Decide {
-  return () => decideOnPublishing(...publishing);
 }

@@ -2,18 +2,22 @@
  * The second CoAP face of the broker: draft-ietf-core-coap-pubsub-21 on a path of its own. One for all addresses that CoAP
  * listens on, each of which hands it the requests for that path.
  */
+import { Code } from '../../../coap/codes.js';
 import type { CoapExchange } from '../../../coap/exchange.js';
 import type { Link } from '../../../coap/link-format.js';
 import type { CoapRequest } from '../../../coap/request.js';
+import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, Plugin, PluginContext } from '../../plugin.js';
 import { NOT_FOUND } from './answers.js';
 import { Collection } from './collection.js';
 import { CollectionResource } from './collection-resource.js';
 import { PubsubCounters } from './counters.js';
 import { DataResource } from './data-resource.js';
+import { Deletion } from './deletion.js';
 import { coreLinks } from './links.js';
 import { PublicationRate } from './publication-rate.js';
 import type { Notification } from './subscriber.js';
+import type { Topic } from './topic.js';
 import { TopicResource } from './topic-resource.js';
 
 /** Options of the section `coap`. */
@@ -41,6 +45,8 @@ export class Pubsub implements Plugin {
   /** Deletes what has expired. */
   #keeper: InProcessClient | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** Topics whose deletion is under way. */
+  readonly #expiring = new Set<Topic>();
 
   /** @param now milliseconds since the epoch */
   constructor(options: PubsubOptions, now: () => number = Date.now) {
@@ -51,7 +57,7 @@ export class Pubsub implements Plugin {
     this.#collection = new Collection(options.pubsub_path, options.pubsub_topics, this.#counters);
     this.#collectionResource = new CollectionResource(this.#collection, contentFormat, this.#counters, now);
     this.#topicResource = new TopicResource(this.#collection, contentFormat, this.#counters);
-    this.#dataResource = new DataResource(options.notification, rate, this.#counters, now);
+    this.#dataResource = new DataResource(this.#collection, options.notification, rate, this.#counters, now);
   }
 
   /** Nothing of its own: the addresses are those of CoAP. */
@@ -107,14 +113,27 @@ export class Pubsub implements Plugin {
     const now = this.#now();
     for (const topic of [...this.#collection.topics()]) {
       const { expirationDate = Number.POSITIVE_INFINITY, observerCheck } = topic.configuration;
-      if (expirationDate * 1000 <= now) this.#expire(topic);
+      if (expirationDate * 1000 <= now) this.#expire(topic, this.#keeper as InProcessClient);
       else for (const subscriber of [...topic.subscribers]) subscriber.check(observerCheck, now);
     }
   }
 
-  #expire(topic: Parameters<Collection['remove']>[0]): void {
+  /** What cannot be deleted now, as the store can take nothing, is at the next look. */
+  #expire(topic: Topic, keeper: InProcessClient): void {
+    if (this.#expiring.has(topic)) return;
+    this.#expiring.add(topic);
+    const done = ({ code }: CoapResponse): void => {
+      this.#expiring.delete(topic);
+      if (code === Code.Deleted) this.#counters.pubsubTopicsExpired++;
+      else if (code === Code.Forbidden && this.#collection.has(topic)) this.#leaveData(topic);
+    };
+    new Deletion(this.#collection, topic, keeper, done).begin();
+  }
+
+  /** A hook keeps the data; the topic has expired all the same. */
+  #leaveData(topic: Topic): void {
     try {
-      void this.#collection.remove(topic, this.#keeper as InProcessClient);
+      void this.#collection.remove(topic);
       this.#counters.pubsubTopicsExpired++;
     } catch {
       // The store can take nothing now: the next look tries again.

@@ -5,20 +5,12 @@ import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient } from '../../plugin.js';
 import { failureOf } from '../publishing.js';
-import {
-  accepts,
-  DELETED,
-  METHOD_NOT_ALLOWED,
-  NOT_ACCEPTABLE,
-  NOT_FOUND,
-  readOr400,
-  respondWhen,
-  unfit,
-} from './answers.js';
+import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, readOr400, respondWhen, unfit } from './answers.js';
 import { decodeProperties, encodeProperties, keysOf, Malformed } from './cbor.js';
 import { type Collection, MAX_CONFIGURATION_BYTES } from './collection.js';
 import { type Configuration, changed, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
+import { Deletion } from './deletion.js';
 import type { Topic } from './topic.js';
 
 export class TopicResource {
@@ -53,11 +45,7 @@ export class TopicResource {
         break;
       case Method.Delete:
         this.#permitted(topic, exchange, client, () => {
-          respondWhen(
-            exchange,
-            () => this.#collection.remove(topic, client),
-            () => DELETED,
-          );
+          new Deletion(this.#collection, topic, client, (answer) => exchange.respond(answer)).begin();
         });
         break;
       default:

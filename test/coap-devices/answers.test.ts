@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generate, type IPublishPacket } from 'mqtt-packet';
-import { Code } from '../../../src/coap/codes.js';
-import { PorticoError } from '../../../src/errors.js';
-import { Output } from '../../../src/wire/output.js';
-import { encodePropertyList } from '../../../src/wire/properties.js';
-import type { RawClient } from '../../support/engine.js';
+import { Code } from '../../src/coap/codes.js';
+import { PorticoError } from '../../src/errors.js';
+import { Output } from '../../src/wire/output.js';
+import { encodePropertyList } from '../../src/wire/properties.js';
+import type { RawClient } from '../support/engine.js';
 import { command, device, engine, heard, limits, listener, next, plugin, uri } from './commanded.js';
 
 let client: RawClient;

@@ -1,18 +1,18 @@
 /** `coap.observations`: a broker in memory, the plugin, and a device on loopback. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { parseMosquittoAcl } from '../../../src/access/acl/mosquitto-file.js';
-import { Code } from '../../../src/coap/codes.js';
-import { CoapEndpoint } from '../../../src/coap/endpoint.js';
-import type { CoapExchange } from '../../../src/coap/exchange.js';
-import type { Observation } from '../../../src/coap/observe.js';
-import type { CoapRequest } from '../../../src/coap/request.js';
-import { UdpTransport } from '../../../src/coap/transport.js';
-import { loadConfig } from '../../../src/config/load.js';
-import { PorticoError } from '../../../src/errors.js';
-import { ObservedResources } from '../../../src/plugins/coap-devices/observed-resources.js';
-import { faceContext } from '../../support/coap-face.js';
-import { Engine, type RawClient } from '../../support/engine.js';
+import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
+import { Code } from '../../src/coap/codes.js';
+import { CoapEndpoint } from '../../src/coap/endpoint.js';
+import type { CoapExchange } from '../../src/coap/exchange.js';
+import type { Observation } from '../../src/coap/observe.js';
+import type { CoapRequest } from '../../src/coap/request.js';
+import { UdpTransport } from '../../src/coap/transport.js';
+import { loadConfig } from '../../src/config/load.js';
+import { PorticoError } from '../../src/errors.js';
+import { ObservedResources } from '../../src/plugins/coap-devices/observed-resources.js';
+import { faceContext } from '../support/coap-face.js';
+import { Engine, type RawClient } from '../support/engine.js';
 
 let engine: Engine;
 let device: CoapEndpoint;

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { parseMosquittoAcl } from '../../../src/access/acl/mosquitto-file.js';
-import { Code } from '../../../src/coap/codes.js';
-import type { CoapExchange } from '../../../src/coap/exchange.js';
-import { PorticoError } from '../../../src/errors.js';
+import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
+import { Code } from '../../src/coap/codes.js';
+import type { CoapExchange } from '../../src/coap/exchange.js';
+import { PorticoError } from '../../src/errors.js';
 import { command, device, engine, heard, limits, listener, next, plugin, uri } from './commanded.js';
 
 test('a message becomes a request, and the response is published on the response topic', async () => {

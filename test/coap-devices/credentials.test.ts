@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { parseCoapUri } from '../../../src/coap/client/uri.js';
-import { CoapSecurity } from '../../../src/coap-security.js';
-import { loadConfig } from '../../../src/config/load.js';
-import type { Config } from '../../../src/config/schema.js';
-import { DeviceCredentials } from '../../../src/plugins/coap-devices/credentials.js';
-import { CertificateFiles } from '../dtls/certificate-files.js';
+import { parseCoapUri } from '../../src/coap/client/uri.js';
+import { CoapSecurity } from '../../src/coap-security.js';
+import { loadConfig } from '../../src/config/load.js';
+import type { Config } from '../../src/config/schema.js';
+import { DeviceCredentials } from '../../src/plugins/coap-devices/credentials.js';
+import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 
 type Files = Partial<Record<'device_psk_file' | 'device_ca_file' | 'device_cert_file' | 'device_key_file', string>>;
 

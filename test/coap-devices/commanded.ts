@@ -1,14 +1,14 @@
 /** A broker in memory with the plugin that commands devices, and a device on loopback, anew for each test. */
 import { afterEach, beforeEach } from 'node:test';
-import { Code } from '../../../src/coap/codes.js';
-import { CoapEndpoint } from '../../../src/coap/endpoint.js';
-import type { CoapExchange } from '../../../src/coap/exchange.js';
-import type { CoapRequest } from '../../../src/coap/request.js';
-import { UdpTransport } from '../../../src/coap/transport.js';
-import { loadConfig } from '../../../src/config/load.js';
-import { CoapDevices, type CoapDevicesOptions } from '../../../src/plugins/coap-devices/plugin.js';
-import { faceContext } from '../../support/coap-face.js';
-import { Engine, type RawClient } from '../../support/engine.js';
+import { Code } from '../../src/coap/codes.js';
+import { CoapEndpoint } from '../../src/coap/endpoint.js';
+import type { CoapExchange } from '../../src/coap/exchange.js';
+import type { CoapRequest } from '../../src/coap/request.js';
+import { UdpTransport } from '../../src/coap/transport.js';
+import { loadConfig } from '../../src/config/load.js';
+import { CoapDevices, type CoapDevicesOptions } from '../../src/plugins/coap-devices/plugin.js';
+import { faceContext } from '../support/coap-face.js';
+import { Engine, type RawClient } from '../support/engine.js';
 
 /** What the device has heard, as one line each; `device.answer` decides what it says. */
 export const heard: string[] = [];
