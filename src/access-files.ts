@@ -6,7 +6,7 @@ import { readAll } from './access/every-fault.js';
 import { PasswordFile } from './access/password-file.js';
 import type { ScramCredentials } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
-import { readSecurityFile } from './access/security-file.js';
+import { readSecurityFile, withoutMark } from './access/security-file.js';
 import type { Config } from './config/schema.js';
 
 const nothing = Promise.resolve(null);
@@ -38,7 +38,8 @@ export async function readAccessFiles({ access }: Pick<Config, 'access'>): Promi
 /** By the user's name; a password file has one line for each. */
 async function digestsOf(file: string): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
-  for (const line of (await readSecurityFile(file, 'password file')).toString('utf8').split('\n')) {
+  const text = (await readSecurityFile(file, 'password file')).toString('utf8');
+  for (const line of withoutMark(text).split('\n')) {
     const colon = line.indexOf(':');
     if (colon < 1 || line.startsWith('#')) continue;
     digests.set(line.slice(0, colon), createHash('sha256').update(line.trimEnd()).digest('base64'));

@@ -2,8 +2,8 @@
 import { createSecureContext, DEFAULT_CIPHERS, type SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { fault, type NamedFile, reasonOf } from './access/certificate.js';
-import { daysBetween, ExpiryNotice } from './access/expiry.js';
 import { readAll } from './access/every-fault.js';
+import { daysBetween, ExpiryNotice } from './access/expiry.js';
 import { FileWatch, type WatchEvents } from './access/file-watch.js';
 import { readPskFile } from './access/psk-file.js';
 import { type Expiring, isSame, readTlsFiles, type TlsFileNames, type TlsFiles } from './access/tls-files.js';
@@ -209,9 +209,7 @@ export class TlsSecurity {
     const [read, credentials] = await readAll(
       file === undefined ? Promise.resolve(keys.current) : readPskFile(file),
       readAll<(readonly [ListenerConfig, Credentials])[]>(
-        ...secure.map(
-          async ({ listener, path }) => [listener, await Credentials.load(listener, path, keys)] as const,
-        ),
+        ...secure.map(async ({ listener, path }) => [listener, await Credentials.load(listener, path, keys)] as const),
       ),
     );
     keys.current = read;

@@ -6,7 +6,9 @@ import { ErrorKinds, PorticoError } from '../errors.js';
  * @throws PorticoError of the first reading that failed, with the lines of all that did, each line once; any other error is
  * thrown as it is
  */
-export async function readAll<T extends readonly unknown[]>(...readings: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+export async function readAll<T extends readonly unknown[]>(
+  ...readings: { [K in keyof T]: Promise<T[K]> }
+): Promise<T> {
   const settled = await Promise.allSettled(readings);
   const faults = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
   if (faults.length > 0) throw everyFault(faults);

@@ -98,13 +98,14 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is no folder',
 };
 
-/** What editors of Windows put in front of a text. */
-const BYTE_ORDER_MARK = '\ufeff';
+/** A text without the byte order mark that editors of Windows put in front of it. */
+export function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
+}
 
 function parse<Secret>(file: string, bytes: Buffer, format: UserFileFormat<Secret>): Map<string, Secret> {
   const utf8 = isUtf8(bytes);
-  const whole = bytes.toString('utf8');
-  const text = whole.startsWith(BYTE_ORDER_MARK) ? whole.slice(1) : whole;
+  const text = withoutMark(bytes.toString('utf8'));
 
   const users = new Map<string, Secret>();
   const lines = new Map<string, number>();

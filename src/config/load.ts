@@ -14,8 +14,8 @@ import {
   type Variables,
 } from './overrides.js';
 import { type Config, configSchema } from './schema.js';
-import { type Fault, type Source, YamlSource } from './source.js';
 import { soundPartOf } from './sound-part.js';
+import { type Fault, type Source, YamlSource } from './source.js';
 import { fileReason } from './unreadable.js';
 import { Values } from './values.js';
 

@@ -24,7 +24,8 @@ function takeOut(rest: Record<string, unknown>, issue: z.core.$ZodIssue): void {
   const path = issue.path.filter((key) => typeof key !== 'symbol');
   if (issue.code === 'unrecognized_keys') {
     const parent = path.reduce<unknown>(child, rest);
-    for (const key of issue.keys) if (typeof parent === 'object' && parent !== null) Reflect.deleteProperty(parent, key);
+    for (const key of issue.keys)
+      if (typeof parent === 'object' && parent !== null) Reflect.deleteProperty(parent, key);
     return;
   }
   const [section, option] = path;
