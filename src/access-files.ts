@@ -2,11 +2,14 @@
 import { createHash } from 'node:crypto';
 import type { Acl } from './access/acl/acl.js';
 import { readAcl } from './access/acl/load.js';
+import { readAll } from './access/every-fault.js';
 import { PasswordFile } from './access/password-file.js';
 import type { ScramCredentials } from './access/scram.js';
 import { readScramFile } from './access/scram-file.js';
-import { readSecurityFile } from './access/security-file.js';
+import { readSecurityFile, withoutMark } from './access/security-file.js';
 import type { Config } from './config/schema.js';
+
+const nothing = Promise.resolve(null);
 
 /** What the files have. Null: there is no such file. */
 export interface AccessFiles {
@@ -23,18 +26,20 @@ export interface AccessFiles {
  */
 export async function readAccessFiles({ access }: Pick<Config, 'access'>): Promise<AccessFiles> {
   const { password_file: passwords, scram_file: scram } = access;
-  return {
-    passwords: passwords === undefined ? null : await PasswordFile.load(passwords),
-    users: passwords === undefined ? null : await digestsOf(passwords),
-    scram: scram === undefined ? null : await readScramFile(scram),
-    acl: await readAcl(access),
-  };
+  const [read, users, credentials, acl] = await readAll(
+    passwords === undefined ? nothing : PasswordFile.load(passwords),
+    passwords === undefined ? nothing : digestsOf(passwords),
+    scram === undefined ? nothing : readScramFile(scram),
+    readAcl(access),
+  );
+  return { passwords: read, users, scram: credentials, acl };
 }
 
 /** By the user's name; a password file has one line for each. */
 async function digestsOf(file: string): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
-  for (const line of (await readSecurityFile(file, 'password file')).toString('utf8').split('\n')) {
+  const text = (await readSecurityFile(file, 'password file')).toString('utf8');
+  for (const line of withoutMark(text).split('\n')) {
     const colon = line.indexOf(':');
     if (colon < 1 || line.startsWith('#')) continue;
     digests.set(line.slice(0, colon), createHash('sha256').update(line.trimEnd()).digest('base64'));

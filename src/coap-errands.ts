@@ -1,4 +1,5 @@
 /** What the broker asks CoAP devices because its configuration says so. */
+import { everyFault } from './access/every-fault.js';
 import type { CoapSecurity } from './coap-security.js';
 import type { LoadedConfig } from './config/load.js';
 import { sourceOf } from './config/source.js';
@@ -14,15 +15,20 @@ export interface Errand {
 }
 
 /** Made before anything is opened: what is wrong with a command stops the start. */
-export function errandsOf(loaded: LoadedConfig, { devices }: CoapSecurity): Errand[] {
+export function errandsOf(loaded: LoadedConfig, { devices }: Pick<CoapSecurity, 'devices'>): Errand[] {
   const { coap } = loaded.config;
   const errands: Errand[] = [];
-  if (coap.commands.length > 0) {
-    const plugin = new CoapDevices(coap, (option) => sourceOf(loaded, option), devices);
-    errands.push({ plugin, does: 'commands devices' });
-  }
-  if (coap.observations.length > 0) {
-    errands.push({ plugin: new ObservedResources(coap, devices), does: 'observes devices' });
-  }
+  const faults: unknown[] = [];
+  const add = (does: string, make: () => Plugin): void => {
+    try {
+      errands.push({ plugin: make(), does });
+    } catch (error) {
+      faults.push(error);
+    }
+  };
+  const placeOf = (option: string): string => sourceOf(loaded, option);
+  if (coap.commands.length > 0) add('commands devices', () => new CoapDevices(coap, placeOf, devices));
+  if (coap.observations.length > 0) add('observes devices', () => new ObservedResources(coap, devices));
+  if (faults.length > 0) throw everyFault(faults);
   return errands;
 }

@@ -10,6 +10,7 @@ import {
   requireRoots,
 } from './access/certificate.js';
 import { NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
+import { readAll } from './access/every-fault.js';
 import { readPskFile } from './access/psk-file.js';
 import { readPublicKeyFile } from './access/public-key-file.js';
 import { commonNameOf } from './coap/common-name.js';
@@ -20,6 +21,8 @@ import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import { DeviceCredentials, type DeviceTrust } from './plugins/coap-devices/credentials.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
+
+const nothing = Promise.resolve(undefined);
 
 export type CoapListener = Extract<ListenerConfig, { type: `coap${string}` }>;
 type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
@@ -68,17 +71,20 @@ export class CoapSecurity {
    */
   static async load({ access, listeners, coap }: Config): Promise<CoapSecurity> {
     const { psk_file: file, psk_hint: hint, public_key_file: publicKeyFile } = access;
-    const psk = file === undefined ? undefined : { keys: await readPskFile(file), hint };
-    const users = publicKeyFile === undefined ? undefined : await readPublicKeyFile(publicKeyFile);
-    const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
     const { device_psk_file: own } = coap;
-    const deviceKeys = own === undefined ? NO_DEVICE_KEYS : await readDevicePskFile(own);
-    const devices = new DeviceCredentials(deviceKeys, await trustOf(coap));
-    const shown = new Map<ListenerConfig, Shown>();
-    for (const [i, listener] of listeners.entries()) {
-      if (isSecure(listener)) shown.set(listener, await shownBy(listener, `listeners.${i}`));
-    }
-    return new CoapSecurity(psk, publicKeys, shown, devices);
+    const secure = [...listeners.entries()].flatMap(([i, listener]) => (isSecure(listener) ? [{ i, listener }] : []));
+    const [keys, users, deviceKeys, trust, shown] = await readAll(
+      file === undefined ? nothing : readPskFile(file),
+      publicKeyFile === undefined ? nothing : readPublicKeyFile(publicKeyFile),
+      own === undefined ? Promise.resolve(NO_DEVICE_KEYS) : readDevicePskFile(own),
+      trustOf(coap),
+      readAll<(readonly [ListenerConfig, Shown])[]>(
+        ...secure.map(async ({ i, listener }) => [listener, await shownBy(listener, `listeners.${i}`)] as const),
+      ),
+    );
+    const psk = keys && { keys, hint };
+    const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
+    return new CoapSecurity(psk, publicKeys, new Map(shown), new DeviceCredentials(deviceKeys, trust));
   }
 
   /** What stands below the endpoint of a listener of the configuration. */
@@ -124,9 +130,12 @@ async function trustOf(coap: DeviceFiles): Promise<DeviceTrust | undefined> {
     const sentence = 'coap.device_cert_file is for devices with a certificate: name their CA in coap.device_ca_file';
     throw new PorticoError(ErrorKinds.Configuration, sentence);
   }
-  const servers = new ServerCertificates({ ca: await readAuthorities(ca) });
-  if (cert === undefined || key === undefined) return { servers };
-  const own = await readCertificate(cert, key);
+  const [authorities, own] = await readAll(
+    readAuthorities(ca),
+    cert === undefined || key === undefined ? nothing : readCertificate(cert, key),
+  );
+  const servers = new ServerCertificates({ ca: authorities });
+  if (own === undefined || key === undefined) return { servers };
   requireP256(own.privateKey, key);
   const certificate = new ServerCertificate({ chain: own.chain, key: own.privateKey });
   return { servers, own: { certificate, identity: commonNameOf(new X509Certificate(own.chain[0])) } };
@@ -138,10 +147,13 @@ async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
     return file === undefined ? undefined : { option: `${path}.${option}`, file };
   };
   const [cert, key, ca] = [named('cert_file'), named('key_file'), named('ca_file')];
-  const certificate = cert && key && (await readCertificate(cert, key));
-  const own = certificate?.privateKey ?? (key && (await readPrivateKey(key)));
+  const [certificate, alone, authorities] = await readAll(
+    cert && key ? readCertificate(cert, key) : nothing,
+    cert === undefined && key !== undefined ? readPrivateKey(key) : nothing,
+    ca === undefined ? nothing : readAuthorities(ca),
+  );
+  const own = certificate?.privateKey ?? alone;
   if (own !== undefined && key !== undefined && listener.type === 'coaps') requireP256(own, key);
-  const authorities = ca && (await readAuthorities(ca));
   if (authorities !== undefined && listener.type === 'coaps+tcp') requireRoots(authorities, ca as NamedFile);
   return { certificate, key: own, ca: authorities };
 }

@@ -3,8 +3,8 @@
  * in config/reloading; what is replaced, and how, in `Server.prepare`. A fault leaves everything as it was.
  */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { readSecurityFile } from './access/security-file.js';
 import type { LoadedConfig } from './config/load.js';
 import { type Change, changesBetween, type When, whenContentOf } from './config/reloading.js';
 import type { Config } from './config/schema.js';
@@ -154,7 +154,7 @@ function filesOf({ access, coap, listeners }: Config): WatchedFile[] {
 async function digestsOf(config: Config): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
   for (const { option, file } of filesOf(config)) {
-    const bytes = await readFile(file).catch(() => null);
+    const bytes = await readSecurityFile(file, 'file').catch(() => null);
     const digest = bytes === null ? '' : createHash('sha256').update(bytes).digest('base64');
     digests.set(keyOf(option, file), digest);
   }

@@ -5,14 +5,14 @@ import type { Logger } from 'pino';
 import { isAbsent, missingInterface } from './absent-addresses.js';
 import type { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
-import { type AccessFiles, changedUsers, readAccessFiles } from './access-files.js';
+import { type AccessFiles, changedUsers } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
 import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
 import { Broker } from './broker.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
 import { type Errand, errandsOf } from './coap-errands.js';
-import { type CoapListener, CoapSecurity, isCoap } from './coap-security.js';
+import { type CoapListener, type CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
 import { counterparts, inForce } from './config/reloading.js';
@@ -31,11 +31,12 @@ import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js'
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
+import { readSecurityFiles } from './security-files.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import { describeVersion } from './store/upgrade.js';
-import { TlsSecurity } from './tls-security.js';
+import type { TlsSecurity } from './tls-security.js';
 import { version } from './version.js';
 
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
@@ -113,10 +114,8 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const files = await readAccessFiles(config);
+    const { files, security, tls } = await readSecurityFiles(loaded);
     const passwords = passwordsOf(config, files.passwords);
-    const security = await CoapSecurity.load(config);
-    const tls = await TlsSecurity.load(config);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = files.scram === null ? null : new ScramSha256(files.scram);
@@ -306,12 +305,8 @@ export class Server {
    * @throws PorticoError as `start`
    */
   async prepare(next: LoadedConfig): Promise<() => Replaced> {
-    const files = await readAccessFiles(next.config);
-    const security = await CoapSecurity.load(next.config);
-    const tls = await TlsSecurity.load(next.config);
-    // They find the faults of commands and observations.
-    errandsOf(next, security);
-    return () => this.#replace(next, { files, security, tls });
+    const read = await readSecurityFiles(next);
+    return () => this.#replace(next, read);
   }
 
   #replace(next: LoadedConfig, { files, security, tls }: Pick<Known, 'files' | 'security' | 'tls'>): Replaced {

@@ -9,7 +9,9 @@ import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './lis
 import type { WebSocketOptions } from './listeners/websocket.js';
 import { SecureWebSocketListener } from './listeners/wss.js';
 import type { Shown } from './session/connection.js';
+import { banned, loginFailed } from './session/failed-login.js';
 import type { Entry } from './session/gate.js';
+import type { Party } from './session/journal.js';
 import type { ListenerTerms } from './session/listener-terms.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 
@@ -58,6 +60,11 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
   });
 }
 
+/** Who it is, without what a handshake has besides. */
+function strangerOf({ id, remote, username, transport, version }: Party): Party {
+  return { id, remote, username, transport, version };
+}
+
 /** Handshakes have their place at the broker's gate, and are counted and told. */
 function handshakesOf({ broker, credentials, door }: TlsSurroundings): Omit<TlsListenerOptions, 'type' | 'accept'> {
   const { counters, environment } = broker;
@@ -70,10 +77,13 @@ function handshakesOf({ broker, credentials, door }: TlsSurroundings): Omit<TlsL
     leave: (entry) => gate.leave(entry),
     arrive: (arrival) => broker.arrive(arrival),
     done: () => counters.tlsHandshakes++,
-    failed: (party, cause, reason) => {
+    banned: (party, identity) => banned(environment, party, identity) !== null,
+    failed: (party, cause, reason, guessed) => {
       if (cause === 'timeout') counters.connectTimeouts++;
       else counters.tlsHandshakesFailed++;
       journal.refused(party, cause === 'timeout' ? reason : `TLS handshake: ${reason}`);
+      if (guessed !== null)
+        loginFailed(environment, { ...strangerOf(party), username: guessed }, { username: guessed, method: 'psk' });
     },
   };
 }

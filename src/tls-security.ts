@@ -2,6 +2,7 @@
 import { createSecureContext, DEFAULT_CIPHERS, type SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { fault, type NamedFile, reasonOf } from './access/certificate.js';
+import { readAll } from './access/every-fault.js';
 import { daysBetween, ExpiryNotice } from './access/expiry.js';
 import { FileWatch, type WatchEvents } from './access/file-watch.js';
 import { readPskFile } from './access/psk-file.js';
@@ -204,10 +205,15 @@ export class TlsSecurity {
     );
     // Also if none of them takes keys: those that run may.
     const file = access.psk_file;
-    const keys: Keys = { current: file === undefined ? new Map() : await readPskFile(file) };
-    const credentials = new Map<ListenerConfig, Credentials>();
-    for (const { listener, path } of secure) credentials.set(listener, await Credentials.load(listener, path, keys));
-    return new TlsSecurity(credentials, keys);
+    const keys: Keys = { current: new Map() };
+    const [read, credentials] = await readAll(
+      file === undefined ? Promise.resolve(keys.current) : readPskFile(file),
+      readAll<(readonly [ListenerConfig, Credentials])[]>(
+        ...secure.map(async ({ listener, path }) => [listener, await Credentials.load(listener, path, keys)] as const),
+      ),
+    );
+    keys.current = read;
+    return new TlsSecurity(new Map(credentials), keys);
   }
 
   /** What a listener of the configuration shows and asks for. */

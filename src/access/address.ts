@@ -1,5 +1,5 @@
 /** What stands for whose address it is, where clients are counted by it. */
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 
 /** Groups of an IPv6 address that say whose it is: whoever has one address has its whole /64. */
 const NETWORK_GROUPS = 4;
@@ -10,7 +10,16 @@ export function addressOf(remote: string): string | null {
   const address = inBrackets ?? plain ?? '';
   const family = isIP(address);
   if (family === 0) return null;
-  return family === 4 ? address : networkOf(address);
+  if (family === 4) return address;
+  return MAPPED.test(address) ? mappedIn(address) : networkOf(address);
+}
+
+/** An IPv4 address that is mapped to IPv6 (RFC 4291 2.5.5.2), however it is written: of all of them /64 says nothing. */
+const MAPPED = /^[0:]*:ffff:/i;
+
+function mappedIn(address: string): string {
+  const canonical = new SocketAddress({ address: address.split('%')[0], family: 'ipv6' }).address;
+  return canonical.startsWith('::ffff:') && canonical.includes('.') ? canonical.slice(7) : networkOf(canonical);
 }
 
 /** The /64 of an IPv6 address. */

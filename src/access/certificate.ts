@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { readAll } from './every-fault.js';
 import { readSecurityFile, unreadable } from './security-file.js';
 
 /** A file, and the option that names it. */
@@ -26,10 +27,10 @@ export interface Certificate {
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
 export async function readCertificate(certificate: NamedFile, privateKey: NamedFile): Promise<Certificate> {
-  const cert = await read(certificate, 'certificate file');
-  const key = await readKey(privateKey);
-  const certificates = certificatesIn(cert, certificate);
-  const own = keyIn(key, privateKey);
+  const [[cert, certificates], [key, own]] = await readAll(
+    read(certificate, 'certificate file').then((bytes) => [bytes, certificatesIn(bytes, certificate)] as const),
+    readKey(privateKey).then((bytes) => [bytes, keyIn(bytes, privateKey)] as const),
+  );
   if (!certificates[0].checkPrivateKey(own)) {
     throw fault(privateKey, `it is not the key of the certificate in ${certificate.file}`);
   }
@@ -89,7 +90,7 @@ export async function readAuthorityFolder(folder: NamedFile): Promise<X509Certif
   }
   if (names.length === 0) throw fault(folder, 'there is no CA in it: openssl rehash gives them the names that count');
   const files = names.sort().map((name) => ({ option: folder.option, file: join(folder.file, name) }));
-  return (await Promise.all(files.map(readAuthorities))).flat();
+  return (await readAll(...files.map(readAuthorities))).flat();
 }
 
 /**

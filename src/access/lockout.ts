@@ -2,7 +2,8 @@
  * Who has failed to prove who it is too often. Three things are counted, each within `access.lockout_window`:
  * - a user from an address: its refusals come later and later, and at `access.lockout_failures` it is banned: this user from
  *   this address;
- * - an address, whoever it says it is: at `access.lockout_address_failures` it is banned;
+ * - an address, whoever it says it is: from half of `access.lockout_address_failures` on, its refusals come later and later, and
+ *   there it is banned;
  * - a user from everywhere: from `access.lockout_failures` elsewhere on, all its refusals come as late as they may. It is never
  *   banned everywhere, or anybody could lock out anybody.
  *
@@ -186,6 +187,8 @@ export class Lockout {
       user.counted++;
     }
     const notorious = lockoutFailures > 0 && user.counted - client.counted >= lockoutFailures;
+    // Many names are guessed at from there: each of them alone would be answered at once.
+    const crowd = lockoutAddressFailures > 0 ? address.counted - Math.ceil(lockoutAddressFailures / 2) + FREE : 0;
     const bans: Ban[] = [];
     if (lockoutFailures > 0 && client.counted >= lockoutFailures) {
       bans.push(this.#ban(clientKey(origin, username), remote, transport, username, client.counted));
@@ -198,7 +201,7 @@ export class Lockout {
     const tables = [this.#clients, this.#addresses, this.#users];
     let forgotten = tables.reduce((sum, table) => sum + table.trim(lockoutEntries), 0);
     for (; this.#bans.size > lockoutEntries; forgotten++) this.#dropOldestBan();
-    return { delay: notorious ? this.#longestDelay : this.#delay(client.all), bans, forgotten };
+    return { delay: notorious ? this.#longestDelay : this.#delay(Math.max(client.all, crowd)), bans, forgotten };
   }
 
   #dropOldestBan(): void {

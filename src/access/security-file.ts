@@ -2,6 +2,8 @@
  * What files of users have in common: one `user:secret` a line; blank lines and lines that begin with `#` are comments.
  * Sentences about faults never repeat what was read: it may be a password in the clear.
  */
+import { isUtf8 } from 'node:buffer';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
@@ -28,7 +30,7 @@ export interface UserFileFormat<Secret> {
  */
 export async function readUserFile<Secret>(file: string, format: UserFileFormat<Secret>): Promise<Map<string, Secret>> {
   const bytes = await readSecurityFile(file, format.kind);
-  return parse(file, bytes.toString('utf8'), format);
+  return parse(file, bytes, format);
 }
 
 /**
@@ -40,9 +42,19 @@ export async function readUserFile<Secret>(file: string, format: UserFileFormat<
  */
 export async function readSecurityFile(file: string, kind: string, name = file, secret = false): Promise<Buffer> {
   try {
-    const handle = await open(file);
+    // A pipe is opened at once, too, and not when somebody writes to it.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { mode } = await handle.stat();
+      const stat = await handle.stat();
+      const { mode } = stat;
+      if (!stat.isFile()) {
+        const what = stat.isDirectory() ? 'a folder' : 'no regular file';
+        throw new PorticoError(ErrorKinds.SecurityFile, `${name}: the ${kind} cannot be read: it is ${what}`);
+      }
+      if (stat.size > MOST_BYTES) {
+        const sentence = `the ${kind} has more than ${MOST_BYTES} bytes`;
+        throw new PorticoError(ErrorKinds.SecurityFile, `${name}: ${sentence}`);
+      }
       if ((mode & WRITABLE_BY_ALL) !== 0) {
         const cure = `chmod o-w ${file}`;
         throw new PorticoError(
@@ -65,6 +77,9 @@ export async function readSecurityFile(file: string, kind: string, name = file, 
   }
 }
 
+/** Bytes of the largest file: millions of users. */
+const MOST_BYTES = 2 ** 28;
+
 /** Why a file cannot be read, in words. */
 export function unreadable(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
@@ -83,7 +98,15 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is no folder',
 };
 
-function parse<Secret>(file: string, text: string, format: UserFileFormat<Secret>): Map<string, Secret> {
+/** A text without the byte order mark that editors of Windows put in front of it. */
+export function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
+}
+
+function parse<Secret>(file: string, bytes: Buffer, format: UserFileFormat<Secret>): Map<string, Secret> {
+  const utf8 = isUtf8(bytes);
+  const text = withoutMark(bytes.toString('utf8'));
+
   const users = new Map<string, Secret>();
   const lines = new Map<string, number>();
   const faults: string[] = [];
@@ -96,7 +119,10 @@ function parse<Secret>(file: string, text: string, format: UserFileFormat<Secret
     const user = format.prepare === undefined ? name : format.prepare(name);
     const outcome = colon < 1 ? `the line is not ${format.line}` : format.parse(line.slice(colon + 1));
     const first = user === null ? undefined : lines.get(user);
-    if (typeof outcome === 'string') faults.push(`${file}:${i + 1}: ${outcome}`);
+    // Such a name could not be told from another, and no client could say it.
+    if (name.includes('\0') || (!utf8 && line.includes('\ufffd'))) {
+      faults.push(`${file}:${i + 1}: the line is not UTF-8, or has a NUL in it`);
+    } else if (typeof outcome === 'string') faults.push(`${file}:${i + 1}: ${outcome}`);
     else if (user === null) faults.push(`${file}:${i + 1}: ${badName}`);
     else if (first !== undefined) faults.push(`${file}:${i + 1}: ${who} ${user} is already on line ${first}`);
     else {

@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { type NamedFile, readAuthorities, readAuthorityFolder, readCertificate, requireRoots } from './certificate.js';
+import { readAll } from './every-fault.js';
 import { readRevocationLists } from './revocation.js';
 
 export interface TlsFileNames {
@@ -12,6 +13,8 @@ export interface TlsFileNames {
   readonly caFolder: NamedFile | undefined;
   readonly crl: NamedFile | undefined;
 }
+
+const nothing = Promise.resolve(undefined);
 
 /** What they hold. */
 export interface TlsFiles {
@@ -29,14 +32,12 @@ export type Expiring = 'cert_file' | 'ca_file' | 'crl_file';
  * @throws PorticoError `PORTICO_SECURITY_FILE`; its message names the option and the file
  */
 export async function readTlsFiles({ cert, key, ca, caFolder, crl }: TlsFileNames): Promise<TlsFiles> {
-  const own = cert && key && (await readCertificate(cert, key));
-  const authorities = [
-    ...(ca === undefined ? [] : await readAuthorities(ca)),
-    ...(caFolder === undefined ? [] : await readAuthorityFolder(caFolder)),
-  ];
   const named = ca ?? caFolder;
-  if (named !== undefined) requireRoots(authorities, named);
-  const lists = crl && (await readRevocationLists(crl));
+  const [own, authorities, lists] = await readAll(
+    cert && key ? readCertificate(cert, key) : nothing,
+    readTrusted(ca, caFolder),
+    crl === undefined ? nothing : readRevocationLists(crl),
+  );
   return {
     context: {
       ...(own && { cert: own.cert, key: own.key }),
@@ -49,6 +50,19 @@ export async function readTlsFiles({ cert, key, ca, caFolder, crl }: TlsFileName
       ...(lists && lists.until < Number.POSITIVE_INFINITY && { crl_file: lists.until }),
     },
   };
+}
+
+/** CAs of a file, of a folder, or of both. */
+async function readTrusted(ca: NamedFile | undefined, folder: NamedFile | undefined): Promise<X509Certificate[]> {
+  const none: X509Certificate[] = [];
+  const [inFile, inFolder] = await readAll(
+    ca === undefined ? Promise.resolve(none) : readAuthorities(ca),
+    folder === undefined ? Promise.resolve(none) : readAuthorityFolder(folder),
+  );
+  const all = [...inFile, ...inFolder];
+  const named = ca ?? folder;
+  if (named !== undefined) requireRoots(all, named);
+  return all;
 }
 
 function endOf(certificates: readonly X509Certificate[]): number {

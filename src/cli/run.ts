@@ -1,9 +1,10 @@
 /** The broker as a process: it starts, ends on a signal after a final commit, and never forks. */
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
-import { type LoadRequest, loadConfig } from '../config/load.js';
+import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
 import { Reload } from '../reload.js';
+import { withFileFaults } from '../security-files.js';
 import { Server } from '../server.js';
 import { version } from '../version.js';
 
@@ -20,7 +21,12 @@ const SAME_WISH = 1000;
  * @throws PorticoError if it cannot start
  */
 export async function run(request: LoadRequest): Promise<number> {
-  const loaded = loadConfig(request);
+  let loaded: LoadedConfig;
+  try {
+    loaded = loadConfig(request);
+  } catch (error) {
+    throw await withFileFaults(error);
+  }
   const logger = createLogger(loaded.config.log);
   const died = (error: unknown): void => {
     logger.fatal(

@@ -2,17 +2,26 @@
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import type { LoadedConfig } from './load.js';
 import { bare, child, choicesOf, listenerSchemas, options, type Path, schemaAt, typeOf } from './options.js';
 import type { Fault } from './source.js';
 
+/** A configuration with faults. */
+export class UnsoundConfiguration extends PorticoError {
+  /** What is left without what is wrong, so that more can be said about it; null if nobody can tell. Never to be run. */
+  readonly sound: LoadedConfig | null;
+
+  constructor(message: string, sound: LoadedConfig | null) {
+    super(ErrorKinds.Configuration, message);
+    this.sound = sound;
+  }
+}
+
 /** One error with a line for each fault, in the order of the file; other origins come last. */
-export function refusal(faults: readonly Fault[]): PorticoError {
+export function refusal(faults: readonly Fault[], sound: LoadedConfig | null = null): PorticoError {
   const last = Number.MAX_SAFE_INTEGER;
   const sorted = faults.toSorted((a, b) => (a.line || last) - (b.line || last));
-  return new PorticoError(
-    ErrorKinds.Configuration,
-    sorted.map(({ where, sentence }) => `${where}: ${sentence}`).join('\n'),
-  );
+  return new UnsoundConfiguration(sorted.map(({ where, sentence }) => `${where}: ${sentence}`).join('\n'), sound);
 }
 
 /** The nearest of some words, if it is near enough to be meant. */

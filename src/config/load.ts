@@ -14,6 +14,7 @@ import {
   type Variables,
 } from './overrides.js';
 import { type Config, configSchema } from './schema.js';
+import { soundPartOf } from './sound-part.js';
 import { type Fault, type Source, YamlSource } from './source.js';
 import { fileReason } from './unreadable.js';
 import { Values } from './values.js';
@@ -49,12 +50,15 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
   const source = file === undefined ? null : sourceFor(file, request.mosquitto);
   const { overrides, faults } = environmentOverrides(request.env);
   if (source !== null) faults.push(...source.faults);
-  // Nothing more can be said about a text that cannot be read.
-  if (source !== null && !source.readable) throw refusal(faults);
+  const unread = source !== null && !source.readable;
+  // Nothing more can be said about values of which some are not known.
+  if (unread && source.value === undefined) throw refusal(faults);
 
   const values = new Values(topLevel(source, faults), source);
   for (const override of overrides) values.set(override);
   for (const override of argumentOverrides(request.argv ?? {}, values.raw)) values.set(override);
+
+  if (unread) throw refusal(faults, soundPart(values));
 
   const { listeners, allow_anonymous, access } = values.raw;
   const exposure = exposureSchema.safeParse({ listeners, allow_anonymous, access });
@@ -67,9 +71,14 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
   }
   const parsed = configSchema.safeParse(values.raw);
   if (!parsed.success) faults.push(...values.faultsOf(parsed.error.issues));
-  if (!parsed.success || faults.length > 0) throw refusal(faults);
+  if (!parsed.success || faults.length > 0) throw refusal(faults, soundPart(values));
   const warnings = [...(source?.warnings ?? []), ...exposureWarnings(parsed.data)];
   return { config: parsed.data, sources: values.sources(), warnings };
+}
+
+function soundPart(values: Values): LoadedConfig | null {
+  const config = soundPartOf(values.raw);
+  return config === null ? null : { config, sources: values.sources(), warnings: [] };
 }
 
 /** Reads the file in the format that its name stands for. */

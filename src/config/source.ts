@@ -31,9 +31,9 @@ export function sourceOf(loaded: { readonly sources: ReadonlyMap<string, string>
 /** The text of a configuration as plain values that know where they stand. */
 export interface Source {
   readonly name: string;
-  /** Plain values; undefined for an empty text, and if it is not readable. */
+  /** Plain values; undefined for an empty text, and if nothing of it can be read. */
   readonly value: unknown;
-  /** Whether anything can be said about the values. */
+  /** Whether all of the text can be read. */
   readonly readable: boolean;
   /** Faults of the text itself. */
   readonly faults: readonly Fault[];

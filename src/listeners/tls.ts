@@ -50,14 +50,19 @@ export interface TlsListenerOptions {
   enter(party: Party): Entry | null;
   /** A connection has ended before its handshake was done. */
   leave(entry: Entry): void;
+  /** Whether nobody may come as this identity from there, whatever key it has; counted and told if so. */
+  banned(party: Party, identity: string): boolean;
   /** Holds a connection until its turn comes. */
   arrive(arrival: Arrival & Party): void;
   /** Takes a client whose handshake is done. */
   accept(socket: TLSSocket, entry: Entry, shown: Shown): void;
   /** A handshake is done, and what it has shown is good. */
   done(): void;
-  /** A handshake was not done, for want of time or for another reason. */
-  failed(party: Party, cause: 'timeout' | 'handshake', reason: string): void;
+  /**
+   * A handshake was not done, for want of time or for another reason.
+   * @param guessed the identity of a pre-shared key that the client has named and not shown; null for none
+   */
+  failed(party: Party, cause: 'timeout' | 'handshake', reason: string, guessed: string | null): void;
 }
 
 /** The protocol for which ALPN asks (RFC 7301): that of the IANA for MQTT, and that of WebSocket. */
@@ -140,7 +145,7 @@ export class TlsListener implements Listener {
     // It was gone before anyone could ask where it came from.
     if (socket.remoteAddress === undefined) {
       socket.destroy();
-      this.#options.failed(party, 'handshake', BROKEN_OFF);
+      this.#options.failed(party, 'handshake', BROKEN_OFF, null);
       return;
     }
     const entry = this.#options.enter(party);
@@ -167,9 +172,11 @@ export class TlsListener implements Listener {
   #keyOf(socket: TLSSocket, identity: string): Buffer {
     const key = this.#options.credentials.keyOf(identity);
     const handshake = this.#find(socket);
-    if (handshake !== undefined) handshake.psk = { identity, known: key !== undefined };
-    // An identity that nobody has fails as a wrong key does (RFC 4279 2), so that nobody learns which there are.
-    return key ?? randomBytes(32);
+    const banned = handshake !== undefined && this.#options.banned(handshake, identity);
+    if (handshake !== undefined) handshake.psk = { identity, known: key !== undefined, banned };
+    // An identity that nobody has fails as a wrong key does (RFC 4279 2), so that nobody learns which there are; and one that is
+    // banned as well, for whether the handshake is done tells whether the key is right.
+    return banned || key === undefined ? randomBytes(32) : key;
   }
 
   #done(socket: TLSSocket): void {
@@ -208,6 +215,13 @@ interface HandshakeHost {
   settled(): void;
 }
 
+/** A pre-shared key that a client has named. */
+interface NamedKey {
+  readonly identity: string;
+  readonly known: boolean;
+  readonly banned: boolean;
+}
+
 /** A connection from its first moment to the end of its handshake. */
 class Handshake implements Arrival, Party {
   readonly id = '';
@@ -219,7 +233,7 @@ class Handshake implements Arrival, Party {
   /** The connection below TLS. */
   readonly socket: Socket;
   /** The identity that the client has named, and whether it has a key. */
-  psk: { readonly identity: string; readonly known: boolean } | null = null;
+  psk: NamedKey | null = null;
   readonly #options: TlsListenerOptions;
   readonly #host: HandshakeHost;
   readonly #timer: NodeJS.Timeout;
@@ -272,16 +286,20 @@ class Handshake implements Arrival, Party {
   fail(reason: string): void {
     const { psk } = this;
     const named = psk === null ? '' : JSON.stringify(psk.identity.slice(0, 128));
+    // Whoever leaves before the end has learnt nothing of the key.
+    const guessed = psk === null || psk.banned || reason === BROKEN_OFF ? null : psk.identity;
     if (psk === null) this.#fail('handshake', reason);
-    else if (psk.known) this.#fail('handshake', `identity ${named} has another key in access.psk_file, or: ${reason}`);
-    else this.#fail('handshake', `identity ${named} is not in access.psk_file`);
+    else if (psk.banned) this.#fail('handshake', `identity ${named} is banned from there for failed logins`);
+    else if (psk.known) {
+      this.#fail('handshake', `identity ${named} has another key in access.psk_file, or: ${reason}`, guessed);
+    } else this.#fail('handshake', `identity ${named} is not in access.psk_file`, guessed);
   }
 
-  #fail(cause: 'timeout' | 'handshake', reason: string): void {
+  #fail(cause: 'timeout' | 'handshake', reason: string, guessed: string | null = null): void {
     if (this.closed) return;
     this.settle();
     this.#options.leave(this.entry);
-    this.#options.failed(this, cause, reason);
+    this.#options.failed(this, cause, reason, guessed);
   }
 
   /** Gives it up without a word. */

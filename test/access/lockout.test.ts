@@ -111,6 +111,47 @@ test('access.lockout_address_failures: many failures of whomever ban the address
   assert.equal(scene.isBanned('192.0.2.2', 'user 0'), false);
 });
 
+test('access.lockout_address_failures: from half of it on, an address that guesses at many names waits longer and longer', () => {
+  const scene = new Scene();
+  const delays = Array.from({ length: 15 }, (_, i) => scene.fail('192.0.2.1', `user ${i}`).delay);
+  assert.deepEqual(delays, [...new Array(10).fill(0), 1000, 2000, 4000, 5000, 5000]);
+  assert.equal(scene.fail('192.0.2.2', 'user 15').delay, 0, 'another address');
+  scene.pass(600);
+  assert.equal(scene.fail('192.0.2.1', 'user 16').delay, 0, 'the window is over');
+});
+
+test('names that differ in case, or in characters that look alike, are users of their own, and one address all the same', () => {
+  const scene = new Scene();
+  const names = ['ann', 'Ann', 'ANN', 'a\u0301nn', '\u00e1nn', 'ann ', ' ann', '\u0430nn', 'ann\u200b', 'ann\u0000'];
+  for (const name of names) assert.deepEqual(scene.fail('192.0.2.1', name).bans, []);
+  for (const name of names) scene.fail('192.0.2.1', name);
+  assert.equal(scene.isBanned('192.0.2.1'), true);
+});
+
+test('an IPv4 address that is mapped to IPv6 is that IPv4 address, however it is written: neither this machine nor a /64 of all', () => {
+  const scene = new Scene();
+  const forms = [
+    '192.0.2.1',
+    '::ffff:192.0.2.1',
+    '::FFFF:192.0.2.1',
+    '0:0:0:0:0:ffff:c000:201',
+    '::ffff:c000:0201',
+    '0000:0000:0000:0000:0000:ffff:192.0.2.1',
+  ];
+  for (const form of forms.slice(1)) scene.fail(form, 'ann');
+  for (const form of forms) assert.equal(scene.isBanned(form, 'ann'), true, form);
+  assert.equal(scene.isBanned('::ffff:192.0.2.2', 'ann'), false);
+  for (let i = 0; i < 40; i++) scene.fail('::ffff:127.0.0.1', 'ann');
+  assert.equal(scene.isBanned('127.0.0.1'), false, 'this machine, as before');
+});
+
+test('whoever has a whole /48 gets as many guesses at one user as one address, and late ones after', () => {
+  const scene = new Scene();
+  const delays = Array.from({ length: 500 }, (_, i) => scene.fail(`2001:db8:0:${i.toString(16)}::1`, 'ann').delay);
+  assert.deepEqual(delays.slice(0, 5), [0, 0, 0, 0, 0]);
+  assert.ok(delays.slice(5).every((delay) => delay === LONGEST));
+});
+
 test('behind one address with many good clients, a bad one that guesses bans itself and not the address', () => {
   const scene = new Scene();
   for (let minute = 0; minute < 120; minute++) {

@@ -63,6 +63,7 @@ export class Scene {
       timeout: () => wish.timeout ?? 10,
       enter: () => ({ address: null, pending: true, admitted: false, gone: false }),
       leave: (entry) => this.left.push(entry),
+      banned: () => false,
       arrive: (arrival) => {
         if (wish.waits !== true) return;
         arrival.hold();

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Path } from '../options.js';
 import type { Fault, Place, Source } from '../source.js';
 import { fileReason } from '../unreadable.js';
-import { Draft } from './draft.js';
+import type { Draft } from './draft.js';
 import { type Files, Reader } from './reader.js';
 import { translate } from './translation.js';
 
@@ -23,6 +23,7 @@ const DISK: Files = {
 export class MosquittoSource implements Source {
   readonly name: string;
   readonly value: Record<string, unknown>;
+  /** Whether each line is understood; if not, `value` is what the others say. */
   readonly readable: boolean;
   readonly faults: readonly Fault[];
   /** Options that are accepted without effect. */
@@ -34,9 +35,10 @@ export class MosquittoSource implements Source {
     this.name = name;
     const reader = new Reader(files);
     reader.read(name, text);
-    // A file with a line that is not understood says nothing that could be translated.
-    this.#draft = reader.faults.length === 0 ? translate(reader) : new Draft();
-    this.faults = reader.faults;
+    const { length } = reader.faults;
+    this.#draft = translate(reader);
+    // What follows from a line that is not understood is no fault of its own.
+    this.faults = length === 0 ? reader.faults : reader.faults.slice(0, length);
     this.warnings = reader.warnings;
     this.value = this.#draft.value;
     this.readable = this.faults.length === 0;

@@ -37,8 +37,8 @@ export const access = z
       .default(100)
       .register(documentation, {
         doc:
-          'The same for all users of one IP address together: then everybody from there is banned, and new connections ' +
-          'are closed before anything is read. 0: no address is banned.',
+          'The same for all users of one IP address together: from half of them on refusals come later and later, and then ' +
+          'everybody from there is banned: new connections are closed before anything is read. 0: no address is banned.',
         unit: 'failures',
         since: '0.1.0',
       }),

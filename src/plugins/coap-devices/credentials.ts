@@ -44,3 +44,16 @@ export class DeviceCredentials {
 }
 
 export const NO_CREDENTIALS = new DeviceCredentials(new Map());
+
+/** Lacks nothing: where nobody knows which keys there are, since they could not be read. */
+class EveryDevice extends DeviceCredentials {
+  override get isEmpty(): boolean {
+    return false;
+  }
+
+  override lack(): null {
+    return null;
+  }
+}
+
+export const EVERY_DEVICE: DeviceCredentials = new EveryDevice(new Map());

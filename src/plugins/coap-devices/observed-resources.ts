@@ -1,4 +1,5 @@
 /** The plugin that observes CoAP resources which are configured, and publishes their states. */
+import { everyFault } from '../../access/every-fault.js';
 import type { Outcome } from '../../coap/client/outcome.js';
 import { codeName } from '../../coap/codes.js';
 import type { TransportOptions } from '../coap-topics/transports.js';
@@ -24,9 +25,17 @@ export class ObservedResources implements Plugin {
 
   /** @throws PorticoError `PORTICO_CONFIGURATION` for a resource that cannot be observed */
   constructor(options: ObservedResourcesOptions, credentials: DeviceCredentials = NO_CREDENTIALS) {
-    this.#resources = options.observations.map(
-      (observation) => new ObservedResource(observation, options, credentials),
-    );
+    const resources: ObservedResource[] = [];
+    const faults: unknown[] = [];
+    for (const observation of options.observations) {
+      try {
+        resources.push(new ObservedResource(observation, options, credentials));
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) throw everyFault(faults);
+    this.#resources = resources;
     // As many as are configured, and as many again that are just being given up.
     const most = 2 * options.observations.length;
     const limits = { observations: most, observationsPerPeer: most, requestsPerPeer: most, requests: most };
