@@ -182,7 +182,7 @@ export class Broker extends Aedes {
     for (const method of options.authenticationMethods ?? []) this.addAuthenticationMethod(method);
     this.sessions.bind(environment);
     persistence.bind(environment);
-    retained.journal = new StoredRetained(commit, (topic) => retained.kept(topic));
+    retained.journal = new StoredRetained(commit, (topic) => retained.kept(topic, this.router.known(topic)));
     retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
     guardRetained(environment);
     commit.onFailure = (error) => journal.storeFailed(error);

@@ -36,6 +36,14 @@ export interface RetainedLimits {
   readonly budget?: MemoryBudget;
 }
 
+/** Where the message of a topic was found last: a route remembers it, so that the tree is walked once. */
+export interface Place {
+  /** Node of the tree, 0 for none. It stands for another topic if nodes have gone since. */
+  node: number;
+  /** How many had gone by then. */
+  removals: number;
+}
+
 /** Counts what a limit keeps out. */
 const REFUSED_BY = {
   'limits.retained_messages': 'droppedRetainedMessages',
@@ -116,7 +124,7 @@ export class RetainedMessages {
       return;
     }
     if (publication.payloadEnd === publication.payloadStart) this.delete(publication.topic);
-    else this.#replace(publication.topic, publication.topicBytes, publication);
+    else this.#replace(publication.topic, publication.topicBytes, publication, publication.route);
   }
 
   /** Keeps a message as its topic's retained one. Returns false if a limit forbids it. */
@@ -124,15 +132,16 @@ export class RetainedMessages {
     return this.#replace(message.topic, Buffer.from(message.topic), contentOf(message));
   }
 
-  #replace(name: string, topic: Buffer, content: RetainedContent): boolean {
-    const node = this.#topics.grow(topic);
+  #replace(name: string, topic: Buffer, content: RetainedContent, place: Place | null = null): boolean {
+    const node = this.#isKnown(place) ? place.node : this.#topics.grow(topic);
+    if (place !== null) this.#remember(place, node);
     const former = this.#topics.value(node);
     const size = sizeOf(content);
     const bytes = this.bytes + topic.length + size - this.#sizeAt(topic, former);
     const option = this.#limitReached(name, content, former === 0, bytes);
     if (option !== null) {
       if (option !== 'limits.retained_payload' && this.dropExpired(this.#now()) > 0) {
-        return this.#replace(name, topic, content);
+        return this.#replace(name, topic, content, place);
       }
       this.#topics.prune(node);
       this.#counters[REFUSED_BY[option]]++;
@@ -142,6 +151,23 @@ export class RetainedMessages {
     this.#keep(node, name, content, former, bytes);
     this.journal?.retainedChanged(name, size);
     return true;
+  }
+
+  #isKnown(place: Place | null): place is Place {
+    return place !== null && place.node !== 0 && place.removals === this.#topics.removals;
+  }
+
+  #remember(place: Place, node: number): void {
+    place.node = node;
+    place.removals = this.#topics.removals;
+  }
+
+  /** The node of a topic, 0 for none. */
+  #find(topic: Buffer, place: Place | null): number {
+    if (this.#isKnown(place)) return place.node;
+    const node = this.#topics.find(topic);
+    if (place !== null) this.#remember(place, node);
+    return node;
   }
 
   /** @param bytes what all would have with this message */
@@ -288,19 +314,20 @@ export class RetainedMessages {
   }
 
   /** Whether a topic has a retained message that has not expired, and that may be given to clients. */
-  has(topic: Buffer): boolean {
-    const node = this.#topics.find(topic);
+  has(topic: Buffer, place: Place | null = null): boolean {
+    const node = this.#find(topic, place);
     return this.#isGiven(this.#topics.value(node), Number.POSITIVE_INFINITY) && this.sources.vouchFor(node);
   }
 
   /** Whether a topic has a retained message that has not expired, given to clients or not. */
-  holds(topic: Buffer): boolean {
-    return this.#isGiven(this.#topics.value(this.#topics.find(topic)), Number.POSITIVE_INFINITY);
+  holds(topic: Buffer, place: Place | null = null): boolean {
+    return this.#isGiven(this.#topics.value(this.#find(topic, place)), Number.POSITIVE_INFINITY);
   }
 
   /** The message of a topic as it is kept, expired or not, for the store. */
-  kept(topic: string): Message | null {
-    const record = this.#topics.value(this.#topics.find(Buffer.from(topic)));
+  kept(topic: string, place: Place | null = null): Message | null {
+    const node = this.#isKnown(place) ? place.node : this.#topics.find(Buffer.from(topic));
+    const record = this.#topics.value(node);
     return record === 0 ? null : this.#records.message(record, topic);
   }
 

@@ -5,7 +5,7 @@
 import { checkTopicName } from '../wire/utf8.js';
 import type { Counters } from './counters.js';
 import type { Publication } from './publication.js';
-import type { RetainedMessages } from './retained.js';
+import type { Place, RetainedMessages } from './retained.js';
 import { type SharedStrategy, SharedSubscriptions } from './shared.js';
 import { hasWildcard, isReserved, isShared, levelCount } from './topics.js';
 import { type Receiver, type Subscriber, type Subscription, SubscriptionTree } from './tree.js';
@@ -34,7 +34,7 @@ const NOBODY: Receiver[] = [];
 const GROUP = { qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, identifier: 0 } as const;
 
 /** A topic and whom it reaches. */
-export class Route {
+export class Route implements Place {
   readonly topic: string;
   readonly topicBytes: Buffer;
   receivers: Receiver[] = NOBODY;
@@ -42,6 +42,8 @@ export class Route {
   identifying = 0;
   /** Generation of the tree that `receivers` was computed for, -1 for never. */
   generation = -1;
+  node = 0;
+  removals = 0;
   /** Topics that only the broker publishes to: `$SYS/...`. */
   readonly reserved: boolean;
   /** No longer in the cache: whoever remembers it must ask again. */

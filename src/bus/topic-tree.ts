@@ -60,6 +60,8 @@ export class TopicTree {
   #pinnedBlocks = 0;
   /** Number of nodes, without the root. */
   size = 0;
+  /** Grows with each node that goes: what was found before may stand for another topic now. */
+  removals = 0;
 
   constructor() {
     this.#blocks.push(new Uint32Array(BLOCK_BYTES / 4));
@@ -318,6 +320,7 @@ export class TopicTree {
 
   #remove(node: number, parent: number): void {
     this.#lastTopic = NO_TOPIC;
+    this.removals++;
     const next = this.#get(node, NEXT);
     const previous = this.#get(node, PREVIOUS);
     this.#set(previous, NEXT, next);

@@ -345,11 +345,12 @@ export class InProcessClient implements Party {
   hasRetained(topic: string): boolean {
     const { router, access } = this.#environment;
     const acl = aclOf(this, access);
-    const bytes = router.known(topic)?.topicBytes ?? Buffer.from(topic);
-    if (acl === null) return router.retained.holds(bytes);
+    const route = router.known(topic) ?? null;
+    const bytes = route?.topicBytes ?? Buffer.from(topic);
+    if (acl === null) return router.retained.holds(bytes, route);
     const rights = rightsOf(this, acl);
-    if (rights.decide('publish', topic).allowed) return router.retained.holds(bytes);
-    return rights.decide('receive', topic).allowed && router.retained.has(bytes);
+    if (rights.decide('publish', topic).allowed) return router.retained.holds(bytes, route);
+    return rights.decide('receive', topic).allowed && router.retained.has(bytes, route);
   }
 
   /** The retained message of a topic, if there is one and the client may receive it. */

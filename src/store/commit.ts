@@ -58,6 +58,8 @@ export class GroupCommit {
   readonly #lazy = new Set<Participant>();
   #open = new Group();
   #writing: Group | null = null;
+  /** Of a group that is over, for the next one. */
+  #numbers: Int32Array | null = null;
   #scheduled = false;
   #lazyTimer: NodeJS.Timeout | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
@@ -166,8 +168,7 @@ export class GroupCommit {
    */
   acknowledge(who: Acknowledger, type: number, packetId: number, reasonCode: number, bytes = 0): void {
     const group = this.#open;
-    group.acknowledgers.push(who);
-    group.acknowledgements.push(type, packetId, reasonCode, bytes);
+    group.await(who, type, packetId, reasonCode, bytes);
     this.#grow(ACKNOWLEDGEMENT_COST);
     this.#schedule();
   }
@@ -207,7 +208,8 @@ export class GroupCommit {
       return;
     }
     const group = this.#open;
-    this.#open = new Group();
+    this.#open = new Group(this.#numbers);
+    this.#numbers = null;
     this.#scheduled = false;
     for (const participant of this.#lazy) {
       if (participant.group === group) continue;
@@ -226,7 +228,7 @@ export class GroupCommit {
 
   /** True as long as many join in each turn, for a while: what is written together costs one write and one fsync. */
   #isGrowing(): boolean {
-    const joined = this.revision + this.#open.acknowledgers.length;
+    const joined = this.revision + this.#open.acknowledgements;
     const now = performance.now();
     if (this.#growingSince === 0) this.#growingSince = now;
     const growing = joined - this.#joined >= MANY && now - this.#growingSince < (this.#options.growth ?? GROWTH);
@@ -291,24 +293,15 @@ export class GroupCommit {
   #finish(group: Group): void {
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
     for (const participant of group.participants) this.#guard(() => participant.committed());
-    const { acknowledgers, acknowledgements } = group;
-    for (let i = 0, at = 0; i < acknowledgers.length; i++, at += 4) {
-      try {
-        acknowledgers[i].acknowledge(
-          acknowledgements[at],
-          acknowledgements[at + 1],
-          acknowledgements[at + 2],
-          acknowledgements[at + 3],
-        );
-      } catch (error) {
-        this.onFailure?.(error);
-      }
-    }
+    group.acknowledge(this.#report);
     for (const waiter of group.waiters) this.#guard(waiter);
     this.#writing = null;
+    this.#numbers = group.numbers;
     if (this.#scheduled) setImmediate(this.#closeGroup);
     this.load.remove(group.bytes);
   }
+
+  readonly #report = (error: unknown): void => this.onFailure?.(error);
 
   /** A participant that fails must not stop the groups of the others. */
   #guard(callback: () => void): void {

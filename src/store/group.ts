@@ -20,14 +20,62 @@ export interface Acknowledger {
   acknowledge(type: number, packetId: number, reasonCode: number, bytes: number): void;
 }
 
+/** Numbers of an acknowledgement: packet type, packet identifier, reason code, bytes. */
+const NUMBERS = 4;
+const LEAST_NUMBERS = 64 * NUMBERS;
+/** Beyond it an array is not kept for another group. */
+const MOST_NUMBERS = 65_536 * NUMBERS;
+
 /** The changes of one turn. */
 export class Group {
   readonly participants: Participant[] = [];
   readonly operations: Operation[] = [];
-  readonly acknowledgers: Acknowledger[] = [];
-  /** Packet type, packet identifier, reason code and bytes of each acknowledgement. */
-  readonly acknowledgements: number[] = [];
   readonly waiters: (() => void)[] = [];
   /** What it takes up in memory, about. */
   bytes = 0;
+  readonly #acknowledgers: Acknowledger[] = [];
+  #numbers: Int32Array;
+
+  /** @param numbers of a group that is over: a list that grows from nothing in each group is garbage many times over */
+  constructor(numbers: Int32Array | null = null) {
+    this.#numbers = numbers ?? new Int32Array(LEAST_NUMBERS);
+  }
+
+  /** What the next group may use, once this one is over; null if it is too large to be kept. */
+  get numbers(): Int32Array | null {
+    return this.#numbers.length > MOST_NUMBERS ? null : this.#numbers;
+  }
+
+  /** Number of acknowledgements that wait for it. */
+  get acknowledgements(): number {
+    return this.#acknowledgers.length;
+  }
+
+  /** An acknowledgement waits for it, as `Acknowledger.acknowledge` is told. */
+  await(who: Acknowledger, type: number, packetId: number, reasonCode: number, bytes: number): void {
+    const at = this.#acknowledgers.length * NUMBERS;
+    if (at === this.#numbers.length) {
+      const numbers = new Int32Array(2 * at);
+      numbers.set(this.#numbers);
+      this.#numbers = numbers;
+    }
+    this.#acknowledgers.push(who);
+    const numbers = this.#numbers;
+    numbers[at] = type;
+    numbers[at + 1] = packetId;
+    numbers[at + 2] = reasonCode;
+    numbers[at + 3] = bytes;
+  }
+
+  /** Lets the acknowledgements leave. One that fails must not stop the others. */
+  acknowledge(failed: (error: unknown) => void): void {
+    const numbers = this.#numbers;
+    for (let i = 0, at = 0; i < this.#acknowledgers.length; i++, at += NUMBERS) {
+      try {
+        this.#acknowledgers[i].acknowledge(numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
 }
