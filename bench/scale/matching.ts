@@ -104,7 +104,7 @@ async function run(stage: Stage, options: ScaleOptions): Promise<Figure[]> {
 
 export const matching: ScaleScenario = {
   name: 'matching-1m',
-  title: 'QoS 0, 10 to 10, beside 10 and beside 1,000,000 subscriptions of others',
+  title: 'QoS 0, 10 to 10, with 10 and with 1,000,000 subscriptions of others',
   peers: ['portico', 'mosquitto'],
   run,
 };

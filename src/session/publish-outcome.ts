@@ -7,7 +7,7 @@ export interface PublishOptions {
   /** Raw MQTT 5.0 properties to forward, without Message Expiry Interval. */
   readonly properties?: Buffer;
   /** Message Expiry Interval in seconds; absent for never. */
-  readonly expiry?: number;
+  readonly expiry?: number | undefined;
 }
 
 /**

@@ -45,7 +45,7 @@ export function publish(
     qos: query.qos ?? view.qos ?? (request.confirmable ? 1 : 0),
     retain,
     properties: propertiesOf(contentFormat),
-    ...(query.expiry === undefined ? null : { expiry: query.expiry }),
+    expiry: query.expiry,
   } as const;
   const again = client.isAsked ? writingAgain(request, client, topic, view, creates) : null;
   client.publish(topic, payload, options, new PublishReply(exchange, client, decided, again));
