@@ -257,11 +257,8 @@ export class Broker extends Aedes {
 
   /** Gives a connection that does not speak MQTT its place among all connections; null if it has to be closed at once. */
   enter(remote: string, transport: string): Entrance | null {
-    const { gate } = this.environment;
-    const entry = gate.enter({ id: '', remote, username: null, transport, version: 0 });
-    if (entry === null) return null;
-    const entrance = new Entrance(gate, entry, remote, transport);
-    this.#arrivals.take(entrance);
+    const entrance = Entrance.at(this.environment.gate, remote, transport);
+    if (entrance !== null) this.#arrivals.take(entrance);
     return entrance;
   }
 
@@ -320,13 +317,7 @@ export class Broker extends Aedes {
 
   /** What a plugin of this name keeps; one and the same for each that asks. */
   storageOf(plugin: string): PluginStorage {
-    const { storages } = this.environment;
-    let storage = storages.get(plugin);
-    if (storage === undefined) {
-      storage = new PluginStorage(this.environment, plugin);
-      storages.set(plugin, storage);
-    }
-    return storage;
+    return PluginStorage.of(this.environment, plugin);
   }
 
   // Overloads as Aedes has them: the client may be left out.

@@ -16,6 +16,7 @@ import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
 import { DEFAULT_DTLS_LIMITS, type DtlsLimits } from './limits.js';
+import type { DtlsEvent, DtlsOptions } from './options.js';
 import {
   Alert,
   AlertLevel,
@@ -26,24 +27,6 @@ import {
   SEQUENCE_NUMBERS,
 } from './protocol.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
-
-/**
- * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
- * handshake that failed (the detail says why), a fault of the transport itself. A remote can cause any number.
- */
-export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
-
-export interface DtlsOptions extends DtlsCredentials {
-  readonly limits?: Partial<DtlsLimits>;
-  readonly clock?: Clock;
-  /**
-   * Whether a handshake is refused for the address it comes from, which is asked once a cookie has shown that it does come from
-   * there. Default: none is.
-   */
-  readonly isBanned?: (remote: DatagramAddress) => boolean;
-  /** @param identity that a failed handshake was for, if it failed for the identity or its key */
-  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
-}
 
 /** Sequence numbers kept for the records of a handshake. */
 const HANDSHAKE_RECORDS = 4096;
