@@ -9,6 +9,7 @@ import type { Acl } from './access/acl/acl.js';
 import type { AuthenticationMethod } from './access/authentication-method.js';
 import { Lockout } from './access/lockout.js';
 import { BrokerHooks, type Identify } from './broker-hooks.js';
+import { recoverState, recoverWills, takeDamage } from './broker-recovery.js';
 import { Counters } from './bus/counters.js';
 import { BusEmitter } from './bus/emitter.js';
 import { MemoryBudget } from './bus/memory-budget.js';
@@ -23,8 +24,9 @@ import { Arriving } from './session/arriving.js';
 import type { Refusal } from './session/authentication.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
-import { Connection, type Shown } from './session/connection.js';
+import { Connection } from './session/connection.js';
 import { DEFAULT_OPTIONS } from './session/default-options.js';
+import { endClients, sendAway } from './session/ending.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
 import { expireBans } from './session/failed-login.js';
@@ -41,18 +43,15 @@ import { RateTimer } from './session/rate-timer.js';
 import { Refusals } from './session/refusals.js';
 import { heapLimitOf, replaceOptions } from './session/replace-options.js';
 import { guardRetained } from './session/retained-rights.js';
-import { rewrite } from './session/rewrite.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
+import type { Shown } from './session/shown.js';
 import { Throttle } from './session/throttle.js';
 import { checkTimeouts } from './session/timeouts.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
-import { type Damage, partsOf, wordsOf } from './store/damage.js';
-import { Family, familyRange, textOf } from './store/keys.js';
 import { MemoryStore } from './store/memory-store.js';
-import { decodeMessage, decodeWill } from './store/records.js';
 import { StoredRetained } from './store/retained-journal.js';
 import type { Store } from './store/store.js';
 import { openStore, type PreparedStore } from './store/upgrade.js';
@@ -188,7 +187,7 @@ export class Broker extends Aedes {
     commit.onFailure = (error) => journal.storeFailed(error);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);
     commit.onRecovery = (outage) => journal.storeRecovered(outage);
-    if ('onDamage' in store) store.onDamage = (damage) => this.#damaged(damage);
+    if ('onDamage' in store) store.onDamage = (damage) => takeDamage(environment, damage, this.#recovered);
     emitter.adapter = {
       toPacket: (message) => packetOf(message, this.id, this.counter),
       publish: (packet) => publishMessage(environment, messageOf(packet, '', clock.now())),
@@ -213,42 +212,12 @@ export class Broker extends Aedes {
     this.prepared = await openStore(this.store, version);
     // In the first group, so that no store has records without a version.
     if (this.prepared.operation !== null) this.commit.add(this.prepared.operation);
-    await this.#recover();
+    await recoverState(this.environment);
     await super.listen();
     this.#timer = setInterval(() => this.tick(), TICK);
     this.#timer.unref();
-    const reader = this.sessions.reader();
-    for await (const [key, value] of this.store.entries(familyRange(Family.Will), true)) {
-      const will = reader.read(key, value, decodeWill);
-      if (will !== null) this.wills.restore(textOf(key), will);
-    }
-    await reader.finish();
+    await recoverWills(this.environment);
     this.#recovered = true;
-  }
-
-  async #recover(): Promise<void> {
-    const reader = this.sessions.reader();
-    for await (const [key, value] of this.store.entries(familyRange(Family.Retained), true)) {
-      const message = reader.read(key, value, decodeMessage);
-      if (message !== null && textOf(key) === message.topic) this.router.retained.restore(message);
-    }
-    await reader.finish();
-    await this.sessions.recover();
-  }
-
-  /** The store has met something that is not as it was written. */
-  #damaged(damage: Damage): void {
-    const { journal } = this.environment;
-    const words = wordsOf(damage, (number) => this.sessions.clientOf(number));
-    if (damage.kind === 'torn') {
-      journal.storeTorn(words);
-      return;
-    }
-    this.counters.damaged += partsOf(damage);
-    this.sessions.damagedBy(damage);
-    journal.storeDamaged(words);
-    if (damage.kind !== 'files' || !this.#recovered) return;
-    rewrite(this.environment).catch((error: unknown) => journal.storeFailed(error));
   }
 
   /**
@@ -288,11 +257,8 @@ export class Broker extends Aedes {
 
   /** Gives a connection that does not speak MQTT its place among all connections; null if it has to be closed at once. */
   enter(remote: string, transport: string): Entrance | null {
-    const { gate } = this.environment;
-    const entry = gate.enter({ id: '', remote, username: null, transport, version: 0 });
-    if (entry === null) return null;
-    const entrance = new Entrance(gate, entry, remote, transport);
-    this.#arrivals.take(entrance);
+    const entrance = Entrance.at(this.environment.gate, remote, transport);
+    if (entrance !== null) this.#arrivals.take(entrance);
     return entrance;
   }
 
@@ -336,12 +302,7 @@ export class Broker extends Aedes {
    * @param isOut told of each client that came with a user name and password, or with neither
    */
   endClients(isOut: (client: Connection | InProcessClient) => boolean, reason: string): number {
-    const connections = [...this.#connections].filter((one) => rests(one) && isOut(one));
-    for (const connection of connections) connection.reject(ReasonCode.NotAuthorized, reason);
-    const inside = [...this.sessions.inProcess.values()];
-    const gone = inside.filter((one) => (one.byPassword || one.username === null) && isOut(one));
-    for (const client of gone) client.close(reason);
-    return connections.length + gone.length;
+    return endClients(this.#connections, this.sessions.inProcess.values(), isOut, reason);
   }
 
   /** Opens a client inside the process; the door for plugins. */
@@ -356,13 +317,7 @@ export class Broker extends Aedes {
 
   /** What a plugin of this name keeps; one and the same for each that asks. */
   storageOf(plugin: string): PluginStorage {
-    const { storages } = this.environment;
-    let storage = storages.get(plugin);
-    if (storage === undefined) {
-      storage = new PluginStorage(this.environment, plugin);
-      storages.set(plugin, storage);
-    }
-    return storage;
+    return PluginStorage.of(this.environment, plugin);
   }
 
   // Overloads as Aedes has them: the client may be left out.
@@ -394,8 +349,7 @@ export class Broker extends Aedes {
   drain(kind: 'temporary' | 'permanent' = 'temporary'): void {
     this.draining = kind;
     const reasonCode = kind === 'permanent' ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer;
-    for (const connection of [...this.#connections]) connection.reject(reasonCode, 'the broker is being drained');
-    for (const client of [...this.sessions.inProcess.values()]) client.close('the broker is being drained');
+    sendAway(this.#connections, this.sessions.inProcess.values(), reasonCode, 'the broker is being drained');
   }
 
   /** Connections, also those that have not sent CONNECT. */
@@ -435,10 +389,4 @@ export class Broker extends Aedes {
       (error: unknown) => this.emit('error', error),
     );
   }
-}
-
-/** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */
-function rests({ authentication, byPassword, proved, username, connected, state }: Connection): boolean {
-  if (authentication !== null || proved !== null) return false;
-  return byPassword || (username === null ? connected : state === 'connecting');
 }

@@ -8,11 +8,11 @@ import type { ProxyDoor } from './listeners/proxy-door.js';
 import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import type { WebSocketOptions } from './listeners/websocket.js';
 import { SecureWebSocketListener } from './listeners/wss.js';
-import type { Shown } from './session/connection.js';
 import { banned, loginFailed } from './session/failed-login.js';
 import type { Entry } from './session/gate.js';
 import type { Party } from './session/journal.js';
 import type { ListenerTerms } from './session/listener-terms.js';
+import type { Shown } from './session/shown.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 
 /** What it needs besides its options and its address. */

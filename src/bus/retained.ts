@@ -4,10 +4,10 @@
  * each.
  */
 import type { Counters } from './counters.js';
-import { DueList } from './due-list.js';
 import type { MemoryBudget } from './memory-budget.js';
 import type { Message } from './message.js';
 import { Publication } from './publication.js';
+import { RetainedExpiries } from './retained-expiries.js';
 import { type RetainedContent, RetainedRecords } from './retained-records.js';
 import { RetainedVouching } from './retained-vouching.js';
 import { OneTopic, type RetainedWalk } from './retained-walk.js';
@@ -55,10 +55,6 @@ const REFUSED_BY = {
 const NODES_PER_MESSAGE = 4;
 /** Nodes that there may be in any case. */
 const LEAST_NODES = 65_536;
-/** Entries of topics that need none any more, at which the list of expiries is made anew. */
-const MOST_STALE = 1024;
-/** Messages that `dropExpired` looks at in one go. */
-const MOST_DROPPED = 10_000;
 /** Messages that have been asked for by name and are kept as they were given out. */
 const MOST_RECENT = 256;
 
@@ -70,15 +66,12 @@ export class RetainedMessages {
   #limits: RetainedLimits;
   readonly #counters: Counters;
   readonly #now: () => number;
-  /** Nodes; one may stand for another topic by then. */
-  readonly #expiries = new DueList<number>();
+  readonly #expiries: RetainedExpiries;
   /** What is the broker's own: it has no part in the limits. */
   #ownCount = 0;
   #ownBytes = 0;
   /** Bytes that the budget knows of. */
   #accounted = 0;
-  /** Nodes that are due. */
-  #due: number[] = [];
   /** What `get` has given out, as long as it is kept: who asks again gets the same message. */
   readonly #recent = new Map<string, Message>();
   /** Where changes are made durable. */
@@ -97,6 +90,7 @@ export class RetainedMessages {
     this.#now = now;
     this.#limits = limits;
     this.#counters = counters;
+    this.#expiries = new RetainedExpiries(this.#topics, this.#records);
     this.sources = new RetainedVouching(this.#topics, this.#records, counters);
   }
 
@@ -223,7 +217,7 @@ export class RetainedMessages {
     this.bytes = bytes;
     const record = this.#records.put(content, since, due, former);
     this.#topics.setValue(node, record);
-    this.#expireLater(node, record, content.expiresAt);
+    if (content.expiresAt !== 0) this.#expiries.add(node, record, content.expiresAt, this.count);
     this.#account();
   }
 
@@ -238,22 +232,7 @@ export class RetainedMessages {
    */
   dropExpired(now: number): number {
     let dropped = 0;
-    const taken = this.#expiries.take(now);
-    if (taken.length > 0) this.#due = this.#due.length === 0 ? taken : this.#due.concat(taken);
-    for (let looked = 0; this.#due.length > 0 && looked < MOST_DROPPED; looked++) {
-      const node = this.#due.pop() as number;
-      const record = this.#topics.value(node);
-      if (record === 0) continue;
-      const due = this.#records.due(record);
-      // Another entry speaks for it.
-      if (due === 0 || due > now) continue;
-      this.#records.setDue(record, 0);
-      const expiresAt = this.#records.expiresAt(record);
-      if (expiresAt === 0) continue;
-      if (expiresAt > now) {
-        this.#expireLater(node, record, expiresAt);
-        continue;
-      }
+    for (const node of this.#expiries.expired(now)) {
       this.delete(this.#topics.topic(node));
       dropped++;
     }
@@ -263,29 +242,7 @@ export class RetainedMessages {
 
   /** Entries of the list of expiries. */
   get expiries(): number {
-    return this.#expiries.size + this.#due.length;
-  }
-
-  /** Each topic stands in the list once, unless its next message expires earlier than its last one. */
-  #expireLater(node: number, record: number, expiresAt: number): void {
-    const due = this.#records.due(record);
-    if (expiresAt === 0 || (due > 0 && due <= expiresAt)) return;
-    if (this.expiries > 2 * this.count + MOST_STALE) this.#renewExpiries();
-    this.#records.setDue(record, expiresAt);
-    this.#expiries.add(node, expiresAt);
-  }
-
-  /** A topic that comes and goes leaves entries behind. */
-  #renewExpiries(): void {
-    this.#expiries.clear();
-    this.#due = [];
-    for (let node = 1; node < this.#topics.end; node++) {
-      const record = this.#topics.value(node);
-      if (record === 0) continue;
-      const expiresAt = this.#records.expiresAt(record);
-      this.#records.setDue(record, expiresAt);
-      if (expiresAt > 0) this.#expiries.add(node, expiresAt);
-    }
+    return this.#expiries.size;
   }
 
   /** Forgets a topic's retained message; returns whether there was one. */

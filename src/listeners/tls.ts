@@ -11,10 +11,10 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import type { Arrival } from '../session/arrivals.js';
-import type { Shown } from '../session/connection.js';
 import type { Entry } from '../session/gate.js';
 import type { Party } from '../session/journal.js';
 import { remoteOf, setRemote } from '../session/remote.js';
+import type { Shown } from '../session/shown.js';
 import type { Listener } from './listener.js';
 import { behind, type ProxyDoor } from './proxy-door.js';
 import { addressOf, listen } from './tcp.js';

@@ -1,8 +1,8 @@
 /** MQTT over WebSocket over TLS: a listener of TLS, with one of WebSockets behind it that has no address of its own. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Shown } from '../session/connection.js';
 import type { Entry } from '../session/gate.js';
+import type { Shown } from '../session/shown.js';
 import type { Transport } from '../session/transport.js';
 import type { Listener } from './listener.js';
 import { TlsListener, type TlsListenerOptions } from './tls.js';

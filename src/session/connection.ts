@@ -31,12 +31,13 @@ import { handlePublish } from './handlers/publish.js';
 import { handleSubscribe } from './handlers/subscribe.js';
 import { handleUnsubscribe } from './handlers/unsubscribe.js';
 import { Intake } from './intake.js';
+import { leaveBehind } from './leaving.js';
 import type { Link } from './link.js';
 import { describe, farewell } from './reasons.js';
 import type { RetainedDelivery } from './retained-delivery.js';
 import type { ClientRights } from './rights.js';
 import { Sender } from './sender.js';
-import { sendPublication, sendPublish } from './sending.js';
+import { dropQos0, sendPublication, sendPublish } from './sending.js';
 import { InboundAliases, type OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
@@ -46,14 +47,6 @@ const SMALLEST_CONNACK = 5;
 const FILTER_WORK = 20;
 /** Filters that one packet may have in any case. */
 const LEAST_FILTERS = 1000;
-
-/** What a client has shown of itself before it sends CONNECT. */
-export interface Shown {
-  /** The user that it is by its certificate or key; null if CONNECT has to say it. */
-  readonly username: string | null;
-  /** It has shown it to a proxy: its own turn is still to come. */
-  readonly elsewhere?: true;
-}
 
 export class Connection extends Sender implements Link, Waiting {
   readonly req: IncomingMessage | undefined;
@@ -322,16 +315,8 @@ export class Connection extends Sender implements Link, Waiting {
   sendQos0(publication: Publication, retain: boolean, identifiers: readonly number[] | null): void {
     if (this.state !== 'connected') return;
     const lacksMemory = this.holding.lacksRoomFor(publication.payloadEnd - publication.payloadStart);
-    if (lacksMemory || this.congested) {
-      const { counters, journal } = this.environment;
-      counters.publishDropped++;
-      if (lacksMemory) counters.droppedMemory++;
-      else counters.droppedOutputBuffer++;
-      const option = lacksMemory ? 'limits.memory' : 'limits.output_buffer';
-      journal.limit(this, option, 'QoS 0 messages are dropped: the client does not read');
-      return;
-    }
-    this.sendPublication(publication, 0, retain, 0, identifiers);
+    if (lacksMemory || this.congested) dropQos0(this, lacksMemory);
+    else this.sendPublication(publication, 0, retain, 0, identifiers);
   }
 
   sendPublication(
@@ -389,7 +374,7 @@ export class Connection extends Sender implements Link, Waiting {
 
   #closed(reason: string, publishWill: boolean): void {
     const wasConnected = this.state === 'connected';
-    const { environment, session } = this;
+    const { environment } = this;
     this.state = 'closed';
     this.#closeReason = reason;
     this.parser.stop();
@@ -401,16 +386,7 @@ export class Connection extends Sender implements Link, Waiting {
     environment.commit.load.forget(this);
     environment.hooks.unregister(this);
     this.leaveListener();
-    if (session !== null && session.connection === this) {
-      session.detach();
-      if (session.expiryInterval > 0) this.retainedDelivery?.handOver(session);
-      // Before the will: a shared subscription must not hand it to a session that ends with this connection.
-      if (session.expiryInterval === 0) environment.sessions.end(session);
-      if (publishWill) environment.wills.fire(this.id, session.expiryInterval, this);
-      else environment.wills.disarm(this.id);
-    }
-    this.retainedDelivery?.stop();
-    this.retainedDelivery = null;
+    leaveBehind(this, publishWill);
     if (wasConnected) environment.journal.disconnected(this, reason);
   }
 }

@@ -17,7 +17,13 @@ export class Entrance implements Arrival, Party {
   #held = false;
   #proceed: (() => void) | null = null;
 
-  constructor(gate: Gate, entry: Entry, remote: string, transport: string) {
+  /** Null if there is no room; that is counted and logged then. */
+  static at(gate: Gate, remote: string, transport: string): Entrance | null {
+    const entry = gate.enter({ id: '', remote, username: null, transport, version: 0 });
+    return entry === null ? null : new Entrance(gate, entry, remote, transport);
+  }
+
+  private constructor(gate: Gate, entry: Entry, remote: string, transport: string) {
     this.#gate = gate;
     this.#entry = entry;
     this.remote = remote;

@@ -3,25 +3,18 @@
  * publish and subscribe. It has an identity, and the rules, limits, counters and log lines of any other client.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { words } from '../access/acl/rule.js';
-import { type Message, NO_PROPERTIES } from '../bus/message.js';
+import type { Message } from '../bus/message.js';
 import { Publication } from '../bus/publication.js';
-import type { Route } from '../bus/router.js';
-import { isReserved, isValidName } from '../bus/topics.js';
 import type { Subscription } from '../bus/tree.js';
-import { ReasonCode, reasonText } from '../wire/reason-codes.js';
-import { packetOf } from './aedes-packets.js';
-import { announce } from './broker-publications.js';
+import { ReasonCode } from '../wire/reason-codes.js';
 import type { Environment } from './environment.js';
 import type { MessageHandler } from './handling.js';
+import { InProcessPublications } from './in-process-publications.js';
 import { InProcessSubscription, subscribeRefusal } from './in-process-subscription.js';
 import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import type { PublishOptions, PublishOutcome } from './publish-outcome.js';
-import { PublishRates } from './publish-rates.js';
-import { askToPublish } from './publish-rights.js';
 import { aclOf, type ClientRights, rightsOf } from './rights.js';
-import { exceedsLimits } from './topic-limits.js';
 
 /** Who an in-process client is. */
 export interface ClientIdentity {
@@ -54,10 +47,9 @@ export class InProcessClient implements Party {
   readonly transport: string;
   readonly version = 0;
   readonly trusted: boolean;
-  readonly #publication = new Publication();
+  readonly #publications: InProcessPublications;
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
-  readonly #rates: PublishRates | null;
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
@@ -73,8 +65,7 @@ export class InProcessClient implements Party {
     this.remote = identity.remote;
     this.transport = identity.transport;
     this.trusted = identity.trusted ?? false;
-    this.#rates = PublishRates.of(environment, this);
-    this.#publication.publisher = this;
+    this.#publications = new InProcessPublications(environment, this);
   }
 
   /** What tells it from all other clients inside the process. */
@@ -117,7 +108,7 @@ export class InProcessClient implements Party {
 
   /** Seconds until the client may publish again: its rates are used up. At least 1. */
   get retryAfter(): number {
-    return this.#rates?.retryAfter ?? 1;
+    return this.#publications.retryAfter;
   }
 
   /** Whether a hook is asked before its messages are delivered, which may answer later. */
@@ -137,59 +128,7 @@ export class InProcessClient implements Party {
    * 0x95 and 0x97 say that the message was delivered, and not retained because of a limit.
    */
   publish(topic: string, payload: Buffer, options: PublishOptions, outcome: PublishOutcome | null): void {
-    const { router, counters, hooks, commit, clock } = this.#environment;
-    counters.publishReceived++;
-    counters.publishBytesReceived += payload.length;
-    const known = router.known(topic);
-    const refusal = this.#refusal(topic, known);
-    if (refusal !== ReasonCode.Success) {
-      this.#denyPublish(topic, reasonText(refusal));
-      outcome?.acknowledge(0, 0, refusal, 0);
-      return;
-    }
-    if (this.#rates?.take(payload.length) === false) {
-      outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
-      return;
-    }
-    const route = known ?? router.routeOf(topic);
-    if (this.#isDenied(route)) {
-      outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
-      return;
-    }
-    const publication = this.#publication;
-    publication.route = route;
-    publication.topicBytes = route.topicBytes;
-    publication.buffer = payload;
-    publication.payloadStart = 0;
-    publication.payloadEnd = payload.length;
-    publication.properties = options.properties ?? NO_PROPERTIES;
-    publication.qos = options.qos ?? 0;
-    publication.retain = options.retain ?? false;
-    publication.expiresAt = options.expiry === undefined ? 0 : clock.now() + options.expiry * 1000;
-    publication.publisherId = this.id;
-    publication.renew();
-    if (hooks.authorizePublish !== null) {
-      this.#askHook(publication.message(), outcome);
-      return;
-    }
-    if (commit.load.strained && this.#isUnwritable(route, publication, outcome)) return;
-    const before = commit.revision;
-    const reasonCode = this.#route(publication);
-    if (hooks.published !== null || hooks.wants('publish')) {
-      announce(this.#environment, packetOf(publication.message(), hooks.brokerId, hooks.nextCounter()));
-    }
-    if (outcome === null) return;
-    if (commit.revision === before) outcome.acknowledge(0, 0, reasonCode, 0);
-    else commit.acknowledge(outcome, 0, 0, reasonCode);
-  }
-
-  /** Whether the access control list keeps the client from publishing on a topic, counted and logged. */
-  #isDenied(route: Route): boolean {
-    const acl = aclOf(this, this.#environment.access);
-    if (acl === null) return false;
-    const { allowed, rule } = rightsOf(this, acl).publish(route);
-    if (!allowed) this.#denyPublish(route.topic, words(rule));
-    return !allowed;
+    this.#publications.publish(topic, payload, options, outcome);
   }
 
   /** Whether the client may be given a message, counted if not. */
@@ -201,74 +140,6 @@ export class InProcessClient implements Party {
     return false;
   }
 
-  /** Delivers a publication; returns the reason code that says that it was not retained although it should be. */
-  #route(publication: Publication): number {
-    const { router, counters } = this.#environment;
-    const { droppedRetained, droppedRetainedPayload } = counters;
-    router.publish(publication);
-    if (counters.droppedRetained === droppedRetained) return ReasonCode.Success;
-    const tooLarge = counters.droppedRetainedPayload > droppedRetainedPayload;
-    return tooLarge ? ReasonCode.PacketTooLarge : ReasonCode.QuotaExceeded;
-  }
-
-  /**
-   * Refuses a publication that would have to be written before its outcome is known, and cannot be now. What has no
-   * outcome is delivered, and retained if there is room.
-   */
-  #isUnwritable(
-    route: Route,
-    { qos, retain }: { readonly qos: number; readonly retain: boolean },
-    outcome: PublishOutcome | null,
-  ): boolean {
-    if (outcome === null && qos === 0) return false;
-    const { router, counters, journal, commit } = this.#environment;
-    if (!router.needsStore(route, qos, retain, null)) return false;
-    counters.refusedPublish++;
-    journal.limit(null, commit.load.cause, `a publication of ${this.id} was refused`);
-    outcome?.acknowledge(0, 0, ReasonCode.ServerUnavailable, 0);
-    return true;
-  }
-
-  /** 0, or the reason code why this client may not publish on a topic. A route that is known has a valid name. */
-  #refusal(topic: string, route: Route | undefined): number {
-    if (this.#closed) return ReasonCode.UnspecifiedError;
-    if (route !== undefined) return route.reserved ? ReasonCode.NotAuthorized : ReasonCode.Success;
-    if (!isValidName(topic) || exceedsLimits(this, topic, this.#environment)) return ReasonCode.TopicNameInvalid;
-    return isReserved(topic) ? ReasonCode.NotAuthorized : ReasonCode.Success;
-  }
-
-  #denyPublish(topic: string, reason: string, party: Party = this): void {
-    this.#environment.counters.deniedPublish++;
-    this.#environment.journal.denied(party, 'publish', topic, reason);
-  }
-
-  #askHook(message: Message, outcome: PublishOutcome | null): void {
-    const { hooks, router, commit } = this.#environment;
-    const packet = packetOf(message, hooks.brokerId, hooks.nextCounter());
-    hooks.authorizePublish?.(null, packet, (error) => {
-      if (error) {
-        this.#denyPublish(message.topic, error.message);
-        outcome?.acknowledge(0, 0, ReasonCode.NotAuthorized, 0);
-        return;
-      }
-      if (outcome?.proceeds?.() === false) return;
-      const changed: Message = {
-        ...message,
-        topic: packet.topic,
-        payload: packet.payload,
-        qos: packet.qos,
-        retain: packet.retain,
-      };
-      const route = router.routeOf(changed.topic);
-      if (commit.load.strained && this.#isUnwritable(route, changed, outcome)) return;
-      const allowed = new Publication().of(changed, route);
-      allowed.publisher = this;
-      const reasonCode = this.#route(allowed);
-      announce(this.#environment, packet);
-      if (outcome) commit.whenSettled(() => outcome.acknowledge(0, 0, reasonCode, 0));
-    });
-  }
-
   /**
    * Asks whether a client may publish on a topic, as for a publication without content, and publishes nothing.
    * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged. The topic
@@ -276,13 +147,7 @@ export class InProcessClient implements Party {
    * @param party the client, if it is another one; null for one that nobody knows, which may only where anybody may
    */
   mayPublish(topic: string, answer: (reasonCode: number, topic: string) => void, party: Party | null = this): void {
-    const decided = (reasonCode: number, reason: string, allowed = topic): void => {
-      if (reasonCode !== ReasonCode.Success) this.#denyPublish(topic, reason, party ?? this);
-      answer(reasonCode, allowed);
-    };
-    const refusal = this.#refusal(topic, this.#environment.router.known(topic));
-    if (refusal === ReasonCode.Success) askToPublish(this.#environment, topic, party, decided);
-    else decided(refusal, reasonText(refusal));
+    this.#publications.ask(topic, answer, party);
   }
 
   /**

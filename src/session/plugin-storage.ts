@@ -19,6 +19,17 @@ export class PluginStorage {
     this.#plugin = plugin;
   }
 
+  /** The one of a plugin: the same for each that asks. */
+  static of(environment: Environment, plugin: string): PluginStorage {
+    const { storages } = environment;
+    let storage = storages.get(plugin);
+    if (storage === undefined) {
+      storage = new PluginStorage(environment, plugin);
+      storages.set(plugin, storage);
+    }
+    return storage;
+  }
+
   /**
    * What was kept, in the order of the keys; to be called once, before anything is put.
    * @param decode makes sense of a value; a record for which it throws is set aside like any that cannot be read

@@ -205,3 +205,13 @@ function tooLarge(connection: Connection): boolean {
   journal.limit(connection, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
   return false;
 }
+
+/** A QoS 0 publication to a client that does not read. @param lacksMemory it is `limits.memory` that has no room for it */
+export function dropQos0(connection: Connection, lacksMemory: boolean): void {
+  const { counters, journal } = connection.environment;
+  counters.publishDropped++;
+  if (lacksMemory) counters.droppedMemory++;
+  else counters.droppedOutputBuffer++;
+  const option = lacksMemory ? 'limits.memory' : 'limits.output_buffer';
+  journal.limit(connection, option, 'QoS 0 messages are dropped: the client does not read');
+}

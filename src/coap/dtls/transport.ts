@@ -4,9 +4,9 @@ import type { DatagramAddress, DatagramTransport } from '../transport.js';
 import { endingAlert, endOfAssociation } from './alert.js';
 import { Association, type DtlsSession, type Keys, type LastFlight } from './association.js';
 import { Associations, tupleOf } from './associations.js';
-import { type ClientCertificateOptions, ClientCertificates } from './client-certificates.js';
 import { COOKIE_PERIOD } from './cookie.js';
 import { DtlsCounters } from './counters.js';
+import { type DtlsCredentials, materialOf } from './credentials.js';
 import { FlightWriter, writeRecord } from './flight.js';
 import { readFragment } from './fragments.js';
 import { Handshake } from './handshake.js';
@@ -15,7 +15,8 @@ import { HandshakeRate } from './handshake-rate.js';
 import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
-import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HINT_BYTES } from './limits.js';
+import { DEFAULT_DTLS_LIMITS, type DtlsLimits } from './limits.js';
+import type { DtlsEvent, DtlsOptions } from './options.js';
 import {
   Alert,
   AlertLevel,
@@ -25,37 +26,7 @@ import {
   LARGEST_PLAINTEXT,
   SEQUENCE_NUMBERS,
 } from './protocol.js';
-import { type PskFunction, PskLookup } from './psk.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
-import { ServerCertificate, type ServerCertificateOptions } from './server-certificate.js';
-
-/**
- * What an operator may want to see: a limit that was reached (the detail is its name), an association that began, a
- * handshake that failed (the detail says why), a fault of the transport itself. A remote can cause any number.
- */
-export type DtlsEvent = 'limit' | 'established' | 'handshake-failed' | 'internal-error';
-
-/** `psk`, `certificate` or both. The order of the cipher suites decides for a client that offers both: `CIPHER_SUITES`. */
-export interface DtlsCredentials {
-  readonly psk?: PskFunction | undefined;
-  readonly certificate?: ServerCertificateOptions | undefined;
-  /** Asks clients for certificates or raw public keys, in handshakes with those of the server. Default: none is asked for. */
-  readonly clientCertificates?: ClientCertificateOptions | undefined;
-  /** Told to each client before it names its identity (RFC 4279 5.2); at most 128 bytes of UTF-8. Default: none. */
-  readonly identityHint?: string;
-}
-
-export interface DtlsOptions extends DtlsCredentials {
-  readonly limits?: Partial<DtlsLimits>;
-  readonly clock?: Clock;
-  /**
-   * Whether a handshake is refused for the address it comes from, which is asked once a cookie has shown that it does come from
-   * there. Default: none is.
-   */
-  readonly isBanned?: (remote: DatagramAddress) => boolean;
-  /** @param identity that a failed handshake was for, if it failed for the identity or its key */
-  readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
-}
 
 /** Sequence numbers kept for the records of a handshake. */
 const HANDSHAKE_RECORDS = 4096;
@@ -127,21 +98,9 @@ export class DtlsTransport implements DatagramTransport {
     };
   }
 
-  /** What handshakes need of keys and certificates. Throws as the constructor does. */
-  #material({ psk, certificate, clientCertificates, identityHint }: DtlsCredentials): HandshakeMaterial {
-    const hint = identityHint === undefined ? undefined : Buffer.from(identityHint);
-    if (hint !== undefined && hint.length > HINT_BYTES) throw new RangeError('identityHint is too long');
-    if (certificate === undefined && (psk === undefined || clientCertificates !== undefined)) {
-      throw new TypeError(psk === undefined ? 'psk or certificate is needed' : 'clientCertificates need certificate');
-    }
-    const { identityBytes } = this.#limits;
-    return {
-      psk:
-        psk && new PskLookup(psk, this.counters, identityBytes, () => this.#event('limit', undefined, 'identityBytes')),
-      certificate: certificate && new ServerCertificate(certificate),
-      clientCertificates: clientCertificates && new ClientCertificates(clientCertificates),
-      identityHint: hint,
-    };
+  #material(credentials: DtlsCredentials): HandshakeMaterial {
+    const onLimit = (): void => this.#event('limit', undefined, 'identityBytes');
+    return materialOf(credentials, this.counters, this.#limits.identityBytes, onLimit);
   }
 
   /**

@@ -1,8 +1,9 @@
 /** What stands below the endpoint of a listener: UDP, DTLS around it, TCP, or TLS. */
 import type { ClientCertificateOptions } from '../../coap/dtls/client-certificates.js';
+import type { DtlsCredentials as DtlsCredentialsOfTransport } from '../../coap/dtls/credentials.js';
 import type { DtlsLimits } from '../../coap/dtls/limits.js';
 import type { ServerCertificateOptions } from '../../coap/dtls/server-certificate.js';
-import { type DtlsCredentials as DtlsCredentialsOfTransport, DtlsTransport } from '../../coap/dtls/transport.js';
+import { DtlsTransport } from '../../coap/dtls/transport.js';
 import type { TcpLimits } from '../../coap/tcp/limits.js';
 import type { TlsCertificates } from '../../coap/tcp/tls-session.js';
 import { TcpTransport } from '../../coap/tcp/transport.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { test } from 'node:test';
-import type { DtlsOptions } from '../../../src/coap/dtls/transport.js';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
 import { CA, SERVER } from './certificates.js';
 import { asking, bench, DEVICE, refused, SUITES, sessionOf } from './certified.js';
 import {

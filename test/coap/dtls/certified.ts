@@ -1,7 +1,7 @@
 /** Servers with certificates for the tests, and what becomes of clients that they refuse. */
 import assert from 'node:assert/strict';
 import type { DtlsSession } from '../../../src/coap/dtls/association.js';
-import type { DtlsOptions } from '../../../src/coap/dtls/transport.js';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
 import { CA, FROM, SERVER } from './certificates.js';
 import { type ClientOptions, DtlsBench, ECDSA_CCM, ECDSA_CCM_8, ECDSA_GCM } from './client.js';
 

@@ -1,6 +1,7 @@
 /** The DTLS client on a network in memory, with servers of other code and of the broker's: no sockets, no real time. */
 import assert from 'node:assert/strict';
-import { type DtlsOptions, DtlsTransport } from '../../../src/coap/dtls/transport.js';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
+import { DtlsTransport } from '../../../src/coap/dtls/transport.js';
 import { type DtlsClientOptions, DtlsClientTransport } from '../../../src/coap/dtls-client/transport.js';
 import type { DatagramAddress } from '../../../src/coap/transport.js';
 import { FakeClock, MemoryTransport } from '../harness.js';

@@ -16,7 +16,8 @@ import {
   verify,
   X509Certificate,
 } from 'node:crypto';
-import { type DtlsOptions, DtlsTransport } from '../../../src/coap/dtls/transport.js';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
+import { DtlsTransport } from '../../../src/coap/dtls/transport.js';
 import type { DatagramAddress } from '../../../src/coap/transport.js';
 import { FakeClock, MemoryTransport } from '../harness.js';
 

@@ -1,6 +1,6 @@
 /** Servers and devices with raw public keys (RFC 7250) for the tests. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { DtlsOptions } from '../../../src/coap/dtls/transport.js';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
 import { bench } from './certified.js';
 import type { ClientOptions, DtlsBench } from './client.js';
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { test } from 'node:test';
+import type { DtlsOptions } from '../../../src/coap/dtls/options.js';
 import { RAW_PUBLIC_KEY_BYTES, rawPublicKeyOf } from '../../../src/coap/dtls/raw-public-key.js';
-import type { DtlsOptions } from '../../../src/coap/dtls/transport.js';
 import { CA, SERVER } from './certificates.js';
 import { bench, DEVICE, NOON, refused, SUITES, sessionOf } from './certified.js';
 import {

@@ -1,0 +1,9 @@
+/** Who a client is by what stands below MQTT: TLS, or the word of its proxy. */
+
+/** What a client has shown of itself before it sends CONNECT. */
+export interface Shown {
+  /** The user that it is by its certificate or key; null if CONNECT has to say it. */
+  readonly username: string | null;
+  /** It has shown it to a proxy: its own turn is still to come. */
+  readonly elsewhere?: true;
+}
