@@ -49,3 +49,21 @@ test('a precondition holds for what is there, also where a device may only write
   assert.equal((await device.ask('put', '/ps/out/b', create)).code, '2.01');
   await face.stop();
 });
+
+test('a retained value is 4.04 once its publisher may not publish it any more (access.check_retain_source)', async () => {
+  const face = await Face.create({}, { acl: ACL });
+  const device = face.device();
+  assert.equal((await device.ask('put', '/ps/both/a', { payload: '1' })).code, '2.01');
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '2.05');
+  face.engine.broker.replaceAcl(parseMosquittoAcl(Buffer.from('topic read both/#\n'), 'FILE'));
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '4.04');
+  const all = await device.ask('get', '/ps/both/#', { options: [[OPT.accept, 50]] });
+  assert.deepEqual(JSON.parse(String(all.payload)), []);
+  const observed = await device.ask('get', '/ps/both/#', OBSERVE);
+  assert.equal(observed.code, '2.05');
+  assert.ok(!String(observed.payload).includes('both/a'));
+  assert.equal((await device.ask('delete', '/ps/both/a')).code, '4.03');
+  face.engine.broker.replaceAcl(ACL);
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '2.05');
+  await face.stop();
+});
