@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
 import { Face } from '../support/coap-face.js';
 import { OPT } from './harness.js';
+import { Scene } from './pubsub-scene.js';
 
 const OBSERVE = { token: '0b', options: [[OPT.observe, 0]] } as const;
 
@@ -66,4 +67,19 @@ test('a retained value is 4.04 once its publisher may not publish it any more (a
   face.engine.broker.replaceAcl(ACL);
   assert.equal((await device.ask('get', '/ps/both/a')).code, '2.05');
   await face.stop();
+});
+
+test('publish-subscribe has no data either whose publisher may not publish it any more', async () => {
+  const list = (text: string) => parseMosquittoAcl(Buffer.from(text), 'FILE');
+  const scene = await Scene.create({ broker: { acl: list('topic readwrite t\n') } });
+  const device = scene.device();
+  const { data } = await device.topic('t');
+  assert.equal((await device.ask('put', data, { payload: Buffer.from('1') })).code, '2.01');
+  assert.equal((await device.ask('get', data)).code, '2.05');
+  scene.engine.broker.replaceAcl(list('topic read t\n'));
+  assert.equal((await device.ask('get', data)).code, '4.04');
+  assert.equal(scene.engine.broker.counters.withheldRetained, 1);
+  scene.engine.broker.replaceAcl(list('topic readwrite t\n'));
+  assert.equal((await device.ask('get', data)).code, '2.05');
+  await scene.stop();
 });
