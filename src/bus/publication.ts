@@ -16,6 +16,11 @@ export interface Publisher {
   readonly party: Party | null;
 }
 
+/** Client identifiers by number. */
+export interface Publishers {
+  publisherId(number: number): string;
+}
+
 export class Publication implements LiveSource {
   /** Where it goes. Set before it enters the router. */
   route: Route | null = null;
@@ -37,8 +42,10 @@ export class Publication implements LiveSource {
   publisher: Publisher | null = null;
 
   #topic: string | null = null;
-  /** Client identifier of the publisher, empty for the broker itself. */
-  publisherId = '';
+  #publisherId: string | null = '';
+  /** Who knows it, if nobody has asked for it. */
+  #publishers: Publishers | null = null;
+  #publisherNumber = 0;
   /** Of a message whose publisher is not connected. */
   #source: Source | null = null;
   #properties: Buffer | null = NO_PROPERTIES;
@@ -50,6 +57,23 @@ export class Publication implements LiveSource {
     if (this.route !== null) return this.route.topic;
     this.#topic ??= this.topicBytes.utf8Slice();
     return this.#topic;
+  }
+
+  /** Client identifier of the publisher, empty for the broker itself. */
+  get publisherId(): string {
+    this.#publisherId ??= this.#publishers?.publisherId(this.#publisherNumber) ?? '';
+    return this.#publisherId;
+  }
+
+  set publisherId(id: string) {
+    this.#publisherId = id;
+  }
+
+  /** The publisher is that one of `publishers`, for as long as the record stands that says so. */
+  publishedBy(publishers: Publishers, number: number): void {
+    this.#publisherId = null;
+    this.#publishers = publishers;
+    this.#publisherNumber = number;
   }
 
   /** Whose right to publish it stands on if it is retained; null if nobody's is asked for. */

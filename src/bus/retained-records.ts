@@ -108,7 +108,7 @@ export class RetainedRecords {
     publication.retain = (flags & 4) !== 0;
     publication.expiresAt = words.getFloat64(start + EXPIRES);
     publication.receivedAt = words.getFloat64(start + RECEIVED);
-    publication.publisherId = this.#sources.publisherId(words.getUint32(start + SOURCE));
+    publication.publishedBy(this.#sources, words.getUint32(start + SOURCE));
     publication.ofRecord(topic, bytes, start + HEAD, propertiesEnd, end);
   }
 

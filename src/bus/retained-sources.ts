@@ -21,7 +21,7 @@ const NAMED = 2;
 
 /** Places in the table at the beginning. A power of two. */
 const LEAST_PLACES = 256;
-/** Sources that are known as objects. */
+/** Sources that are known as objects, at most. A power of two. */
 const MOST_KNOWN = 256;
 
 /** Who published a message. */
@@ -39,8 +39,10 @@ export class RetainedSources {
   #table = new Uint32Array(LEAST_PLACES);
   /** So that nobody can choose identifiers that all have the same place. */
   readonly #seed = (Math.random() * 2 ** 32) | 0;
-  readonly #byNumber = new Map<number, Known>();
-  readonly #byId = new Map<string, Known>();
+  /** Each at a place that its number says; whoever comes there next puts it out. */
+  readonly #byNumber: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
+  /** At a place that its client identifier says. */
+  readonly #byId: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
   /** Number of sources. */
   size = 0;
 
@@ -52,8 +54,8 @@ export class RetainedSources {
   /** The number of who published a message, which is used once more until `release`. */
   use(publisherId: string, source: Source | null): number {
     if (publisherId === '' && source === null) return 0;
-    let known = this.#byId.get(publisherId);
-    if (known === undefined || !isSame(known.source, source)) {
+    let known = this.#byId[placeOf(publisherId)];
+    if (known === null || known.publisherId !== publisherId || !isSame(known.source, source)) {
       known = { number: this.#find(publisherId, source), publisherId, source: source && plain(source) };
       this.#remember(known);
     }
@@ -85,8 +87,8 @@ export class RetainedSources {
   }
 
   #known(number: number): Known {
-    const known = this.#byNumber.get(number);
-    if (known !== undefined) return known;
+    const known = this.#byNumber[number & (MOST_KNOWN - 1)];
+    if (known?.number === number) return known;
     const { bytes, words } = this.#slabs.slab(number);
     const start = this.#slabs.offset(number);
     const flags = words.getUint8(start + FLAGS);
@@ -100,12 +102,8 @@ export class RetainedSources {
   }
 
   #remember(known: Known): void {
-    if (this.#byNumber.size >= MOST_KNOWN || this.#byId.size >= MOST_KNOWN) {
-      this.#byNumber.clear();
-      this.#byId.clear();
-    }
-    this.#byNumber.set(known.number, known);
-    this.#byId.set(known.publisherId, known);
+    this.#byNumber[known.number & (MOST_KNOWN - 1)] = known;
+    this.#byId[placeOf(known.publisherId)] = known;
   }
 
   /** The source with that identity, made if there is none. */
@@ -165,15 +163,14 @@ export class RetainedSources {
   }
 
   #remove(number: number): void {
-    const known = this.#byNumber.get(number);
-    if (known !== undefined) {
-      this.#byNumber.delete(number);
-      if (this.#byId.get(known.publisherId) === known) this.#byId.delete(known.publisherId);
-    }
+    const { publisherId } = this.#known(number);
+    this.#byNumber[number & (MOST_KNOWN - 1)] = null;
+    const place = placeOf(publisherId);
+    if (this.#byId[place]?.number === number) this.#byId[place] = null;
     const next = this.#field(number, NEXT);
-    const place = this.#field(number, HASH) & (this.#table.length - 1);
-    let before = this.#table[place];
-    if (before === number) this.#table[place] = next;
+    const chain = this.#field(number, HASH) & (this.#table.length - 1);
+    let before = this.#table[chain];
+    if (before === number) this.#table[chain] = next;
     else {
       while (this.#field(before, NEXT) !== number) before = this.#field(before, NEXT);
       this.#setField(before, NEXT, next);
@@ -209,4 +206,12 @@ function isSame(known: Source | null, source: Source | null): boolean {
 /** A connection is one, too, and must not be kept by what it has published. */
 function plain({ id, username }: Source): Source {
   return { id, username };
+}
+
+/** Identifiers that are numbered differ at their end. */
+function placeOf(id: string): number {
+  const { length } = id;
+  let place = length;
+  for (let at = Math.max(0, length - 3); at < length; at++) place = place * 31 + id.charCodeAt(at);
+  return place & (MOST_KNOWN - 1);
 }

@@ -1,6 +1,7 @@
 /** Files of Mosquitto as its layout allows them: older ones, of other machines, cut short, damaged. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Source } from '../../src/bus/message.js';
 import { importMosquittoDb } from '../../src/cli/import/mosquitto-db.js';
 import type { Bytes } from '../../src/cli/import/mosquitto-file.js';
 import { StoreBuilder } from '../../src/cli/import/store-builder.js';
@@ -31,6 +32,7 @@ const NOW = 1_700_000_000;
 /** What an import has made. */
 interface Outcome {
   readonly retained: Map<string, string>;
+  readonly sources: [string, Source | null | undefined][];
   readonly sessions: Map<string, SessionRecord>;
   readonly flows: Map<number, FlowRecord>;
   /** Session number and filter, with QoS and options. */
@@ -48,6 +50,7 @@ async function importOf(...parts: Buffer[]): Promise<Outcome> {
   const file = Buffer.concat(parts);
   const outcome: Outcome = {
     retained: new Map(),
+    sources: [],
     sessions: new Map(),
     flows: new Map(),
     subscriptions: [],
@@ -79,7 +82,11 @@ async function importOf(...parts: Buffer[]): Promise<Outcome> {
 }
 
 function note(outcome: Outcome, key: Buffer, value: Buffer): void {
-  if (key[0] === Family.Retained) outcome.retained.set(textOf(key), decodeMessage(value).payload.toString());
+  if (key[0] === Family.Retained) {
+    const { payload, source } = decodeMessage(value);
+    outcome.retained.set(textOf(key), payload.toString());
+    outcome.sources.push([textOf(key), source]);
+  }
   if (key[0] === Family.Session) outcome.sessions.set(textOf(key), decodeSession(value));
   if (key[0] === Family.Flow) outcome.flows.set(sessionOf(key), decodeFlow(value));
   if (key[0] === Family.Subscription) {
@@ -118,6 +125,21 @@ describe('a mosquitto.db', () => {
     assert.deepEqual([session?.expiryInterval, session?.disconnectedAt], [500, (NOW - 100) * 1000]);
     assert.deepEqual(outcome.queued, ['1 1 a one 1']);
     assert.deepEqual(outcome.subscriptions, ['1 a/# 1 nl rap rh1 #7']);
+  });
+
+  test('says who has published what is retained', async () => {
+    const outcome = await importOf(
+      head(6),
+      message({ id: 1, topic: 'a', payload: 'x', publisher: 'c1', user: 'ann' }),
+      message({ id: 2, topic: 'b', payload: 'x', publisher: 'c2' }),
+      message({ id: 3, topic: 'c', payload: 'x' }),
+      ...[1, 2, 3].map(retained),
+    );
+    assert.deepEqual(outcome.sources, [
+      ['a', { id: 'c1', username: 'ann' }],
+      ['b', { id: 'c2', username: null }],
+      ['c', undefined],
+    ]);
   });
 
   test('of version 6 has them', async () => {

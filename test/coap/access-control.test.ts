@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
 import { Face } from '../support/coap-face.js';
 import { OPT } from './harness.js';
+import { Scene } from './pubsub-scene.js';
 
 const OBSERVE = { token: '0b', options: [[OPT.observe, 0]] } as const;
 
@@ -48,4 +49,37 @@ test('a precondition holds for what is there, also where a device may only write
   assert.equal((await device.ask('put', '/ps/out/a', create)).code, '4.12');
   assert.equal((await device.ask('put', '/ps/out/b', create)).code, '2.01');
   await face.stop();
+});
+
+test('a retained value is 4.04 once its publisher may not publish it any more (access.check_retain_source)', async () => {
+  const face = await Face.create({}, { acl: ACL });
+  const device = face.device();
+  assert.equal((await device.ask('put', '/ps/both/a', { payload: '1' })).code, '2.01');
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '2.05');
+  face.engine.broker.replaceAcl(parseMosquittoAcl(Buffer.from('topic read both/#\n'), 'FILE'));
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '4.04');
+  const all = await device.ask('get', '/ps/both/#', { options: [[OPT.accept, 50]] });
+  assert.deepEqual(JSON.parse(String(all.payload)), []);
+  const observed = await device.ask('get', '/ps/both/#', OBSERVE);
+  assert.equal(observed.code, '2.05');
+  assert.ok(!String(observed.payload).includes('both/a'));
+  assert.equal((await device.ask('delete', '/ps/both/a')).code, '4.03');
+  face.engine.broker.replaceAcl(ACL);
+  assert.equal((await device.ask('get', '/ps/both/a')).code, '2.05');
+  await face.stop();
+});
+
+test('publish-subscribe has no data either whose publisher may not publish it any more', async () => {
+  const list = (text: string) => parseMosquittoAcl(Buffer.from(text), 'FILE');
+  const scene = await Scene.create({ broker: { acl: list('topic readwrite t\n') } });
+  const device = scene.device();
+  const { data } = await device.topic('t');
+  assert.equal((await device.ask('put', data, { payload: Buffer.from('1') })).code, '2.01');
+  assert.equal((await device.ask('get', data)).code, '2.05');
+  scene.engine.broker.replaceAcl(list('topic read t\n'));
+  assert.equal((await device.ask('get', data)).code, '4.04');
+  assert.equal(scene.engine.broker.counters.withheldRetained, 1);
+  scene.engine.broker.replaceAcl(list('topic readwrite t\n'));
+  assert.equal((await device.ask('get', data)).code, '2.05');
+  await scene.stop();
 });

@@ -138,6 +138,83 @@ test('a will that outlives its broker is checked with the user name of its clien
   await former.stop();
 });
 
+test('a will that waits for its delay is checked by the list in force when it is published', async () => {
+  for (const [before, after, expected] of [
+    [RULES, acl('user w\ntopic #\n'), []],
+    [acl('user w\ntopic #\n'), RULES, ['out/a']],
+    [null, acl('user w\ntopic #\n'), []],
+    [RULES, null, ['out/a']],
+  ] as const) {
+    const engine = await Engine.create({ acl: before });
+    const denied = deniedOf(engine);
+    const witness = await engine.connect(user('w', 5));
+    await witness.subscribe('#', 0);
+    const properties = { willDelayInterval: 10 };
+    const will = { topic: 'out/a', payload: Buffer.from('gone'), qos: 0 as const, retain: false, properties };
+    const ann = await engine.connect(user('ann', 5, { will, properties: { sessionExpiryInterval: 100 } }));
+    await engine.cut(ann);
+    engine.pass(5);
+    engine.broker.replaceAcl(after);
+    engine.pass(6);
+    assert.deepEqual(topics(await witness.drain()), expected);
+    assert.deepEqual(denied, expected.length > 0 ? [] : ['ann publish out/a: its will: no rule allows it']);
+    await engine.stop();
+  }
+});
+
+for (const [version, refused] of [
+  [4, 0x80],
+  [5, ReasonCode.NotAuthorized],
+] as const) {
+  test(`MQTT ${version}: $SYS is read by whom the list names, in whole or in part, and written by nobody`, async () => {
+    const list = acl(
+      'topic read #\nuser ann\ntopic read $SYS/#\nuser bob\ntopic #\npattern read $SYS/broker/clients/#\n' +
+        'user cat\ntopic readwrite $SYS/#\ntopic deny $SYS/broker/store/#\n',
+    );
+    const ours = parseRoleAcl(
+      "users:\n  ann: { rules: [{ allow: receive, topic: '$SYS/#' }] }\n" +
+        "  bob: { rules: [{ allow: [receive, publish], topic: '#' }] }\n" +
+        "  cat:\n    rules:\n    - { allow: [receive, publish], topic: '$SYS/#' }\n" +
+        "    - { deny: receive, topic: '$SYS/broker/store/#' }\n" +
+        "everyone: { rules: [{ allow: receive, topic: '$SYS/broker/clients/#' }] }\n",
+      'FILE',
+    );
+    for (const one of [list, ours]) {
+      const engine = await Engine.create({ acl: one });
+      const all = ['$SYS/broker/clients/total', '$SYS/broker/store/x', '$SYS/broker/uptime'];
+      for (const topic of all) engine.broker.publish({ topic, payload: '1', retain: true });
+      const codes: Record<string, number> = {};
+      const read: Record<string, string[]> = {};
+      for (const name of ['ann', 'bob', 'cat']) {
+        const client = await engine.connect(user(name, version));
+        const filters = ['$SYS/#', '$SYS/broker/uptime'].map((topic) => ({ topic, qos: 0 as const }));
+        client.send({ cmd: 'subscribe', messageId: 1, subscriptions: filters });
+        const { granted } = await client.expect('suback');
+        codes[name] = Number((granted as number[])[1]);
+        assert.equal(Number((granted as number[])[0]), 0, name);
+        read[name] = [...new Set(topics(await client.drain()))].sort();
+        client.publish('$SYS/broker/uptime', 'mine', { retain: true });
+        await client.drain();
+      }
+      assert.deepEqual(codes, { ann: 0, bob: refused, cat: 0 });
+      assert.deepEqual(read, { ann: all, bob: all.slice(0, 1), cat: [all[0], all[2]] });
+      assert.equal(engine.broker.router.retained.get('$SYS/broker/uptime')?.payload.toString(), '1');
+      await engine.stop();
+    }
+  });
+}
+
+test('without a list everybody reads $SYS, and nobody writes it', async () => {
+  const engine = await Engine.create();
+  engine.broker.publish({ topic: '$SYS/broker/uptime', payload: '1', retain: true });
+  const client = await engine.connect({});
+  await client.subscribe('$SYS/#', 0);
+  assert.deepEqual(topics(await client.drain()), ['$SYS/broker/uptime']);
+  client.publish('$SYS/broker/uptime', 'mine', { retain: true });
+  assert.deepEqual(topics(await client.drain()), []);
+  await engine.stop();
+});
+
 test('the client hears why a subscription is refused, and not which line of the file does it', async () => {
   const engine = await Engine.create({ acl: RULES });
   const ann = await engine.connect(user('ann', 5));

@@ -34,6 +34,15 @@ interface Codec {
 const CODECS: Codec[] = [
   { name: 'message', encode: (random) => records.encodeMessage(message(random)), decode: records.decodeMessage },
   {
+    name: 'message with its source',
+    encode: (random) => {
+      const plain = message(random);
+      const username = random.below(2) === 0 ? null : random.text();
+      return records.encodeMessage({ ...plain, source: { id: plain.publisherId, username } });
+    },
+    decode: records.decodeMessage,
+  },
+  {
     name: 'will',
     encode: (random) => records.encodeWill({ delay: random.below(9), sessionExpiry: 1, message: message(random) }),
     decode: records.decodeWill,

@@ -88,6 +88,20 @@ describe('round trips', () => {
     }
   });
 
+  test('messages that stand on the rights of their publisher', () => {
+    const id = MESSAGE.publisherId;
+    for (const username of [null, '', 'ann', 'é'.repeat(30_000)]) {
+      const message = { ...MESSAGE, source: { id, username } };
+      const value = encodeMessage(message);
+      assert.deepEqual(decodeMessage(value), message);
+      assert.notEqual(value[0], encodeMessage(MESSAGE)[0]);
+      for (let length = 0; length < 40; length++) {
+        assert.throws(() => decodeMessage(value.subarray(0, length)), damaged, `${length}`);
+      }
+    }
+    assert.deepEqual(decodeMessage(encodeMessage({ ...MESSAGE, source: null })), MESSAGE);
+  });
+
   test('a decoded message does not share memory with what it was read from', () => {
     const value = encodeMessage(MESSAGE);
     const message = decodeMessage(value);

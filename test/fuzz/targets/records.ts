@@ -119,6 +119,10 @@ const CODECS: readonly Codec[] = [
     nl: false,
   }),
   codec(aedes.decodeNumber, aedes.encodeNumber, 12),
+  codec(records.decodeMessage, records.encodeMessage, {
+    ...MESSAGE,
+    source: { id: MESSAGE.publisherId, username: 'user' },
+  }),
 ];
 
 function run(bytes: Buffer): string {
