@@ -15,14 +15,18 @@ const ID_LENGTH = 13;
 const NAME_LENGTH = 15;
 const HEAD = 17;
 
-/** Flags: its rights are asked for; it has a user name. */
+/** Flags: its rights are asked for; it has a user name. These two are part of its identity. */
 const ACCOUNTABLE = 1;
 const NAMED = 2;
+/** It waits in the line of those that no message uses. */
+const IDLE = 4;
 
 /** Places in the table at the beginning. A power of two. */
 const LEAST_PLACES = 256;
 /** Sources that are known as objects, at most. A power of two. */
-const MOST_KNOWN = 256;
+const MOST_KNOWN = 1024;
+/** Sources that no message uses and that are kept for the next one: where many replace each other's message, each comes back soon. A power of two. */
+const MOST_IDLE = 1024;
 
 /** Who published a message. */
 interface Known {
@@ -43,12 +47,17 @@ export class RetainedSources {
   readonly #byNumber: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
   /** At a place that its client identifier says. */
   readonly #byId: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
-  /** Number of sources. */
+  /** Sources that no message uses, or none did when they came here; the oldest is at `#oldest`. 0 for none. */
+  readonly #idle = new Uint32Array(MOST_IDLE);
+  #oldest = 0;
+  /** Sources that are kept, idle ones among them. */
+  #kept = 0;
+  /** Number of sources that messages use. */
   size = 0;
 
   /** Bytes that they take. */
   get memory(): number {
-    return this.#slabs.memory + this.#table.byteLength;
+    return this.#slabs.memory + this.#table.byteLength + this.#idle.byteLength;
   }
 
   /** The number of who published a message, which is used once more until `release`. */
@@ -62,7 +71,9 @@ export class RetainedSources {
     const { number } = known;
     const { words } = this.#slabs.slab(number);
     const at = this.#slabs.offset(number) + USES;
-    words.setUint32(at, words.getUint32(at) + 1);
+    const uses = words.getUint32(at);
+    if (uses === 0) this.size++;
+    words.setUint32(at, uses + 1);
     return number;
   }
 
@@ -73,7 +84,31 @@ export class RetainedSources {
     const at = this.#slabs.offset(number) + USES;
     const uses = words.getUint32(at) - 1;
     words.setUint32(at, uses);
-    if (uses === 0) this.#remove(number);
+    if (uses > 0) return;
+    this.size--;
+    this.#rest(number);
+  }
+
+  /** Lets a source wait for another message; the one that has waited longest goes, if it still has none. */
+  #rest(number: number): void {
+    if (this.#hasFlag(number, IDLE)) return;
+    const oldest = this.#idle[this.#oldest];
+    this.#idle[this.#oldest] = number;
+    this.#oldest = (this.#oldest + 1) & (MOST_IDLE - 1);
+    this.#toggle(number, IDLE);
+    if (oldest === 0) return;
+    this.#toggle(oldest, IDLE);
+    if (this.#field(oldest, USES) === 0) this.#remove(oldest);
+  }
+
+  #hasFlag(number: number, flag: number): boolean {
+    return (this.#slabs.slab(number).words.getUint8(this.#slabs.offset(number) + FLAGS) & flag) !== 0;
+  }
+
+  #toggle(number: number, flag: number): void {
+    const { words } = this.#slabs.slab(number);
+    const at = this.#slabs.offset(number) + FLAGS;
+    words.setUint8(at, words.getUint8(at) ^ flag);
   }
 
   /** Client identifier of the publisher, empty for the broker itself. */
@@ -122,7 +157,8 @@ export class RetainedSources {
   #is(number: number, flags: number, id: Buffer, name: Buffer): boolean {
     const { bytes, words } = this.#slabs.slab(number);
     const start = this.#slabs.offset(number);
-    if (words.getUint8(start + FLAGS) !== flags || words.getUint16(start + ID_LENGTH) !== id.length) return false;
+    if ((words.getUint8(start + FLAGS) & ~IDLE) !== flags || words.getUint16(start + ID_LENGTH) !== id.length)
+      return false;
     if (words.getUint16(start + NAME_LENGTH) !== name.length) return false;
     const idEnd = start + HEAD + id.length;
     return id.compare(bytes, start + HEAD, idEnd) === 0 && name.compare(bytes, idEnd, idEnd + name.length) === 0;
@@ -139,7 +175,7 @@ export class RetainedSources {
     words.setUint16(start + NAME_LENGTH, name.length);
     id.copy(bytes, start + HEAD);
     name.copy(bytes, start + HEAD + id.length);
-    if (++this.size > this.#table.length) this.#grow();
+    if (++this.#kept > this.#table.length) this.#grow();
     this.#link(number, hash);
     return number;
   }
@@ -176,7 +212,7 @@ export class RetainedSources {
       this.#setField(before, NEXT, next);
     }
     this.#slabs.free(number);
-    this.size--;
+    this.#kept--;
   }
 
   #field(number: number, field: number): number {
