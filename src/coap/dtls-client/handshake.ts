@@ -233,6 +233,7 @@ export class ClientHandshake extends Timer {
       return;
     }
     this.#hello = hello;
+    this.#exchange.agree(hello);
     this.#state = State.KeyExchange;
   }
 
