@@ -2,10 +2,12 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import {
   type Certificate,
+  fault,
   type NamedFile,
   readAuthorities,
   readCertificate,
   readPrivateKey,
+  reasonOf,
   requireP256,
   requireRoots,
 } from './access/certificate.js';
@@ -14,8 +16,10 @@ import { readDevicePublicKeyFile } from './access/device-public-key-file.js';
 import { readAll } from './access/every-fault.js';
 import { readPskFile } from './access/psk-file.js';
 import { readPublicKeyFile } from './access/public-key-file.js';
+import { readRevocationLists } from './access/revocation.js';
 import { commonNameOf } from './coap/common-name.js';
 import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
+import { RevocationList } from './coap/dtls/revocation-list.js';
 import { ServerCertificate } from './coap/dtls/server-certificate.js';
 import { ServerCertificates } from './coap/dtls-client/server-certificates.js';
 import type { Config, ListenerConfig } from './config/schema.js';
@@ -117,7 +121,7 @@ export class CoapSecurity {
 
 type DeviceFiles = Pick<
   Config['coap'],
-  'device_ca_file' | 'device_cert_file' | 'device_key_file' | 'device_public_key_file'
+  'device_ca_file' | 'device_crl_file' | 'device_cert_file' | 'device_key_file' | 'device_public_key_file'
 >;
 
 /** Whose certificates of devices are taken, and the broker's own for them. */
@@ -127,6 +131,7 @@ async function trustOf(coap: DeviceFiles): Promise<DeviceTrust> {
     return file === undefined ? undefined : { option: `coap.${option}`, file };
   };
   const [ca, cert, key] = [named('device_ca_file'), named('device_cert_file'), named('device_key_file')];
+  const crl = named('device_crl_file');
   const isUseless = (one: 'cert' | 'key', other: string): PorticoError =>
     new PorticoError(ErrorKinds.Configuration, `coap.device_${one}_file is of no use without ${other}`);
   if (cert !== undefined && key === undefined) throw isUseless('cert', 'coap.device_key_file');
@@ -136,11 +141,28 @@ async function trustOf(coap: DeviceFiles): Promise<DeviceTrust> {
     const sentence = 'coap.device_cert_file is for devices with a certificate: name their CA in coap.device_ca_file';
     throw new PorticoError(ErrorKinds.Configuration, sentence);
   }
-  const [authorities, own] = await readAll(
+  if (ca === undefined && crl !== undefined) {
+    const sentence = 'coap.device_crl_file is for devices with a certificate: name their CA in coap.device_ca_file';
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
+  }
+  const [authorities, revoked, own] = await readAll(
     ca === undefined ? nothing : readAuthorities(ca),
+    crl === undefined ? nothing : readRevocations(crl),
     key === undefined ? nothing : ownOf(cert, key),
   );
-  return { servers: authorities && new ServerCertificates({ ca: authorities }), own };
+  return { servers: authorities && new ServerCertificates({ ca: authorities, revoked }), own };
+}
+
+/** The lists of a file, of which each has to be one that can be looked into. */
+async function readRevocations(crl: NamedFile): Promise<RevocationList[]> {
+  const { pem } = await readRevocationLists(crl);
+  return pem.map((text, i) => {
+    try {
+      return new RevocationList(Buffer.from(text.replace(/-----[^-]+-----/g, ''), 'base64'));
+    } catch (error) {
+      throw fault(crl, `list ${i + 1} in it cannot be used: ${reasonOf(error)}`, error);
+    }
+  });
 }
 
 /** What the broker shows: a certificate, or its public key alone. */

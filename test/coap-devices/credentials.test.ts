@@ -10,10 +10,16 @@ import { loadConfig } from '../../src/config/load.js';
 import type { Config } from '../../src/config/schema.js';
 import { DeviceCredentials } from '../../src/plugins/coap-devices/credentials.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
+import { CA } from '../coap/dtls/certificates.js';
 
 type Files = Partial<
   Record<
-    'device_psk_file' | 'device_ca_file' | 'device_cert_file' | 'device_key_file' | 'device_public_key_file',
+    | 'device_psk_file'
+    | 'device_ca_file'
+    | 'device_crl_file'
+    | 'device_cert_file'
+    | 'device_key_file'
+    | 'device_public_key_file',
     string
   >
 >;
@@ -133,10 +139,24 @@ test('files of the section coap that do not go together, or cannot be used, stop
   const files = await CertificateFiles.make();
   try {
     const [cert, key, ca] = ['server.pem', 'server.key', 'ca.pem'].map((file) => files.path(file));
+    const delta = files.path('delta.pem');
+    const base64 = CA.list([], { critical: '551d1b' })
+      .toString('base64')
+      .replace(/.{1,64}/g, '$&\n');
+    await writeFile(delta, `-----BEGIN X509 CRL-----\n${base64}-----END X509 CRL-----\n`);
     for (const [coap, words] of [
       [{ device_cert_file: cert }, /device_cert_file is of no use without coap\.device_key_file/],
       [{ device_key_file: key, device_ca_file: ca }, /device_key_file is of no use without coap\.device_cert_file/],
       [{ device_cert_file: cert, device_key_file: key }, /name their CA in coap\.device_ca_file/],
+      [
+        { device_crl_file: ca },
+        /device_crl_file is for devices with a certificate: name their CA in coap\.device_ca_file/,
+      ],
+      [
+        { device_ca_file: ca, device_crl_file: ca },
+        /coap\.device_crl_file: .*there is no list of revoked certificates/,
+      ],
+      [{ device_ca_file: ca, device_crl_file: delta }, /list 1 in it cannot be used: it has a critical extension/],
       [{ device_ca_file: cert }, /coap\.device_ca_file: .*certificate 1 in it is not that of a CA/],
       [{ device_ca_file: files.path('none') }, /coap\.device_ca_file: .*none/],
       [

@@ -24,6 +24,16 @@ export const transportOptions = {
       example: '/etc/portico/devices-ca.pem',
       since: '0.1.0',
     }),
+  device_crl_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Lists in PEM of the certificates of devices that their CAs have revoked. There has to be one of each CA of ' +
+        '`device_ca_file`, and of those in between; one that is past its time lets no certificate of its CA in. A relative path ' +
+        'starts at the working directory. Unset: no certificate is taken for revoked.',
+      example: '/etc/portico/devices-revoked.pem',
+      since: '0.1.0',
+    }),
   device_public_key_file: text()
     .optional()
     .register(documentation, {
