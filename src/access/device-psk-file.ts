@@ -33,7 +33,8 @@ export function readDevicePskFile(file: string): Promise<DeviceKeys> {
   return readUserFile(file, FORMAT);
 }
 
-function deviceOf(uri: string): string | null {
+/** `host:port` of a device that is written as `coaps://host:port`; null for anything else. */
+export function deviceOf(uri: string): string | null {
   const target = parseCoapUri(uri);
   if (typeof target === 'string' || !target.secure || target.path.length > 0 || target.query.length > 0) return null;
   return authorityOf(target);

@@ -34,7 +34,7 @@ export async function readPublicKeyFile(file: string): Promise<PublicKeyUsers> {
 }
 
 /** The SubjectPublicKeyInfo, or what is wrong with it. */
-function parsePublicKey(text: string): Buffer | string {
+export function parsePublicKey(text: string): Buffer | string {
   if (text === '') return 'the key is missing';
   const key = decodeBase64(text);
   if (key === null) return 'the key is not in base64';

@@ -2,50 +2,35 @@
 import { block1Key, blockSize, sizeExponent } from './block.js';
 import { Code } from './codes.js';
 import type { CoapCounters } from './counters.js';
+import { type Expiring, KeptBodies } from './kept-bodies.js';
 import type { CoapLimits } from './limits.js';
 import type { Request } from './request.js';
-import { type Clock, Timer, type TimerWheel } from './timers.js';
+import type { Clock, TimerWheel } from './timers.js';
 
 /** A body under assembly. Invariant: bytes `[0, length)` of `buffer` have arrived, in order. */
-interface PartialBody {
+interface PartialBody extends Expiring {
   buffer: Buffer;
   length: number;
   /** Where the last block began: a repetition of it is confirmed again. */
   lastStart: number;
-  /** Milliseconds of the clock. */
-  expiry: number;
 }
 
 const FIRST_BUFFER = 2_048;
 
 /** What becomes of a block: 0 if it completes the body, else the response code to answer at once. */
-export class Block1Bodies extends Timer {
-  /** In the order of their last block: the first is the oldest. */
-  readonly #bodies = new Map<string, PartialBody>();
+export class Block1Bodies extends KeptBodies<PartialBody, 'block1Bodies' | 'block1Bytes'> {
   readonly #limits: CoapLimits;
-  readonly #lifetime: number;
   readonly #counters: CoapCounters;
-  readonly #wheel: TimerWheel;
-  readonly #clock: Clock;
   #bytes = 0;
-  /** Told of each body that is given up, with the name of the limit. */
-  onEviction: ((limit: 'block1Bodies' | 'block1Bytes') => void) | null = null;
 
   /** `lifetime` in milliseconds: how long a body waits for its next block. */
   constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
-    super();
+    super(lifetime, wheel, clock);
     this.#limits = limits;
-    this.#lifetime = lifetime;
     this.#counters = counters;
-    this.#wheel = wheel;
-    this.#clock = clock;
   }
 
-  /** Bodies under assembly, and the bytes held for them. */
-  get size(): number {
-    return this.#bodies.size;
-  }
-
+  /** Bytes held for them. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -58,16 +43,16 @@ export class Block1Bodies extends Timer {
     const payload = request.payload;
     if (more ? payload.length !== blockSize(value) : payload.length > blockSize(value)) return Code.BadRequest;
     if (start + payload.length > this.#limits.bodyBytes || (request.size1 ?? 0) > this.#limits.bodyBytes) {
-      this.#drop(block1Key(request));
+      this.drop(block1Key(request));
       this.#counters.block1TooLarge++;
       return Code.RequestEntityTooLarge;
     }
     if (start === 0 && !more) {
-      this.#drop(block1Key(request));
+      this.drop(block1Key(request));
       return 0;
     }
     const key = block1Key(request);
-    const body = start === 0 ? this.#begin(key) : this.#continue(key);
+    const body = start === 0 ? this.#begin(key) : this.use(key);
     if (body === undefined || (start !== body.length && start !== body.lastStart)) {
       // A block is missing (RFC 7959 2.9.2). What has arrived stays: the next block may still be the right one.
       this.#counters.block1Incomplete++;
@@ -75,7 +60,7 @@ export class Block1Bodies extends Timer {
     }
     if (start === body.length) this.#append(body, payload);
     else if (start + payload.length !== body.length) {
-      this.#drop(key);
+      this.drop(key);
       this.#counters.block1Incomplete++;
       return Code.RequestEntityIncomplete;
     }
@@ -85,7 +70,7 @@ export class Block1Bodies extends Timer {
       return Code.Continue;
     }
     request.payload = body.buffer.subarray(0, body.length);
-    this.#drop(key);
+    this.drop(key);
     this.#counters.block1Completed++;
     return 0;
   }
@@ -96,34 +81,15 @@ export class Block1Bodies extends Timer {
     return ((value >>> 4) << 4) | (more ? 8 : 0) | exponent;
   }
 
-  expire(): void {
-    const now = this.#clock.now();
-    for (const [key, body] of this.#bodies) {
-      if (body.expiry > now) {
-        this.#wheel.arm(this, body.expiry - now);
-        return;
-      }
-      this.#drop(key);
-      this.#counters.block1Expired++;
-    }
+  protected expired(): void {
+    this.#counters.block1Expired++;
   }
 
   #begin(key: string): PartialBody {
-    this.#drop(key);
-    const expiry = this.#clock.now() + this.#lifetime;
-    const body: PartialBody = { buffer: Buffer.allocUnsafeSlow(FIRST_BUFFER), length: 0, lastStart: 0, expiry };
-    this.#bodies.set(key, body);
+    const buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER);
+    const body: PartialBody = { buffer, length: 0, lastStart: 0, expiry: this.expiry };
+    this.set(key, body);
     this.#bytes += FIRST_BUFFER;
-    if (this.before === null) this.#wheel.arm(this, this.#lifetime);
-    return body;
-  }
-
-  #continue(key: string): PartialBody | undefined {
-    const body = this.#bodies.get(key);
-    if (body === undefined) return undefined;
-    this.#bodies.delete(key);
-    this.#bodies.set(key, body);
-    body.expiry = this.#clock.now() + this.#lifetime;
     return body;
   }
 
@@ -139,20 +105,17 @@ export class Block1Bodies extends Timer {
     body.length = length;
   }
 
-  #drop(key: string): void {
-    const body = this.#bodies.get(key);
-    if (body === undefined) return;
-    this.#bodies.delete(key);
-    this.#bytes -= body.buffer.length;
+  protected dropped({ buffer }: PartialBody): void {
+    this.#bytes -= buffer.length;
   }
 
   /** Gives up the oldest bodies until both bounds hold; never the one just touched, unless it is alone. */
   #evict(touched: string): void {
-    for (const key of this.#bodies.keys()) {
-      const many = this.#bodies.size > this.#limits.block1Bodies;
+    for (const key of this.keys) {
+      const many = this.size > this.#limits.block1Bodies;
       if (!many && this.#bytes <= this.#limits.block1Bytes) return;
-      if (key === touched && this.#bodies.size > 1) continue;
-      this.#drop(key);
+      if (key === touched && this.size > 1) continue;
+      this.drop(key);
       if (many) this.#counters.block1Evictions++;
       else this.#counters.block1EvictionsBytes++;
       this.onEviction?.(many ? 'block1Bodies' : 'block1Bytes');

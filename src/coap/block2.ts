@@ -1,63 +1,43 @@
 /** Response bodies that leave block by block (RFC 7959 2.4, 2.6, 2.7). */
 import { blockSize, bodyTag, LAST_BLOCK } from './block.js';
 import type { CoapCounters } from './counters.js';
+import { type Expiring, KeptBodies } from './kept-bodies.js';
 import type { CoapLimits } from './limits.js';
 import type { CoapResponse, Frame } from './response.js';
 import { isSuccess } from './response.js';
-import { type Clock, Timer, type TimerWheel } from './timers.js';
+import type { Clock, TimerWheel } from './timers.js';
 
 /** A body kept for its next blocks. */
-export interface KeptBody {
+export interface KeptBody extends Expiring {
   readonly response: CoapResponse;
   /** Given by the endpoint if the response has none. */
   readonly etag: Buffer | null;
-  /** Milliseconds of the clock. */
-  expiry: number;
 }
 
 /**
  * Bodies whose first block was sent, by the key of their operation. A client that fetches the rest gets blocks of one
  * body, however often the resource changes meanwhile. Payloads are shared, not copied, and counted once.
  */
-export class Block2Bodies extends Timer {
-  /** In the order of their last use: the first is the oldest. */
-  readonly #bodies = new Map<string, KeptBody>();
+export class Block2Bodies extends KeptBodies<KeptBody, 'block2Bodies' | 'block2Bytes'> {
   readonly #uses = new Map<Buffer, number>();
   readonly #limits: CoapLimits;
-  readonly #lifetime: number;
   readonly #counters: CoapCounters;
-  readonly #wheel: TimerWheel;
-  readonly #clock: Clock;
   #bytes = 0;
-  /** Told of each body that is forgotten, with the name of the limit. */
-  onEviction: ((limit: 'block2Bodies' | 'block2Bytes') => void) | null = null;
 
   /** `lifetime` in milliseconds: how long a body waits for the request of its next block. */
   constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
-    super();
+    super(lifetime, wheel, clock);
     this.#limits = limits;
-    this.#lifetime = lifetime;
     this.#counters = counters;
-    this.#wheel = wheel;
-    this.#clock = clock;
   }
 
-  /** Bodies kept, and the bytes of their payloads. */
-  get size(): number {
-    return this.#bodies.size;
-  }
-
+  /** Bytes of their payloads. */
   get bytes(): number {
     return this.#bytes;
   }
 
   find(key: string): KeptBody | undefined {
-    const body = this.#bodies.get(key);
-    if (body === undefined) return undefined;
-    this.#bodies.delete(key);
-    this.#bodies.set(key, body);
-    body.expiry = this.#clock.now() + this.#lifetime;
-    return body;
+    return this.use(key);
   }
 
   /** Keeps a body under its key, and under a second one unless that is null. */
@@ -67,40 +47,28 @@ export class Block2Bodies extends Timer {
   }
 
   #keep(key: string, response: CoapResponse, etag: Buffer | null): void {
-    this.#drop(key);
+    this.drop(key);
     const payload = response.payload as Buffer;
     const uses = this.#uses.get(payload) ?? 0;
     if (uses === 0) this.#bytes += payload.length;
     this.#uses.set(payload, uses + 1);
-    this.#bodies.set(key, { response, etag, expiry: this.#clock.now() + this.#lifetime });
-    for (const oldest of this.#bodies.keys()) {
-      const many = this.#bodies.size > this.#limits.block2Bodies;
+    this.set(key, { response, etag, expiry: this.expiry });
+    for (const oldest of this.keys) {
+      const many = this.size > this.#limits.block2Bodies;
       if (!many && this.#bytes <= this.#limits.block2Bytes) break;
-      this.#drop(oldest);
+      this.drop(oldest);
       if (many) this.#counters.block2Evictions++;
       else this.#counters.block2EvictionsBytes++;
       this.onEviction?.(many ? 'block2Bodies' : 'block2Bytes');
     }
-    if (this.before === null && this.#bodies.size > 0) this.#wheel.arm(this, this.#lifetime);
   }
 
-  expire(): void {
-    const now = this.#clock.now();
-    for (const [key, body] of this.#bodies) {
-      if (body.expiry > now) {
-        this.#wheel.arm(this, body.expiry - now);
-        return;
-      }
-      this.#drop(key);
-      this.#counters.block2Expired++;
-    }
+  protected expired(): void {
+    this.#counters.block2Expired++;
   }
 
-  #drop(key: string): void {
-    const body = this.#bodies.get(key);
-    if (body === undefined) return;
-    this.#bodies.delete(key);
-    const payload = body.response.payload as Buffer;
+  protected dropped({ response }: KeptBody): void {
+    const payload = response.payload as Buffer;
     const uses = (this.#uses.get(payload) as number) - 1;
     if (uses > 0) this.#uses.set(payload, uses);
     else {

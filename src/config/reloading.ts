@@ -105,7 +105,10 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.retained_payload': ['at once', 'those that are larger stay'],
   'limits.retained_bytes': ['at once', 'those that are too many stay'],
   ...Object.fromEntries(
-    ['psk', 'ca', 'cert', 'key'].map((kind): [string, Row] => [`coap.device_${kind}_file`, ['new', DEVICE]]),
+    ['psk', 'public_key', 'ca', 'crl', 'cert', 'key'].map((kind): [string, Row] => [
+      `coap.device_${kind}_file`,
+      ['new', DEVICE],
+    ]),
   ),
   'sys.interval': ['at once', '0 publishes no more; what is retained stays'],
   'log.level': 'at once',

@@ -39,6 +39,8 @@ test('every line of the shipped configuration, taken out of its comment, is vali
       ack_timeout: undefined,
       device_psk_file: undefined,
       device_ca_file: undefined,
+      device_crl_file: undefined,
+      device_public_key_file: undefined,
       device_cert_file: undefined,
       device_key_file: undefined,
       ack_random_factor: undefined,

@@ -24,6 +24,8 @@ describe('commands to devices with certificates', { timeout: 60_000 }, () => {
     node1 = await serve('coap-server-gnutls', 'node1');
     const expired = await serve('coap-server-gnutls', 'expired-server');
     const stranger = await serve('coap-server-openssl', 'stranger-server', 'other-ca');
+    await files.revoke('large');
+    const revoked = await serve('coap-server-openssl', 'large');
     const ask = (what: string, port: number) => ({
       filter: `${what}/get`,
       uri: `coaps://127.0.0.1:${port}/time?ticks`,
@@ -34,9 +36,16 @@ describe('commands to devices with certificates', { timeout: 60_000 }, () => {
     portico = await Portico.start({
       coap: {
         device_ca_file: files.path('ca.pem'),
+        device_crl_file: files.path('crl.pem'),
         device_cert_file: files.path('device.pem'),
         device_key_file: files.path('device.key'),
-        commands: [ask('boiler', boiler), ask('name', node1), ask('expired', expired), ask('stranger', stranger)],
+        commands: [
+          ask('boiler', boiler),
+          ask('name', node1),
+          ask('expired', expired),
+          ask('stranger', stranger),
+          ask('revoked', revoked),
+        ],
         observations: [{ uri: `coaps://localhost:${boiler}/time?ticks`, topic: 'boiler/time' }],
       },
     });
@@ -67,7 +76,7 @@ describe('commands to devices with certificates', { timeout: 60_000 }, () => {
     await states.end();
   });
 
-  test('another name, an expired certificate and another CA are refused: told in words, counted, and in the log', async () => {
+  test('another name, an expired certificate, another CA and a certificate on OpenSSL’s list of revoked ones are refused: told in words, counted, and in the log', async () => {
     const name = await told('name');
     assert.deepEqual(name, {
       failure: 'handshake',
@@ -75,9 +84,10 @@ describe('commands to devices with certificates', { timeout: 60_000 }, () => {
     });
     assert.equal((await told('expired')).detail, 'certificate expired "CN=expired-server"');
     assert.equal((await told('stranger')).detail, 'unknown CA "CN=other-ca"');
+    assert.equal((await told('revoked')).detail, 'certificate revoked "CN=large"');
     const topic = '$SYS/broker/coap-devices/dtlsCertificatesRefused';
     const counted = await Subscriber.start(portico.ports.mqtt, 'mqttv5', ['-t', topic]);
-    while ((await counted.next()).payload !== '3');
+    while ((await counted.next()).payload !== '4');
     await counted.end();
     const line = portico.logLines.find(({ msg }) => msg.includes('"CN=node1"'));
     assert.match(

@@ -1,6 +1,6 @@
 /** The broker with listeners of TLS of each kind, on certificates that openssl has made. */
 import { execFile } from 'node:child_process';
-import { appendFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
@@ -144,11 +144,5 @@ export async function makeRevoked(files: CertificateFiles): Promise<void> {
   );
   const signer = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-sha256', '-days', '30'];
   await openssl('x509', '-req', '-in', 'revoked.csr', ...signer, '-out', 'revoked.pem');
-  const section = 'database = index\ncrlnumber = number\ndefault_md = sha256\ndefault_crl_days = 20\n';
-  await writeFile(files.path('ca.conf'), `[ca]\ndefault_ca = list\n[list]\n${section}`);
-  await writeFile(files.path('index'), '');
-  await appendFile(files.path('number'), '01\n');
-  const ca = ['ca', '-config', 'ca.conf', '-cert', 'ca.pem', '-keyfile', 'ca.key'];
-  await openssl(...ca, '-revoke', 'revoked.pem');
-  await openssl(...ca, '-gencrl', '-out', 'crl.pem');
+  await files.revoke('revoked');
 }

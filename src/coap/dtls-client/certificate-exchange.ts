@@ -1,23 +1,31 @@
-/** The client's part of ECDHE-ECDSA: it verifies the server's certificate, and shows one of its own if it is asked (RFC 8422 2, 5). */
+/**
+ * The client's part of ECDHE-ECDSA: it verifies the server's certificate or raw public key, and shows one of its own if it is asked
+ * (RFC 8422 2, 5; RFC 7250).
+ */
 import { type KeyObject, verify } from 'node:crypto';
 import type { DtlsSession } from '../dtls/association.js';
 import {
   certificateMessage,
   parseCertificateMessage,
   parseCertificateRequest,
+  parseRawPublicKeyMessage,
   parseServerKeyExchange,
 } from '../dtls/certificate-messages.js';
 import { ephemeralKey, Group } from '../dtls/groups.js';
 import { Alert, CertificateType, HandshakeType, SignatureScheme } from '../dtls/protocol.js';
-import { Refusal } from '../dtls/refusal.js';
+import { parseRawPublicKey } from '../dtls/raw-public-key.js';
+import { quoted, Refusal } from '../dtls/refusal.js';
 import type { ServerCertificate } from '../dtls/server-certificate.js';
 import type { ClientAnswer, ClientExchange } from './exchange.js';
-import { certificateOffer, type Offer } from './hello.js';
+import { certificateOffer, type Offer, type ServerHello } from './hello.js';
 import type { ServerCertificates, ServerName } from './server-certificates.js';
 
-/** How the client knows a server by its certificate, and what it shows itself. */
+/** How the client knows a server by its certificate or its public key, and what it shows itself. */
 export interface CertificateCredential {
-  readonly servers: ServerCertificates;
+  /** Verifies its certificate, if its public key is not known. */
+  readonly servers?: ServerCertificates | undefined;
+  /** SubjectPublicKeyInfo of the server, of the curve P-256: it has to show that, and no certificate. */
+  readonly publicKey?: Buffer | undefined;
   readonly name: ServerName;
   /** For servers that ask for one. */
   readonly own?: { readonly certificate: ServerCertificate; readonly identity: string | undefined } | undefined;
@@ -30,6 +38,8 @@ export class CertificateExchange implements ClientExchange {
   readonly #credential: CertificateCredential;
   #due: readonly number[] = [HandshakeType.Certificate];
   #last = 'ServerHello';
+  #serverType: CertificateType = CertificateType.X509;
+  #clientType: CertificateType = CertificateType.X509;
   #serverKey: KeyObject | undefined;
   /** The server's public key of this handshake. */
   #point: Buffer | undefined;
@@ -38,9 +48,19 @@ export class CertificateExchange implements ClientExchange {
   #shows = false;
 
   constructor(credential: CertificateCredential) {
-    const { host, kind } = credential.name;
+    const { name, publicKey, own } = credential;
     this.#credential = credential;
-    this.offer = certificateOffer(kind === 'name' ? host : undefined);
+    const types = publicKey && {
+      server: [CertificateType.RawPublicKey],
+      // Whoever takes keys of servers has keys of clients, too.
+      client: own === undefined ? [] : [...own.certificate.types].reverse(),
+    };
+    this.offer = certificateOffer(name.kind === 'name' ? name.host : undefined, types);
+  }
+
+  agree({ serverType, clientType }: ServerHello): void {
+    this.#serverType = serverType;
+    this.#clientType = clientType;
   }
 
   get due(): readonly number[] {
@@ -53,13 +73,16 @@ export class CertificateExchange implements ClientExchange {
 
   get doubt(): string {
     if (!this.#isAsked) return '';
-    if (this.#shows) return ': it may not take the certificate of the broker';
-    return ': it asks for a certificate, and the broker has none for it';
+    const what = this.#clientType === CertificateType.X509 ? 'certificate' : 'raw public key';
+    if (this.#shows) return `: it may not take the ${what} of the broker`;
+    return `: it asks for a ${what}, and the broker has none for it`;
   }
 
   get session(): Pick<DtlsSession, 'identity' | 'proof'> {
     const { own } = this.#credential;
-    return this.#shows ? { identity: own?.identity, proof: 'certificate' } : { identity: undefined, proof: 'none' };
+    if (!this.#shows) return { identity: undefined, proof: 'none' };
+    if (this.#clientType === CertificateType.RawPublicKey) return { identity: undefined, proof: 'public-key' };
+    return { identity: own?.identity, proof: 'certificate' };
   }
 
   receive(type: number, body: Buffer, clientRandom: Buffer, serverRandom: Buffer): Refusal | undefined {
@@ -70,14 +93,27 @@ export class CertificateExchange implements ClientExchange {
 
   #receiveCertificate(body: Buffer): Refusal | undefined {
     this.#next('Certificate', [HandshakeType.ServerKeyExchange]);
+    const key = this.#serverType === CertificateType.X509 ? this.#verifyChain(body) : this.#verifyPublicKey(body);
+    if (key instanceof Refusal) return key;
+    this.#serverKey = key;
+    return undefined;
+  }
+
+  #verifyPublicKey(body: Buffer): KeyObject | Refusal {
+    const info = parseRawPublicKeyMessage(body);
+    if (info === undefined) return new Refusal(Alert.DecodeError, 'malformed Certificate');
+    if (info.length === 0) return new Refusal(Alert.HandshakeFailure, 'no raw public key of the server');
+    const key = parseRawPublicKey(info);
+    if (key instanceof Refusal || this.#credential.publicKey?.equals(info)) return key;
+    return new Refusal(Alert.CertificateUnknown, `another raw public key: ${quoted(info.toString('base64'))}`);
+  }
+
+  #verifyChain(body: Buffer): KeyObject | Refusal {
     const chain = parseCertificateMessage(body);
     if (chain === undefined) return new Refusal(Alert.DecodeError, 'malformed Certificate');
     if (chain.length === 0) return new Refusal(Alert.HandshakeFailure, 'no certificate of the server');
     const { servers, name } = this.#credential;
-    const key = servers.verify(chain, name);
-    if (key instanceof Refusal) return key;
-    this.#serverKey = key;
-    return undefined;
+    return servers?.verify(chain, name) ?? new Refusal(Alert.UnsupportedCertificate, 'a certificate of the server');
   }
 
   /** Parameters signed together with both randoms (RFC 8422 5.4). */
@@ -92,7 +128,8 @@ export class CertificateExchange implements ClientExchange {
     }
     const signed = Buffer.concat([clientRandom, serverRandom, parameters]);
     if (this.#serverKey === undefined || !isSigned(signed, this.#serverKey, signature)) {
-      return new Refusal(Alert.DecryptError, 'the server does not have the key of its certificate');
+      const whose = this.#serverType === CertificateType.X509 ? 'the key of its certificate' : 'that key';
+      return new Refusal(Alert.DecryptError, `the server does not have ${whose}`);
     }
     this.#point = Buffer.from(point);
     return undefined;
@@ -103,7 +140,8 @@ export class CertificateExchange implements ClientExchange {
     const request = parseCertificateRequest(body);
     if (request === undefined) return new Refusal(Alert.DecodeError, 'malformed CertificateRequest');
     this.#isAsked = true;
-    this.#shows = this.#credential.own !== undefined && request.takesEcdsa;
+    const shown = this.#credential.own?.certificate.messages.get(this.#clientType);
+    this.#shows = shown !== undefined && request.takesEcdsa;
     return undefined;
   }
 
@@ -118,7 +156,7 @@ export class CertificateExchange implements ClientExchange {
     if (premaster === undefined) return new Refusal(Alert.IllegalParameter, 'a public key that is not of the group');
     const own = this.#shows ? this.#credential.own?.certificate : undefined;
     return {
-      certificate: this.#isAsked ? (own?.messages.get(CertificateType.X509) ?? NO_CERTIFICATE) : undefined,
+      certificate: this.#isAsked ? (own?.messages.get(this.#clientType) ?? NO_CERTIFICATE) : undefined,
       keyExchange: Buffer.concat([Buffer.from([key.point.length]), key.point]),
       premaster,
       sign: own === undefined ? undefined : (messages) => own.sign(messages),

@@ -1,7 +1,7 @@
 /** The client's half of an agreement on a key: what it takes of the server's flight, and what it answers. */
 import type { DtlsSession } from '../dtls/association.js';
 import type { Refusal } from '../dtls/refusal.js';
-import type { Offer } from './hello.js';
+import type { Offer, ServerHello } from './hello.js';
 
 export interface ClientExchange {
   readonly offer: Offer;
@@ -13,6 +13,8 @@ export interface ClientExchange {
   readonly doubt: string;
   /** What holds from Finished on, but for the suite. */
   readonly session: Pick<DtlsSession, 'identity' | 'proof'>;
+  /** The server has chosen. */
+  agree(hello: ServerHello): void;
   /** Takes a message that is due, of those between ServerHello and ServerHelloDone. */
   receive(type: number, body: Buffer, clientRandom: Buffer, serverRandom: Buffer): Refusal | undefined;
   /** What the client says after ServerHelloDone. */

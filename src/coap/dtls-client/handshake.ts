@@ -3,20 +3,20 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { alertName, CLOSE_NOTIFY, endingAlert } from '../dtls/alert.js';
 import { Keys } from '../dtls/association.js';
 import { certificateVerify } from '../dtls/certificate-messages.js';
-import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter, writeRecord } from '../dtls/flight.js';
-import { type Fragment, Messages, readFragment } from '../dtls/fragments.js';
-import { RETRANSMISSION_TIME, RETRANSMISSIONS } from '../dtls/limits.js';
+import { CHANGE_CIPHER_SPEC, type FlightMessage, writeRecord } from '../dtls/flight.js';
+import { type Fragment, Messages } from '../dtls/fragments.js';
 import { verifyData } from '../dtls/prf.js';
-import { Alert, AlertLevel, ContentType, HANDSHAKE_HEADER, HandshakeType, RANDOM_BYTES } from '../dtls/protocol.js';
+import { Alert, ContentType, HandshakeType, RANDOM_BYTES } from '../dtls/protocol.js';
 import type { RecordReader } from '../dtls/record.js';
 import { Refusal } from '../dtls/refusal.js';
 import { deriveKeys } from '../dtls/secrets.js';
-import { Timer, type TimerWheel } from '../timers.js';
+import { TimedHandshake } from '../dtls/timed-handshake.js';
+import type { TimerWheel } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
 import type { DtlsClientCounters } from './counters.js';
 import type { ClientExchange } from './exchange.js';
 import { clientHello, parseHelloVerifyRequest, parseServerHello, type ServerHello } from './hello.js';
-import { COOKIES, type DtlsClientLimits, LONGEST_RETRANSMISSION_TIME } from './limits.js';
+import { COOKIES, type DtlsClientLimits } from './limits.js';
 import { ClientTranscript } from './transcript.js';
 
 /** Why a handshake ended without an association. */
@@ -37,45 +37,34 @@ export interface ClientHandshakeHost {
 const goodbye = Buffer.alloc(512);
 
 /** What the handshake waits for. */
-const State = { Hello: 0, KeyExchange: 1, Finished: 2, Over: 3 } as const;
+const State = { Hello: 0, KeyExchange: 1, Finished: 2 } as const;
 type State = (typeof State)[keyof typeof State];
 
 const FIRST: readonly number[] = [HandshakeType.HelloVerifyRequest, HandshakeType.ServerHello];
 const LAST: readonly number[] = [HandshakeType.Finished];
 
-export class ClientHandshake extends Timer {
+export class ClientHandshake extends TimedHandshake<ClientHandshakeEnd> {
   /** The server, and by what name it was asked for. */
   readonly remote: DatagramAddress;
   readonly key: string;
   readonly random = randomBytes(RANDOM_BYTES);
   readonly #exchange: ClientExchange;
   readonly #host: ClientHandshakeHost;
-  readonly #writer: FlightWriter;
   readonly #messages = new Messages();
-  readonly #deadline: number;
   #transcript = new ClientTranscript();
   #state: State = State.Hello;
   /** message_seq of the next message of the server, and of the next one to it. */
   #expected = 0;
   #next = 0;
   #cookies = 0;
-  #flight: readonly FlightMessage[] = [];
-  #repetitions = 0;
-  #wait = RETRANSMISSION_TIME;
   #hello: ServerHello | undefined;
-  #keys: Keys | undefined;
-  #master: Buffer | undefined;
 
   constructor(host: ClientHandshakeHost, remote: DatagramAddress, key: string, exchange: ClientExchange) {
-    super();
+    super(host, 0, (bytes, length) => host.transmit(bytes, length, remote));
     this.remote = remote;
     this.key = key;
     this.#exchange = exchange;
     this.#host = host;
-    this.#writer = new FlightWriter(host.limits.handshakeDatagram, 0, (bytes, length) =>
-      host.transmit(bytes, length, remote),
-    );
-    this.#deadline = host.now() + host.limits.handshakeTime;
   }
 
   /** What it waits for, in words. */
@@ -90,14 +79,14 @@ export class ClientHandshake extends Timer {
 
   /** An unprotected record of the server. */
   receivePlain(record: RecordReader): void {
-    if (record.type === ContentType.Handshake) this.#receiveFragments(record.fragment(), false);
+    if (record.type === ContentType.Handshake) this.receiveFragments(record.fragment(), false);
     else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
     // ChangeCipherSpec says nothing that the epoch of the next record does not say.
   }
 
   /** A record of epoch 1. What is not authentic may be of an association that is no more: it ends nothing. */
   receiveProtected(record: RecordReader): void {
-    const keys = this.#keys;
+    const keys = this.keys;
     const { counters } = this.#host;
     if (keys === undefined || !keys.expects(record, ContentType.Cid) || !keys.window.isNew(record.sequence)) {
       counters.droppedRecords++;
@@ -109,47 +98,28 @@ export class ClientHandshake extends Timer {
       return;
     }
     keys.window.accept(record.sequence);
-    if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
+    if (opened.type === ContentType.Handshake) this.receiveFragments(opened.content, true);
     else if (opened.type === ContentType.Alert) this.#receiveAlert(opened.content);
   }
 
-  /** The server does not answer: its flight or ours is lost. */
-  expire(): void {
-    const left = this.#deadline - this.#host.now();
-    if (left <= 0) {
-      this.#sayGoodbye();
-      this.end('timeout', `${this.silence} within ${this.#host.limits.handshakeTime} ms`);
-      return;
-    }
-    this.#repeat();
-    this.#wait = Math.min(2 * this.#wait, LONGEST_RETRANSMISSION_TIME);
-    this.#host.wheel.arm(this, Math.min(left, this.#wait));
+  protected late(): void {
+    this.#sayGoodbye();
+    this.end('timeout', `${this.silence} within ${this.#host.limits.handshakeTime} ms`);
   }
 
-  /** Ends it in silence. */
-  end(reason: ClientHandshakeEnd, words: string): void {
-    if (this.#state === State.Over) return;
-    this.#over();
-    this.#keys?.destroy();
+  protected ended(reason: ClientHandshakeEnd, words: string): void {
     this.#host.ended(this, reason, words);
   }
 
   /** For a server that has all it needs, and whose Finished is lost: it would keep an association at this address. */
   #sayGoodbye(): void {
-    if (this.#keys === undefined) return;
-    const end = writeRecord(goodbye, 0, this.#keys, ContentType.Alert, CLOSE_NOTIFY);
+    if (this.keys === undefined) return;
+    const end = writeRecord(goodbye, 0, this.keys, ContentType.Alert, CLOSE_NOTIFY);
     this.#host.transmit(goodbye, end, this.remote);
   }
 
-  #over(): void {
-    this.#state = State.Over;
-    this.#host.wheel.disarm(this);
-    this.#master?.fill(0);
-    this.#master = undefined;
-  }
-
   #fail(alert: number, words: string): void {
-    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.sayFatal(alert);
     this.end('failed', words);
   }
 
@@ -157,13 +127,6 @@ export class ClientHandshake extends Timer {
   #refuse({ alert, words }: Refusal, isCertificate: boolean): void {
     if (isCertificate) this.#host.counters.certificatesRefused++;
     this.#fail(alert, words);
-  }
-
-  #repeat(): void {
-    if (this.#repetitions >= RETRANSMISSIONS) return;
-    this.#repetitions++;
-    this.#host.counters.flightsRepeated++;
-    this.#writer.send(this.#flight, this.#keys);
   }
 
   /** Nothing protects most alerts of a handshake: whoever can send one in the server's name could also keep it from coming about. */
@@ -174,21 +137,12 @@ export class ClientHandshake extends Timer {
     this.end('failed', `alert ${alertName(ending.description)} of the server${doubt}`);
   }
 
-  #receiveFragments(content: Buffer, isProtected: boolean): void {
-    for (let at = 0; at < content.length && this.#state !== State.Over; ) {
-      const fragment = readFragment(content, at);
-      if (fragment === undefined) return;
-      this.#receiveFragment(fragment, isProtected);
-      at += HANDSHAKE_HEADER + fragment.body.length;
-    }
-  }
-
-  #receiveFragment(fragment: Fragment, isProtected: boolean): void {
+  protected receiveFragment(fragment: Fragment, isProtected: boolean): void {
     const { type, messageSequence } = fragment;
     if (messageSequence !== this.#expected) {
       // The end of its flight once more: the server has not received ours (RFC 6347 4.2.4).
       const isRepeated = messageSequence < this.#expected && this.#state === State.Finished;
-      if (isRepeated && type === HandshakeType.ServerHelloDone && !isProtected) this.#repeat();
+      if (isRepeated && type === HandshakeType.ServerHelloDone && !isProtected) this.repeat();
       return;
     }
     // Only Finished is protected, and it always is.
@@ -233,6 +187,7 @@ export class ClientHandshake extends Timer {
       return;
     }
     this.#hello = hello;
+    this.#exchange.agree(hello);
     this.#state = State.KeyExchange;
   }
 
@@ -261,8 +216,8 @@ export class ClientHandshake extends Timer {
     const sessionHash = extendedMasterSecret ? this.#transcript.hash() : undefined;
     const { master, read, write } = deriveKeys(suite, premaster, this.random, serverRandom, sessionHash);
     premaster.fill(0);
-    this.#master = master;
-    this.#keys = new Keys({
+    this.master = master;
+    this.keys = new Keys({
       session: { ...this.#exchange.session, cipherSuite: suite.name },
       // What the server reads is written here.
       read: write,
@@ -274,38 +229,28 @@ export class ClientHandshake extends Timer {
     if (sign !== undefined) flight.push(this.#say(HandshakeType.CertificateVerify, certificateVerify(sign(messages))));
     const finished = this.#say(HandshakeType.Finished, verifyData(master, 'client', this.#transcript.hash()));
     this.#state = State.Finished;
-    this.#send([...flight, CHANGE_CIPHER_SPEC, finished]);
+    this.send([...flight, CHANGE_CIPHER_SPEC, finished]);
   }
 
   #receiveFinished(body: Buffer, hash: Buffer): void {
-    const expected = verifyData(this.#master!, 'server', hash);
+    const expected = verifyData(this.master!, 'server', hash);
     if (body.length !== expected.length || !timingSafeEqual(body, expected)) {
       this.#fail(Alert.DecryptError, 'Finished of the server is wrong');
       return;
     }
-    this.#over();
-    this.#host.finished(this, this.#keys!);
+    this.over();
+    this.#host.finished(this, this.keys!);
   }
 
   /** Begins anew with each cookie: hello messages without one are in no hash (RFC 6347 4.2.1). */
   #sayHello(cookie: Buffer): void {
     this.#transcript = new ClientTranscript();
-    this.#send([this.#say(HandshakeType.ClientHello, clientHello(this.#exchange.offer, this.random, cookie))]);
+    this.send([this.#say(HandshakeType.ClientHello, clientHello(this.#exchange.offer, this.random, cookie))]);
   }
 
   #say(type: number, body: Buffer): FlightMessage {
     const messageSequence = this.#next++;
     this.#transcript.add(type, messageSequence, body);
     return { type, messageSequence, body };
-  }
-
-  #send(flight: readonly FlightMessage[]): void {
-    const host = this.#host;
-    this.#flight = flight;
-    this.#repetitions = 0;
-    this.#wait = RETRANSMISSION_TIME;
-    // Armed first: a transport in memory may bring the answer before `send` returns.
-    host.wheel.arm(this, Math.min(this.#wait, Math.max(0, this.#deadline - host.now())));
-    this.#writer.send(flight, this.#keys);
   }
 }

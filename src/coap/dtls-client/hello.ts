@@ -12,6 +12,7 @@ import { FieldReader } from '../dtls/fields.js';
 import { Group } from '../dtls/groups.js';
 import {
   Alert,
+  CertificateType,
   Extension,
   RANDOM_BYTES,
   RENEGOTIATION_SCSV,
@@ -27,6 +28,15 @@ export interface Offer {
   readonly extensions: Buffer;
   /** The extensions that a server may answer with (RFC 5246 7.4.1.4). */
   readonly answers: ReadonlySet<number>;
+  /** What the server may show and be shown, if not certificates alone (RFC 7250 4.1). */
+  readonly types?: CertificateTypes | undefined;
+}
+
+/** Types of certificates, of each side in the order of preference. */
+export interface CertificateTypes {
+  readonly server: readonly CertificateType[];
+  /** None: the client has nothing to show. */
+  readonly client: readonly CertificateType[];
 }
 
 const COMMON = Buffer.concat([
@@ -51,19 +61,31 @@ const FOR_CERTIFICATES = Buffer.concat([
 ]);
 const CERTIFICATE_ANSWERS: ReadonlySet<number> = new Set([...COMMON_ANSWERS, Extension.EcPointFormats]);
 const NAMED_ANSWERS: ReadonlySet<number> = new Set([...CERTIFICATE_ANSWERS, Extension.ServerName]);
+const TYPE_EXTENSIONS: ReadonlySet<number> = new Set([
+  Extension.ClientCertificateType,
+  Extension.ServerCertificateType,
+]);
+const CERTIFICATES: readonly CertificateType[] = [CertificateType.X509];
 const HOST_NAME = 0;
 /** Names in ASCII, without a dot at the end (RFC 6066 3). */
 const HOST_NAMES = /^[!-~]{0,254}[!-\-/-~]$/;
 
 /** @param host a name, which the server is told (RFC 6066 3); undefined for an address */
-export function certificateOffer(host: string | undefined): Offer {
+export function certificateOffer(host: string | undefined, types?: CertificateTypes): Offer {
   const suites = CERTIFICATE_SUITES;
-  const extensions = Buffer.concat([COMMON, FOR_CERTIFICATES]);
-  if (host === undefined || !HOST_NAMES.test(host)) return { suites, extensions, answers: CERTIFICATE_ANSWERS };
+  const extensions = Buffer.concat([COMMON, FOR_CERTIFICATES, ...(types === undefined ? [] : typeExtensions(types))]);
+  if (host === undefined || !HOST_NAMES.test(host)) return { suites, extensions, answers: CERTIFICATE_ANSWERS, types };
   const name = Buffer.from(host);
   const entry = Buffer.concat([Buffer.from([HOST_NAME]), uint16(name.length), name]);
   const named = writeExtension(Extension.ServerName, Buffer.concat([uint16(entry.length), entry]));
-  return { suites, extensions: Buffer.concat([extensions, named]), answers: NAMED_ANSWERS };
+  return { suites, extensions: Buffer.concat([extensions, named]), answers: NAMED_ANSWERS, types };
+}
+
+/** RFC 7250 4.1: lists; who has nothing to show says nothing of it. */
+function typeExtensions({ server, client }: CertificateTypes): Buffer[] {
+  const listOf = (types: readonly CertificateType[]): Buffer => Buffer.from([types.length, ...types]);
+  const own = client.length === 0 ? [] : [writeExtension(Extension.ClientCertificateType, listOf(client))];
+  return [...own, writeExtension(Extension.ServerCertificateType, listOf(server))];
 }
 
 function list(codes: readonly number[]): Buffer {
@@ -108,6 +130,9 @@ export function parseHelloVerifyRequest(body: Buffer): Buffer | undefined {
 export interface ServerHello extends CommonExtensions {
   readonly random: Buffer;
   readonly suite: CipherSuite;
+  /** What the server shows, and what it would be shown. */
+  readonly serverType: CertificateType;
+  readonly clientType: CertificateType;
 }
 
 /** The whole message, as views of `body`; or the alert that it deserves. */
@@ -124,7 +149,18 @@ export function parseServerHello(offer: Offer, body: Buffer): ServerHello | numb
   if (version !== VERSION_1_2) return Alert.ProtocolVersion;
   const suite = offer.suites.find((offered) => offered.code === code);
   if (suite === undefined || compression !== 0) return Alert.IllegalParameter;
-  for (const type of extensions.keys()) if (!offer.answers.has(type)) return Alert.UnsupportedExtension;
+  const { answers, types } = offer;
+  for (const type of extensions.keys()) {
+    const answersTypes = types !== undefined && TYPE_EXTENSIONS.has(type);
+    if (!answers.has(type) && !answersTypes) return Alert.UnsupportedExtension;
+  }
+  const serverType = typeOf(extensions.get(Extension.ServerCertificateType), types?.server ?? CERTIFICATES);
+  // A server that asks for nothing says nothing of it, whatever was offered.
+  const clientType = typeOf(extensions.get(Extension.ClientCertificateType), [
+    ...(types?.client ?? []),
+    ...CERTIFICATES,
+  ]);
+  if (serverType === undefined || clientType === undefined) return Alert.UnsupportedCertificate;
   const formats = extensions.get(Extension.EcPointFormats);
   if (formats !== undefined) {
     if (formats.length < 2 || formats[0] !== formats.length - 1) return Alert.DecodeError;
@@ -133,5 +169,11 @@ export function parseServerHello(offer: Offer, body: Buffer): ServerHello | numb
   }
   if ((extensions.get(Extension.ServerName)?.length ?? 0) > 0) return Alert.DecodeError;
   const common = readCommonExtensions(extensions);
-  return typeof common === 'number' ? common : { ...common, random, suite };
+  return typeof common === 'number' ? common : { ...common, random, suite, serverType, clientType };
+}
+
+/** The type that the server has chosen (RFC 7250 4.2), a certificate if it says nothing; undefined if it was not offered. */
+function typeOf(answer: Buffer | undefined, offered: readonly CertificateType[]): CertificateType | undefined {
+  const code = answer === undefined ? CertificateType.X509 : answer.length === 1 ? answer[0] : -1;
+  return offered.find((type) => type === code);
 }

@@ -21,8 +21,6 @@ export const DEFAULT_DTLS_CLIENT_LIMITS: DtlsClientLimits = {
   waitingBytes: 1024 * 1024,
 };
 
-/** Milliseconds of the longest wait before a flight is repeated (RFC 6347 4.2.4.1). */
-export const LONGEST_RETRANSMISSION_TIME = 60_000;
 /** HelloVerifyRequests taken in one handshake; a server has no reason for more than two. */
 export const COOKIES = 4;
 /** Milliseconds without an authentic record, since one was due, before an association counts as lost. */

@@ -45,6 +45,9 @@ export class PskExchange implements ClientExchange {
     return { identity: this.#credential.identity, proof: 'psk' };
   }
 
+  /** There is nothing but the suite to agree on. */
+  agree(): void {}
+
   /** ServerKeyExchange has an identity hint, which is left: the identity is known. */
   receive(_type: number, body: Buffer): Refusal | undefined {
     this.#hinted = true;

@@ -218,7 +218,7 @@ export class DtlsClientTransport implements DatagramTransport {
     try {
       const credential = this.#options.credential(remote);
       if (credential === undefined) return undefined;
-      if ('servers' in credential) return new CertificateExchange(credential);
+      if ('name' in credential) return new CertificateExchange(credential);
       return isUsable(credential) ? new PskExchange(credential) : undefined;
     } catch {
       this.counters.keyErrors++;

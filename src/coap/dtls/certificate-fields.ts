@@ -12,8 +12,9 @@ export interface CertificateFields {
   readonly unknownCritical: string | undefined;
 }
 
-/** The first bit of the key usages (RFC 5280 4.2.1.3). */
+/** Bits of the key usages (RFC 5280 4.2.1.3). */
 export const DIGITAL_SIGNATURE = 0x80;
+export const CRL_SIGN = 0x02;
 
 /** Object identifiers of extensions: 2.5.29.n. */
 const ExtensionId = {

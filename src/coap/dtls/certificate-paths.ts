@@ -1,12 +1,15 @@
 /** A path from a certificate of a peer to a CA: signatures, dates, usages (RFC 5280 6). What it names is the caller's affair. */
 import { X509Certificate } from 'node:crypto';
-import { type CertificateFields, DIGITAL_SIGNATURE, readCertificateFields } from './certificate-fields.js';
+import { type CertificateFields, CRL_SIGN, DIGITAL_SIGNATURE, readCertificateFields } from './certificate-fields.js';
 import { Alert } from './protocol.js';
 import { quoted, Refusal } from './refusal.js';
+import type { RevocationList } from './revocation-list.js';
 
 export interface PathOptions {
   /** Whose certificates are taken. Each must be a CA's (basicConstraints CA:TRUE). */
   readonly ca: readonly X509Certificate[];
+  /** If there are any, each CA of a path needs one that is in force (RFC 5280 6.3). Default: none. */
+  readonly revoked?: readonly RevocationList[] | undefined;
   /** Milliseconds since 1970, for the dates. Default: `Date.now`. */
   readonly now?: () => number;
 }
@@ -41,11 +44,13 @@ export class CertificatePaths {
   readonly authorities: readonly Buffer[];
   readonly #purpose: Purpose;
   readonly #anchors: readonly Parsed[];
+  readonly #revoked: readonly RevocationList[];
   readonly #now: () => number;
 
   /** Throws a TypeError for what is no certificate of a CA. */
-  constructor({ ca, now }: PathOptions, purpose: Purpose) {
+  constructor({ ca, revoked, now }: PathOptions, purpose: Purpose) {
     this.#purpose = purpose;
+    this.#revoked = revoked ?? [];
     this.#now = now ?? Date.now;
     this.#anchors = ca.map((x509) => {
       const fields = readCertificateFields(x509.raw);
@@ -93,10 +98,29 @@ export class CertificatePaths {
       if (at < path.length - 1 && !certificate.x509.verify(signer.x509.publicKey)) {
         return new Refusal(Alert.BadCertificate, 'bad signature of a certificate');
       }
-      const refusal = this.#refuse(certificate, at, certificate === anchor);
+      const isAnchor = certificate === anchor;
+      const refusal =
+        this.#refuse(certificate, at, isAnchor) ?? (isAnchor ? undefined : this.#revoke(certificate, signer));
       if (refusal !== undefined) return refusal;
     }
     return withKeyOfP256(path[0].x509);
+  }
+
+  /** RFC 5280 6.3.3. */
+  #revoke({ x509 }: Parsed, { x509: signer, fields }: Parsed): Refusal | undefined {
+    if (this.#revoked.length === 0) return undefined;
+    const maySign = ((fields.keyUsage ?? CRL_SIGN) & CRL_SIGN) !== 0;
+    const lists = this.#revoked.filter(
+      (list) => maySign && list.issuer.equals(fields.subject) && list.isSignedBy(signer.publicKey),
+    );
+    const now = this.#now();
+    const whose = `list of revoked certificates of ${quoted(signer.subject)}`;
+    if (lists.length === 0) return new Refusal(Alert.CertificateUnknown, `no ${whose}`);
+    if (lists.some((list) => list.has(x509.serialNumber))) {
+      return new Refusal(Alert.CertificateRevoked, `certificate revoked ${quoted(x509.subject)}`);
+    }
+    const isInForce = lists.some(({ from, until }) => from <= now && now <= until);
+    return isInForce ? undefined : new Refusal(Alert.CertificateUnknown, `past its time is the ${whose}`);
   }
 
   /** @param at how many certificates stand below this one */

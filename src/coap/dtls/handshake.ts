@@ -1,6 +1,5 @@
 /** One handshake of the server, from the ClientHello with its cookie to Finished (RFC 6347 4.2, RFC 4279 2, RFC 8422 2). */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { Timer } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
 import { alertName, endingAlert } from './alert.js';
 import { type DtlsSession, Keys } from './association.js';
@@ -9,27 +8,19 @@ import { CIPHER_SUITES, type CipherSuite } from './cipher.js';
 import { type ClientHello, parseClientHello, parseHelloStart } from './client-hello.js';
 import { ClientProof } from './client-proof.js';
 import { ownCopy } from './fields.js';
-import { CHANGE_CIPHER_SPEC, type FlightMessage, FlightWriter } from './flight.js';
-import { type Fragment, Messages, readFragment } from './fragments.js';
+import { CHANGE_CIPHER_SPEC, type FlightMessage } from './flight.js';
+import { type Fragment, Messages } from './fragments.js';
 import type { HandshakeEnd, HandshakeHost } from './handshake-host.js';
 import { ecdheExchange, type KeyExchange, pskExchange } from './key-exchange.js';
-import { RETRANSMISSION_TIME, RETRANSMISSIONS } from './limits.js';
+import { RETRANSMISSIONS } from './limits.js';
 import { negotiate } from './negotiation.js';
 import { verifyData } from './prf.js';
-import {
-  Alert,
-  AlertLevel,
-  CertificateType,
-  ContentType,
-  HANDSHAKE_HEADER,
-  HandshakeType,
-  RANDOM_BYTES,
-  VERSION_1_2,
-} from './protocol.js';
+import { Alert, CertificateType, ContentType, HandshakeType, RANDOM_BYTES, VERSION_1_2 } from './protocol.js';
 import { CID_BYTES, RecordReader } from './record.js';
 import { Refusal } from './refusal.js';
 import { deriveKeys } from './secrets.js';
 import { serverHello } from './server-hello.js';
+import { TimedHandshake } from './timed-handshake.js';
 import { Transcript } from './transcript.js';
 
 /** The message that the handshake waits for. */
@@ -39,7 +30,6 @@ const State = {
   ClientKeyExchange: HandshakeType.ClientKeyExchange,
   CertificateVerify: HandshakeType.CertificateVerify,
   Finished: HandshakeType.Finished,
-  Over: -1,
 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -47,30 +37,24 @@ type State = (typeof State)[keyof typeof State];
 const EARLY_RECORDS = 2;
 const EARLY_RECORD_BYTES = 256;
 
-export class Handshake extends Timer {
+export class Handshake extends TimedHandshake<HandshakeEnd> {
   readonly source: DatagramAddress;
   readonly clientRandom: Buffer;
   readonly #host: HandshakeHost;
-  readonly #writer: FlightWriter;
   readonly #transcript = new Transcript();
   readonly #serverRandom = randomBytes(RANDOM_BYTES);
-  readonly #deadline: number;
   #state: State = State.ClientHello;
   /** message_seq of the next message of the client, and of the next one to it. */
   #expected: number;
   #next: number;
   readonly #messages = new Messages();
   #flight: FlightMessage[] = [];
-  #repetitions = 0;
-  #wait = RETRANSMISSION_TIME;
   #hello: ClientHello | undefined;
   #suite: CipherSuite = CIPHER_SUITES[0];
   #exchange: KeyExchange | undefined;
   /** If the client is asked for a certificate. */
   #proof: ClientProof | undefined;
   #cid: Buffer | undefined;
-  #keys: Keys | undefined;
-  #master: Buffer | undefined;
   #early: Buffer[] = [];
   /** Whether ChangeCipherSpec has come, and the datagram of the last handshake message without protection. */
   #isChanged = false;
@@ -78,17 +62,13 @@ export class Handshake extends Timer {
 
   /** @param sequence of the record, @param messageSequence of the ClientHello: both go on from there (RFC 6347 4.2.1, 4.2.2) */
   constructor(host: HandshakeHost, source: DatagramAddress, random: Buffer, sequence: number, messageSequence: number) {
-    super();
+    super(host, sequence, (bytes, length) => host.transmit(bytes, length, source));
     this.source = source;
     this.clientRandom = ownCopy(random);
     this.#host = host;
-    this.#writer = new FlightWriter(host.limits.handshakeDatagram, sequence, (bytes, length) =>
-      host.transmit(bytes, length, source),
-    );
     this.#expected = messageSequence;
     this.#next = messageSequence;
-    this.#deadline = host.now() + host.limits.handshakeTime;
-    host.wheel.arm(this, host.limits.handshakeTime);
+    this.await();
   }
 
   /** The Connection ID given to the client. */
@@ -98,7 +78,7 @@ export class Handshake extends Timer {
 
   /** The PSK identity that the client has named, authentic or not; undefined for one with certificates. */
   get identity(): string | undefined {
-    const session = this.#keys?.agreement.session;
+    const session = this.keys?.agreement.session;
     return session?.proof === 'psk' ? session.identity : undefined;
   }
 
@@ -106,7 +86,7 @@ export class Handshake extends Timer {
   receivePlain(record: RecordReader): void {
     if (record.type === ContentType.Handshake) {
       this.#plainIn = record.datagram;
-      this.#receiveFragments(record.fragment(), false);
+      this.receiveFragments(record.fragment(), false);
     } else if (record.type === ContentType.Alert) this.#receiveAlert(record.fragment());
     else if (record.type === ContentType.ChangeCipherSpec && record.fragment().equals(CHANGE_CIPHER_SPEC.body)) {
       this.#isChanged = true;
@@ -118,7 +98,7 @@ export class Handshake extends Timer {
   receiveProtected(record: RecordReader): void {
     // Nothing but Finished is due; a late record of an association that is no more must not end this handshake.
     if (record.type !== ContentType.Handshake && record.type !== ContentType.Cid) return;
-    const keys = this.#keys;
+    const keys = this.keys;
     if (keys === undefined || this.#state !== State.Finished || !this.#isChanged) {
       // Within a datagram nothing is lost or late: who has sent this has left out what belongs before it.
       if (this.#state === State.Finished && record.datagram === this.#plainIn) this.#refuseUnchanged();
@@ -134,7 +114,7 @@ export class Handshake extends Timer {
       return;
     }
     keys.window.accept(record.sequence);
-    if (opened.type === ContentType.Handshake) this.#receiveFragments(opened.content, true);
+    if (opened.type === ContentType.Handshake) this.receiveFragments(opened.content, true);
   }
 
   /** Finished is never taken without it (RFC 5246 7.4.9). */
@@ -148,38 +128,18 @@ export class Handshake extends Timer {
       this.#early.push(Buffer.from(record));
   }
 
-  /** The client does not answer: its flight or ours is lost. */
-  expire(): void {
-    const left = this.#deadline - this.#host.now();
-    if (left <= 0) {
-      // All has come but ChangeCipherSpec, in all the flights of the client.
-      if (this.#state === State.Finished && this.#early.length > 0) this.#refuseUnchanged();
-      else this.end('timeout', 'handshakeTime');
-      return;
-    }
-    this.#repeat();
-    this.#wait *= 2;
-    this.#host.wheel.arm(this, Math.min(left, this.#wait));
+  protected late(): void {
+    // All has come but ChangeCipherSpec, in all the flights of the client.
+    if (this.#state === State.Finished && this.#early.length > 0) this.#refuseUnchanged();
+    else this.end('timeout', 'handshakeTime');
   }
 
-  /** Ends it in silence. */
-  end(reason: HandshakeEnd, detail: string): void {
-    if (this.#state === State.Over) return;
-    this.#over();
-    this.#keys?.destroy();
+  protected ended(reason: HandshakeEnd, detail: string): void {
     this.#host.ended(this, reason, detail);
   }
 
-  #over(): void {
-    this.#state = State.Over;
-    this.#host.wheel.disarm(this);
-    this.#master?.fill(0);
-    this.#master = undefined;
-    this.#early = [];
-  }
-
   #fail(alert: number, detail: string): void {
-    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.sayFatal(alert);
     this.end('failed', detail);
   }
 
@@ -188,22 +148,15 @@ export class Handshake extends Timer {
     const { counters } = this.#host;
     if (this.#proof?.type === CertificateType.RawPublicKey) counters.publicKeysRefused++;
     else counters.certificatesRefused++;
-    this.#writer.alert(AlertLevel.Fatal, alert);
+    this.sayFatal(alert);
     this.end('unauthentic', words);
   }
 
   /** A wrong key or an unknown identity: nobody but the operator learns which identity it was. */
   #unauthentic(detail: string): void {
-    const identity = this.#keys?.agreement.session.identity ?? '';
-    this.#writer.alert(AlertLevel.Fatal, Alert.DecryptError);
+    const identity = this.keys?.agreement.session.identity ?? '';
+    this.sayFatal(Alert.DecryptError);
     this.end('unauthentic', `${detail}, identity ${JSON.stringify(identity)}`);
-  }
-
-  #repeat(): void {
-    if (this.#flight.length === 0 || this.#repetitions >= RETRANSMISSIONS) return;
-    this.#repetitions++;
-    this.#host.counters.flightsRepeated++;
-    this.#writer.send(this.#flight, this.#keys);
   }
 
   #receiveAlert(content: Buffer): void {
@@ -211,22 +164,13 @@ export class Handshake extends Timer {
     if (ending !== undefined) this.end('abandoned', `alert ${alertName(ending.description)}`);
   }
 
-  #receiveFragments(content: Buffer, isProtected: boolean): void {
-    for (let at = 0; at < content.length && this.#state !== State.Over; ) {
-      const fragment = readFragment(content, at);
-      if (fragment === undefined) return;
-      this.#receiveFragment(fragment, isProtected);
-      at += HANDSHAKE_HEADER + fragment.body.length;
-    }
-  }
-
-  #receiveFragment(fragment: Fragment, isProtected: boolean): void {
+  protected receiveFragment(fragment: Fragment, isProtected: boolean): void {
     if (fragment.messageSequence !== this.#expected) {
       // The ClientHello once more: the client has not received the answer to it.
       if (fragment.type !== HandshakeType.ClientHello || fragment.offset !== 0 || isProtected) return;
       // Nobody else knows its random: the answer is longer than the question.
       const isOurs = parseHelloStart(fragment.body)?.random.equals(this.clientRandom) === true;
-      if (isOurs && fragment.messageSequence < this.#expected) this.#repeat();
+      if (isOurs && fragment.messageSequence < this.#expected) this.repeat();
       return;
     }
     // Only Finished is protected, and it always is.
@@ -274,7 +218,7 @@ export class Handshake extends Timer {
       this.#fail(Alert.IllegalParameter, 'another random');
       return;
     }
-    const { psk, certificate, clientCertificates, identityHint, wheel } = this.#host;
+    const { psk, certificate, clientCertificates, identityHint } = this.#host;
     const serverTypes = certificate?.types ?? [];
     const choice = negotiate(hello, { psk: psk !== undefined, serverTypes, clients: clientCertificates });
     if (choice instanceof Refusal) {
@@ -300,8 +244,7 @@ export class Handshake extends Timer {
     }
     this.#say(HandshakeType.ServerHelloDone, Buffer.alloc(0));
     this.#state = clientType === undefined ? State.ClientKeyExchange : State.Certificate;
-    this.#writer.send(this.#flight, undefined);
-    wheel.arm(this, Math.min(RETRANSMISSION_TIME, this.#deadline - this.#host.now()));
+    this.send(this.#flight);
   }
 
   /** Adds a message to the flight. */
@@ -328,8 +271,8 @@ export class Handshake extends Timer {
     const sessionHash = hello.extendedMasterSecret ? this.#transcript.hash() : undefined;
     const { master, read, write } = deriveKeys(this.#suite, premaster, hello.random, this.#serverRandom, sessionHash);
     premaster.fill(0);
-    this.#master = master;
-    this.#keys = new Keys({
+    this.master = master;
+    this.keys = new Keys({
       session: this.#session(identity),
       read,
       write,
@@ -366,12 +309,12 @@ export class Handshake extends Timer {
 
   /** Not narrowed by the compiler: what is called in between may change the state. */
   #isExpecting(): boolean {
-    return this.#state === State.Finished;
+    return !this.isOver && this.#state === State.Finished;
   }
 
   #receiveFinished(body: Buffer, hash: Buffer): void {
-    const keys = this.#keys!;
-    const master = this.#master!;
+    const keys = this.keys!;
+    const master = this.master!;
     const expected = verifyData(master, 'client', hash);
     if (body.length !== expected.length || !timingSafeEqual(body, expected)) {
       this.#unauthentic('bad Finished');
@@ -383,8 +326,8 @@ export class Handshake extends Timer {
       { type: HandshakeType.Finished, messageSequence: this.#next, body: verify },
     ] as const;
     const { counters } = this.#host;
-    const writer = this.#writer;
-    this.#over();
+    const { writer } = this;
+    this.over();
     writer.send(flight, keys);
     let repetitions = 0;
     this.#host.finished(this, keys, {

@@ -35,6 +35,8 @@ export const DEFAULT_DTLS_LIMITS: DtlsLimits = {
 
 /** Milliseconds before a flight is repeated for the first time; each time doubles it (RFC 6347 4.2.4.1). */
 export const RETRANSMISSION_TIME = 1_000;
+/** Milliseconds of the longest wait before a flight is repeated (RFC 6347 4.2.4.1). */
+export const LONGEST_RETRANSMISSION_TIME = 60_000;
 /** Repetitions of one flight, whoever causes them. */
 export const RETRANSMISSIONS = 16;
 /** Bytes of the longest identity hint: RFC 4279 5.3 asks for 128. */

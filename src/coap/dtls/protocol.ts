@@ -36,6 +36,7 @@ export const Alert = {
   HandshakeFailure: 40,
   BadCertificate: 42,
   UnsupportedCertificate: 43,
+  CertificateRevoked: 44,
   CertificateExpired: 45,
   CertificateUnknown: 46,
   IllegalParameter: 47,

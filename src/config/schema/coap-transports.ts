@@ -24,6 +24,26 @@ export const transportOptions = {
       example: '/etc/portico/devices-ca.pem',
       since: '0.1.0',
     }),
+  device_crl_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Lists in PEM of the certificates of devices that their CAs have revoked. There has to be one of each CA of ' +
+        '`device_ca_file`, and of those in between; one that is past its time lets no certificate of its CA in. A relative path ' +
+        'starts at the working directory. Unset: no certificate is taken for revoked.',
+      example: '/etc/portico/devices-revoked.pem',
+      since: '0.1.0',
+    }),
+  device_public_key_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Raw public keys (RFC 7250) by which the broker knows devices that it asks over DTLS, a line `coaps://host:port key` each ' +
+        'with the SubjectPublicKeyInfo in base64, of the curve P-256. A device with a line has to show that key; a line in ' +
+        '`device_psk_file` comes first. A relative path starts at the working directory. Unset: no device is known by such a key.',
+      example: '/etc/portico/device-public-keys',
+      since: '0.1.0',
+    }),
   device_cert_file: text()
     .optional()
     .register(documentation, {
@@ -33,11 +53,15 @@ export const transportOptions = {
       example: '/etc/portico/broker-cert.pem',
       since: '0.1.0',
     }),
-  device_key_file: text().optional().register(documentation, {
-    doc: 'The private key of `device_cert_file` in PEM, not encrypted. Unset: as for `device_cert_file`.',
-    example: '/etc/portico/broker-key.pem',
-    since: '0.1.0',
-  }),
+  device_key_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'The private key of `device_cert_file` in PEM, not encrypted. Without that, devices of `device_public_key_file` are shown its ' +
+        'raw public key. Unset: as for `device_cert_file`.',
+      example: '/etc/portico/broker-key.pem',
+      since: '0.1.0',
+    }),
   dtls_associations: whole(1, 16_777_216)
     .default(16_384)
     .register(documentation, {

@@ -4,42 +4,54 @@ import { authorityOf, type CoapUri } from '../../coap/client/uri.js';
 import type { CertificateCredential } from '../../coap/dtls-client/certificate-exchange.js';
 import type { Credential } from '../../coap/dtls-client/transport.js';
 
+/** Public keys of devices, each a SubjectPublicKeyInfo, by `host:port`. */
+export type DevicePublicKeys = ReadonlyMap<string, Buffer>;
+
 /** Whose certificates of devices are taken, and what the broker shows to those that ask for one. */
 export type DeviceTrust = Pick<CertificateCredential, 'servers' | 'own'>;
 
 export class DeviceCredentials {
   #keys: DeviceKeys;
-  #trust: DeviceTrust | undefined;
+  #trust: DeviceTrust;
+  #publicKeys: DevicePublicKeys;
 
-  constructor(keys: DeviceKeys, trust?: DeviceTrust) {
+  constructor(keys: DeviceKeys, trust: DeviceTrust = {}, publicKeys: DevicePublicKeys = new Map()) {
     this.#keys = keys;
     this.#trust = trust;
+    this.#publicKeys = publicKeys;
   }
 
   /** Puts those of another in the place of these, for associations that begin from now on. */
   replace(other: DeviceCredentials): void {
     this.#keys = other.#keys;
     this.#trust = other.#trust;
+    this.#publicKeys = other.#publicKeys;
   }
 
   /** No device can be asked over DTLS. */
   get isEmpty(): boolean {
-    return this.#keys.size === 0 && this.#trust === undefined;
+    return this.#keys.size === 0 && this.#publicKeys.size === 0 && this.#trust.servers === undefined;
   }
 
   /** Why a device cannot be asked over DTLS; null if it can. */
   lack(target: CoapUri): string | null {
     const device = authorityOf(target);
-    if (this.#trust !== undefined || this.#keys.has(device)) return null;
-    return `coap.device_psk_file has no key for coaps://${device}, and coap.device_ca_file is not set`;
+    if (this.#trust.servers !== undefined || this.#keys.has(device) || this.#publicKeys.has(device)) return null;
+    return (
+      `neither coap.device_psk_file nor coap.device_public_key_file has a key for coaps://${device}, ` +
+      'and coap.device_ca_file is not set'
+    );
   }
 
-  /** A key comes first. @param endpoint name of a registered device, which its certificate may say in place of the host */
+  /** A pre-shared key comes first, then a public key. @param endpoint name of a registered device, which its certificate may say in place of the host */
   of(target: CoapUri, endpoint?: string): Credential | undefined {
-    const key = this.#keys.get(authorityOf(target));
-    if (key !== undefined || this.#trust === undefined) return key;
+    const device = authorityOf(target);
+    const key = this.#keys.get(device);
+    const publicKey = this.#publicKeys.get(device);
+    const { servers, own } = this.#trust;
+    if (key !== undefined || (publicKey === undefined && servers === undefined)) return key;
     const { host, kind } = target;
-    return { ...this.#trust, name: { host, kind, endpoint } };
+    return { servers, publicKey, own, name: { host, kind, endpoint } };
   }
 }
 

@@ -1,7 +1,7 @@
 /** Certificates made by openssl, in files, as its users make them. */
 import { execFile } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -51,6 +51,17 @@ export class CertificateFiles {
   async credential(name: string): Promise<ServerCertificateOptions> {
     const key = createPrivateKey(await readFile(this.path(`${name}.key`)));
     return { chain: [(await this.x509(name)).raw], key };
+  }
+
+  /** Makes the list of the CA `ca`, with certificates on it: `crl.pem`. */
+  async revoke(...names: readonly string[]): Promise<void> {
+    const section = 'database = index\ncrlnumber = number\ndefault_md = sha256\ndefault_crl_days = 20\n';
+    await writeFile(this.path('ca.conf'), `[ca]\ndefault_ca = list\n[list]\n${section}`);
+    await writeFile(this.path('index'), '');
+    await appendFile(this.path('number'), '01\n');
+    const ca = ['ca', '-config', 'ca.conf', '-cert', 'ca.pem', '-keyfile', 'ca.key'];
+    for (const name of names) await this.#openssl(...ca, '-revoke', `${name}.pem`);
+    await this.#openssl(...ca, '-gencrl', '-out', 'crl.pem');
   }
 
   remove(): Promise<void> {

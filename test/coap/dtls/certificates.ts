@@ -45,6 +45,19 @@ export interface Wish {
   readonly padding?: number;
 }
 
+/** What a list of revoked certificates may have that is not right. */
+export interface ListWish {
+  readonly from?: number;
+  /** Null: it has no end. */
+  readonly until?: number | null;
+  /** Object identifiers of critical extensions, in hexadecimal: of the list, and of each entry. */
+  readonly critical?: string;
+  readonly entryCritical?: string;
+  readonly keys?: KeyPair;
+  /** An AlgorithmIdentifier in DER. */
+  readonly algorithm?: Buffer;
+}
+
 let serial = 0;
 
 /** A certificate and its key, and those above it. */
@@ -52,6 +65,8 @@ export class Made {
   readonly keys: KeyPair;
   readonly der: Buffer;
   readonly #name: Buffer;
+  /** The number, in DER. */
+  readonly #serial: Buffer;
   readonly #issuer: Made | undefined;
 
   /** Self-signed without `issuer`. */
@@ -81,9 +96,10 @@ export class Made {
     }
     if (wish.critical !== undefined) extensions.push(extension(wish.critical, sequence(), yes));
     if (wish.padding !== undefined) extensions.push(extension('2a0304', Buffer.alloc(wish.padding)));
+    this.#serial = der(2, Buffer.from([1, ++serial >> 8, serial & 255]));
     const toBeSigned = sequence(
       der(0xa0, der(2, Buffer.from([2]))),
-      der(2, Buffer.from([1, ++serial >> 8, serial & 255])),
+      this.#serial,
       ECDSA_SHA256,
       (issuer ?? this).#name,
       sequence(date(wish.from ?? FROM), date(wish.to ?? TO)),
@@ -107,6 +123,27 @@ export class Made {
   /** The chain and the key, as options. */
   get credential(): { chain: Buffer[]; key: KeyObject } {
     return { chain: this.chain, key: this.keys.privateKey };
+  }
+
+  /** A list of those that it has revoked (RFC 5280 5), in DER. */
+  list(revoked: readonly Made[], wish: ListWish = {}): Buffer {
+    const { from = FROM, until = TO, critical, entryCritical, keys = this.keys } = wish;
+    const unknown = (oid: string): Buffer =>
+      sequence(sequence(id(oid), der(1, Buffer.from([0xff])), der(4, sequence())));
+    const entries = revoked.map((made) =>
+      sequence(made.#serial, date(FROM), ...(entryCritical === undefined ? [] : [unknown(entryCritical)])),
+    );
+    const toBeSigned = sequence(
+      der(2, Buffer.from([1])),
+      wish.algorithm ?? ECDSA_SHA256,
+      this.#name,
+      date(from),
+      ...(until === null ? [] : [date(until)]),
+      ...(entries.length === 0 ? [] : [sequence(...entries)]),
+      ...(critical === undefined ? [] : [der(0xa0, unknown(critical))]),
+    );
+    const signature = sign('sha256', toBeSigned, keys.privateKey);
+    return sequence(toBeSigned, wish.algorithm ?? ECDSA_SHA256, der(3, Buffer.from([0]), signature));
   }
 
   issue(wish: Wish = {}): Made {

@@ -1,10 +1,12 @@
 /** A CoAP endpoint over DTLS: its remote endpoints are security associations (RFC 7252 9.1). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Code } from '../../../src/coap/codes.js';
+import type { DtlsSession } from '../../../src/coap/dtls/association.js';
 import { CoapEndpoint, type CoapServerOptions } from '../../../src/coap/endpoint.js';
-import { ACK, type Decoded, decode, encode, OPT, values, type Wire } from '../harness.js';
+import { ACK, Bench, type Decoded, decode, encode, OPT, values, type Wire } from '../harness.js';
 import { Resources } from '../resources.js';
-import { ALERT, DATA, DtlsBench, type DtlsClient } from './client.js';
+import { ALERT, DATA, DtlsBench, type DtlsClient, IDENTITY } from './client.js';
 
 class Server {
   readonly bench = new DtlsBench();
@@ -33,6 +35,26 @@ class Server {
 }
 
 const OBSERVE: Wire = { code: '0.01', path: ['obs'], token: 'aa', mid: 7, options: [[6, 0]] };
+
+test('TD_COAP_DTLS_01: what is for coaps alone is served to a session; plain CoAP to the port of DTLS gets no answer, and over coap it is refused', () => {
+  const handler: CoapServerOptions['handler'] = ({ remote }, exchange) => {
+    const isSecure = (remote.session as DtlsSession | undefined)?.identity === IDENTITY;
+    exchange.respond({ code: isSecure ? Code.Content : Code.Unauthorized });
+  };
+  const secure: Wire = { code: '0.01', path: ['secure'], mid: 7 };
+  const server = new Server({ handler });
+  const client = server.bench.client(1).connect();
+  assert.deepEqual(
+    server.ask(client, secure).map(({ code }) => code),
+    ['2.05'],
+  );
+  const dropped = server.bench.dtls.counters.droppedRecords;
+  // Also from the address that has an association.
+  for (const port of [1, 2]) server.bench.below.receive(encode(secure), port);
+  assert.deepEqual(server.bench.below.sent, []);
+  assert.equal(server.bench.dtls.counters.droppedRecords, dropped + 2);
+  assert.equal(new Bench(handler).client().ask({ ...secure }).code, '4.01');
+});
 
 test('RFC 9146, RFC 7252 9.1: an observation follows its association to a new address', () => {
   const server = new Server();

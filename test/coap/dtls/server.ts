@@ -6,6 +6,7 @@ import {
   createDecipheriv,
   createECDH,
   createHash,
+  createPublicKey,
   type KeyObject,
   randomBytes,
   sign,
@@ -47,6 +48,8 @@ export interface ServerOptions {
   readonly hint?: string;
   /** In place of the key: for a suite with certificates. */
   readonly certificate?: { readonly chain: readonly Buffer[]; readonly key: KeyObject };
+  /** Types of certificates (RFC 7250) that ServerHello says: then `chain` is the one raw public key, and the client's one too. */
+  readonly types?: { readonly server?: number; readonly client?: number };
   /** What stands for its public key of the handshake; undefined: the right one. */
   readonly point?: Buffer;
   /** The client is asked for a certificate: the signature schemes that will do. */
@@ -58,6 +61,9 @@ export interface ServerOptions {
   /** Bytes of handshake fragments; each then has a datagram of its own. */
   readonly fragment?: number;
 }
+
+/** RawPublicKey (RFC 7250). */
+const RAW = 2;
 
 interface Direction {
   readonly key: Buffer;
@@ -221,12 +227,14 @@ export class DtlsServer {
 
   #answerHello(body: Buffer): void {
     const cookie = this.#takeHello(body);
-    const { suite = CCM_8, extendedMasterSecret, cid, hint, extensions } = this.options;
+    const { suite = CCM_8, extendedMasterSecret, cid, hint, extensions, types } = this.options;
     if (!cookie.equals(this.options.cookie ?? Buffer.alloc(0))) {
       this.strange++;
       return;
     }
     const list = [...(extensions ?? [])];
+    if (types?.client !== undefined) list.push([19, Buffer.from([types.client])]);
+    if (types?.server !== undefined) list.push([20, Buffer.from([types.server])]);
     if (extendedMasterSecret !== false) list.push([23, Buffer.alloc(0)]);
     if (cid !== undefined && this.extensions.has(54)) list.push([54, vector(cid, 1)]);
     const flight: Message[] = [];
@@ -249,7 +257,8 @@ export class DtlsServer {
   }
 
   #addCertificate(flight: Message[], { chain, key }: NonNullable<ServerOptions['certificate']>): void {
-    this.#add(flight, 11, vector(Buffer.concat(chain.map((der) => vector(der, 3))), 3));
+    const isRaw = this.options.types?.server === RAW;
+    this.#add(flight, 11, vector(isRaw ? chain[0] : Buffer.concat(chain.map((der) => vector(der, 3))), 3));
     const parameters = Buffer.concat([
       int(3, 1),
       int(23, 2),
@@ -264,7 +273,8 @@ export class DtlsServer {
   }
 
   #takeCertificate(body: Buffer): void {
-    this.clientChain = [];
+    this.clientChain = this.#isRawClient && body.length > 3 ? [body.subarray(3)] : [];
+    if (this.#isRawClient) return;
     for (let at = 3; at < body.length; ) {
       const length = body.readUIntBE(at, 3);
       this.clientChain.push(body.subarray(at + 3, at + 3 + length));
@@ -272,9 +282,16 @@ export class DtlsServer {
     }
   }
 
+  get #isRawClient(): boolean {
+    return this.options.types?.client === RAW;
+  }
+
   #takeVerify(body: Buffer): void {
     assert.equal(body.readUInt16BE(0), 0x0403);
-    const { publicKey } = new X509Certificate(this.clientChain?.[0] ?? Buffer.alloc(0));
+    const [shown = Buffer.alloc(0)] = this.clientChain ?? [];
+    const publicKey = this.#isRawClient
+      ? createPublicKey({ key: shown, format: 'der', type: 'spki' })
+      : new X509Certificate(shown).publicKey;
     this.verified = verify('sha256', Buffer.concat(this.#transcript), publicKey, body.subarray(4));
     if (!this.verified) this.strange++;
   }
