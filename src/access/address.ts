@@ -19,7 +19,8 @@ const MAPPED = /^[0:]*:ffff:/i;
 
 function mappedIn(address: string): string {
   const canonical = new SocketAddress({ address: address.split('%')[0], family: 'ipv6' }).address;
-  return canonical.startsWith('::ffff:') && canonical.includes('.') ? canonical.slice(7) : networkOf(canonical);
+  const rest = canonical.startsWith('::ffff:') ? canonical.slice(7) : '';
+  return isIP(rest) === 4 ? rest : networkOf(canonical);
 }
 
 /** The /64 of an IPv6 address. */

@@ -1,7 +1,7 @@
 /** The proxies whose word about their clients counts (`trusted_proxies`). */
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIP, type Socket } from 'node:net';
-import { addressText } from '../session/remote.js';
+import { BlockList, isIP, type Socket, SocketAddress } from 'node:net';
+import { addressText, plainAddress } from '../session/remote.js';
 
 /** Entries of X-Forwarded-For that are looked at, from the last one: more proxies than that stand in no row. */
 const MOST_PROXIES = 32;
@@ -21,7 +21,7 @@ export class TrustedProxies {
 
   /** Whether a connection comes from a trusted proxy. */
   sent({ remoteAddress }: Socket): boolean {
-    return remoteAddress !== undefined && this.#has(plain(remoteAddress));
+    return remoteAddress !== undefined && this.#has(plainAddress(remoteAddress));
   }
 
   #has(address: string): boolean {
@@ -46,14 +46,12 @@ export class TrustedProxies {
   }
 }
 
-/** An IPv4 address that is mapped to IPv6 as what it is. */
-function plain(address: string): string {
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
-}
-
 /** The address of an entry, which may have a port; null if there is none. */
 function addressIn(entry: string): string | null {
   const [, inBrackets, before] = /^(?:\[([^\]]+)\](?::\d+)?|([^:]+):\d+)$/.exec(entry) ?? [];
-  const address = plain(inBrackets ?? before ?? entry);
-  return isIP(address) === 0 || address.includes('%') ? null : address;
+  const text = inBrackets ?? before ?? entry;
+  const family = isIP(text);
+  if (family !== 6) return family === 0 ? null : text;
+  // As the system writes it, so that one client has one address; a zone would mean something on the proxy only.
+  return text.includes('%') ? null : plainAddress(new SocketAddress({ address: text, family: 'ipv6' }).address);
 }

@@ -32,6 +32,14 @@ function standardOutput(): DestinationStream {
   return output;
 }
 
+/** What ends a line, moves the cursor or turns the direction of writing. */
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A sentence as one line: clients choose parts of it, such as topics, and may not write lines of their own. */
+function printable(sentence: string): string {
+  return sentence.replace(UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /** Time, level, sentence and an error's stack; the other fields stand in the sentence already. */
 function prettyStream(output: DestinationStream): DestinationStream {
   // Loaded only here: machines that read JSON need not wait for it at every start.
@@ -40,6 +48,7 @@ function prettyStream(output: DestinationStream): DestinationStream {
     colorize: process.stdout.isTTY && process.env.NO_COLOR === undefined,
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
     include: 'level,time,err',
+    messageFormat: (line, key) => printable(String(line[key] ?? '')),
   });
   return { write: (line) => output.write(lines(line)) };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { JournalLog } from '../../src/monitor/journal-log.js';
 import { createLogger } from '../../src/monitor/log.js';
 
 /** A logger and the lines that it has written. */
@@ -51,6 +52,26 @@ test('pretty lines are written at once, with the sentence and the stack of an er
   assert.match(lines[0], /INFO.*: hello\n$/);
   logger.error({ err: new Error('boom') }, 'it failed');
   assert.match(lines[1], /it failed[\s\S]*boom[\s\S]*at /);
+});
+
+test('what clients have chosen writes no line of its own, and nothing that a terminal obeys', () => {
+  const chosen = 'a\n[] WARN: login failed: address 198.51.100.1 transport mqtt\r\u001b[2J\u009b31m\u2028\u202e';
+  for (const format of ['json', 'pretty'] as const) {
+    const { logger, lines } = recording('info', format);
+    const journal = new JournalLog(logger);
+    const party = { id: chosen, remote: '192.0.2.1:1', username: chosen, transport: 'mqtt', version: 5 };
+    journal.connected(party, false, false, 60);
+    journal.denied(party, 'publish', chosen, 'no rule allows it');
+    journal.disconnected(party, chosen);
+    journal.refused(party, chosen);
+    journal.loginFailed(party, chosen, 'password');
+    assert.equal(lines.length, 5);
+    for (const line of lines) {
+      assert.equal(line.split(/[\n\r]/).length, 2, 'one line, and its end');
+      assert.ok(!line.includes('\u001b'));
+      if (format === 'pretty') assert.doesNotMatch(line.trimEnd(), /[\p{Cc}\u2028\u202e]/u);
+    }
+  }
 });
 
 test('auto means json where there is no terminal', () => {

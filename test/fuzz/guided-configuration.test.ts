@@ -9,6 +9,8 @@ fuzz({
   'password-file': 30,
   'acl-file': 40,
   'role-acl': 30,
+  'psk-file': 20,
+  'public-key-file': 15,
   'scram-file': 30,
   'scram-messages': 40,
   saslprep: 40,

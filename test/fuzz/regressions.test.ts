@@ -2,12 +2,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { serialize } from 'node:v8';
 import { loadConfig } from '../../src/config/load.js';
 import { PorticoError } from '../../src/errors.js';
+import { readProxyHeader } from '../../src/listeners/proxy-protocol.js';
+import { TrustedProxies } from '../../src/listeners/trusted-proxies.js';
 import { WebSocketListener } from '../../src/listeners/websocket.js';
+import { addressText } from '../../src/session/remote.js';
 import { decodePacket } from '../../src/store/aedes-packets.js';
 import { Family, MAX_NUMBER, queueRangeFrom, sessionKey, sessionRange, versionKey } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
@@ -163,4 +167,15 @@ test('the range of the largest session number ends with its family', () => {
   const { gte, lt } = sessionRange(Family.Queue, MAX_NUMBER);
   assert.deepEqual([gte, lt], [Buffer.from([Family.Queue, ...Buffer.alloc(6, 0xff)]), Buffer.from([Family.Queue + 1])]);
   assert.deepEqual(queueRangeFrom(MAX_NUMBER, 1).lt, lt);
+});
+
+test('an IPv6 address that only begins like an IPv4 address mapped to it is not cut', () => {
+  assert.equal(addressText('::ffff:203.0.113.9', 1), '203.0.113.9:1');
+  for (const address of ['::ffff:1f:102:304', '::ffff:0:cb00:7109', '::ffff:1:2:3:4']) {
+    assert.equal(addressText(address, 1), `[${address}]:1`);
+  }
+  const header = readProxyHeader(Buffer.from('PROXY TCP6 ::ffff:0:203.0.113.9 ::1 1 2\r\n'), 'v1');
+  assert.match(header?.source ?? '', /^\[::ffff:0:.*\]:1$/);
+  const request = { headers: { 'x-forwarded-for': '::ffff:1f:1.2.3.4' } } as unknown as IncomingMessage;
+  assert.equal(new TrustedProxies([]).clientOf(request), '[::ffff:1f:102:304]:0');
 });

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { generate } from 'mqtt-packet';
 import { scryptHash } from '../../src/access/password-hash.js';
 import { checkout } from '../support/checkout.js';
 import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
@@ -26,6 +28,7 @@ function documentedFilters(): RegExp[] {
 describe('failed logins', { timeout: 120_000 }, () => {
   let portico: Portico;
   let coaps: number;
+  let mqtts: number;
   let guesses = 0;
 
   const bans = (...args: string[]): Promise<Finished> =>
@@ -54,6 +57,7 @@ describe('failed logins', { timeout: 120_000 }, () => {
         { type: 'websocket', host: '127.0.0.1', port: websocket },
         { type: 'coap', host: '127.0.0.1', port: coap },
         { type: 'coaps', host: '127.0.0.1', port: 0 },
+        { type: 'mqtts', host: '127.0.0.1', port: 0, psk_hint: 'portico' },
       ],
       access: {
         password_file: passwords,
@@ -64,6 +68,7 @@ describe('failed logins', { timeout: 120_000 }, () => {
       },
     }));
     coaps = (await listening(portico, 'coaps on 127.0.0.1:0')).port;
+    mqtts = (await listening(portico, 'mqtts on 127.0.0.1:0')).port;
   });
   after(() => portico.dispose());
 
@@ -128,6 +133,46 @@ describe('failed logins', { timeout: 120_000 }, () => {
     assert.deepEqual([line.option, line.transport], ['access.lockout_address_failures', 'coaps']);
     await bans('lift', 'all');
   });
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    test(`${maxVersion}: a wrong pre-shared key counts like a wrong password, and a ban hides which key is right`, async () => {
+      const from = portico.logLines.length;
+      /** Whether the handshake was done and the broker said nothing against it. */
+      const shows = async (identity: string, key: string): Promise<boolean> => {
+        const socket = connectTls({
+          port: mqtts,
+          host: '127.0.0.1',
+          maxVersion,
+          ciphers: 'TLS_AES_128_GCM_SHA256:PSK-AES128-GCM-SHA256',
+          pskCallback: () => ({ identity, psk: Buffer.from(key) }),
+          checkServerIdentity: () => undefined,
+        });
+        const fields = connectPacket({ clientId: `tls ${++guesses}`, protocolVersion: 4, protocolId: 'MQTT' });
+        socket.write(generate(fields));
+        return new Promise((resolve) => {
+          socket.on('error', () => resolve(false));
+          socket.once('close', () => resolve(false));
+          socket.once('data', () => {
+            resolve(true);
+            socket.destroy();
+          });
+        });
+      };
+      assert.equal(await shows('meter-7', 'sesame'), true);
+      for (let i = 0; i < FAILURES; i++) assert.equal(await shows('meter-7', `not sesame ${i}`), false);
+      const line = await logged(portico, ({ event }) => event === 'login_failed', from);
+      assert.deepEqual(
+        [line.address, line.transport, line.method, line.username],
+        ['127.0.0.1', 'mqtts', 'psk', 'meter-7'],
+      );
+      assert.match((await bans('list')).stdout.toString(), /^127\.0\.0\.1: user "meter-7", /);
+      assert.equal(await shows('meter-7', 'sesame'), false);
+      await logged(portico, ({ reason }) => String(reason).includes('is banned from there for failed logins'), from);
+      for (let i = 0; i < ADDRESS_FAILURES - FAILURES; i++) assert.equal(await shows(`nobody ${i}`, 'sesame'), false);
+      assert.match((await bans('list')).stdout.toString(), /^127\.0\.0\.1: everybody, /m);
+      await bans('lift', 'all');
+      assert.equal(await shows('meter-7', 'sesame'), true);
+    });
+  }
 
   test('the line of a failed login is found by the filter in the documentation, and no client can forge one', async () => {
     const from = portico.log.length;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -102,6 +102,66 @@ describe('check', { timeout: 60_000 }, () => {
       assert.match(stderr, new RegExp(`^portico: ${file}:9: limits\\.connections `, 'm'));
     }
   });
+
+  for (const format of ['portico.yaml', 'mosquitto.conf']) {
+    test(`${format}: faults of several files and sections are all told in one run, by check, --test-config and the start`, async () => {
+      const place = temporaryFolder();
+      const at = (name: string): string => join(place, name);
+      writeFileSync(at('passwords'), 'ann:plain\nbob\n');
+      writeFileSync(at('acl'), 'topc a\n');
+      chmodSync(at('acl'), 0o602);
+      const yaml = [
+        'listeners:',
+        `  - { type: mqtts, host: 127.0.0.1, port: 0, cert_file: ${at('cert')}, key_file: ${at('key')}, pth: x }`,
+        'access:',
+        `  password_file: ${at('passwords')}`,
+        `  acl_file: ${at('acl')}`,
+        'limits: { connections: many }',
+      ];
+      const conf = [
+        'listener 0 127.0.0.1',
+        `certfile ${at('cert')}`,
+        `keyfile ${at('key')}`,
+        'pth x',
+        `password_file ${at('passwords')}`,
+        `acl_file ${at('acl')}`,
+        'max_connections many',
+      ];
+      writeFileSync(at('portico.yaml'), yaml.join('\n'));
+      writeFileSync(at('mosquitto.conf'), conf.join('\n').replace('listener 0', 'listener 8883'));
+      const none = 'cannot be read: there is none of that name';
+      const named = (line: number, option: string, file: string, sentence: string): string =>
+        `${at(format)}:${line}: ${option}: ${at(file)}: ${sentence}`;
+      const isYaml = format === 'portico.yaml';
+      const lines = isYaml ? [2, 2, 5] : [2, 3, 6];
+      const expected = [
+        named(lines[0], 'listeners.0.cert_file', 'cert', `the certificate file ${none}`),
+        named(lines[1], 'listeners.0.key_file', 'key', `the key file ${none}`),
+        named(
+          lines[2],
+          'access.acl_file',
+          'acl',
+          `everybody may write the ACL file; chmod o-w ${at('acl')} takes that away`,
+        ),
+        `${at('passwords')}:1: the password is not hashed; portico passwd -U FILE hashes it`,
+        `${at('passwords')}:2: the line is not user:hash`,
+      ];
+      for (const args of [['check'], ['--test-config'], []]) {
+        const { code, stdout, stderr } = await portico(...args, '-c', at(format), '--data', at('data'));
+        assert.equal(code, 3);
+        assert.equal(stdout.toString(), '');
+        const [first, second, ...told] = stderr.trimEnd().split('\n');
+        const [one, other] = isYaml ? [2, 6] : [4, 7];
+        assert.match(first, new RegExp(`^portico: ${at(format)}:${one}: .*pth.* is not an option`));
+        assert.match(second, new RegExp(`^portico: ${at(format)}:${other}: .*connections is "many"; it must be`));
+        assert.deepEqual(
+          told,
+          expected.map((line) => `portico: ${line}`),
+        );
+      }
+      assert.equal(existsSync(at('data')), false, 'nothing was begun');
+    });
+  }
 
   test('a file that is no YAML is refused with its line and 3', async () => {
     const file = configuration('listeners: [', '  - x: {');

@@ -293,9 +293,10 @@ function connackProperties(connection: Connection, packet: ConnectPacket, expiry
   if (connection.keepalive !== packet.keepalive) properties.serverKeepAlive = connection.keepalive;
   if (expiry !== (packet.properties?.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = expiry;
   if (options.responseInformation !== null && packet.properties?.requestResponseInformation) {
-    properties.responseInformation = options.responseInformation
-      .replaceAll('%c', connection.id)
-      .replaceAll('%u', connection.username ?? '');
+    // In one go, and by a function: what a client is called is taken as it stands.
+    properties.responseInformation = options.responseInformation.replace(/%[cu]/g, (placeholder) =>
+      placeholder === '%c' ? connection.id : (connection.username ?? ''),
+    );
   }
   return properties;
 }

@@ -1,7 +1,10 @@
 /** Files of users, SCRAM messages and SASLprep. */
 import assert from 'node:assert/strict';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { PasswordFile } from '../../../src/access/password-file.js';
+import { readPskFile } from '../../../src/access/psk-file.js';
+import { readPublicKeyFile } from '../../../src/access/public-key-file.js';
 import { saslprep } from '../../../src/access/saslprep.js';
 import { ScramSha256, scramCredentials } from '../../../src/access/scram.js';
 import { readScramFile, scramLine } from '../../../src/access/scram-file.js';
@@ -99,6 +102,54 @@ export const scramFile: Target = {
       for (const [name, credentials] of users) {
         assert.equal(saslprep(name), name, 'names are prepared');
         assert.match(scramLine(name, credentials), /:SCRAM-SHA-256\$\d+:/);
+      }
+      return users.size;
+    }),
+};
+
+export const pskFile: Target = {
+  name: 'psk-file',
+  scope: ['/src/access/'],
+  longest: 1500,
+  words: [':', '\n', '\r\n', '#', '\ufeff', '\0', 'c0ffee', 'C0FFEE', '0', '\xff', 'ab'.repeat(256), 'meter-7:'],
+  seeds: () => [
+    Buffer.from('# keys\nmeter-7:c0ffee\n\nmeter 8:00ff\r\n'),
+    Buffer.from('\ufeffmeter-7:c0ffee\nmeter-7:00\n:00\nx:\ny:0\nz:xyz\n'),
+    Buffer.from([0x61, 0xff, 0x3a, 0x30, 0x30, 0x0a, 0x61, 0, 0x3a, 0x30, 0x30]),
+  ],
+  run: (bytes) =>
+    read(bytes, async () => {
+      const keys = await readPskFile(FILE);
+      for (const [identity, key] of keys) {
+        assert.ok(identity !== '' && !/[\n\0]/.test(identity) && identity.isWellFormed());
+        assert.ok(key.length > 0 && key.length <= 256);
+      }
+      return keys.size;
+    }),
+};
+
+const [KEY, OTHER_KEY] = [0, 1].map(() =>
+  generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    .publicKey.export({ type: 'spki', format: 'der' })
+    .toString('base64'),
+);
+
+export const publicKeyFile: Target = {
+  name: 'public-key-file',
+  scope: ['/src/access/', '/src/coap/dtls/raw-public-key', '/src/coap/dtls/der'],
+  longest: 600,
+  words: [':', '\n', '\r\n', '#', '=', 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE', KEY, OTHER_KEY, '\0', 'meter-7:'],
+  seeds: () => [
+    Buffer.from(`# keys\nmeter-7:${KEY}\n\nmeter-8:${OTHER_KEY}\r\n`),
+    Buffer.from(`a:${KEY}\nb:${KEY}\na:${OTHER_KEY}\n:x\nc:\nd:AAAA\n`),
+  ],
+  run: (bytes) =>
+    read(bytes, async () => {
+      const users = await readPublicKeyFile(FILE);
+      for (const [key, user] of users) {
+        assert.ok(user !== '' && Buffer.byteLength(user) <= 128 && !/\p{Cc}/u.test(user));
+        const der = Buffer.from(key, 'base64');
+        assert.equal(createPublicKey({ key: der, format: 'der', type: 'spki' }).asymmetricKeyType, 'ec');
       }
       return users.size;
     }),
