@@ -134,8 +134,7 @@ async function readTokens(access: Access): Promise<Make | null> {
   };
   const { jwt_secret_file: secretFile, jwt_jwks_file: file, jwt_jwks_url: url = '' } = access;
   if (secretFile !== undefined || file !== undefined) {
-    const key =
-      secretFile === undefined ? await readJwksFile(file ?? '') : await readSecret(secretFile, algorithms);
+    const key = secretFile === undefined ? await readJwksFile(file ?? '') : await readSecret(secretFile, algorithms);
     return ({ now }) => new Tokens({ ...options, key }, now);
   }
   const ca = await readCas('access.jwt_jwks_ca_file', access.jwt_jwks_ca_file);
@@ -150,7 +149,7 @@ async function readTokens(access: Access): Promise<Make | null> {
 /** A token says itself how it is signed: what verifies it must be of one kind, or a public key could be taken for a secret. */
 function algorithmsOf({ jwt_algorithms: named, jwt_secret_file: secret }: Access, source: string): readonly string[] {
   const possible: readonly string[] = secret === undefined ? KEY_ALGORITHMS : SECRET_ALGORITHMS;
-  if (named === undefined) return secret === undefined ? KEY_ALGORITHMS : ['HS256'];
+  if (named.length === 0) return secret === undefined ? KEY_ALGORITHMS : ['HS256'];
   for (const name of named) {
     if (!possible.includes(name)) {
       throw misconfigured(`access.jwt_algorithms: ${name} is not for ${source}, which is for ${possible.join(', ')}`);

@@ -250,8 +250,8 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         'require_certificate' in listener && namesUsers(listener) ? `, or the CA of its ${whose} in ca_file` : '';
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
-        `name a password file in access.password_file or a SCRAM file in access.scram_file${devices}, or a back-end ` +
-        `(access.jwt_..., access.http_url), or write allow_anonymous: true to let anyone in`;
+        `name a password file in access.password_file or a SCRAM file in access.scram_file, what ` +
+        `verifies tokens in access.jwt_..., or a server of logins in access.http_url${devices}, or write allow_anonymous: true to let anyone in`;
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
     if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {

@@ -22,7 +22,7 @@ function fileOf(name: string, text: string, mode = 0o600): string {
 const SECRET = 'a secret of 32 bytes, or of more';
 
 async function read(access: object): Promise<Backends> {
-  return new Backends(await readBackends(load(JSON.stringify({ access })).config));
+  return Backends.of(await readBackends(load(JSON.stringify({ access })).config));
 }
 
 async function ask(access: object, password: string): Promise<Answer> {
@@ -110,7 +110,6 @@ test('options that are no URL, algorithm or claim are faults of the configuratio
     { http_url: '127.0.0.1:80' },
     { http_url: 'https://127.0.0.1/#x' },
     { jwt_algorithms: ['none'] },
-    { jwt_algorithms: [] },
     { jwt_claims: ['sub'] },
     { http_timeout: 0 },
   ]) {

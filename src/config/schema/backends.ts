@@ -63,14 +63,12 @@ export const tokens = {
   }),
   jwt_algorithms: z
     .array(z.enum([...ALGORITHMS, ...ELLIPTIC]))
-    .min(1)
-    .optional()
+    .default([])
     .register(documentation, {
       doc:
-        'The algorithms that are taken; all of one kind, HS for a secret, the others for keys. Unset: HS256 with a secret; with keys all ' +
-        'of RS, PS and ES.',
+        'The algorithms that are taken; all of one kind, HS for a secret, the others for keys. An empty list: HS256 with a secret; with ' +
+        'keys all of RS, PS and ES.',
       type: `a list of ${[...ALGORITHMS, ...ELLIPTIC].join(', ')}`,
-      example: '["ES256"]',
       since: '0.1.0',
     }),
   jwt_issuer: text().optional().register(documentation, {
