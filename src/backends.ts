@@ -8,15 +8,17 @@ import {
   IGNORED,
   noCounts,
 } from './access/backends/backend.js';
-import { HttpLogins } from './access/backends/http-logins.js';
-import { RemoteKeys, readJwksFile } from './access/backends/jwks.js';
-import { KEY_ALGORITHMS, SECRET_ALGORITHMS, Tokens } from './access/backends/tokens.js';
-import { WebClient } from './access/backends/web-client.js';
 import { readAuthorities } from './access/certificate.js';
 import { readAll } from './access/every-fault.js';
 import { decodeBase64, readSecurityFile } from './access/security-file.js';
 import type { Config } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+
+// Their libraries take 20 MB and a tenth of a second, which nobody else has to pay for.
+const httpLogins = () => import('./access/backends/http-logins.js');
+const jwks = () => import('./access/backends/jwks.js');
+const tokens = () => import('./access/backends/tokens.js');
+const webClient = () => import('./access/backends/web-client.js');
 
 type Access = Config['access'];
 
@@ -107,6 +109,7 @@ async function readHttpLogins(access: Access): Promise<Make | null> {
     cache: access.http_cache,
     deniedCache: access.http_denied_cache,
   };
+  const [{ HttpLogins }, { WebClient }] = await Promise.all([httpLogins(), webClient()]);
   return ({ counts, now }) => new HttpLogins(options, new WebClient(web), counts, now);
 }
 
@@ -116,7 +119,8 @@ async function readTokens(access: Access): Promise<Make | null> {
   const named = SOURCES.filter((name) => access[name] !== undefined).map((name) => `access.${name}`);
   if (named.length === 0) return null;
   if (named.length > 1) throw misconfigured(`${named.join(' and ')}: there can be one of them`);
-  const algorithms = algorithmsOf(access, named[0]);
+  const [{ Tokens }, { RemoteKeys, readJwksFile }] = await Promise.all([tokens(), jwks()]);
+  const algorithms = await algorithmsOf(access, named[0]);
   const options = {
     algorithms,
     issuer: access.jwt_issuer,
@@ -138,6 +142,7 @@ async function readTokens(access: Access): Promise<Make | null> {
     return ({ now }) => new Tokens({ ...options, key }, now);
   }
   const ca = await readCas('access.jwt_jwks_ca_file', access.jwt_jwks_ca_file);
+  const { WebClient } = await webClient();
   const web = { ca, timeout: access.jwt_jwks_timeout * 1000, connections: 1, most: MOST_KEYS };
   return ({ counts, now }) => {
     const client = new WebClient(web);
@@ -147,7 +152,11 @@ async function readTokens(access: Access): Promise<Make | null> {
 }
 
 /** A token says itself how it is signed: what verifies it must be of one kind, or a public key could be taken for a secret. */
-function algorithmsOf({ jwt_algorithms: named, jwt_secret_file: secret }: Access, source: string): readonly string[] {
+async function algorithmsOf(
+  { jwt_algorithms: named, jwt_secret_file: secret }: Access,
+  source: string,
+): Promise<readonly string[]> {
+  const { KEY_ALGORITHMS, SECRET_ALGORITHMS } = await tokens();
   const possible: readonly string[] = secret === undefined ? KEY_ALGORITHMS : SECRET_ALGORITHMS;
   if (named.length === 0) return secret === undefined ? KEY_ALGORITHMS : ['HS256'];
   for (const name of named) {

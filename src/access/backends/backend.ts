@@ -72,6 +72,9 @@ export function noCounts(): BackendCounts {
   return { jwksFetches: 0, jwksFailures: 0, httpLogins: 0, httpLoginsRemembered: 0, httpLoginFailures: 0 };
 }
 
+/** A server gave no answer that could be used; its message is for the log. */
+export class WebFailure extends Error {}
+
 /** One claim, or groups, as both back-ends take them: texts, the others left out. */
 export function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];

@@ -2,9 +2,17 @@
  * Asks a server over HTTP whether a client may connect: POST with JSON. Whatever goes wrong, nobody is let in by it.
  */
 import { isUtf8 } from 'node:buffer';
-import { type Answer, type Backend, type BackendCounts, type Candidate, IGNORED, textsOf } from './backend.js';
+import {
+  type Answer,
+  type Backend,
+  type BackendCounts,
+  type Candidate,
+  IGNORED,
+  textsOf,
+  WebFailure,
+} from './backend.js';
 import { Questions, type QuestionsOptions } from './questions.js';
-import { type WebAnswer, type WebClient, WebFailure } from './web-client.js';
+import type { WebAnswer, WebClient } from './web-client.js';
 
 export interface HttpLoginsOptions extends QuestionsOptions {
   readonly url: string;

@@ -6,8 +6,8 @@ import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { createLocalJWKSet, errors, type JWSHeaderParameters, type JWTVerifyGetKey } from 'jose';
 import { ErrorKinds, PorticoError } from '../../errors.js';
 import { readSecurityFile } from '../security-file.js';
-import type { BackendCounts } from './backend.js';
-import { type WebClient, WebFailure } from './web-client.js';
+import { type BackendCounts, WebFailure } from './backend.js';
+import type { WebClient } from './web-client.js';
 
 /** Milliseconds between two fetches for keys that are not there, and after one that failed: nobody can make the broker fetch more often. */
 const COOLDOWN = 10_000;

@@ -1,5 +1,6 @@
 /** Requests to the servers that back-ends ask: bounded in time, size and number, and never redirected. */
 import { Agent, request } from 'undici';
+import { WebFailure } from './backend.js';
 
 export interface WebClientOptions {
   /** Certificates of the CAs of an https server in PEM; null for those that Node.js knows. */
@@ -23,9 +24,6 @@ export interface WebAnswer {
   readonly status: number;
   readonly body: Buffer;
 }
-
-/** A server gave no answer that could be used; its message is for the log. */
-export class WebFailure extends Error {}
 
 export class WebClient {
   readonly #options: WebClientOptions;

@@ -1,10 +1,10 @@
 /** Tokens, sets of keys, and answers of a server of logins: whatever they are, nobody is let in who should not be. */
 import assert from 'node:assert/strict';
 import { createHmac, createSecretKey } from 'node:crypto';
+import { WebFailure } from '../../../src/access/backends/backend.js';
 import { answerOf } from '../../../src/access/backends/http-logins.js';
 import { parseJwks } from '../../../src/access/backends/jwks.js';
 import { SECRET_ALGORITHMS, Tokens, tokenOf } from '../../../src/access/backends/tokens.js';
-import { WebFailure } from '../../../src/access/backends/web-client.js';
 import { tokenWith } from '../../support/tokens.js';
 import { Feed, input, type Target } from '../target.js';
 
