@@ -302,6 +302,20 @@ test('the groups of a token are those of the access control list, for what is pu
   await engine.stop();
 });
 
+test('access.check_retain_source: a retained message that was published by a group of a token is delivered', async () => {
+  const { options, token } = scene({ acl: ACL });
+  const engine = await Engine.create(options);
+  const password = token({ groups: ['plant'] });
+  const pump = await engine.connect({ clientId: 'pump', username: 'ann', password });
+  pump.publish('pumps/ann/x', 'on', { qos: 1, messageId: 1, retain: true });
+  await pump.expect('puback');
+  const reader = await engine.connect({ clientId: 'reader', username: 'ann', password });
+  await reader.subscribe('pumps/ann/#', 0);
+  const { topic, retain } = await reader.expect('publish');
+  assert.deepEqual([topic, retain], ['pumps/ann/x', true]);
+  await engine.stop();
+});
+
 test('is_superuser: access control lists are not asked', async () => {
   const { options } = scene({ acl: ACL, answer: { outcome: 'allow', grant: { ...grant, superuser: true } } });
   const engine = await Engine.create(options);
