@@ -5,6 +5,7 @@
 import { Aedes } from 'aedes';
 import type { Verdict } from './access/passwords.js';
 import type { Broker } from './broker.js';
+import type { Party } from './bus/party.js';
 import type { Connection } from './session/connection.js';
 import type { Hooks } from './session/hooks.js';
 
@@ -12,12 +13,14 @@ import type { Hooks } from './session/hooks.js';
  * Answers whether a user name and password may connect; `busy` if that cannot be found out now.
  * @param anonymous whether the listener takes strangers
  * @param wanted whether whoever asks still wants to know
+ * @param client who asks
  */
 export type Identify = (
   username: string | undefined,
   password: Buffer | undefined,
   anonymous: boolean,
   wanted: () => boolean,
+  client: Party,
 ) => Verdict | Promise<Verdict>;
 
 const HOOKS = [

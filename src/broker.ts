@@ -47,7 +47,7 @@ import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
 import type { Shown } from './session/shown.js';
 import { Throttle } from './session/throttle.js';
-import { checkTimeouts } from './session/timeouts.js';
+import { checkTimeouts, endExpiredGrants } from './session/timeouts.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
@@ -139,8 +139,8 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, budget, this.#clock, (message, client, username, decided) => {
-      publishWill(this.environment, message, client, username, decided);
+    this.wills = new Wills(commit, budget, this.#clock, (message, client, username, decided, grant) => {
+      publishWill(this.environment, message, client, username, decided, grant);
     });
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
@@ -334,6 +334,7 @@ export class Broker extends Aedes {
     const now = this.#clock.now();
     this.commit.tick();
     for (const connection of this.#connections) checkTimeouts(connection, now);
+    endExpiredGrants(this.environment, now);
     this.#rateTimer.run();
     expireBans(this.environment);
     this.router.retained.dropExpired(now);

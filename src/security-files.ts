@@ -1,6 +1,7 @@
 /** All files of a configuration that say who is who, and who may do what: read together, so that all their faults are told at once. */
 import { everyFault, readAll } from './access/every-fault.js';
 import { type AccessFiles, readAccessFiles } from './access-files.js';
+import { type MakeBackends, readBackends } from './backends.js';
 import { errandsOf } from './coap-errands.js';
 import { CoapSecurity } from './coap-security.js';
 import { UnsoundConfiguration } from './config/faults.js';
@@ -12,6 +13,8 @@ import { TlsSecurity } from './tls-security.js';
 
 export interface SecurityFiles {
   readonly files: AccessFiles;
+  /** Makes the back-ends, which need connections. */
+  readonly backends: MakeBackends;
   readonly security: CoapSecurity;
   readonly tls: TlsSecurity;
 }
@@ -30,8 +33,10 @@ export async function readSecurityFiles(loaded: LoadedConfig): Promise<SecurityF
     () => errandsOf(loaded, { devices: EVERY_DEVICE }),
   );
   try {
-    const [files, security, tls] = await readAll(readAccessFiles(config), devices, TlsSecurity.load(config), errands);
-    return { files, security, tls };
+    const backends = readBackends(config);
+    const reading = readAll(readAccessFiles(config), backends, devices, TlsSecurity.load(config), errands);
+    const [files, made, security, tls] = await reading;
+    return { files, backends: made, security, tls };
   } catch (error) {
     throw error instanceof PorticoError ? located(error, loaded) : error;
   }

@@ -9,6 +9,7 @@ import { type AccessFiles, changedUsers } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
 import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
+import { Backends } from './backends.js';
 import { Broker } from './broker.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
 import { type Errand, errandsOf } from './coap-errands.js';
@@ -31,7 +32,7 @@ import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js'
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import { readSecurityFiles } from './security-files.js';
+import { readSecurityFiles, type SecurityFiles } from './security-files.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -56,6 +57,7 @@ export class Server {
   readonly broker: Broker;
   /** Whose `replace` takes another file. */
   readonly passwords: Passwords;
+  readonly #backends: Backends;
   readonly #listeners: Listener[] = [];
   readonly #plugins: Plugin[] = [];
   #pubsub: Pubsub | null = null;
@@ -70,11 +72,12 @@ export class Server {
   private constructor(
     loaded: LoadedConfig,
     logger: Logger,
-    { security, tls, files, passwords, scram }: Known,
+    { security, tls, files, passwords, backends, scram }: Known,
     broker: Broker,
   ) {
     this.#loaded = loaded;
     this.passwords = passwords;
+    this.#backends = backends;
     this.#files = files;
     this.#opened = loaded.config.listeners;
     this.#scram = scram;
@@ -114,8 +117,9 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const { files, security, tls } = await readSecurityFiles(loaded);
+    const { files, security, tls, backends: made } = await readSecurityFiles(loaded);
     const passwords = passwordsOf(config, files.passwords);
+    const backends = Backends.of(made);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = files.scram === null ? null : new ScramSha256(files.scram);
@@ -130,14 +134,15 @@ export class Server {
       journal: new JournalLog(logger),
       session: sessionOptions(config),
       retained: retainedLimits(config),
-      identify: identifier(passwords),
+      identify: identifier(passwords, backends),
       acl,
       authenticationMethods: scram === null ? [] : [scram],
     });
+    backends.counts = broker.counters;
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, { security, tls, files, passwords, scram }, broker);
+    const server = new Server(loaded, logger, { security, tls, files, passwords, backends, scram }, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -309,7 +314,7 @@ export class Server {
     return () => this.#replace(next, read);
   }
 
-  #replace(next: LoadedConfig, { files, security, tls }: Pick<Known, 'files' | 'security' | 'tls'>): Replaced {
+  #replace(next: LoadedConfig, { files, security, tls, backends }: SecurityFiles): Replaced {
     const { broker } = this;
     const before = this.#loaded.config;
     const found = counterparts(before, next.config);
@@ -319,6 +324,7 @@ export class Server {
     const isOther = changedUsers(this.#files, files);
     this.#files = files;
     this.passwords.replace(files.passwords);
+    this.#backends.replace(backends);
     this.#replaceScram(files.scram);
     broker.replaceAcl(files.acl);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
@@ -339,7 +345,11 @@ export class Server {
     }
     const sentAway = broker.endClients((client) => {
       const listener = this.#mqtt.listenerOf(client);
+      // Whom a back-end has let in, it would be asked about again.
+      if (client.grant !== null)
+        return !this.#backends.has(client.grant.by) || this.passwords.knows(client.username ?? undefined);
       if (client.username !== null && files.passwords !== null) return isOther(client.username);
+      if (client.username !== null && this.#backends.size > 0) return true;
       // Nobody is asked for a password: whoever may come without a name may come with one.
       return listener !== undefined && !this.#takesStrangers(listener);
     }, 'it could not connect any more by the configuration that was read again');
@@ -377,6 +387,7 @@ export class Server {
     const closing = this.#listeners.map((listener) => listener.close());
     for (const plugin of this.#plugins) await plugin.stop();
     await this.broker.stop();
+    this.#backends.close();
     await Promise.all(closing);
   }
 }
@@ -395,5 +406,6 @@ interface Known {
   readonly tls: TlsSecurity;
   readonly files: AccessFiles;
   readonly passwords: Passwords;
+  readonly backends: Backends;
   readonly scram: ScramSha256 | null;
 }

@@ -33,6 +33,10 @@ export class PasswordFile {
     return this.#users.size;
   }
 
+  has(username: string): boolean {
+    return this.#users.has(username);
+  }
+
   /**
    * Whether the password is the user's. The event loop does not wait for PBKDF2 and scrypt, comparison takes constant time,
    * and an unknown user takes as long as some known one, always the same. Nothing bounds how many are computed at once:

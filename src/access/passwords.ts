@@ -4,14 +4,17 @@
  * to wait for each other.
  */
 import { createHmac, randomBytes } from 'node:crypto';
+import type { Answer, Ignored } from './backends/backend.js';
 
 /** What knows whether a password is right, and takes its time: a `PasswordFile`. */
 export interface PasswordSource {
+  /** Whether it has a user. */
+  has?(username: string): boolean;
   verify(username: string, password: Uint8Array): Promise<boolean>;
 }
 
-/** Whether the password is right; `busy` if too many wait to be checked. */
-export type Verdict = boolean | 'busy';
+/** Whether the password is right; `busy` if too many wait to be checked. What a back-end has decided is its answer. */
+export type Verdict = boolean | 'busy' | Exclude<Answer, Ignored>;
 
 /** Verifications at once. The threads that hash also write the store; a storm of logins leaves it half of them. */
 const CONCURRENCY = 2;
@@ -73,6 +76,11 @@ export class Passwords {
     return this.#file;
   }
 
+  /** Whether a user has a password. */
+  knows(username: string | undefined): boolean {
+    return username !== undefined && this.#file?.has?.(username) === true;
+  }
+
   /** Checks that wait. */
   get waiting(): number {
     return this.#waiting.length - this.#next;
@@ -92,7 +100,7 @@ export class Passwords {
    * known.
    * @param wanted asked when the turn comes: if nobody wants to know any more, nothing is computed, and the answer is no
    */
-  verify(username: string, password: Uint8Array, wanted: () => boolean = ALWAYS): Verdict | Promise<Verdict> {
+  verify(username: string, password: Uint8Array, wanted: () => boolean = ALWAYS): boolean | 'busy' | Promise<boolean> {
     const digest = this.#digest(username, password);
     const known = this.#known.get(username);
     if (known !== undefined && known.digest === digest && this.#now() < known.until) return true;

@@ -60,6 +60,18 @@ export class Counters {
   refusedDraining = 0;
   /** Connections refused because too many passwords wait to be checked (`limits.password_queue`). */
   refusedAtPasswordQueue = 0;
+  /** Connections refused because a back-end could not say who they are, and at `access.http_queue`. */
+  refusedUnidentified = 0;
+  refusedAtHttpQueue = 0;
+  /** Clients disconnected because what let them in has expired (`access.jwt_disconnect_after_expiry`, `access.http_url`). */
+  expiredGrants = 0;
+  /** Fetches of the keys of tokens, and those that failed (`access.jwt_jwks_url`). */
+  jwksFetches = 0;
+  jwksFailures = 0;
+  /** Questions to the server of logins, those of them without a usable answer, and answers that were known (`access.http_url`). */
+  httpLogins = 0;
+  httpLoginFailures = 0;
+  httpLoginsRemembered = 0;
   /** Subscriptions, and packets with more filters, refused at `limits.subscriptions_per_client`; denied, or errors, too. */
   refusedSubscriptions = 0;
   /** Packets larger than `mqtt.max_packet_size`; protocol errors too. */
@@ -182,6 +194,8 @@ export class Counters {
       this.refusedAddress +
       this.refusedPending +
       this.refusedAtPasswordQueue +
+      this.refusedAtHttpQueue +
+      this.refusedUnidentified +
       this.refusedBanned +
       refusedDraining
     );

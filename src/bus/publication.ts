@@ -5,7 +5,7 @@
 import { forwardableProperties } from '../wire/publish-view.js';
 import type { LiveSource } from '../wire/publish-writer.js';
 import { type Message, NO_PROPERTIES, type Source } from './message.js';
-import type { Party } from './party.js';
+import { isLent, type Party } from './party.js';
 import type { Route } from './router.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -80,7 +80,7 @@ export class Publication implements LiveSource {
   get source(): Source | null {
     if (this.publisher === null) return this.#source;
     const { party } = this.publisher;
-    return party === null || party.trusted === true ? null : party;
+    return party === null || party.trusted === true || isLent(party.grant) ? null : party;
   }
 
   /** A client that is not connected any more, or null. */

@@ -41,6 +41,8 @@ published:
 - one that came with a user name and password, if its user is gone from \`access.password_file\`, or has another line there. Passwords are
   not kept in memory, so a password that was hashed again counts as another one; its client comes back with it. With a first password file
   that is everybody who came with a name, since nobody has been asked so far;
+- one that a token or the server of logins has let in, if there is no such back-end any more, or the password file has its user
+  now. With a first back-end, who came with a name that no password file has. A token that another key would refuse is not looked at again;
 - one that came without a user name, if \`allow_anonymous\` does not let it in any more. CoAP devices without credentials are refused from
   their next request on; what they observe ends when they ask for it again, and is for the access control list to deny before;
 - a CoAP device whose pre-shared key is gone or another one, or that has shown a certificate while the file of CAs has changed: its

@@ -62,12 +62,34 @@ export function isLoopback(listener: ListenerConfig): boolean {
   return !isProxied(listener) && hostsOf(listener).every(isLoopbackHost);
 }
 
-/** The files of users that are named, with the options that name them. */
-function credentialFiles({ access }: ExposureConfig): { readonly option: string; readonly file: string }[] {
-  const files = [];
+/** Where somebody looks who a client is by its password, or by what stands in its place. */
+interface Credentials {
+  readonly option: string;
+  /** Of users; null for a back-end. */
+  readonly file: string | null;
+  /** Of a back-end: who is let in. */
+  readonly who: string;
+}
+
+/** Who is let in by credentials, in words. */
+function wordsOf(credentials: readonly Credentials[]): string[] {
+  const files = credentials.flatMap(({ file }) => file ?? []);
+  const others = credentials.flatMap(({ file, who }) => (file === null ? [who] : []));
+  return [...(files.length > 0 ? [`users of ${files.join(' and ')}`] : []), ...others];
+}
+
+/** What shows who a client is by its password, or as one: files of users and back-ends, with the options that name them. */
+function credentialsOf({ access }: ExposureConfig): Credentials[] {
+  const files: Credentials[] = [];
   for (const name of ['password_file', 'scram_file'] as const) {
     const file = access[name];
-    if (file !== undefined) files.push({ option: `access.${name}`, file });
+    if (file !== undefined) files.push({ option: `access.${name}`, file, who: '' });
+  }
+  for (const name of ['jwt_secret_file', 'jwt_jwks_file', 'jwt_jwks_url'] as const) {
+    if (access[name] !== undefined) files.push({ option: `access.${name}`, file: null, who: 'clients with a token' });
+  }
+  if (access.http_url !== undefined) {
+    files.push({ option: 'access.http_url', file: null, who: 'whom the server of access.http_url lets in' });
   }
   return files;
 }
@@ -144,7 +166,7 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
   if (!admitsStrangers(listener)) return false;
   const own = ownAnonymous(listener);
   if (own !== undefined) return own;
-  const asks = credentialFiles(config).length > 0 || proofsOf(config, listener).length > 0;
+  const asks = credentialsOf(config).length > 0 || proofsOf(config, listener).length > 0;
   return config.allow_anonymous ?? (!asks && isLoopback(listener));
 }
 
@@ -168,7 +190,7 @@ export interface ExposureFault {
 function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
   if (isLoopback(listener) || config.allow_anonymous !== undefined || !admitsStrangers(listener)) return false;
   if (ownAnonymous(listener) !== undefined) return false;
-  return credentialFiles(config).length === 0 && proofsOf(config, listener).length === 0;
+  return credentialsOf(config).length === 0 && proofsOf(config, listener).length === 0;
 }
 
 type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
@@ -228,7 +250,8 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
         'require_certificate' in listener && namesUsers(listener) ? `, or the CA of its ${whose} in ca_file` : '';
       const sentence =
         `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
-        `name a password file in access.password_file or a SCRAM file in access.scram_file${devices}, or write allow_anonymous: true to let anyone in`;
+        `name a password file in access.password_file or a SCRAM file in access.scram_file, what ` +
+        `verifies tokens in access.jwt_..., or a server of logins in access.http_url${devices}, or write allow_anonymous: true to let anyone in`;
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
     if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {
@@ -275,9 +298,10 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
   }
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
   const admitted = config.listeners.some((listener) => ownAnonymous(listener) === true);
-  if (config.allow_anonymous === false && credentialFiles(config).length === 0 && !proved && !admitted) {
+  if (config.allow_anonymous === false && credentialsOf(config).length === 0 && !proved && !admitted) {
     warnings.push(
-      'allow_anonymous is false, and access.password_file and access.scram_file are unset: no client can connect',
+      'allow_anonymous is false, and access.password_file and access.scram_file are unset, as are tokens and ' +
+        'access.http_url: no client can connect',
     );
   }
   config.listeners.forEach((listener) => {
@@ -326,11 +350,11 @@ function describe(config: Config, listener: ListenerConfig): { who: string; opti
   if (listener.type === 'http') {
     return { who: anonymous ? `${anyone} may read metrics and health` : 'nobody may connect', options: [] };
   }
-  const credentials = admitsStrangers(listener) ? credentialFiles(config) : [];
+  const credentials = admitsStrangers(listener) ? credentialsOf(config) : [];
   const proofs = proofsOf(config, listener);
   const known = proofs.map(({ who }) => who);
   const password = !PLAIN_COAP.includes(listener.type) || config.coap.insecure_password;
-  if (credentials.length > 0 && password) known.push(`users of ${credentials.map(({ file }) => file).join(' and ')}`);
+  if (credentials.length > 0 && password) known.push(...wordsOf(credentials));
   if (anonymous) {
     const named = known.length === 0 ? '' : `, ${known.join(', ')} with theirs`;
     return { who: `${anyone} may connect without a password${named}`, options: ['allow_anonymous'] };

@@ -20,6 +20,9 @@ const WATCHED =
 const DEVICE =
   'the file is read again also if its name is the same. The first keys or CAs for registered devices need a restart';
 
+const TOKEN = 'clients that are connected keep what their token has said of them';
+const TOKEN_FILE = `the file is read again also if its name is the same; ${TOKEN}`;
+
 /** The options; listeners have one row for each option of each type. */
 export const RELOADING: Readonly<Record<string, Row>> = {
   allow_anonymous: ['at once', 'clients without user name are sent away where they may not connect any more'],
@@ -41,6 +44,40 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'access.psk_hint': 'new',
   'access.public_key_file': ['new', 'the file is read again also if its name is the same; associations go on'],
   'access.password_cache': 'restart',
+  ...Object.fromEntries(
+    ['secret_file', 'jwks_file', 'jwks_ca_file'].map((name): [string, Row] => [
+      `access.jwt_${name}`,
+      ['new', TOKEN_FILE],
+    ]),
+  ),
+  ...Object.fromEntries(
+    [
+      [
+        'jwks_url',
+        'the keys that were fetched are forgotten. Clients that came with a token are sent away if none is taken any more',
+      ],
+      ...['jwks_timeout', 'jwks_cache', 'algorithms', 'issuer', 'audience', 'username_claim', 'match_username'].map(
+        (name) => [name, ''],
+      ),
+      ...['claims', 'groups_claim', 'leeway', 'require_expiry', 'disconnect_after_expiry'].map((name) => [name, TOKEN]),
+    ].map(([name, words]): [string, Row] => [`access.jwt_${name}`, ['new', words]]),
+  ),
+  'access.http_url': [
+    'new',
+    'answers that were known are forgotten, at each reload. Clients that it has let in are sent away if nobody is asked any more',
+  ],
+  ...Object.fromEntries(
+    ['ca_file', 'token_file'].map((name): [string, Row] => [
+      `access.http_${name}`,
+      ['new', 'the file is read again also if its name is the same'],
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['timeout', 'concurrency', 'queue', 'cache', 'denied_cache'].map((name): [string, Row] => [
+      `access.http_${name}`,
+      'new',
+    ]),
+  ),
   'access.lockout_failures': 'restart',
   'access.lockout_address_failures': 'restart',
   'access.lockout_window': 'restart',

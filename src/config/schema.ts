@@ -46,7 +46,7 @@ export const configSchema = z.strictObject({
     .register(documentation, {
       doc:
         'Whether clients without user name may connect. Unset: only to listeners on loopback, and only while ' +
-        '`access.password_file` and `access.scram_file` are unset. `true` lets a listener on any other address start ' +
+        '`access.password_file`, `access.scram_file` and all of `access.jwt_...` and `access.http_url` are unset. `true` lets a listener on any other address start ' +
         'without credentials.',
       example: true,
       since: '0.1.0',

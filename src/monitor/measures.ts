@@ -33,7 +33,7 @@ const CLIENTS: readonly Metric[] = [
   ),
   counters(
     'portico_connections_refused_total',
-    'Connections refused, by cause: a limit, a ban, or draining.',
+    'Connections refused, by cause: a limit, a ban, a back-end that could not tell who they are, or draining.',
     'cause',
     {
       connections: ['connections/refused/connections', 'refusedAtConnections'],
@@ -43,6 +43,8 @@ const CLIENTS: readonly Metric[] = [
       pending: ['connections/refused/pending', 'refusedPending'],
       banned: ['connections/refused/banned', 'refusedBanned'],
       password_queue: ['connections/refused/password_queue', 'refusedAtPasswordQueue'],
+      http_queue: ['connections/refused/http_queue', 'refusedAtHttpQueue'],
+      unidentified: ['connections/refused/unidentified', 'refusedUnidentified'],
       draining: ['connections/refused/draining', 'refusedDraining'],
     },
   ),
@@ -275,6 +277,27 @@ const REFUSED: readonly Metric[] = [
     'Failed logins, and bans, that were forgotten to make room for others.',
     'logins/forgotten',
     'forgottenFailures',
+  ),
+  counter(
+    'portico_expired_grants_total',
+    'Clients disconnected because their token, or what the server of logins said, has expired.',
+    'logins/expired',
+    'expiredGrants',
+  ),
+  counter('portico_jwks_fetches_total', 'Fetches of the keys of tokens.', 'logins/jwks/fetches', 'jwksFetches'),
+  counter('portico_jwks_failures_total', 'Fetches of them that failed.', 'logins/jwks/failures', 'jwksFailures'),
+  counter('portico_http_logins_total', 'Questions to the server of logins.', 'logins/http/questions', 'httpLogins'),
+  counter(
+    'portico_http_login_failures_total',
+    'Questions to it that brought no answer that could be used.',
+    'logins/http/failures',
+    'httpLoginFailures',
+  ),
+  counter(
+    'portico_http_logins_remembered_total',
+    'Questions to it whose answer was known.',
+    'logins/http/remembered',
+    'httpLoginsRemembered',
   ),
   counter(
     'portico_protocol_errors_total',

@@ -49,7 +49,8 @@ async function decide(
     verified === true
       ? banned(environment, client, client.username)
       : await checkPassword(environment, client, username, password, anonymous);
-  return wrong ?? askAuthenticate(environment, client, username, password);
+  if (client.grant !== null) client.byPassword = true;
+  return wrong ?? askAuthenticate(environment, client, client.username ?? undefined, password);
 }
 
 /** What may have changed while others were asked. */

@@ -1,4 +1,5 @@
 /** Whether user name and password are right: the one question of MQTT connections and of clients inside the process. */
+import type { Answer, Ignored } from '../access/backends/backend.js';
 import type { Verdict } from '../access/passwords.js';
 import { ReasonCode, reasonText } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
@@ -37,12 +38,14 @@ export async function checkPassword(
   if (ban !== null) return ban;
   const { remote, transport } = client;
   const wanted = (): boolean => !client.closed && lockout.banOf(remote, transport, user) === null;
-  const identified = hooks.identify(username, password, anonymous, wanted);
-  const verdict = typeof identified === 'object' ? await answered(environment, client, identified) : identified;
+  const identified = hooks.identify(username, password, anonymous, wanted, client);
+  const isLater = typeof identified === 'object' && 'then' in identified;
+  const verdict = isLater ? await answered(environment, client, identified) : identified;
   // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.
-  const late = typeof identified === 'object' ? banned(environment, client, user) : null;
+  const late = isLater ? banned(environment, client, user) : null;
   if (late !== null) return late;
   if (verdict === true) return null;
+  if (typeof verdict === 'object') return judge(environment, client, user, password, verdict);
   if (verdict === 'busy') {
     counters.refusedAtPasswordQueue++;
     journal.limit(client, 'limits.password_queue', 'a connection was refused: too many passwords wait to be checked');
@@ -57,6 +60,36 @@ export async function checkPassword(
   const reason = known ? 'bad user name or password' : 'no user name, and anonymous clients are not allowed';
   const reasonCode = known ? ReasonCode.BadUserNameOrPassword : ReasonCode.NotAuthorized;
   return { reasonCode, reason, told: reason };
+}
+
+/** What comes of the answer of a back-end. */
+async function judge(
+  environment: Environment,
+  client: Connection | InProcessClient,
+  username: string | null,
+  password: Buffer | undefined,
+  answer: Exclude<Answer, Ignored>,
+): Promise<Refusal | null> {
+  const { counters, journal, refusals } = environment;
+  if (answer.outcome === 'allow') {
+    client.grant = answer.grant;
+    client.username = answer.grant.username ?? username;
+    // The token may name another user than the one that was looked for.
+    return banned(environment, client, client.username);
+  }
+  if (answer.outcome === 'unavailable') {
+    const { busy, option, reason } = answer;
+    if (busy) counters.refusedAtHttpQueue++;
+    else counters.refusedUnidentified++;
+    journal.limit(client, option, `a connection was refused: ${reason}`);
+    const reasonCode = busy ? ReasonCode.ServerBusy : ReasonCode.ServerUnavailable;
+    return { reasonCode, reason, told: busy ? `${option} is reached` : 'nobody can tell who the client is now' };
+  }
+  counters.deniedConnect++;
+  const delay = loginFailed(environment, client, { username, method: answer.by, secret: password ?? NO_PASSWORD });
+  await refusals.wait(client, delay);
+  const told = 'bad user name or password';
+  return { reasonCode: ReasonCode.BadUserNameOrPassword, reason: `${told}: ${answer.reason}`, told };
 }
 
 /** The answer, and for how long the client had to wait for it. */

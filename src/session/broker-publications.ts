@@ -2,6 +2,7 @@
 import { Rights } from '../access/acl/acl.js';
 import { words } from '../access/acl/rule.js';
 import type { Message, Source } from '../bus/message.js';
+import { type Grant, isLent } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import { isValidName } from '../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
@@ -64,6 +65,7 @@ export function publishMessage(environment: Environment, message: Message): void
  * @param client null if its connection is long gone
  * @param username of the client, null for none
  * @param decided called once it has been published or refused
+ * @param grant what a back-end has said of the client
  */
 export function publishWill(
   environment: Environment,
@@ -71,15 +73,17 @@ export function publishWill(
   client: Connection | null,
   username: string | null,
   decided: () => void,
+  grant: Grant | null = null,
 ): void {
   const { hooks, journal, counters, clock, access } = environment;
-  const source: Source = { id: message.publisherId, username };
+  const named: Source = { id: message.publisherId, username };
+  const source = isLent(grant) ? null : named;
   if (access.acl !== null) {
-    const rights = new Rights(access.acl, { username, clientId: message.publisherId });
+    const rights = new Rights(access.acl, { username, clientId: message.publisherId, grant });
     const { allowed, rule } = rights.decide('publish', message.topic);
     if (!allowed) {
       counters.deniedPublish++;
-      journal.denied(client ?? partyOf(source), 'publish', message.topic, `its will: ${words(rule)}`);
+      journal.denied(client ?? partyOf(named), 'publish', message.topic, `its will: ${words(rule)}`);
       decided();
       return;
     }
@@ -97,7 +101,7 @@ export function publishWill(
     if (!error) publishMessage(environment, { ...messageOf(packet, message.publisherId, clock.now()), source });
     else {
       counters.deniedPublish++;
-      journal.denied(client ?? partyOf(source), 'publish', message.topic, error.message);
+      journal.denied(client ?? partyOf(named), 'publish', message.topic, error.message);
     }
     decided();
   };

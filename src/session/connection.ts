@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Grant } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import type { Route } from '../bus/router.js';
 import type { Waiting } from '../store/load.js';
@@ -62,6 +63,8 @@ export class Connection extends Sender implements Link, Waiting {
   proved: string | null = null;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
+  /** What a back-end has said of it; null if none has let it in. */
+  grant: Grant | null = null;
   /** It came with a user name and, if there are any to compare with, its password. */
   byPassword = false;
   /** Null if CONNECT named no Authentication Method. */

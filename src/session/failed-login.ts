@@ -10,7 +10,7 @@ import type { Party } from './journal.js';
 export interface LoginFailure {
   /** Whom the client claimed to be; null if it did not say. */
   readonly username: string | null;
-  /** `password`, `psk`, `hook`, or the name of an authentication method: for the log. */
+  /** `password`, `jwt`, `http`, `psk`, `hook`, or the name of an authentication method: for the log. */
   readonly method: string;
   /** The wrong password; left out where nobody sees it. Nothing of it is kept that could be read. */
   readonly secret?: Uint8Array | undefined;

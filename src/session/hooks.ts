@@ -3,6 +3,7 @@
  * event that nobody listens to is not wanted, so that both cost nothing on the hot path.
  */
 import type { Verdict } from '../access/passwords.js';
+import type { Party } from '../bus/party.js';
 import type { ConnectPacket } from '../wire/packets.js';
 import type { AedesPacket, AedesSubscription } from './aedes-packets.js';
 import type { Connection } from './connection.js';
@@ -37,12 +38,14 @@ export interface Hooks {
   /**
    * Portico's own decision on user name and password, before the hook.
    * @param wanted whether whoever asks still wants to know
+   * @param client who asks
    */
   identify(
     username: string | undefined,
     password: Buffer | undefined,
     anonymous: boolean,
     wanted: () => boolean,
+    client: Party,
   ): Verdict | Promise<Verdict>;
   /** Whether anybody listens. */
   wants(event: string): boolean;

@@ -4,6 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Message } from '../bus/message.js';
+import type { Grant } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import type { Subscription } from '../bus/tree.js';
 import { ReasonCode } from '../wire/reason-codes.js';
@@ -42,7 +43,7 @@ export interface SubscriptionHandle {
 export class InProcessClient implements Party {
   readonly #environment: Environment;
   readonly id: string;
-  readonly username: string | null;
+  username: string | null;
   readonly remote: string;
   readonly transport: string;
   readonly version = 0;
@@ -54,6 +55,8 @@ export class InProcessClient implements Party {
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
+  /** What a back-end has said of it; null if none has let it in. */
+  grant: Grant | null = null;
   /** It came with a user name and, if there are any to compare with, its password. */
   byPassword = false;
   #closed = false;

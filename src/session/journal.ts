@@ -18,7 +18,7 @@ export interface Journal {
   /**
    * A client has not proved who it is.
    * @param username whom it claimed to be
-   * @param method `password`, `psk`, `hook`, or the name of an authentication method
+   * @param method `password`, `jwt`, `http`, `psk`, `hook`, or the name of an authentication method
    */
   loginFailed(party: Party, username: string | null, method: string): void;
   /** @param action `publish`, `subscribe` */

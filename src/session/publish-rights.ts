@@ -34,7 +34,7 @@ export function askToPublish(
   decided: (reasonCode: number, reason: string, allowed?: string) => void,
 ): void {
   if (access.acl !== null && party?.trusted !== true) {
-    const subject = { username: party?.username ?? null, clientId: party?.id ?? '' };
+    const subject = { username: party?.username ?? null, clientId: party?.id ?? '', grant: party?.grant ?? null };
     const { allowed, rule } = new Rights(access.acl, subject).decide('publish', topic);
     if (!allowed) {
       decided(ReasonCode.NotAuthorized, words(rule));

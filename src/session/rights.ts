@@ -1,6 +1,7 @@
 /** What a client may do by the access control list, remembered for the topics that it last had to do with. */
 import { type Acl, Rights } from '../access/acl/acl.js';
 import type { Decision, FilterDecision } from '../access/acl/rule.js';
+import type { Grant } from '../bus/party.js';
 import type { Route } from '../bus/router.js';
 
 /** The list in force; a reload puts another one in its place. */
@@ -15,6 +16,7 @@ export interface RightsHolder {
   /** Of clients inside the process only: what it does stands in the configuration. */
   readonly trusted?: boolean;
   readonly username: string | null;
+  readonly grant?: Grant | null;
   rights: ClientRights | null;
 }
 
@@ -61,10 +63,10 @@ export class ClientRights {
   readonly #publishing: Remembered;
   readonly #receiving: Remembered;
 
-  constructor(acl: Acl, username: string | null, clientId: string) {
+  constructor(acl: Acl, { username, id: clientId, grant = null }: RightsHolder) {
     this.acl = acl;
     this.username = username;
-    this.#rights = new Rights(acl, { username, clientId });
+    this.#rights = new Rights(acl, { username, clientId, grant });
     this.#publishing = new Remembered(this.#rights, 'publish');
     this.#receiving = new Remembered(this.#rights, 'receive');
   }
@@ -91,7 +93,7 @@ export class ClientRights {
 export function rightsOf(holder: RightsHolder, acl: Acl): ClientRights {
   const known = holder.rights;
   if (known !== null && known.acl === acl && known.username === holder.username) return known;
-  const rights = new ClientRights(acl, holder.username, holder.id);
+  const rights = new ClientRights(acl, holder);
   holder.rights = rights;
   return rights;
 }

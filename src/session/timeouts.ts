@@ -1,6 +1,8 @@
 /** What a connection may not take too long for: CONNECT, a word within its keep alive, taking what it is sent, AUTH. */
+import type { Grant, Party } from '../bus/party.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
+import type { Environment } from './environment.js';
 import { excusedTime } from './gate.js';
 
 /** Ends a connection that has taken too long for something. Call about once a second. */
@@ -22,6 +24,8 @@ export function checkTimeouts(connection: Connection, now: number): void {
     // Before CONNACK there is no DISCONNECT.
     if (connection.connected) connection.terminate(ReasonCode.KeepAliveTimeout, words);
     else connection.drop(words);
+  } else if (connection.grant !== null && connection.connected && connection.grant.expiresAt <= now) {
+    connection.terminate(ReasonCode.NotAuthorized, tellExpiry(connection.environment, connection, connection.grant));
   } else if (connection.isStalled(now)) {
     counters.stalledConnections++;
     const words = 'it takes nothing of what it is sent';
@@ -40,6 +44,22 @@ export function checkTimeouts(connection: Connection, now: number): void {
     journal.limit(connection, 'mqtt.connect_timeout', 'a re-authentication was not over in time');
     connection.terminate(ReasonCode.NotAuthorized, 're-authentication took longer than mqtt.connect_timeout');
   }
+}
+
+/** Ends clients inside the process of whom nobody says any more that they may be here. Call about once a second. */
+export function endExpiredGrants(environment: Environment, now: number): void {
+  for (const client of [...environment.sessions.inProcess.values()]) {
+    const { grant } = client;
+    if (grant !== null && grant.expiresAt <= now) client.close(tellExpiry(environment, client, grant));
+  }
+}
+
+/** Counts and logs a client whose time is over; returns why it has to go. */
+function tellExpiry({ counters, journal }: Environment, client: Party, { by }: Grant): string {
+  counters.expiredGrants++;
+  const words = by === 'jwt' ? 'its token has expired' : 'it was let in until now (expire_at)';
+  journal.limit(client, by === 'jwt' ? 'access.jwt_disconnect_after_expiry' : 'access.http_url', words);
+  return words;
 }
 
 /** Whether a connection that began before `since` should be accepted by now. */

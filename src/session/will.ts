@@ -4,6 +4,7 @@
  */
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
+import type { Grant } from '../bus/party.js';
 import { TextMap } from '../bus/text-map.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
@@ -26,7 +27,13 @@ interface Waiting {
  * @param username of the client, null for none
  * @param decided called once it has been published or refused
  */
-type Deliver = (message: Message, client: Connection | null, username: string | null, decided: () => void) => void;
+type Deliver = (
+  message: Message,
+  client: Connection | null,
+  username: string | null,
+  decided: () => void,
+  grant: Grant | null | undefined,
+) => void;
 
 export class Wills {
   readonly #commit: GroupCommit;
@@ -140,7 +147,7 @@ export class Wills {
     const { message } = will;
     const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
     const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
-    this.#deliver(sent, client, will.username ?? null, () => this.#forget(clientId));
+    this.#deliver(sent, client, will.username ?? null, () => this.#forget(clientId), will.grant);
   }
 
   /** The store keeps a will until it is decided on and published; its client may have brought a new one meanwhile. */

@@ -3,6 +3,7 @@
  * parse throws `PORTICO_STORE_VALUE`.
  */
 import { type Message, NO_PROPERTIES, type Source } from '../bus/message.js';
+import type { Grant } from '../bus/party.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const VERSION = 1;
@@ -255,6 +256,8 @@ export interface WillRecord {
   readonly message: Message;
   /** Of the client; null or absent for none. */
   readonly username?: string | null;
+  /** What a back-end has said of the client; not stored, so it is not known any more after a restart. */
+  readonly grant?: Grant | null;
 }
 
 export function encodeWill(will: WillRecord): Buffer {

@@ -1,4 +1,4 @@
-/** Fuzzing of what an administrator writes: configuration, variables, arguments and files of users; and of SCRAM. */
+/** Fuzzing of what an administrator writes: configuration, variables, arguments and files of users; of SCRAM, and of tokens. */
 import { fuzz } from './gate.js';
 
 fuzz({
@@ -13,5 +13,8 @@ fuzz({
   'public-key-file': 15,
   'scram-file': 30,
   'scram-messages': 40,
+  tokens: 15,
+  'key-sets': 20,
+  'login-answers': 40,
   saslprep: 40,
 });

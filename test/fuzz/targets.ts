@@ -6,6 +6,7 @@ const acl = () => import('./targets/acl.js');
 const coap = () => import('./targets/coap.js');
 const config = () => import('./targets/config.js');
 const mqtt = () => import('./targets/mqtt.js');
+const logins = () => import('./targets/tokens.js');
 const proxies = () => import('./targets/proxies.js');
 
 export const TARGETS = {
@@ -34,6 +35,9 @@ export const TARGETS = {
   'public-key-file': async () => (await access()).publicKeyFile,
   'scram-file': async () => (await access()).scramFile,
   'scram-messages': async () => (await access()).scramMessages,
+  tokens: async () => (await logins()).tokensTarget,
+  'key-sets': async () => (await logins()).keySets,
+  'login-answers': async () => (await logins()).loginAnswers,
   saslprep: async () => (await access()).saslprepTarget,
   'stored-values': async () => (await import('./targets/records.js')).storedValues,
   'backup-file': async () => (await import('./targets/backup.js')).backupFile,

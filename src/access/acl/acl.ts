@@ -21,11 +21,16 @@ export interface Acl {
   readonly size: number;
   /** What is no fault and probably not what was meant, `FILE:LINE: sentence`. */
   readonly warnings: readonly string[];
-  /** The stages of a client, in their order. */
-  stagesOf(username: string | null): readonly Stage[];
+  /**
+   * The stages of a client, in their order.
+   * @param groups that it belongs to, besides those that name it
+   */
+  stagesOf(username: string | null, groups: readonly string[]): readonly Stage[];
 }
 
 const NO_RULE: Decision = { allowed: false, rule: null };
+/** For whom no rules are. */
+const EVERYTHING: Decision = { allowed: true, rule: null };
 
 /** What one client may do. */
 export class Rights {
@@ -35,7 +40,9 @@ export class Rights {
   constructor(acl: Acl, subject: Subject) {
     this.#subject = subject;
     const dangerous = /[+#]/.test(subject.clientId) || /[+#]/.test(subject.username ?? '');
-    this.#stages = acl.stagesOf(subject.username).filter((stage) => !(dangerous && stage.guarded));
+    this.#stages = acl
+      .stagesOf(subject.username, subject.grant?.groups ?? [])
+      .filter((stage) => !(dangerous && stage.guarded));
   }
 
   /** Whether the client may publish on a topic, or receive from it. */
@@ -44,6 +51,7 @@ export class Rights {
   }
 
   #decide(action: Action, topic: string): Decision | null {
+    if (this.#subject.grant?.superuser) return EVERYTHING;
     const levels = topic.split('/');
     for (const { trees } of this.#stages) {
       const findings = new Findings();
@@ -62,6 +70,7 @@ export class Rights {
   decideFilter(filter: string): FilterDecision {
     const asked = isShared(filter) ? sharedPartsOf(filter)[1] : filter;
     const own = this.#decide('subscribe', asked);
+    if (this.#subject.grant?.superuser) return { share: 'all', denying: null, allowing: null, steps: 1 };
     if (own !== null && !own.allowed) return { share: 'none', denying: own.rule, allowing: null, steps: 1 };
     return shareOf(asked, this.#stages, this.#subject);
   }

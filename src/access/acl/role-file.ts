@@ -58,15 +58,18 @@ class RoleAcl implements Acl {
   readonly users = new Map<string, Grant>();
   /** Roles that users have by their groups. */
   readonly byGroup = new Map<string, string[]>();
+  /** Roles of the groups themselves. */
+  readonly groups = new Map<string, string[]>();
   anonymous: Grant | null = null;
   everyone: Grant | null = null;
   readonly warnings: string[] = [];
   size = 0;
 
-  stagesOf(username: string | null): readonly Stage[] {
+  stagesOf(username: string | null, granted: readonly string[]): readonly Stage[] {
     const own = (username === null ? this.anonymous : this.users.get(username)) ?? null;
     const groups = username === null ? [] : (this.byGroup.get(username) ?? []);
-    const roles = new Set([...(own?.roles ?? []), ...groups]);
+    const shown = granted.flatMap((group) => this.groups.get(group) ?? []);
+    const roles = new Set([...(own?.roles ?? []), ...groups, ...shown]);
     const stages: Stage[] = [];
     if (own !== null) stages.push({ trees: [own.rules], guarded: false });
     stages.push({ trees: this.#trees(roles), guarded: false });
@@ -105,7 +108,7 @@ class Reader {
     if (root === null) return this.#acl;
     for (const [key, node] of this.#entries(root, 'the file')) {
       if (key === 'roles') for (const [name, rules] of this.#entries(node, 'roles')) this.#role(name, rules);
-      else if (key === 'groups') for (const [, group] of this.#entries(node, 'groups')) this.#group(group);
+      else if (key === 'groups') for (const [name, group] of this.#entries(node, 'groups')) this.#group(name, group);
       else if (key === 'users')
         for (const [name, user] of this.#entries(node, 'users')) this.#acl.users.set(name, this.#grant(user));
       else if (key === 'anonymous') this.#acl.anonymous = this.#grant(node);
@@ -123,7 +126,7 @@ class Reader {
     this.#acl.roles.set(name, tree);
   }
 
-  #group(node: Node): void {
+  #group(name: string, node: Node): void {
     const roles: string[] = [];
     const users: string[] = [];
     for (const [key, list] of this.#entries(node, 'a group')) {
@@ -131,6 +134,7 @@ class Reader {
       else if (key === 'users') users.push(...this.#texts(this.#items(list)).map(([user]) => user));
       else this.#fault(list, `${JSON.stringify(key)} is none of roles, users`);
     }
+    this.#acl.groups.set(name, roles);
     for (const user of users) {
       const known = this.#acl.byGroup.get(user);
       if (known === undefined) this.#acl.byGroup.set(user, [...roles]);

@@ -1,4 +1,5 @@
 /** What an access control list is made of, whichever form its file has. */
+import type { Grant } from '../../bus/party.js';
 
 /** `publish`: a message of the client; `receive`: a message to it; `subscribe`: which filters it may ask for. */
 export type Action = 'publish' | 'receive' | 'subscribe';
@@ -49,6 +50,8 @@ export interface Subject {
   /** Null for none. */
   readonly username: string | null;
   readonly clientId: string;
+  /** What a back-end has said of it; null or absent if none has let it in. */
+  readonly grant?: Pick<Grant, 'groups' | 'superuser'> | null;
 }
 
 /** Whether a value put in the place of `%c` or `%u` would be more than a part of one level. */

@@ -1,5 +1,6 @@
 /** `access`. */
 import { z } from 'zod';
+import { httpLogins, tokens } from './backends.js';
 import { documentation, text, whole } from './documentation.js';
 
 export const access = z
@@ -128,6 +129,8 @@ export const access = z
         example: 'portico',
         since: '0.1.0',
       }),
+    ...tokens,
+    ...httpLogins,
   })
   .prefault({})
   .register(documentation, { doc: 'Who may connect, and do what.', since: '0.1.0' });

@@ -14,6 +14,7 @@ export interface OptionDoc {
     | 'levels'
     | 'connections'
     | 'passwords'
+    | 'questions'
     | 'entries'
     | 'failures'
     | 'sessions'

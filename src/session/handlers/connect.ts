@@ -228,8 +228,10 @@ async function authenticate(connection: Connection, packet: ConnectPacket): Prom
   let username = proved ?? packet.username;
   let { password } = packet;
   let refusal: Refusal | null = null;
-  if (method === undefined && proved === null)
+  if (method === undefined && proved === null) {
     refusal = await checkPassword(environment, connection, username, password, anonymousAllowed);
+    if (connection.grant !== null) username = connection.username ?? undefined;
+  }
   // A certificate or key takes the place of the password.
   else if (method === undefined) password = undefined;
   // A method takes it too, and that of the rule for clients without user name.
@@ -273,7 +275,7 @@ function willOf(will: WillPacket, connection: Connection, sessionExpiry: number)
     properties: forwarded,
   };
   const message: Message = messageOf(request, connection.id, connection.environment.clock.now());
-  return { delay, sessionExpiry, message, username: connection.username };
+  return { delay, sessionExpiry, message, username: connection.username, grant: connection.grant };
 }
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
