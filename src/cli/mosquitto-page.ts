@@ -11,7 +11,8 @@ const HEAD = `# mosquitto.conf
 \`portico -c /etc/mosquitto/mosquitto.conf\` reads the configuration of Mosquitto 2.1. A file whose name ends in \`.conf\` is
 read so, and \`--mosquitto FILE\` does it for any name. \`portico check -c FILE\` (or \`--test-config\`) says what comes of it, or
 everything that is wrong, with file and line. \`portico migrate mosquitto.conf > portico.yaml\` writes it as a configuration
-of Portico, in which comments name the lines that the options came from; both files do the same.
+of Portico, in which comments name the lines that the options came from; both files do the same, which is tested by starting
+Portico with each of them (\`test/interop/mosquitto-migrate.test.ts\`).
 
 Each option has one of three fates. **Honoured**: it does what it does in Mosquitto. **Ignored**: it is accepted with a
 warning, because it has no meaning here. **Refused**: Portico does not start, with exit code 3 as Mosquitto, and the line says

@@ -10,12 +10,21 @@ import { play } from '../support/beside/play.js';
 import { type Group, ofVersion, only, type Scenario } from '../support/beside/scenario.js';
 import { connecting } from './beside/connecting.js';
 import { ERRORS } from './beside/errors.js';
+import { installations } from './beside/installations.js';
 import { listening, mounting } from './beside/listening.js';
 import { publishing } from './beside/publishing.js';
 import { reloading } from './beside/reloading.js';
 import { sessions } from './beside/sessions.js';
 
-const GROUPS: readonly Group[] = [...connecting, ...publishing, ...sessions, ...listening, mounting, ...reloading];
+const GROUPS: readonly Group[] = [
+  ...installations,
+  ...connecting,
+  ...publishing,
+  ...sessions,
+  ...listening,
+  mounting,
+  ...reloading,
+];
 const SCENARIOS = GROUPS.flatMap(({ scenarios }) => scenarios);
 
 type Pair = readonly [mosquitto: Peer, portico: Peer];

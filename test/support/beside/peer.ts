@@ -1,4 +1,4 @@
-/** A broker as a process of its own with a mosquitto.conf: Debian's mosquitto, or Portico. */
+/** A broker as a process of its own with a mosquitto.conf: Debian's mosquitto, or Portico, or Portico with the file migrated. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,6 +25,12 @@ const KINDS = {
     reloaded: /: Reloading config\.$/,
   },
   portico: {
+    command: [process.execPath, ...NODE_FLAGS, porticoMain],
+    ready: /"ready"/,
+    reloaded: /reload: (done|nothing was changed)/,
+  },
+  /** Portico with what `portico migrate` makes of the file. */
+  migrated: {
     command: [process.execPath, ...NODE_FLAGS, porticoMain],
     ready: /"ready"/,
     reloaded: /reload: (done|nothing was changed)/,
@@ -59,7 +65,8 @@ export class Peer {
   }
 
   static async start(kind: Kind, files: Files): Promise<Peer> {
-    const names = [...new Set([...files.conf.matchAll(/<(\w+)>/g)].map(([, name]) => name))];
+    const texts = [files.conf, ...Object.values(files.included ?? {})].join('');
+    const names = [...new Set([...texts.matchAll(/<(\w+)>/g)].map(([, name]) => name))];
     const ports = await freePorts(names.length);
     const peer = new Peer(kind, files, new Map(names.map((name, i) => [name, ports[i]])));
     peer.write(files);
@@ -72,7 +79,8 @@ export class Peer {
     const [program, ...args] = command;
     this.#lines = new Inbox('the log');
     const lines = this.#lines;
-    const child = spawnChild(program, [...args, '-c', join(this.folder, 'mosquitto.conf')], this.folder);
+    const file = join(this.folder, this.kind === 'migrated' ? 'portico.yaml' : 'mosquitto.conf');
+    const child = spawnChild(program, [...args, '-c', file], this.folder);
     this.#child = child;
     for (const input of [child.stdout, child.stderr]) {
       if (input !== null) createInterface({ input }).on('line', (line) => lines.put(line));
@@ -95,13 +103,23 @@ export class Peer {
 
   write(files: Partial<Files>): void {
     this.#files = { ...this.#files, ...files };
-    const { conf, users = {}, acl = '' } = this.#files;
+    const { conf, users = {}, acl = '', included = {} } = this.#files;
     const put = (name: string, text: string): void => writeFileSync(join(this.folder, name), this.#filled(text));
     // mosquitto that root starts would become another user.
     put('mosquitto.conf', `user ${userInfo().username}\n${conf}`);
     put('acl', acl);
+    mkdirSync(join(this.folder, 'conf.d'), { recursive: true });
+    for (const [name, text] of Object.entries(included)) put(join('conf.d', name), text);
     const lines = Object.entries(users).map(([user, password]) => `${user}:${hashOf(user, password)}\n`);
     put('passwords', lines.join(''));
+    if (this.kind !== 'migrated') return;
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [porticoMain, 'migrate', join(this.folder, 'mosquitto.conf')],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    writeFileSync(join(this.folder, 'portico.yaml'), stdout);
   }
 
   #filled(text: string): string {

@@ -32,6 +32,8 @@ export interface Files {
   readonly users?: Readonly<Record<string, string>>;
   /** `@/acl`. */
   readonly acl?: string;
+  /** Files in `@/conf.d`, by name. */
+  readonly included?: Readonly<Record<string, string>>;
 }
 
 /** A difference that is meant; the lines are those that the other one does not show. */
