@@ -56,7 +56,7 @@ const SPECIAL: Readonly<Record<string, { before?: string; value?: string }>> = {
 const WITHOUT_TRACE = new Set(['include_dir', 'per_listener_settings', 'socket_domain']);
 
 /** A value that asks for something. */
-function valueOf({ kind, idle = [] }: Row): string {
+function askingValue({ kind, idle = [] }: Row): string {
   switch (kind.type) {
     case 'boolean':
       return String(!idle.includes(true));
@@ -75,7 +75,7 @@ function valueOf({ kind, idle = [] }: Row): string {
 
 for (const name of OPTION_NAMES) {
   const row = rowOf(name) ?? assert.fail(name);
-  const { before = row.scope === 'plugin' ? PLUGIN : LISTENER, value = valueOf(row) } = SPECIAL[name] ?? {};
+  const { before = row.scope === 'plugin' ? PLUGIN : LISTENER, value = askingValue(row) } = SPECIAL[name] ?? {};
   const bridge = row.scope === 'bridge' ? 'connection a\n' : '';
   const text = `${before}${bridge}${name.replace('*', 'x')} ${value}\n`;
   const line = text.split('\n').length - 1;
