@@ -72,10 +72,10 @@ Of a list of listeners those are the same that have the same type, host and port
 
 ## What differs from Mosquitto
 
-\`test/interop/mosquitto-reload.test.ts\` changes the same files for Debian's mosquitto and for Portico, sends both SIGHUP, and compares
+\`test/interop/mosquitto-beside.test.ts\` changes the same files for Debian's mosquitto and for Portico, sends both SIGHUP, and compares
 what clients see. It is the same, but for this: after a reload with a fault in the ACL file, Mosquitto 2.0 goes on without a list, and
-everybody may do everything; Portico goes on with the list that it had. \`plugin_opt_...\` lines, which Mosquitto reads at the start only, are
-read again.`;
+everybody may do everything; Portico goes on with the list that it had. \`plugin_opt_...\` lines, \`max_keepalive\`,
+\`max_inflight_messages\` and \`retain_available\`, which Mosquitto reads at the start only, are read again.`;
 
 const EFFECT: Readonly<Record<When, string>> = { 'at once': 'at once', new: 'new', restart: 'restart' };
 

@@ -41,7 +41,13 @@ export function fieldsOf(reader: Reader, listener: Listener, apart: Apart): Reco
   const versions = values.get('accept_protocol_versions');
   if (versions !== undefined) said.protocol_versions = { ...versions, value: numbersIn(versions) };
   const origins = values.get('websockets_origin');
-  if (origins !== undefined) said.origins = { ...origins, value: String(origins.value).split('\n') };
+  if (origins !== undefined && values.get('protocol')?.value === 'websockets') {
+    said.origins = { ...origins, value: String(origins.value).split('\n') };
+  } else if (origins !== undefined) {
+    reader.warnings.push(
+      `${origins.place.where}: websockets_origin is accepted without effect: the listener speaks no WebSocket`,
+    );
+  }
   if (apart.anonymous) said.allow_anonymous = anonymousOf(reader, listener) ?? { value: false, place };
   if (apart.qos) said.max_qos = values.get('max_qos') ?? { value: 2, place };
   if (listener.port.value !== 0) Object.assign(said, bindingOf(listener));

@@ -317,6 +317,11 @@ socket_domain ipv6
   );
 });
 
+test('websockets_origin of a listener without WebSocket has no effect, as for Mosquitto, and is told', () => {
+  const { warnings } = load('listener 1 127.0.0.1\nallow_anonymous true\nwebsockets_origin http://a\n');
+  assert.match(warnings[0], /mosquitto\.conf:3: websockets_origin is accepted without effect: /);
+});
+
 test('options of a default listener that is not opened are told', () => {
   const { warnings } = load('protocol websockets\n');
   assert.match(warnings[0], /mosquitto\.conf:1: protocol has no effect without a listener/);

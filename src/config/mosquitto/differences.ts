@@ -1,0 +1,91 @@
+/**
+ * What Portico does otherwise than Mosquitto with the same mosquitto.conf, on purpose. docs/mosquitto.md lists them, and
+ * test/interop/mosquitto-beside.test.ts and test/interop/mosquitto-errors.test.ts prove both sides.
+ */
+
+export interface Difference {
+  /** The version of Mosquitto that does otherwise: the newest, or only 2.0, as Debian has it. */
+  readonly from: '2.1' | '2.0';
+  /** What Portico does, and what Mosquitto. Markdown, without a full stop at its end. */
+  readonly says: string;
+}
+
+export const DIFFERENCES: Readonly<Record<string, Difference>> = {
+  password: {
+    from: '2.1',
+    says:
+      'A wrong user name or password is answered with 0x86 (Bad User Name or Password) and with 4 before MQTT 5.0; ' +
+      'Mosquitto says 0x87 and 5 (not authorized). Clients without a user name hear the same from both',
+  },
+  busy: {
+    from: '2.1',
+    says: 'A client beyond `max_connections` is told that the server is busy; Mosquitto closes its connection without a word',
+  },
+  nobody: {
+    from: '2.1',
+    says: 'PUBREC, as PUBACK, says that nobody subscribes (0x10); Mosquitto says it in PUBACK only',
+  },
+  overlap: {
+    from: '2.1',
+    says: 'Overlapping subscriptions of a client get one copy, at the highest QoS; Mosquitto sends one for each',
+  },
+  'unknown-id': {
+    from: '2.1',
+    says: 'PUBREL and PUBCOMP for a packet identifier that is not in use say so (0x92); those of Mosquitto say 0',
+  },
+  'refused-will': {
+    from: '2.1',
+    says:
+      'A client before MQTT 5.0 whose will asks for a QoS or for RETAIN that there is not gets CONNACK with 3; Mosquitto closes ' +
+      'its connection without a word',
+  },
+  'sent-away': {
+    from: '2.1',
+    says:
+      'A client of MQTT 5.0 that may not connect any more after a reload hears Not authorized (0x87); Mosquitto closes some of ' +
+      'those connections without a word',
+  },
+  fault: {
+    from: '2.1',
+    says:
+      'A reload with a fault changes nothing, and what was in force before still is; Mosquitto 2.0 goes on without the list that ' +
+      'has the fault, and 2.1 ends',
+  },
+  reloaded: {
+    from: '2.1',
+    says: '`max_keepalive`, `max_inflight_messages` and `retain_available` are read again by SIGHUP; Mosquitto keeps the old ones',
+  },
+  'mount-unsubscribe': {
+    from: '2.1',
+    says: 'UNSUBSCRIBE at a listener with `mount_point` ends the subscription; Mosquitto says that there is none (0x11)',
+  },
+  codes: {
+    from: '2.1',
+    says:
+      'For what breaks the protocol the reason code is the one that the specification names or that says most: Topic Name ' +
+      'invalid (0x90), Topic Filter invalid (0x8F), Topic Alias invalid (0x94), Protocol Error (0x82) for a SUBSCRIBE that asks ' +
+      'for nothing or for what there is not; Mosquitto says Malformed Packet (0x81) for most of them',
+  },
+  'last-word': {
+    from: '2.1',
+    says:
+      'A client of MQTT 5.0 is told the reason code of each error; Mosquitto closes without a word after reserved bits of ' +
+      'CONNECT, a second CONNECT and a length of five bytes',
+  },
+  'packet-size': {
+    from: '2.0',
+    says: 'CONNACK tells a Maximum Packet Size of 2,000,000; 2.0 has no limit',
+  },
+  'taken-over': {
+    from: '2.0',
+    says: 'A client of MQTT 5.0 whose session is taken over is told so (0x8E); 2.0 closes its connection without a word',
+  },
+  'shared-retained': {
+    from: '2.0',
+    says: 'A shared subscription gets no retained messages; 2.0 sends them',
+  },
+  mount: {
+    from: '2.0',
+    says: 'Clients of a listener with `mount_point` get topics without the prefix; 2.0 leaves it there',
+  },
+};
