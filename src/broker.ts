@@ -29,7 +29,7 @@ import { DEFAULT_OPTIONS } from './session/default-options.js';
 import { endClients, sendAway } from './session/ending.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
-import { expireBans } from './session/failed-login.js';
+import { expireBans, longestRefusal } from './session/failed-login.js';
 import { Flusher } from './session/flusher.js';
 import { type Entry, Gate } from './session/gate.js';
 import { Handling } from './session/handling.js';
@@ -148,8 +148,7 @@ export class Broker extends Aedes {
       counters.delayedConnections++;
       journal.limit(arrival, 'limits.connects_per_second', 'a connection has to wait');
     });
-    // A refusal must come before the connection is closed for having none.
-    const lockout = new Lockout(session, (session.connectTimeout * 1000) / 2, () => clock.now());
+    const lockout = new Lockout(session, longestRefusal(session), () => clock.now());
     const environment: Environment = {
       router,
       commit,
@@ -241,6 +240,7 @@ export class Broker extends Aedes {
         : new MountedConnection(this.environment, transport, request, anonymous, mount);
     connection.entry = entry ?? this.environment.gate.enter(connection);
     connection.proved = shown?.username ?? null;
+    connection.psk = shown?.psk ?? null;
     if (this.closed) connection.drop('the broker is closed');
     else if (connection.entry === null) connection.discard('no room at the gate');
     else {

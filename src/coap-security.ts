@@ -1,4 +1,4 @@
-/** Keys and certificates of the CoAP listeners, read before anything is opened. */
+/** Keys and certificates of the CoAP listeners and of devices that are asked: read before anything is opened, then renewed. */
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import {
   type Certificate,
@@ -17,6 +17,7 @@ import { readAll } from './access/every-fault.js';
 import { readPskFile } from './access/psk-file.js';
 import { readPublicKeyFile } from './access/public-key-file.js';
 import { readRevocationLists } from './access/revocation.js';
+import { endOf, type TlsFileNames } from './access/tls-files.js';
 import { commonNameOf } from './coap/common-name.js';
 import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
 import { RevocationList } from './coap/dtls/revocation-list.js';
@@ -26,6 +27,7 @@ import type { Config, ListenerConfig } from './config/schema.js';
 import { ErrorKinds, PorticoError } from './errors.js';
 import { DeviceCredentials, type DeviceTrust } from './plugins/coap-devices/credentials.js';
 import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
+import { type Renewable, Renewal, type RenewalSource } from './renewal.js';
 
 const nothing = Promise.resolve(undefined);
 
@@ -42,7 +44,7 @@ function isSecure(listener: ListenerConfig): listener is SecureListener {
 }
 
 /** What the files of one listener have. */
-interface Shown {
+interface Shown extends Renewable {
   readonly certificate: Certificate | undefined;
   /** Of the certificate, or a raw public key's. */
   readonly key: KeyObject | undefined;
@@ -50,24 +52,56 @@ interface Shown {
   readonly ca: readonly X509Certificate[] | undefined;
 }
 
+/** What the files of devices that are asked have. */
+interface Trust extends Renewable {
+  readonly trust: DeviceTrust;
+  /** What they hold, in one text. */
+  readonly all: string;
+}
+
+/** A listener as it is configured now, and its files. */
+class Secured {
+  options: SecureListener;
+  readonly renewal: Renewal<Shown>;
+  /** Told of new files. */
+  onRenewal: (() => void) | null = null;
+
+  private constructor(options: SecureListener, source: RenewalSource<Shown>, files: Shown) {
+    this.options = options;
+    this.renewal = new Renewal(source, files, () => this.onRenewal?.());
+  }
+
+  static async load(listener: SecureListener, path: string): Promise<Secured> {
+    const source = sourceOf(listener, path);
+    return new Secured(listener, source, await source.read());
+  }
+
+  replace({ options, renewal }: Secured): void {
+    this.options = options;
+    this.renewal.replace(renewal);
+  }
+}
+
 export class CoapSecurity {
-  readonly #psk: PskCredentials | undefined;
-  readonly #publicKeys: PublicKeyFunction | undefined;
-  readonly #shown: ReadonlyMap<ListenerConfig, Shown>;
+  #psk: PskCredentials | undefined;
+  #publicKeys: PublicKeyFunction | undefined;
+  readonly #secured: ReadonlyMap<ListenerConfig, Secured>;
+  readonly #deviceRenewal: Renewal<Trust>;
 
   /** How the broker and the devices that it asks know each other. */
   readonly devices: DeviceCredentials;
 
   private constructor(
-    psk: PskCredentials | undefined,
-    publicKeys: PublicKeyFunction | undefined,
-    shown: ReadonlyMap<ListenerConfig, Shown>,
+    { psk, publicKeys }: Keys,
+    secured: ReadonlyMap<ListenerConfig, Secured>,
     devices: DeviceCredentials,
+    [deviceSource, deviceFiles]: Devices,
   ) {
-    this.devices = devices;
     this.#psk = psk;
     this.#publicKeys = publicKeys;
-    this.#shown = shown;
+    this.#secured = secured;
+    this.devices = devices;
+    this.#deviceRenewal = new Renewal(deviceSource, deviceFiles, ({ trust }) => this.devices.replaceTrust(trust));
   }
 
   /**
@@ -79,44 +113,78 @@ export class CoapSecurity {
     const { device_psk_file: own } = coap;
     const { device_public_key_file: known } = coap;
     const secure = [...listeners.entries()].flatMap(([i, listener]) => (isSecure(listener) ? [{ i, listener }] : []));
-    const [keys, users, deviceKeys, devicePublicKeys, trust, shown] = await readAll(
+    const [keys, users, deviceKeys, devicePublicKeys, devices, secured] = await readAll(
       file === undefined ? nothing : readPskFile(file),
       publicKeyFile === undefined ? nothing : readPublicKeyFile(publicKeyFile),
       own === undefined ? Promise.resolve(NO_DEVICE_KEYS) : readDevicePskFile(own),
       known === undefined ? nothing : readDevicePublicKeyFile(known),
-      trustOf(coap),
-      readAll<(readonly [ListenerConfig, Shown])[]>(
-        ...secure.map(async ({ i, listener }) => [listener, await shownBy(listener, `listeners.${i}`)] as const),
+      readDevices(coap),
+      readAll<(readonly [ListenerConfig, Secured])[]>(
+        ...secure.map(async ({ i, listener }) => [listener, await Secured.load(listener, `listeners.${i}`)] as const),
       ),
     );
     const psk = keys && { keys, hint };
     const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
-    const devices = new DeviceCredentials(deviceKeys, trust, devicePublicKeys);
-    return new CoapSecurity(psk, publicKeys, new Map(shown), devices);
+    const credentials = new DeviceCredentials(deviceKeys, devices[1].trust, devicePublicKeys);
+    return new CoapSecurity({ psk, publicKeys }, new Map(secured), credentials, devices);
   }
 
-  /** What stands below the endpoint of a listener of the configuration. */
+  /** Of each listener, and of the devices that are asked. */
+  get renewals(): (Renewal<Shown> | Renewal<Trust>)[] {
+    return [...[...this.#secured.values()].map(({ renewal }) => renewal), this.#deviceRenewal];
+  }
+
+  /** Calls back when the files of a listener have changed. One call for all its addresses. */
+  onRenewal(listener: CoapListener, renewed: () => void): void {
+    const secured = this.#secured.get(listener);
+    if (secured !== undefined) secured.onRenewal = renewed;
+  }
+
+  /**
+   * Puts what another configuration says in the place of what there is.
+   * @param counterpartOf the listener of the other configuration that is at the place of one of this
+   */
+  replace(other: CoapSecurity, counterpartOf: (listener: ListenerConfig) => ListenerConfig | undefined): void {
+    this.#psk = other.#psk;
+    this.#publicKeys = other.#publicKeys;
+    this.devices.replace(other.devices);
+    this.#deviceRenewal.replace(other.#deviceRenewal);
+    for (const [listener, secured] of this.#secured) {
+      const there = counterpartOf(listener);
+      const next = there && other.#secured.get(there);
+      if (next !== undefined) secured.replace(next);
+    }
+  }
+
+  /** What stands below the endpoint of a listener of the configuration, as of now. */
   below(listener: CoapListener): Below {
-    const { certificate, key, ca } = this.#shown.get(listener) ?? {};
-    switch (listener.type) {
+    const { options, renewal } = this.#secured.get(listener) ?? {};
+    const { certificate, key, ca } = renewal?.files ?? {};
+    switch (options?.type) {
       case 'coaps': {
         const own = key && { chain: certificate?.chain, key };
         const publicKeys = this.#publicKeys;
         const asks = own !== undefined && (ca ?? publicKeys) !== undefined;
-        const clients = asks ? { ca, publicKeys, required: listener.require_certificate } : undefined;
+        const clients = asks ? { ca, publicKeys, required: options.require_certificate } : undefined;
         return { type: 'coaps', psk: this.#psk, certificate: own, clients };
       }
       case 'coaps+tcp': {
         // The configuration is refused without one.
         if (certificate === undefined) throw new PorticoError(ErrorKinds.Configuration, 'coaps+tcp has no certificate');
         const { cert, key: pem } = certificate;
-        const asked = ca && { ca: ca.map(String), required: listener.require_certificate };
+        const asked = ca && { ca: ca.map(String), required: options.require_certificate };
         return { type: 'coaps+tcp', certificate: { cert, key: pem, ...(asked && { clients: asked }) } };
       }
       default:
-        return { type: listener.type };
+        return { type: listener.type === 'coap+tcp' ? 'coap+tcp' : 'coap' };
     }
   }
+}
+
+/** Who may come to the listeners of DTLS. */
+interface Keys {
+  readonly psk: PskCredentials | undefined;
+  readonly publicKeys: PublicKeyFunction | undefined;
 }
 
 type DeviceFiles = Pick<
@@ -124,8 +192,16 @@ type DeviceFiles = Pick<
   'device_ca_file' | 'device_crl_file' | 'device_cert_file' | 'device_key_file' | 'device_public_key_file'
 >;
 
-/** Whose certificates of devices are taken, and the broker's own for them. */
-async function trustOf(coap: DeviceFiles): Promise<DeviceTrust> {
+/** Where the files of devices are, and what they hold. */
+type Devices = readonly [RenewalSource<Trust>, Trust];
+
+async function readDevices(coap: DeviceFiles): Promise<Devices> {
+  const source = deviceSourceOf(coap);
+  return [source, await source.read()];
+}
+
+/** Whose certificates of devices are taken, and the broker's own for them. Throws if one file is of no use without another. */
+function deviceSourceOf(coap: DeviceFiles): RenewalSource<Trust> {
   const named = (option: keyof DeviceFiles): NamedFile | undefined => {
     const file = coap[option];
     return file === undefined ? undefined : { option: `coap.${option}`, file };
@@ -145,48 +221,96 @@ async function trustOf(coap: DeviceFiles): Promise<DeviceTrust> {
     const sentence = 'coap.device_crl_file is for devices with a certificate: name their CA in coap.device_ca_file';
     throw new PorticoError(ErrorKinds.Configuration, sentence);
   }
-  const [authorities, revoked, own] = await readAll(
+  const names = { ca, cert, key, crl };
+  const isSame = (one: Trust, other: Trust): boolean => one.all === other.all;
+  return { path: 'coap.device_cert_file', names, read: () => trustOf(names), isSame };
+}
+
+async function trustOf({ ca, cert, key, crl }: Partial<TlsFileNames>): Promise<Trust> {
+  const [authorities, lists, own] = await readAll(
     ca === undefined ? nothing : readAuthorities(ca),
     crl === undefined ? nothing : readRevocations(crl),
     key === undefined ? nothing : ownOf(cert, key),
   );
-  return { servers: authorities && new ServerCertificates({ ca: authorities, revoked }), own };
+  const servers = authorities && new ServerCertificates({ ca: authorities, revoked: lists?.revoked });
+  const all = [authorities?.join('') ?? '', lists?.text ?? '', own?.text ?? ''].join('\n');
+  const ends = {
+    ...(authorities && { ca_file: endOf(authorities) }),
+    ...(own?.chain && { cert_file: endOf(own.chain) }),
+    ...(lists && lists.until < Number.POSITIVE_INFINITY && { crl_file: lists.until }),
+  };
+  return { trust: { servers, own: own?.shown }, all, ends };
 }
 
 /** The lists of a file, of which each has to be one that can be looked into. */
-async function readRevocations(crl: NamedFile): Promise<RevocationList[]> {
-  const { pem } = await readRevocationLists(crl);
-  return pem.map((text, i) => {
+async function readRevocations(
+  crl: NamedFile,
+): Promise<{ readonly revoked: RevocationList[]; readonly text: string; readonly until: number }> {
+  const { pem, until } = await readRevocationLists(crl);
+  const revoked = pem.map((text, i) => {
     try {
       return new RevocationList(Buffer.from(text.replace(/-----[^-]+-----/g, ''), 'base64'));
     } catch (error) {
       throw fault(crl, `list ${i + 1} in it cannot be used: ${reasonOf(error)}`, error);
     }
   });
+  return { revoked, text: pem.join(''), until };
 }
 
-/** What the broker shows: a certificate, or its public key alone. */
-async function ownOf(cert: NamedFile | undefined, key: NamedFile): Promise<DeviceTrust['own']> {
+/** What the broker shows to devices, and what its files hold. */
+interface Own {
+  readonly shown: DeviceTrust['own'];
+  readonly chain: readonly X509Certificate[] | undefined;
+  readonly text: string;
+}
+
+/** A certificate, or its public key alone. */
+async function ownOf(cert: NamedFile | undefined, key: NamedFile): Promise<Own> {
   const own = cert && (await readCertificate(cert, key));
   const privateKey = own?.privateKey ?? (await readPrivateKey(key));
   requireP256(privateKey, key);
   const certificate = new ServerCertificate({ chain: own?.chain, key: privateKey });
-  return { certificate, identity: own && commonNameOf(new X509Certificate(own.chain[0])) };
+  const chain = own && certificatesOf(own);
+  const identity = chain && commonNameOf(chain[0]);
+  const text = `${own?.cert ?? ''}${privateKey.export({ type: 'pkcs8', format: 'pem' })}`;
+  return { shown: { certificate, identity }, chain, text };
 }
 
-async function shownBy(listener: SecureListener, path: string): Promise<Shown> {
+function sourceOf(listener: SecureListener, path: string): RenewalSource<Shown> {
   const named = (option: 'cert_file' | 'key_file' | 'ca_file'): NamedFile | undefined => {
     const file = listener[option];
     return file === undefined ? undefined : { option: `${path}.${option}`, file };
   };
-  const [cert, key, ca] = [named('cert_file'), named('key_file'), named('ca_file')];
+  const names = { cert: named('cert_file'), key: named('key_file'), ca: named('ca_file') };
+  return { path, names, read: () => shownBy(listener, names), isSame };
+}
+
+async function shownBy(
+  { type }: SecureListener,
+  { cert, key, ca }: Pick<TlsFileNames, 'cert' | 'key' | 'ca'>,
+): Promise<Shown> {
   const [certificate, alone, authorities] = await readAll(
     cert && key ? readCertificate(cert, key) : nothing,
     cert === undefined && key !== undefined ? readPrivateKey(key) : nothing,
     ca === undefined ? nothing : readAuthorities(ca),
   );
   const own = certificate?.privateKey ?? alone;
-  if (own !== undefined && key !== undefined && listener.type === 'coaps') requireP256(own, key);
-  if (authorities !== undefined && listener.type === 'coaps+tcp') requireRoots(authorities, ca as NamedFile);
-  return { certificate, key: own, ca: authorities };
+  if (own !== undefined && key !== undefined && type === 'coaps') requireP256(own, key);
+  if (ca !== undefined && authorities !== undefined && type === 'coaps+tcp') requireRoots(authorities, ca);
+  const ends = {
+    ...(certificate && { cert_file: endOf(certificatesOf(certificate)) }),
+    ...(authorities && { ca_file: endOf(authorities) }),
+  };
+  return { certificate, key: own, ca: authorities, ends };
+}
+
+function certificatesOf({ chain }: Certificate): X509Certificate[] {
+  return chain.map((der) => new X509Certificate(der));
+}
+
+function isSame(one: Shown, other: Shown): boolean {
+  const text = ({ certificate, ca }: Shown): string => `${certificate?.cert ?? ''}\n${ca?.join('') ?? ''}`;
+  const isSameKey =
+    one.key === undefined || other.key === undefined ? one.key === other.key : one.key.equals(other.key);
+  return isSameKey && text(one) === text(other);
 }

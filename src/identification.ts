@@ -1,7 +1,6 @@
 /** Whom the broker of a configuration lets in by user name and password. */
 import type { Candidate } from './access/backends/backend.js';
-import type { PasswordFile } from './access/password-file.js';
-import { Passwords, type Verdict } from './access/passwords.js';
+import type { Passwords, PasswordsOptions, Verdict } from './access/passwords.js';
 import type { Backends } from './backends.js';
 import type { Identify } from './broker.js';
 import type { Config } from './config/schema.js';
@@ -35,7 +34,6 @@ async function ask(
   return answer.outcome === 'ignore' ? otherwise : answer;
 }
 
-/** @param file null if nobody has a password */
-export function passwordsOf({ access, limits }: Config, file: PasswordFile | null): Passwords {
-  return new Passwords(file, { queue: limits.password_queue, cache: access.password_cache });
+export function passwordOptions({ access, limits }: Config): PasswordsOptions {
+  return { queue: limits.password_queue, cache: access.password_cache };
 }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Broker } from './broker.js';
 import { isTls } from './config/listeners-tls.js';
 import type { Config, ListenerConfig } from './config/schema.js';
+import { ErrorKinds, PorticoError } from './errors.js';
 import type { Listener } from './listeners/listener.js';
 import { Origins } from './listeners/origins.js';
 import { ProxyDoor, type ProxyRefusal } from './listeners/proxy-door.js';
@@ -13,17 +14,22 @@ import { UnixListener } from './listeners/unix.js';
 import { type Refusal, WebSocketListener } from './listeners/websocket.js';
 import type { Entry } from './session/gate.js';
 import type { Party } from './session/journal.js';
-import { ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
+import { type ListenerOptions, ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
 import { Mount } from './session/mount.js';
 import type { Shown } from './session/shown.js';
 import { StreamTransport, type Transport } from './session/transport.js';
-import { tlsListener } from './tls-listener.js';
+import { type Pages, tlsListener } from './tls-listener.js';
 import type { TlsSecurity } from './tls-security.js';
+import { ReasonCode } from './wire/reason-codes.js';
 
 export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' | 'websocket' | 'wss' | 'unix' }>;
 
 /** Permissions of the file of a Unix socket. */
 const USUAL_MODE = '0660';
+
+function isMqtt(listener: ListenerConfig | undefined): listener is MqttListenerConfig {
+  return listener !== undefined && listener.type !== 'http' && !listener.type.startsWith('coap');
+}
 
 /** Whoever has not said who it is. */
 export function strangerAt(remote: string, transport: string): Party {
@@ -31,18 +37,61 @@ export function strangerAt(remote: string, transport: string): Party {
 }
 
 /** The proxies that a listener trusts; null for none. */
-export function trustedBy(listener: {
-  readonly trusted_proxies?: readonly string[] | undefined;
-}): TrustedProxies | null {
-  return listener.trusted_proxies === undefined ? null : new TrustedProxies(listener.trusted_proxies);
+export function trustedBy(listener: ListenerConfig): TrustedProxies | null {
+  const proxies = 'trusted_proxies' in listener ? listener.trusted_proxies : undefined;
+  return proxies === undefined ? null : new TrustedProxies(proxies);
+}
+
+/** Whose scripts may connect; null for all. */
+function originsOf(listener: MqttListenerConfig): Origins | null {
+  const origins = 'origins' in listener ? listener.origins : undefined;
+  return origins === undefined ? null : new Origins(origins);
+}
+
+/** The only path of the URL that is answered; null for any. */
+function pathOf({ options }: Standing): string | null {
+  return 'path' in options ? (options.path ?? null) : null;
+}
+
+/** What a listener of WebSockets asks of pages, as of now. */
+function pageOf(standing: Standing): Pages {
+  return {
+    get path() {
+      return pathOf(standing);
+    },
+    get origins() {
+      return standing.origins;
+    },
+  };
+}
+
+function termsOf(listener: MqttListenerConfig, name: string): ListenerOptions {
+  const { mount_point: prefix, protocol_versions: versions } = listener;
+  return {
+    name,
+    maxConnections: listener.max_connections ?? Number.POSITIVE_INFINITY,
+    maxQos: listener.max_qos ?? 2,
+    versions: versions === undefined ? null : new Set(versions),
+    mount: prefix === undefined ? null : new Mount(prefix),
+    usernameAsClientId: listener.use_username_as_clientid ?? false,
+    autoIdPrefix: listener.auto_id_prefix ?? USUAL_PREFIX,
+  };
+}
+
+/** A listener as it is configured now: what a reload changes of it. */
+interface Standing {
+  options: MqttListenerConfig;
+  /** One for all its addresses. */
+  readonly terms: ListenerTerms;
+  trusted: TrustedProxies | null;
+  origins: Origins | null;
 }
 
 export class MqttListeners {
   readonly #broker: Broker;
   readonly #listeners: Config['listeners'];
   readonly #tls: TlsSecurity;
-  /** One for all addresses of a listener. */
-  readonly #terms = new Map<MqttListenerConfig, ListenerTerms>();
+  readonly #standing = new Map<MqttListenerConfig, Standing>();
 
   /** Where each connection came in. */
   readonly #cameTo = new WeakMap<object, MqttListenerConfig>();
@@ -59,23 +108,34 @@ export class MqttListeners {
     this.#broker = broker;
     this.#isOpen = isOpen;
     this.#listeners = listeners;
+    for (const [i, listener] of listeners.entries()) {
+      if (!isMqtt(listener)) continue;
+      const terms = new ListenerTerms(termsOf(listener, `listeners.${i}`));
+      this.#standing.set(listener, {
+        options: listener,
+        terms,
+        trusted: trustedBy(listener),
+        origins: originsOf(listener),
+      });
+    }
   }
 
-  #termsOf(listener: MqttListenerConfig): ListenerTerms {
-    const known = this.#terms.get(listener);
-    if (known !== undefined) return known;
-    const { mount_point: prefix, protocol_versions: versions } = listener;
-    const terms = new ListenerTerms({
-      name: `listeners.${this.#listeners.indexOf(listener)}`,
-      maxConnections: listener.max_connections ?? Number.POSITIVE_INFINITY,
-      maxQos: listener.max_qos ?? 2,
-      versions: versions === undefined ? null : new Set(versions),
-      mount: prefix === undefined ? null : new Mount(prefix),
-      usernameAsClientId: listener.use_username_as_clientid ?? false,
-      autoIdPrefix: listener.auto_id_prefix ?? USUAL_PREFIX,
-    });
-    this.#terms.set(listener, terms);
-    return terms;
+  /** @param listeners those of the start as they are configured now, in their order */
+  replace(listeners: Config['listeners']): void {
+    for (const [i, listener] of this.#listeners.entries()) {
+      const [standing, options] = [isMqtt(listener) && this.#standing.get(listener), listeners[i]];
+      if (!standing || !isMqtt(options)) continue;
+      standing.options = options;
+      standing.terms.options = termsOf(options, standing.terms.options.name);
+      standing.trusted = trustedBy(options);
+      standing.origins = originsOf(options);
+    }
+  }
+
+  #standingOf(listener: MqttListenerConfig): Standing {
+    const standing = this.#standing.get(listener);
+    if (standing === undefined) throw new PorticoError(ErrorKinds.Configuration, `${listener.type} was not loaded`);
+    return standing;
   }
 
   /** The listener that a connection came to, if it came to one. */
@@ -90,20 +150,27 @@ export class MqttListeners {
     entry?: Entry | null,
     shown?: Shown,
   ): void {
-    this.#cameTo.set(this.#broker.accept(transport, request, this.#isOpen(listener), entry, shown), listener);
+    const connection = this.#broker.accept(transport, request, this.#isOpen(listener), entry, shown);
+    this.#cameTo.set(connection, listener);
+    // A reload may have come between its handshake and this.
+    const { psk } = connection;
+    if (psk === null || this.#tls.isKeyOf(psk)) return;
+    connection.reject(ReasonCode.NotAuthorized, 'its key is not in access.psk_file any more');
   }
 
   /** @param host one of the addresses of the listener */
   make(listener: MqttListenerConfig, host: string): Listener {
     const broker = this.#broker;
-    const terms = this.#termsOf(listener);
-    const door = this.#doorOf(listener);
+    const standing = this.#standingOf(listener);
+    const { terms } = standing;
+    const door = this.#doorOf(listener, standing);
     if (isTls(listener)) {
       return tlsListener(listener, host, {
         broker,
         door,
         credentials: this.#tls.of(listener),
         terms,
+        page: pageOf(standing),
         accept: (transport, request, entry, shown) => this.#accept(listener, transport, request, entry, shown),
         refused: (cause, remote, reason) => this.#refused(cause, remote, reason, 'wss'),
       });
@@ -125,12 +192,18 @@ export class MqttListeners {
       }
       case 'websocket':
         return new WebSocketListener(host, listener.port, {
-          path: listener.path ?? null,
-          trusted: door === null ? trustedBy(listener) : null,
-          origins: listener.origins === undefined ? null : new Origins(listener.origins),
           ipv6Only: listener.ipv6_only ?? false,
           door,
           terms,
+          get path() {
+            return pathOf(standing);
+          },
+          get trusted() {
+            return door === null ? standing.trusted : null;
+          },
+          get origins() {
+            return standing.origins;
+          },
           get maxConnectSize() {
             return broker.environment.options.maxConnectSize;
           },
@@ -146,18 +219,27 @@ export class MqttListeners {
     }
   }
 
-  /** Where the PROXY headers of a listener are read; null if it has none. */
-  #doorOf(listener: MqttListenerConfig): ProxyDoor | null {
-    const { type, proxy_protocol: versions } = listener;
+  /** Where the PROXY headers of a listener are read; null if it has none, which only a restart changes. */
+  #doorOf({ type, proxy_protocol: versions }: MqttListenerConfig, standing: Standing): ProxyDoor | null {
     if (versions === undefined) return null;
     const { environment } = this.#broker;
     const { gate } = environment;
     return new ProxyDoor({
-      versions,
-      trusted: type === 'unix' ? null : trustedBy(listener),
-      requireTls: listener.proxy_require_tls ?? false,
-      requireCertificate: listener.proxy_require_certificate ?? false,
-      namesUsers: listener.proxy_username_from === 'identity',
+      get versions() {
+        return standing.options.proxy_protocol ?? versions;
+      },
+      get trusted() {
+        return type === 'unix' ? null : standing.trusted;
+      },
+      get requireTls() {
+        return standing.options.proxy_require_tls ?? false;
+      },
+      get requireCertificate() {
+        return standing.options.proxy_require_certificate ?? false;
+      },
+      get namesUsers() {
+        return standing.options.proxy_username_from === 'identity';
+      },
       timeout: () => environment.options.connectTimeout,
       enter: (remote) => gate.enter(strangerAt(remote, type)),
       leave: (entry) => gate.leave(entry),

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readSecurityFile } from './access/security-file.js';
 import type { LoadedConfig } from './config/load.js';
-import { type Change, changesBetween, type When, whenContentOf } from './config/reloading.js';
+import { type Change, changesBetween, type When, whenOf } from './config/reloading.js';
 import type { Config } from './config/schema.js';
 import { sourceOf } from './config/source.js';
 import { PorticoError } from './errors.js';
@@ -26,26 +26,32 @@ interface WatchedFile {
   readonly file: string;
 }
 
+/** What is in files, as far as it can be told from something else, by option and file. */
+export type Digests = ReadonlyMap<string, string>;
+
 export class Reload {
   readonly #server: Server;
   readonly #logger: Logger;
   readonly #read: () => LoadedConfig;
-  /** Digests of files by option and file, as they were when they were last read. */
-  #digests: ReadonlyMap<string, string>;
+  /** Of the files as they were right before they were last read: what has changed since is told, if perhaps twice. */
+  #digests: Digests;
   #warned: ReadonlySet<string>;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(server: Server, logger: Logger, read: () => LoadedConfig, digests: ReadonlyMap<string, string>) {
+  private constructor(server: Server, logger: Logger, read: () => LoadedConfig, digests: Digests) {
     this.#server = server;
     this.#logger = logger;
     this.#read = read;
     this.#digests = digests;
-    this.#warned = new Set(server.loaded.warnings);
+    this.#warned = new Set([...server.loaded.warnings, ...server.warnings]);
   }
 
-  /** @param read reads the configuration from where it was read at the start; throws `PorticoError` as then */
-  static async of(server: Server, logger: Logger, read: () => LoadedConfig): Promise<Reload> {
-    return new Reload(server, logger, read, await digestsOf(server.loaded.config));
+  /**
+   * @param digests of the files as they were before the server read them
+   * @param read reads the configuration from where it was read at the start; throws `PorticoError` as then
+   */
+  static of(server: Server, logger: Logger, digests: Digests, read: () => LoadedConfig): Reload {
+    return new Reload(server, logger, read, digests);
   }
 
   /** Reloads, once all reloads that were asked for before are done. Resolves with whether there was no fault; never rejects. */
@@ -75,7 +81,7 @@ export class Reload {
     return succeeded;
   }
 
-  #replace(replace: () => Replaced, next: LoadedConfig, digests: ReadonlyMap<string, string>): boolean {
+  #replace(replace: () => Replaced, next: LoadedConfig, digests: Digests): boolean {
     const before = this.#server.loaded.config;
     let done: Replaced;
     try {
@@ -106,7 +112,7 @@ export class Reload {
     for (const line of message.split('\n')) this.#logger.error(known ? {} : { err: error }, `reload: ${line}`);
   }
 
-  #tell(changes: readonly Change[], next: LoadedConfig, digests: ReadonlyMap<string, string>): void {
+  #tell(changes: readonly Change[], next: LoadedConfig, digests: Digests): void {
     let lines = 0;
     for (const { option, when, before, now } of changes) {
       const source = sourceOf(next, option);
@@ -120,7 +126,7 @@ export class Reload {
       const key = keyOf(option, file);
       // A file of another name is a change of its option.
       if (!this.#digests.has(key) || this.#digests.get(key) === digests.get(key)) continue;
-      const when = whenContentOf(name);
+      const when = whenOf(name);
       if (when === 'restart') continue;
       lines++;
       this.#logger.info({ option }, `reload: ${option}: what is in ${file} has changed: ${EFFECT[when]}`);
@@ -150,8 +156,8 @@ function filesOf({ access, coap, listeners }: Config): WatchedFile[] {
   return files;
 }
 
-/** What is in each file, as far as it can be told from something else. A file that cannot be read is the reader's fault to find. */
-async function digestsOf(config: Config): Promise<Map<string, string>> {
+/** Of the files that a configuration names. One that cannot be read is the reader's fault to find. */
+export async function digestsOf(config: Config): Promise<Digests> {
   const digests = new Map<string, string>();
   for (const { option, file } of filesOf(config)) {
     const bytes = await readSecurityFile(file, 'file').catch(() => null);

@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { isAbsent, missingInterface } from './absent-addresses.js';
-import type { Passwords } from './access/passwords.js';
+import { Passwords } from './access/passwords.js';
 import { ScramSha256 } from './access/scram.js';
 import { type AccessFiles, changedUsers } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
@@ -18,7 +18,7 @@ import { anonymousAllowed, bindAddresses, describeListeners } from './config/lis
 import type { LoadedConfig } from './config/load.js';
 import { counterparts, inForce } from './config/reloading.js';
 import type { ListenerConfig } from './config/schema.js';
-import { identifier, passwordsOf } from './identification.js';
+import { identifier, passwordOptions } from './identification.js';
 import { HttpListener } from './listeners/http.js';
 import { isNotYet, Latecomers } from './listeners/latecomers.js';
 import type { Listener } from './listeners/listener.js';
@@ -32,7 +32,9 @@ import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js'
 import { CoapTopics } from './plugins/coap-topics/plugin.js';
 import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
+import { Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
+import { endKeyed } from './session/ending.js';
 import { keptAside } from './store/aside.js';
 import { LevelStore } from './store/level-store.js';
 import { MemoryStore } from './store/memory-store.js';
@@ -54,6 +56,7 @@ export class Server {
   readonly #logger: Logger;
   readonly #security: CoapSecurity;
   readonly #tls: TlsSecurity;
+  readonly #renewals: Renewals;
   readonly broker: Broker;
   /** Whose `replace` takes another file. */
   readonly passwords: Passwords;
@@ -83,6 +86,7 @@ export class Server {
     this.#scram = scram;
     this.#security = security;
     this.#tls = tls;
+    this.#renewals = new Renewals([...tls.renewals, ...security.renewals]);
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
@@ -107,7 +111,7 @@ export class Server {
       sessions: broker.sessions,
       connections: broker.connections,
       store: broker.commit,
-      daysLeft: () => tls.daysLeft(Date.now()),
+      daysLeft: () => this.#renewals.daysLeft(Date.now()),
       plugins: () => this.#plugins.map((plugin) => [plugin.name, plugin.counters()] as const),
     });
     this.#errands = errandsOf(loaded, security);
@@ -118,7 +122,7 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const { files, security, tls, backends: made } = await readSecurityFiles(loaded);
-    const passwords = passwordsOf(config, files.passwords);
+    const passwords = new Passwords(files.passwords, passwordOptions(config));
     const backends = Backends.of(made);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
@@ -178,7 +182,7 @@ export class Server {
       const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
       this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
     }
-    await this.#tls.start(this.#logger, this.broker.counters);
+    await this.#renewals.start(this.#logger, this.broker.counters);
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);
     this.#instruments.start(config.sys.interval === 0 ? LOOP_INTERVAL : config.sys.interval);
     await this.#sys.start(config.sys.interval);
@@ -240,6 +244,7 @@ export class Server {
       await plugin.start(this.#context(plugin.name));
       this.#plugins.push(plugin);
       this.#faces.push([plugin, config]);
+      this.#security.onRenewal(config, () => this.#replaceCredentials(config));
       address = plugin.describe().join(', ');
     } else {
       const listener = this.#listener(config, host);
@@ -284,9 +289,12 @@ export class Server {
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string): Listener {
     if (config.type !== 'http') return this.#mqtt.make(config, host);
     const { broker } = this;
+    const current = (): ListenerConfig => this.#loaded.config.listeners[this.#opened.indexOf(config)];
     return new HttpListener(host, config.port, {
       pages: pagesOf(this.#instruments),
-      trusted: trustedBy(config),
+      get trusted() {
+        return trustedBy(current());
+      },
       requested: (remote, path) => {
         broker.counters.httpRequests++;
         this.#logger.debug({ remote, path, transport: 'http' }, `${remote} asks for ${path}`);
@@ -302,6 +310,11 @@ export class Server {
   /** The configuration in force: that of the start, with what was replaced since. */
   get loaded(): LoadedConfig {
     return this.#loaded;
+  }
+
+  /** Of the access control list in force. */
+  get warnings(): readonly string[] {
+    return this.#files.acl?.warnings ?? [];
   }
 
   /**
@@ -324,17 +337,24 @@ export class Server {
     const isOther = changedUsers(this.#files, files);
     this.#files = files;
     this.passwords.replace(files.passwords);
+    this.passwords.replaceOptions(passwordOptions(config));
     this.#backends.replace(backends);
     this.#replaceScram(files.scram);
     broker.replaceAcl(files.acl);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
-    this.#security.devices.replace(security.devices);
-    this.#tls.replaceKeys(tls.keys);
-    // Their files are watched, too, but in some folders changes are noticed late only.
-    for (const listener of this.#listeners) void listener.reloadCertificates?.();
+    const counterpartOf = (listener: ListenerConfig): ListenerConfig | undefined =>
+      found[this.#opened.indexOf(listener)];
+    this.#tls.replace(tls, counterpartOf);
+    this.#mqtt.replace(config.listeners);
+    this.#security.replace(security, counterpartOf);
+    this.#pubsub?.replaceOptions(config.coap);
+    this.#devices?.replaceLimits(config.coap);
     for (const [face, listener] of this.#faces) {
-      const other = found[this.#opened.indexOf(listener)];
-      if (other !== undefined && isCoap(other)) face.replaceCredentials(security.below(other));
+      face.replaceOptions(config.coap);
+      // Where nothing is said of it any more, it goes on with what it has.
+      if (counterpartOf(listener) === undefined) continue;
+      face.replaceCredentials(this.#security.below(listener));
+      face.endOutdated();
     }
     if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
     this.#logger.level = config.log.level;
@@ -343,7 +363,9 @@ export class Server {
       // It has not said CONNECT yet.
       if (listener !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(listener);
     }
-    const sentAway = broker.endClients((client) => {
+    const reason = 'it could not connect any more by the configuration that was read again';
+    const keyed = endKeyed(broker.connections, (key) => this.#tls.isKeyOf(key), reason);
+    const others = broker.endClients((client) => {
       const listener = this.#mqtt.listenerOf(client);
       // Whom a back-end has let in, it would be asked about again.
       if (client.grant !== null)
@@ -352,8 +374,15 @@ export class Server {
       if (client.username !== null && this.#backends.size > 0) return true;
       // Nobody is asked for a password: whoever may come without a name may come with one.
       return listener !== undefined && !this.#takesStrangers(listener);
-    }, 'it could not connect any more by the configuration that was read again');
-    return { warnings: files.acl?.warnings ?? [], sentAway };
+    }, reason);
+    return { warnings: this.warnings, sentAway: keyed + others };
+  }
+
+  /** New keys and certificates below the addresses of a listener of CoAP, for who comes from now on. */
+  #replaceCredentials(listener: CoapListener): void {
+    for (const [face, other] of this.#faces) {
+      if (other === listener) face.replaceCredentials(this.#security.below(listener));
+    }
   }
 
   #replaceScram(users: AccessFiles['scram']): void {
@@ -379,7 +408,7 @@ export class Server {
 
   /** Takes no more clients, disconnects those there are, writes everything and closes the store. */
   async stop(): Promise<void> {
-    this.#tls.stop();
+    this.#renewals.stop();
     this.#sys.stop();
     this.#instruments.stop();
     await this.#control.close();

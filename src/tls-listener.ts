@@ -3,7 +3,6 @@ import type { IncomingMessage } from 'node:http';
 import type { Broker } from './broker.js';
 import type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
 import type { Listener } from './listeners/listener.js';
-import { Origins } from './listeners/origins.js';
 import type { ProxyDoor } from './listeners/proxy-door.js';
 import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
 import type { WebSocketOptions } from './listeners/websocket.js';
@@ -15,6 +14,9 @@ import type { ListenerTerms } from './session/listener-terms.js';
 import type { Shown } from './session/shown.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 
+/** What a listener of WebSockets asks of the pages whose scripts connect; a reload may change it. */
+export type Pages = Pick<WebSocketOptions, 'path' | 'origins'>;
+
 /** What it needs besides its options and its address. */
 export interface TlsSurroundings {
   readonly broker: Broker;
@@ -23,6 +25,7 @@ export interface TlsSurroundings {
   readonly door: ProxyDoor | null;
   /** What the listener asks of its clients, and gives them. */
   readonly terms: ListenerTerms;
+  readonly page: Pages;
   /** Takes a client whose handshake is done. */
   accept(transport: Transport, request: IncomingMessage | undefined, entry: Entry | null, shown: Shown): void;
   /** See `WebSocketOptions`. */
@@ -30,7 +33,7 @@ export interface TlsSurroundings {
 }
 
 export function tlsListener(config: TlsListenerConfig, host: string, surroundings: TlsSurroundings): Listener {
-  const { broker, terms, accept, refused } = surroundings;
+  const { broker, terms, page, accept, refused } = surroundings;
   const { environment } = broker;
   const ipv6Only = config.ipv6_only ?? false;
   const handshakes = handshakesOf(surroundings);
@@ -45,8 +48,12 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
   return new SecureWebSocketListener(host, config.port, {
     tls: { ...handshakes, ipv6Only },
     webSocket: {
-      path: config.path ?? null,
-      origins: config.origins === undefined ? null : new Origins(config.origins),
+      get path() {
+        return page.path;
+      },
+      get origins() {
+        return page.origins ?? null;
+      },
       terms,
       get maxConnectSize() {
         return environment.options.maxConnectSize;

@@ -98,14 +98,15 @@ class FailureTable {
     return failures;
   }
 
-  /** Forgets the one that has not failed for longest if there are too many; returns how many were forgotten. */
+  /** Forgets those that have not failed for longest while there are too many; returns how many were forgotten. */
   trim(most: number): number {
-    if (this.#entries.size <= most) return 0;
+    let forgotten = 0;
     for (const key of this.#entries.keys()) {
+      if (this.#entries.size <= most) break;
       this.#entries.delete(key);
-      break;
+      forgotten++;
     }
-    return 1;
+    return forgotten;
   }
 
   forget(matches: (key: string) => boolean): void {
@@ -118,8 +119,8 @@ class FailureTable {
 }
 
 export class Lockout {
-  readonly #options: LockoutOptions;
-  readonly #longestDelay: number;
+  #options: LockoutOptions;
+  #longestDelay: number;
   readonly #now: () => number;
   readonly #key = randomBytes(32);
   readonly #addresses = new FailureTable();
@@ -137,6 +138,33 @@ export class Lockout {
     this.#options = options;
     this.#longestDelay = longestDelay;
     this.#now = now;
+  }
+
+  /**
+   * Other limits from here on. Bans there are last as long as a new one would, from when they began; failures count on.
+   * @param longestDelay as for the constructor
+   * @returns how many entries were forgotten because there may be fewer
+   */
+  replace(options: LockoutOptions, longestDelay: number): number {
+    const { lockoutTime } = this.#options;
+    this.#options = options;
+    this.#longestDelay = longestDelay;
+    if (options.lockoutTime !== lockoutTime) {
+      for (const [key, ban] of this.#bans) {
+        this.#bans.set(key, { ...ban, until: ban.since + options.lockoutTime * 1000 });
+      }
+    }
+    this.expire();
+    return this.#trim();
+  }
+
+  /** Forgets what is too much. */
+  #trim(): number {
+    const { lockoutEntries } = this.#options;
+    const tables = [this.#clients, this.#addresses, this.#users];
+    let forgotten = tables.reduce((sum, table) => sum + table.trim(lockoutEntries), 0);
+    for (; this.#bans.size > lockoutEntries; forgotten++) this.#dropOldestBan();
+    return forgotten;
   }
 
   /** Bans, also those whose time is over if `expire` was not called since. */
@@ -171,7 +199,7 @@ export class Lockout {
 
   /** A client has failed to prove who it is. Nothing comes of it if it is banned already. */
   failed({ remote, transport, username, secret }: FailedLogin): LockoutOutcome {
-    const { lockoutFailures, lockoutAddressFailures, lockoutEntries } = this.#options;
+    const { lockoutFailures, lockoutAddressFailures } = this.#options;
     if (lockoutFailures === 0 && lockoutAddressFailures === 0) return NOTHING;
     const origin = this.#originOf(remote, transport);
     if (origin === null || this.banOf(remote, transport, username) !== null) return NOTHING;
@@ -198,9 +226,7 @@ export class Lockout {
       bans.push(this.#ban(origin, remote, transport, null, address.counted));
       address.counted = 0;
     }
-    const tables = [this.#clients, this.#addresses, this.#users];
-    let forgotten = tables.reduce((sum, table) => sum + table.trim(lockoutEntries), 0);
-    for (; this.#bans.size > lockoutEntries; forgotten++) this.#dropOldestBan();
+    const forgotten = this.#trim();
     return { delay: notorious ? this.#longestDelay : this.#delay(Math.max(client.all, crowd)), bans, forgotten };
   }
 

@@ -48,7 +48,7 @@ interface Known {
 const ALWAYS = (): boolean => true;
 
 export class Passwords {
-  readonly #options: PasswordsOptions;
+  #options: PasswordsOptions;
   readonly #now: () => number;
   readonly #key = randomBytes(32);
   #file: PasswordSource | null;
@@ -93,6 +93,16 @@ export class Passwords {
     // What is being computed is of the former file: nobody who comes now joins it.
     this.#asked.clear();
     for (let i = this.#next; i < this.#waiting.length; i++) this.#asked.set(this.#waiting[i].digest, this.#waiting[i]);
+  }
+
+  /** Other limits from here on. What is known already is known for no longer than it would be by them. */
+  replaceOptions(options: PasswordsOptions): void {
+    this.#options = options;
+    const latest = this.#now() + options.cache * 1000;
+    for (const [username, { digest, until }] of this.#known) {
+      if (options.cache === 0) this.#known.delete(username);
+      else if (until > latest) this.#known.set(username, { digest, until: latest });
+    }
   }
 
   /**

@@ -65,7 +65,8 @@ async function readTrusted(ca: NamedFile | undefined, folder: NamedFile | undefi
   return all;
 }
 
-function endOf(certificates: readonly X509Certificate[]): number {
+/** When the first of some certificates is past its time, in milliseconds since the epoch. */
+export function endOf(certificates: readonly X509Certificate[]): number {
   return Math.min(...certificates.map(({ validTo }) => Date.parse(validTo)));
 }
 

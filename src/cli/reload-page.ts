@@ -45,12 +45,21 @@ published:
   now. With a first back-end, who came with a name that no password file has. A token that another key would refuse is not looked at again;
 - one that came without a user name, if \`allow_anonymous\` does not let it in any more. CoAP devices without credentials are refused from
   their next request on; what they observe ends when they ask for it again, and is for the access control list to deny before;
-- a CoAP device whose pre-shared key is gone or another one, or that has shown a certificate while the file of CAs has changed: its
-  association or connection ends.
+- a CoAP device whose pre-shared key is gone or another one, or that has shown a certificate while the file of CAs has changed since the
+  last reload: its association or connection ends;
+- a client of \`mqtts\` or \`wss\` whose pre-shared key is gone or another one, whoever CONNECT says that it is, and also before CONNECT.
 
 Who has authenticated by SCRAM, by a key or by a certificate is not asked for the password file. An access control list acts at once: on what
 is published, on what the subscriptions there are deliver, and on what waits for clients that are away. A subscription that can
 deliver nothing any more stays, and delivers again when the list lets it.
+
+## Watched files
+
+Certificates, keys, CAs and lists of revoked ones are watched, those of listeners of every type as well as those of devices that are
+asked (\`coap.device_..._file\`): what is in them is taken half a second after the last change, and **no connection is dropped** ([how](tls.md#renewal)).
+All other files are read at a reload only, as by Mosquitto: passwords, SCRAM users, access control lists, and the pre-shared and public keys of
+\`access.psk_file\`, \`access.public_key_file\` and \`coap.device_psk_file\`. They say who may do what, and who is sent away; an
+editor's half-written file should not.
 
 ## Terminals
 
@@ -62,13 +71,14 @@ terminal is there, SIGHUP is a reload. What is to outlive its terminal is starte
 ## Options
 
 *at once*: for everybody. *new*: for connections, sessions and handshakes that begin from then on. *restart*: what there was stays in
-force until the broker is started again.
+force until the broker is started again, for the reason beside it.
 
 | Option | Takes effect | What it means for those who are connected |
 |---|---|---|`;
 
 const TAIL = `
-Of a list of listeners those are the same that have the same type, host and port. One that comes or goes needs a restart.
+Of a list of listeners those are the same that have the same type, host and port, or path of a Unix socket. One that comes or goes needs a
+restart.
 
 ## What differs from Mosquitto
 
@@ -85,16 +95,11 @@ function row(names: string, name: string): string {
 
 export function reloadPage(): string {
   const rows: string[] = [];
-  for (const { name, path } of options) {
+  for (const { name } of options) {
     if (name === 'listeners') rows.push(...listenerRows());
-    else if (Object.hasOwn(RELOADING, name)) rows.push(row(`\`${name}\``, name));
-    else if (!rows.includes(restOf(path[0]))) rows.push(restOf(path[0]));
+    else rows.push(row(`\`${name}\``, name));
   }
   return `${[HEAD, ...rows].join('\n')}\n${TAIL}\n`;
-}
-
-function restOf(section: string): string {
-  return row(`\`${section}\`: any option without a line of its own`, `${section}.*`);
 }
 
 function listenerRows(): string[] {

@@ -3,7 +3,7 @@ import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
-import { Reload } from '../reload.js';
+import { digestsOf, Reload } from '../reload.js';
 import { withFileFaults } from '../security-files.js';
 import { Server } from '../server.js';
 import { version } from '../version.js';
@@ -53,12 +53,14 @@ export async function run(request: LoadRequest): Promise<number> {
   });
   logger.info(`portico ${version} starts`);
   for (const warning of loaded.warnings) logger.warn(warning);
+  // Before they are read: what changes from here on has changed since.
+  const digests = await digestsOf(loaded.config);
   const server = await Server.start(loaded, logger);
   process.on('SIGUSR2', () => {
     logger.info('SIGUSR2: all clients are sent away, and new ones refused');
     server.broker.drain();
   });
-  const reloading = await Reload.of(server, logger, () => loadConfig(request));
+  const reloading = Reload.of(server, logger, digests, () => loadConfig(request));
   reload = () => reloading.run();
   logger.info('ready');
   if (wanted) void reload();

@@ -36,10 +36,13 @@ export interface CoreOptions {
   readonly onEvent?: (name: CoapEvent, remote: CoapRemote | undefined, detail: string) => void;
 }
 
+/** What may change while the endpoint runs; whoever looks at it looks at the same object. */
+type Changeable<Settings> = { -readonly [Name in keyof Settings]: Settings[Name] };
+
 export class Core {
   readonly transport: DatagramTransport;
-  readonly limits: CoapLimits;
-  readonly transmissionParameters: TransmissionParameters;
+  readonly limits: Changeable<CoapLimits>;
+  readonly transmissionParameters: Changeable<TransmissionParameters>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly counters = new CoapCounters();
@@ -98,6 +101,18 @@ export class Core {
     this.block1.onEviction = (limit) => this.event('limit', undefined, limit);
     this.block2.onEviction = (limit) => this.event('limit', undefined, limit);
     this.observers = new Observers(this);
+  }
+
+  /**
+   * Puts other limits and parameters in the place of those there are. How many remotes there may be, the memory of past requests and
+   * EXCHANGE_LIFETIME stay what they were at the beginning.
+   */
+  replace({ limits, transmission }: Pick<CoreOptions, 'limits' | 'transmission'>): void {
+    const { remotes, deduplicationBytes } = this.limits;
+    const { exchangeLifetime, nonLifetime } = this.transmissionParameters;
+    Object.assign(this.limits, { ...DEFAULT_LIMITS, ...limits, remotes, deduplicationBytes });
+    const kept = { exchangeLifetime, nonLifetime };
+    Object.assign(this.transmissionParameters, { ...DEFAULT_TRANSMISSION, ...transmission, ...kept });
   }
 
   /** Whole seconds since the start. */

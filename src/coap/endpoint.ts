@@ -61,7 +61,7 @@ export class CoapEndpoint {
   readonly #onGone: CoapServerOptions['onGone'];
   readonly #message = new Message();
   readonly #paths = new PathReader();
-  readonly #tooLarge: CoapResponse;
+  #tooLarge: CoapResponse;
 
   /** Takes over the transport's datagrams from now on. */
   constructor(transport: DatagramTransport, options: CoapServerOptions) {
@@ -100,6 +100,12 @@ export class CoapEndpoint {
     } catch (error) {
       core.handlerFailed(remote, error);
     }
+  }
+
+  /** Puts other limits and parameters in the place of those there are, as far as `Core` can. */
+  replace(options: Pick<CoreOptions, 'limits' | 'transmission'>): void {
+    this.#core.replace(options);
+    this.#tooLarge = { code: Code.RequestEntityTooLarge, size1: this.#core.limits.bodyBytes };
   }
 
   get counters(): Readonly<CoapCounters> {

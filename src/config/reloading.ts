@@ -13,12 +13,23 @@ export type When = 'at once' | 'new' | 'restart';
 type Row = When | readonly [When, string];
 
 const TOLD = 'clients that are connected keep the value that they came with, which CONNACK has told them';
-const CERTIFICATE = 'the file is read again also if its name is the same; connections go on with what they have';
-const CA = 'devices that have shown a certificate are sent away if the CAs have changed, and come back with a good one';
 const WATCHED =
-  'what is in the file is taken as soon as it changes, and at a reload at the latest, for handshakes that begin from then on';
-const DEVICE =
-  'the file is read again also if its name is the same. The first keys or CAs for registered devices need a restart';
+  'what is in the file is taken as soon as it changes, and at a reload at the latest, for handshakes that begin from then on; connections go on with what they have';
+const WATCHED_CA =
+  'as `cert_file`. At a reload devices that have shown a certificate are sent away if the CAs are others than at the last one, and come back with a good one';
+const HANDSHAKE = 'for handshakes';
+const BOUND = 'it is settled when the address is bound, which is done at the start only';
+const SOCKET = 'the file of the socket is made at the start only';
+const AGAIN = 'the file is read again also if its name is the same';
+const DEVICE = 'The first keys or CAs for registered devices need a restart';
+
+const PROXY = 'from or to a `proxy_protocol` that is unset, all that is said of proxies needs a restart';
+const LISTENERS = 'for listeners of type `coaps`; sockets that ask devices keep what they have';
+const LIFETIME = 'it makes EXCHANGE_LIFETIME, by which everything of a device is kept';
+/** Types of listeners of MQTT. */
+const MQTT = ['mqtt', 'mqtts', 'websocket', 'wss', 'unix'] as const;
+/** Options of a listener that make sense together only. */
+const PROXIES = /^proxy_|^trusted_proxies$/;
 
 const TOKEN = 'clients that are connected keep what their token has said of them';
 const TOKEN_FILE = `the file is read again also if its name is the same; ${TOKEN}`;
@@ -39,11 +50,11 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'access.check_retain_source': ['at once', 'retained messages stay, delivered or not'],
   'access.psk_file': [
     'at once',
-    'the file is read again also if its name is the same. Associations whose key is gone or another one end; clients of `mqtts` and `wss` stay',
+    'the file is read again also if its name is the same. Associations, and clients of `mqtts` and `wss`, whose key is gone or another one end',
   ],
   'access.psk_hint': 'new',
   'access.public_key_file': ['new', 'the file is read again also if its name is the same; associations go on'],
-  'access.password_cache': 'restart',
+  'access.password_cache': ['at once', 'what is known already is known for no longer than that'],
   ...Object.fromEntries(
     ['secret_file', 'jwks_file', 'jwks_ca_file'].map((name): [string, Row] => [
       `access.jwt_${name}`,
@@ -78,18 +89,18 @@ export const RELOADING: Readonly<Record<string, Row>> = {
       'new',
     ]),
   ),
-  'access.lockout_failures': 'restart',
-  'access.lockout_address_failures': 'restart',
-  'access.lockout_window': 'restart',
-  'access.lockout_time': 'restart',
-  'access.lockout_loopback': 'restart',
-  'limits.lockout_entries': 'restart',
-  'limits.password_queue': 'restart',
-  data_dir: 'restart',
-  'store.type': 'restart',
-  'store.sync': 'restart',
-  'store.sync_interval': 'restart',
-  'store.unwritten_bytes': 'restart',
+  'access.lockout_failures': ['at once', 'failures count on; bans stay'],
+  'access.lockout_address_failures': ['at once', 'failures count on; bans stay'],
+  'access.lockout_window': ['at once', 'also for windows that have begun'],
+  'access.lockout_time': ['at once', 'bans there are last as long, from when they began'],
+  'access.lockout_loopback': ['at once', 'with `false`, bans of addresses of this machine hold no more'],
+  'limits.lockout_entries': ['at once', 'those that are too many are forgotten, the oldest first'],
+  'limits.password_queue': ['at once', 'those that are too many go on waiting'],
+  data_dir: ['restart', 'the store is open there'],
+  'store.type': ['restart', 'what is kept would have to move from one store to the other'],
+  'store.sync': ['restart', 'acknowledgements that wait were promised by what there was'],
+  'store.sync_interval': ['restart', 'as `store.sync`'],
+  'store.unwritten_bytes': ['restart', 'the load of the store is measured against it from the start on'],
   'mqtt.max_packet_size': ['new', TOLD],
   'mqtt.keepalive_max': ['new', TOLD],
   'mqtt.connect_timeout': 'at once',
@@ -142,37 +153,106 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.retained_payload': ['at once', 'those that are larger stay'],
   'limits.retained_bytes': ['at once', 'those that are too many stay'],
   ...Object.fromEntries(
-    ['psk', 'public_key', 'ca', 'crl', 'cert', 'key'].map((kind): [string, Row] => [
+    ['ca', 'crl', 'cert', 'key'].map((kind): [string, Row] => [
       `coap.device_${kind}_file`,
-      ['new', DEVICE],
+      ['new', `${WATCHED}. ${DEVICE}`],
     ]),
   ),
+  ...coapRows(['device_psk_file', 'device_public_key_file'], ['new', `${AGAIN}. ${DEVICE}`]),
   'sys.interval': ['at once', '0 publishes no more; what is retained stays'],
   'log.level': 'at once',
-  'log.format': 'restart',
-  // What they say is looked at when a listener opens.
-  'coap.*': 'restart',
-  'listeners.*': 'restart',
-  ...Object.fromEntries(
-    ['mqtts', 'wss'].flatMap((type) =>
-      ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'].map((name): [string, Row] => [
-        `listeners.${type}.${name}`,
-        ['restart', WATCHED],
-      ]),
-    ),
+  'log.format': ['restart', 'whoever reads the log has begun with one form'],
+  ...coapRows(['path', 'mappings', 'insecure_password'], ['at once', 'for requests that come; observations go on']),
+  ...coapRows(
+    ['notification', 'waiting_notifications', 'session_expiry'],
+    ['at once', 'observations go on as they have begun'],
   ),
-  ...rowsOf(['coaps', 'coaps+tcp'], {
-    cert_file: CERTIFICATE,
-    key_file: CERTIFICATE,
-    ca_file: CA,
-    require_certificate: '',
-  }),
+  ...coapRows(['listed', 'heartbeat', 'acknowledge_after', 'notification_interval', 'observer_check'], 'at once'),
+  ...coapRows(
+    ['max_payload', 'block_size'],
+    ['at once', 'for what comes to listeners and goes from them; not for devices that are asked'],
+  ),
+  ...coapRows(
+    [
+      ...['observers', 'observers_per_client', 'exchanges', 'exchanges_per_client', 'connections'],
+      ...['separate_responses', 'separate_responses_per_client'],
+      ...['request_bodies', 'request_bytes', 'response_bodies', 'response_bytes'],
+      ...['registrations', 'registrations_per_device', 'registration_bytes', 'registration_links'],
+      ...['pubsub_topics'],
+    ],
+    ['at once', 'those that are too many stay'],
+  ),
+  ...coapRows(
+    ['registration_lifetime_min', 'registration_lifetime_max'],
+    ['new', 'also for registrations that are renewed'],
+  ),
+  ...coapRows(['pubsub_publications_per_second'], 'at once'),
+  ...coapRows(
+    ['dtls_associations', 'dtls_handshakes', 'dtls_handshakes_per_second', 'dtls_host_handshakes_per_second'],
+    ['at once', LISTENERS],
+  ),
+  ...coapRows(['dtls_idle_time', 'dtls_records'], ['at once', LISTENERS]),
+  ...coapRows(['dtls_handshake_time', 'dtls_identity', 'dtls_handshake_datagram'], ['new', LISTENERS]),
+  ...coapRows(['tcp_connections'], ['at once', 'those that are too many stay']),
+  ...coapRows(['tcp_idle_time', 'tcp_message', 'tcp_output'], 'at once'),
+  ...coapRows(['tcp_open_time'], 'new'),
+  ...coapRows(['profile', 'ack_timeout', 'ack_random_factor', 'max_retransmit', 'max_latency'], ['restart', LIFETIME]),
+  ...coapRows(['echo', 'clients', 'deduplication_bytes'], ['restart', 'its memory is made when the address is bound']),
+  ...coapRows(['commands', 'observations'], ['restart', 'their sockets and subscriptions are made at the start only']),
+  ...coapRows(['commands_in_flight', 'commands_per_device'], ['restart', 'they belong to those sockets']),
+  ...coapRows(
+    ['devices_topic', 'device_timeout', 'device_observations', 'device_observations_per_device', 'lookup_observers'],
+    ['restart', 'the topics of registered devices are made with it'],
+  ),
+  ...coapRows(['pubsub_path', 'pubsub_content_format'], ['restart', 'links that were given out say it']),
+  'listeners.*': ['restart', 'addresses are bound at the start only'],
+  ...rowsOf(['mqtts', 'wss'], ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'], ['new', WATCHED]),
+  ...rowsOf(['coaps', 'coaps+tcp'], ['cert_file', 'key_file'], ['new', WATCHED]),
+  ...rowsOf(['coaps', 'coaps+tcp'], ['ca_file'], ['new', WATCHED_CA]),
+  ...rowsOf(
+    ['mqtts', 'wss', 'coaps', 'coaps+tcp'],
+    ['require_certificate', 'psk_hint'],
+    ['new', `${HANDSHAKE}; clients without user name are sent away where they may not connect any more`],
+  ),
+  ...rowsOf(
+    ['mqtts', 'wss'],
+    ['username_from', 'min_tls_version', 'max_tls_version', 'ciphers', 'ciphersuites'],
+    ['new', HANDSHAKE],
+  ),
+  ...rowsOf(MQTT, ['allow_anonymous'], ['at once', 'clients without user name are sent away if they may not connect']),
+  ...rowsOf(['http'], ['allow_anonymous'], 'at once'),
+  ...rowsOf(MQTT, ['max_connections'], ['at once', 'those that are too many stay']),
+  ...rowsOf(MQTT, ['max_qos'], ['new', TOLD]),
+  ...rowsOf(MQTT, ['protocol_versions', 'use_username_as_clientid', 'auto_id_prefix'], 'new'),
+  ...rowsOf(
+    MQTT,
+    ['mount_point'],
+    [
+      'new',
+      'subscriptions of sessions that are kept stay where they were made; what is outside of the new one is not delivered',
+    ],
+  ),
+  ...rowsOf(['websocket', 'wss'], ['path', 'origins'], 'new'),
+  ...rowsOf(MQTT, ['interface', 'ipv6_only'], ['restart', BOUND]),
+  ...rowsOf(['unix'], ['mode', 'group'], ['restart', SOCKET]),
+  ...rowsOf([...MQTT, 'http'], ['trusted_proxies'], ['new', PROXY]),
+  ...rowsOf(
+    MQTT,
+    ['proxy_protocol', 'proxy_require_tls', 'proxy_require_certificate', 'proxy_username_from'],
+    ['new', PROXY],
+  ),
 };
 
-/** Rows of options of listeners that take effect for new connections. */
-function rowsOf(types: readonly string[], words: Readonly<Record<string, string>>): Record<string, Row> {
+function coapRows(names: readonly string[], row: Row): Record<string, Row> {
+  return Object.fromEntries(names.map((name): [string, Row] => [`coap.${name}`, row]));
+}
+
+/** Rows of options of listeners, of those of the types that have them. */
+function rowsOf(types: readonly string[], names: readonly string[], row: Row): Record<string, Row> {
   const entries = types.flatMap((type) =>
-    Object.entries(words).map(([name, said]): [string, Row] => [`listeners.${type}.${name}`, ['new', said]]),
+    names
+      .filter((name) => child(listenerSchemas.get(type)?.shape, name) !== undefined)
+      .map((name): [string, Row] => [`listeners.${type}.${name}`, row]),
   );
   return Object.fromEntries(entries);
 }
@@ -200,9 +280,12 @@ export function wordsOf(name: string): string {
   return typeof row === 'string' ? '' : row[1];
 }
 
-/** When a change of what is in a file takes effect. @param name the option that names the file, as for `whenOf` */
-export function whenContentOf(name: string): When {
-  return wordsOf(name) === WATCHED ? 'new' : whenOf(name);
+/** When a change of an option of a listener takes effect. */
+function whenAt(name: string, running: ListenerConfig, next: ListenerConfig): When {
+  // Whether connections begin with a header is settled when the listener opens.
+  const hasDoor = [running, next].map((one) => child(one, 'proxy_protocol') !== undefined);
+  if (PROXIES.test(name) && hasDoor[0] !== hasDoor[1]) return 'restart';
+  return whenOf(`listeners.${running.type}.${name}`);
 }
 
 /** A change of one option. */
@@ -225,11 +308,11 @@ function shown(option: string, value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
-function changeOf(option: string, name: string, before: unknown, now: unknown): Change[] {
+function changeOf(option: string, when: When, before: unknown, now: unknown): Change[] {
   if (isDeepStrictEqual(before, now)) return [];
   const words = [shown(option, before), shown(option, now)] as const;
   const silent = words.includes('');
-  return [{ option, when: whenOf(name), before: silent ? '' : words[0], now: silent ? '' : words[1] }];
+  return [{ option, when, before: silent ? '' : words[0], now: silent ? '' : words[1] }];
 }
 
 /** Whether two listeners are at the same place. */
@@ -238,7 +321,8 @@ function isSamePlace(one: ListenerConfig, other: ListenerConfig): boolean {
     type,
     child(more, 'host'),
     child(more, 'port'),
-    child(more, 'path'),
+    // That of other types is of the URL.
+    type === 'unix' ? child(more, 'path') : undefined,
   ];
   return isDeepStrictEqual(placeOf(one), placeOf(other));
 }
@@ -257,7 +341,7 @@ export function changesBetween(running: Config, next: Config): Change[] {
   const changes: Change[] = [];
   for (const { path, name } of options) {
     if (name === 'listeners') changes.push(...listenerChanges(running, next));
-    else changes.push(...changeOf(name, name, path.reduce(child, running), path.reduce(child, next)));
+    else changes.push(...changeOf(name, whenOf(name), path.reduce(child, running), path.reduce(child, next)));
   }
   return changes;
 }
@@ -269,12 +353,7 @@ function listenerChanges(running: Config, next: Config): Change[] {
     if (other === undefined) return [];
     const names = Object.keys(listenerSchemas.get(listener.type)?.shape ?? {});
     return names.flatMap((name) =>
-      changeOf(
-        `listeners.${i}.${name}`,
-        `listeners.${listener.type}.${name}`,
-        child(listener, name),
-        child(other, name),
-      ),
+      changeOf(`listeners.${i}.${name}`, whenAt(name, listener, other), child(listener, name), child(other, name)),
     );
   });
   const isGone = found.includes(undefined) || next.listeners.length > running.listeners.length;
@@ -299,10 +378,8 @@ export function inForce(running: Config, next: Config): Config {
   config.listeners = running.listeners.map((listener, i) => {
     const other = found[i];
     if (other === undefined) return listener;
-    const taken = Object.entries(other).filter(([name]) => whenOf(`listeners.${listener.type}.${name}`) !== 'restart');
-    const kept = Object.entries(listener).filter(
-      ([name]) => whenOf(`listeners.${listener.type}.${name}`) === 'restart',
-    );
+    const taken = Object.entries(other).filter(([name]) => whenAt(name, listener, other) !== 'restart');
+    const kept = Object.entries(listener).filter(([name]) => whenAt(name, listener, other) === 'restart');
     return Object.fromEntries([...kept, ...taken]) as ListenerConfig;
   });
   return config;

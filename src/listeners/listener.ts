@@ -8,6 +8,4 @@ export interface Listener {
   readonly address: string;
   /** Takes no more connections; those that are open stay. */
   close(): Promise<void>;
-  /** Reads certificates, keys, CAs and lists of revoked ones again, for who comes from then on. Absent without TLS. */
-  reloadCertificates?(): Promise<void>;
 }

@@ -30,10 +30,8 @@ export interface TlsCredentials {
   readonly pskHint: string | undefined;
   /** The key of an identity, as of now. */
   keyOf(identity: string): Buffer | undefined;
-  /** Calls back with new files; returns what ends that. */
-  onRenewal(renewed: (context: SecureContextOptions) => void): () => void;
-  /** Reads the files again. A fault leaves the old ones in force, and is logged and counted. */
-  reload(): Promise<void>;
+  /** Calls back when anything of it has changed; returns what ends that. */
+  onRenewal(renewed: () => void): () => void;
 }
 
 /** What a listener of TLS needs besides its address. */
@@ -75,7 +73,7 @@ export class TlsListener implements Listener {
   readonly type: 'mqtts' | 'wss';
   /** Takes connections; hands those whose turn it is to the other one, which listens nowhere. */
   readonly #front: Server;
-  readonly #tls: TlsServer;
+  #tls: TlsServer;
   readonly #options: TlsListenerOptions;
   readonly #host: string;
   readonly #port: number;
@@ -85,8 +83,7 @@ export class TlsListener implements Listener {
 
   /** @param port 0 for any free one */
   constructor(host: string, port: number, options: TlsListenerOptions) {
-    const { type, credentials, door = null } = options;
-    const { demand, pskHint } = credentials;
+    const { type, door = null } = options;
     this.type = type;
     this.#options = options;
     this.#host = host;
@@ -95,9 +92,16 @@ export class TlsListener implements Listener {
       { noDelay: true, allowHalfOpen: false, pauseOnConnect: door === null },
       behind(door, (socket) => this.#enter(socket)),
     );
-    this.#tls = createTlsServer({
+    this.#tls = this.#handshaker();
+  }
+
+  /** Does handshakes with the credentials of now. Those that have begun end with those that they began with. */
+  #handshaker(): TlsServer {
+    const { credentials } = this.#options;
+    const { demand, pskHint } = credentials;
+    const tls = createTlsServer({
       ...credentials.context,
-      ALPNProtocols: [...ALPN[type]],
+      ALPNProtocols: [...ALPN[this.type]],
       // It verifies certificates and goes on in any case, so that a refusal can name the reason.
       ...(demand.certificate === 'none' ? null : { requestCert: true, rejectUnauthorized: false }),
       ...(demand.psk && {
@@ -107,11 +111,12 @@ export class TlsListener implements Listener {
       // The timer of a handshake ends before.
       handshakeTimeout: LONGEST_TIMER,
     });
-    this.#tls.on('secureConnection', (socket) => this.#done(socket));
-    this.#tls.on('tlsClientError', (error: HandshakeError, socket) => {
+    tls.on('secureConnection', (socket) => this.#done(socket, demand));
+    tls.on('tlsClientError', (error: HandshakeError, socket) => {
       socket.destroy();
       this.#find(socket)?.fail(reasonOf(error, demand.psk));
     });
+    return tls;
   }
 
   get address(): string {
@@ -121,7 +126,9 @@ export class TlsListener implements Listener {
   async listen(): Promise<void> {
     const what = this.type === 'mqtts' ? 'MQTT over TLS' : 'WebSocket over TLS';
     await listen(this.#front, this.#host, this.#port, what, this.#options.ipv6Only);
-    this.#endRenewal = this.#options.credentials.onRenewal((context) => this.#tls.setSecureContext(context));
+    this.#endRenewal = this.#options.credentials.onRenewal(() => {
+      this.#tls = this.#handshaker();
+    });
   }
 
   close(): Promise<void> {
@@ -132,10 +139,6 @@ export class TlsListener implements Listener {
       if (this.#front.listening) this.#front.close(() => resolve());
       else resolve();
     });
-  }
-
-  reloadCertificates(): Promise<void> {
-    return this.#options.credentials.reload();
   }
 
   #enter(socket: Socket): void {
@@ -173,22 +176,21 @@ export class TlsListener implements Listener {
     const key = this.#options.credentials.keyOf(identity);
     const handshake = this.#find(socket);
     const banned = handshake !== undefined && this.#options.banned(handshake, identity);
-    if (handshake !== undefined) handshake.psk = { identity, known: key !== undefined, banned };
+    if (handshake !== undefined) handshake.psk = { identity, key, banned };
     // An identity that nobody has fails as a wrong key does (RFC 4279 2), so that nobody learns which there are; and one that is
     // banned as well, for whether the handshake is done tells whether the key is right.
     return banned || key === undefined ? randomBytes(32) : key;
   }
 
-  #done(socket: TLSSocket): void {
+  #done(socket: TLSSocket, demand: Demand): void {
     const handshake = this.#find(socket);
     // It has been ended meanwhile.
     if (handshake === undefined || socket.remoteAddress === undefined) {
       socket.destroy();
       return;
     }
-    const { demand } = this.#options.credentials;
-    const { psk } = handshake;
-    const shown = usernameOf(socket, demand, psk?.known === true ? psk.identity : undefined);
+    const { identity, key } = handshake.psk ?? {};
+    const shown = usernameOf(socket, demand, key === undefined ? undefined : identity);
     if (typeof shown === 'string') {
       handshake.fail(shown);
       socket.on('error', () => {});
@@ -198,8 +200,9 @@ export class TlsListener implements Listener {
     handshake.settle();
     this.#options.done();
     setRemote(socket, handshake.remote);
-    const username = this.#options.door?.usernameOf(handshake.socket) ?? null;
-    this.#options.accept(socket, handshake.entry, username === null ? shown : { username });
+    const psk = identity === undefined || key === undefined ? null : { identity, key };
+    const username = this.#options.door?.usernameOf(handshake.socket) ?? shown.username;
+    this.#options.accept(socket, handshake.entry, { username, psk });
   }
 }
 
@@ -218,7 +221,8 @@ interface HandshakeHost {
 /** A pre-shared key that a client has named. */
 interface NamedKey {
   readonly identity: string;
-  readonly known: boolean;
+  /** Undefined if nobody has it. */
+  readonly key: Buffer | undefined;
   readonly banned: boolean;
 }
 
@@ -232,7 +236,7 @@ class Handshake implements Arrival, Party {
   readonly entry: Entry;
   /** The connection below TLS. */
   readonly socket: Socket;
-  /** The identity that the client has named, and whether it has a key. */
+  /** The identity that the client has named, and its key if there is one. */
   psk: NamedKey | null = null;
   readonly #options: TlsListenerOptions;
   readonly #host: HandshakeHost;
@@ -290,7 +294,7 @@ class Handshake implements Arrival, Party {
     const guessed = psk === null || psk.banned || reason === BROKEN_OFF ? null : psk.identity;
     if (psk === null) this.#fail('handshake', reason);
     else if (psk.banned) this.#fail('handshake', `identity ${named} is banned from there for failed logins`);
-    else if (psk.known) {
+    else if (psk.key !== undefined) {
       this.#fail('handshake', `identity ${named} has another key in access.psk_file, or: ${reason}`, guessed);
     } else this.#fail('handshake', `identity ${named} is not in access.psk_file`, guessed);
   }

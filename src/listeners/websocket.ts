@@ -83,7 +83,7 @@ export class WebSocketListener implements Listener {
   readonly #upgrading = new Map<Duplex, Upgrading>();
 
   constructor(host: string, port: number, options: WebSocketOptions) {
-    const { path, origins = null, trusted = null, door = null, terms } = options;
+    const { door = null, terms } = options;
     const { transport: name = 'websocket' } = options;
     this.#host = host;
     this.#port = port;
@@ -124,7 +124,7 @@ export class WebSocketListener implements Listener {
     this.#http.on('connection', (socket: Socket) => {
       const remote = remoteOf(socket);
       // A proxy does not count as one client: whose connection it is comes with the request.
-      const entry = options.enter(trusted?.sent(socket) ? `proxy ${remote}` : remote, socket);
+      const entry = options.enter(options.trusted?.sent(socket) ? `proxy ${remote}` : remote, socket);
       if (entry === null) {
         socket.destroy();
         return;
@@ -139,6 +139,7 @@ export class WebSocketListener implements Listener {
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       socket.on('error', () => socket.destroy());
+      const { path, origins = null, trusted = null } = options;
       if (trusted?.sent(socket)) {
         const client = trusted.clientOf(request);
         if (client !== null) setRemote(socket, client);

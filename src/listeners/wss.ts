@@ -29,6 +29,12 @@ export class SecureWebSocketListener implements Listener {
     this.#http = new WebSocketListener(host, port, {
       ...webSocket,
       // What a reload may change.
+      get path() {
+        return webSocket.path;
+      },
+      get origins() {
+        return webSocket.origins ?? null;
+      },
       get maxConnectSize() {
         return webSocket.maxConnectSize;
       },
@@ -63,9 +69,5 @@ export class SecureWebSocketListener implements Listener {
     const closed = this.#tls.close();
     await this.#http.close();
     await closed;
-  }
-
-  reloadCertificates(): Promise<void> {
-    return this.#tls.reloadCertificates();
   }
 }

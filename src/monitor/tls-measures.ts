@@ -24,7 +24,7 @@ export const TLS_METRICS: readonly Metric[] = [
   {
     name: 'portico_certificate_days_left',
     kind: 'gauge',
-    help: 'Days until the first one of all certificates of listeners, of CAs of clients or of lists of revoked ones is past its time; NaN, and no topic, if there is none.',
+    help: 'Days until the first one of all certificates of listeners, of CAs of clients and devices or of lists of revoked ones is past its time; NaN, and no topic, if there is none.',
     measures: [
       daysLeft('certificates/days_left', 'cert_file'),
       daysLeft('certificates/ca_days_left', 'ca_file'),

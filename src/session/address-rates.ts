@@ -14,7 +14,7 @@ export const MOST_ADDRESSES = 65_536;
 const LOOKS = 2;
 
 export class AddressRates {
-  readonly #options: SessionOptions;
+  #options: SessionOptions;
   readonly #counters: Counters;
   readonly #journal: Journal;
   /** In the order of their last use. */
@@ -24,6 +24,11 @@ export class AddressRates {
     this.#options = options;
     this.#counters = counters;
     this.#journal = journal;
+  }
+
+  /** Other limits, for addresses that are heard for the first time. */
+  replace(options: SessionOptions): void {
+    this.#options = options;
   }
 
   get size(): number {

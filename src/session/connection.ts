@@ -39,6 +39,7 @@ import type { RetainedDelivery } from './retained-delivery.js';
 import type { ClientRights } from './rights.js';
 import { Sender } from './sender.js';
 import { dropQos0, sendPublication, sendPublish } from './sending.js';
+import type { ShownKey } from './shown.js';
 import { InboundAliases, type OutboundAliases } from './topic-aliases.js';
 import type { Transport } from './transport.js';
 
@@ -61,6 +62,8 @@ export class Connection extends Sender implements Link, Waiting {
   username: string | null = null;
   /** The user name that the transport has proved, in the place of that of CONNECT; null if it has proved none. */
   proved: string | null = null;
+  /** The pre-shared key of its transport; null if it has shown none. */
+  psk: ShownKey | null = null;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
   /** What a back-end has said of it; null if none has let it in. */

@@ -2,6 +2,7 @@
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 import type { InProcessClient } from './in-process-client.js';
+import type { ShownKey } from './shown.js';
 
 /** Ends every client. */
 export function sendAway(
@@ -29,6 +30,13 @@ export function endClients(
   const gone = [...inside].filter((one) => (one.byPassword || one.username === null) && isOut(one));
   for (const client of gone) client.close(reason);
   return out.length + gone.length;
+}
+
+/** Ends those whose pre-shared key lets nobody in any more, also if they have not sent CONNECT. Returns how many. */
+export function endKeyed(connections: Iterable<Connection>, isIn: (key: ShownKey) => boolean, reason: string): number {
+  const out = [...connections].filter(({ psk }) => psk !== null && !isIn(psk));
+  for (const connection of out) connection.reject(ReasonCode.NotAuthorized, reason);
+  return out.length;
 }
 
 /** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */

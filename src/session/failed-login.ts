@@ -3,7 +3,7 @@ import { shownAddress } from '../access/address.js';
 import type { Ban } from '../access/lockout.js';
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Refusal } from './authentication.js';
-import type { Environment } from './environment.js';
+import type { Environment, SessionOptions } from './environment.js';
 import type { Party } from './journal.js';
 
 /** Who failed, at what. */
@@ -30,11 +30,26 @@ export function loginFailed(environment: Environment, client: Party, failure: Lo
   const { delay, bans, forgotten } = lockout.failed({ remote, transport, username, secret });
   if (delay > 0) counters.delayedRefusals++;
   for (const ban of bans) tellBan(environment, client, ban);
-  if (forgotten > 0) {
-    counters.forgottenFailures += forgotten;
-    journal.limit(null, 'limits.lockout_entries', 'failed logins, or bans, of the one longest ago were forgotten');
-  }
+  tellForgotten(environment, forgotten);
   return delay;
+}
+
+function tellForgotten({ counters, journal }: Environment, forgotten: number): void {
+  if (forgotten === 0) return;
+  counters.forgottenFailures += forgotten;
+  journal.limit(null, 'limits.lockout_entries', 'failed logins, or bans, of the one longest ago were forgotten');
+}
+
+/** Milliseconds that a refusal waits at most: it must come before the connection is closed for having none. */
+export function longestRefusal({ connectTimeout }: Pick<SessionOptions, 'connectTimeout'>): number {
+  return (connectTimeout * 1000) / 2;
+}
+
+/** Puts the limits of failed logins that are in force now in the place of those there were. */
+export function replaceLockout(environment: Environment): void {
+  const { lockout, options, counters } = environment;
+  tellForgotten(environment, lockout.replace(options, longestRefusal(options)));
+  counters.bans = lockout.size;
 }
 
 function tellBan({ lockout, counters, journal, options }: Environment, client: Party, ban: Ban): void {

@@ -23,7 +23,8 @@ export interface ListenerOptions {
 export const USUAL_PREFIX = 'auto-';
 
 export class ListenerTerms {
-  readonly options: ListenerOptions;
+  /** A reload puts others in their place, for connections that come from then on. */
+  options: ListenerOptions;
   /** Clients that are connected through it. */
   connected = 0;
 

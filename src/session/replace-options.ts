@@ -1,6 +1,7 @@
 /** Other options in the place of those of a broker that runs. What each of them then means is in docs/reload.md. */
 import { getHeapStatistics } from 'node:v8';
 import type { Environment, SessionOptions } from './environment.js';
+import { replaceLockout } from './failed-login.js';
 
 /** Bytes of the JavaScript heap that sessions and what belongs to them may take. */
 export function heapLimitOf({ memory }: Pick<SessionOptions, 'memory'>): number {
@@ -14,6 +15,8 @@ export function replaceOptions(environment: Environment, options: SessionOptions
   environment.heap.limit = heapLimitOf(options);
   environment.arriving.limit = options.memory;
   environment.gate.replace(options);
+  environment.addressRates.replace(options);
+  replaceLockout(environment);
   environment.router.replaceLimits(options);
   environment.router.shared.replaceStrategy(options.sharedStrategy);
 }

@@ -288,3 +288,39 @@ test('long user names, and those that look like parts of a key, are told apart',
   assert.equal(scene.isBanned('192.0.2.1', null), false);
   assert.equal(scene.isBanned('192.0.2.1', '-'), false);
 });
+
+test('other limits hold from then on: bans there are last as long as a new one would, failures count on, delays are bounded anew', () => {
+  const scene = new Scene();
+  const ban = (host: string): void => {
+    for (let i = 0; i < 5; i++) scene.fail(host, 'ann');
+  };
+  ban('192.0.2.1');
+  scene.pass(100);
+  ban('192.0.2.2');
+  assert.equal(scene.lockout.replace({ ...OPTIONS, lockoutTime: 100 }, LONGEST), 0);
+  assert.equal(scene.isBanned('192.0.2.1', 'ann'), false, 'it began 100 seconds ago');
+  assert.equal(scene.isBanned('192.0.2.2', 'ann'), true);
+  assert.equal(scene.lockout.size, 1);
+  scene.lockout.replace({ ...OPTIONS, lockoutTime: 500 }, LONGEST);
+  scene.pass(450);
+  assert.equal(scene.isBanned('192.0.2.2', 'ann'), true);
+  for (let i = 0; i < 3; i++) assert.equal(scene.fail('192.0.2.3', 'bob').bans.length, 0);
+  scene.lockout.replace({ ...OPTIONS, lockoutFailures: 4 }, 700);
+  const { bans, delay } = scene.fail('192.0.2.3', 'bob');
+  assert.deepEqual([bans.length, delay], [1, 700]);
+  scene.lockout.replace({ ...OPTIONS, lockoutFailures: 0, lockoutAddressFailures: 0 }, LONGEST);
+  assert.equal(scene.fail('192.0.2.4', 'bob').delay, 0);
+  assert.equal(scene.isBanned('192.0.2.3', 'bob'), true, 'bans stay');
+});
+
+test('with fewer limits.lockout_entries those too many are forgotten, the oldest first, and counted', () => {
+  const scene = new Scene();
+  for (let host = 1; host <= 4; host++) for (let i = 0; i < 5; i++) scene.fail(`192.0.2.${host}`, `user ${host}`);
+  assert.equal(scene.lockout.entries, 12);
+  assert.equal(scene.lockout.replace({ ...OPTIONS, lockoutEntries: 3 }, LONGEST), 4);
+  assert.deepEqual([scene.lockout.entries, scene.lockout.size], [9, 3]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map((host) => scene.isBanned(`192.0.2.${host}`, `user ${host}`)),
+    [false, true, true, true],
+  );
+});

@@ -203,3 +203,24 @@ test('a long line moves on and holds no more than those that wait', async () => 
   assert.equal((await Promise.all(answers)).length, 5000);
   assert.equal(passwords.waiting, 0);
 });
+
+test('other limits hold from then on: a shorter line, and what is known is known for no longer than they say', async () => {
+  const scene = sceneWith({ cache: 100 });
+  const { ask, file, passwords } = scene;
+  const first = ask('ann', 'right');
+  await file.answerAll(() => true);
+  assert.equal(await first, true);
+  passwords.replaceOptions({ queue: 1, cache: 5 });
+  scene.clock += 4999;
+  assert.equal(ask('ann', 'right'), true);
+  scene.clock += 1;
+  const answers = ['a', 'b', 'c', 'd'].map((user) => ask(user, 'p'));
+  assert.equal(answers[3], 'busy');
+  const again = ask('ann', 'right');
+  assert.equal(again, 'busy', 'it is not known any more');
+  await file.answerAll(() => true);
+  assert.equal(await answers[2], true);
+  assert.equal(ask('c', 'p'), true);
+  passwords.replaceOptions({ queue: 1, cache: 0 });
+  assert.notEqual(ask('c', 'p'), true);
+});

@@ -84,3 +84,31 @@ test('what is in force after a reload is the new value, but where that needs a r
     ['mqtt.max_qos', 'limits.memory', 'coap.device_psk_file'],
   );
 });
+
+test('listeners: what is said of proxies holds together: from or to none it needs a restart, and stays as it was until then', () => {
+  const place = { type: 'mqtt', host: '127.0.0.1', port: 2 };
+  const proxied = { ...place, proxy_protocol: 'v1', trusted_proxies: ['192.0.2.1'], proxy_require_tls: false };
+  const of = (listener: object) => config({ listeners: [listener] });
+  const whens = (before: object, now: object): string[] =>
+    changesBetween(of(before), of(now)).map(({ option, when }) => `${option} ${when}`);
+  assert.deepEqual(whens({ ...proxied, max_qos: 1 }, { ...place, max_qos: 2 }).toSorted(), [
+    'listeners.0.max_qos new',
+    'listeners.0.proxy_protocol restart',
+    'listeners.0.proxy_require_tls restart',
+    'listeners.0.trusted_proxies restart',
+  ]);
+  const kept = inForce(of({ ...proxied, max_qos: 1 }), of({ ...place, max_qos: 2 })).listeners[0];
+  assert.deepEqual(kept, of({ ...proxied, max_qos: 2 }).listeners[0]);
+  const other = { ...proxied, proxy_protocol: 'v2', trusted_proxies: ['192.0.2.2'] };
+  assert.deepEqual(whens(proxied, other).toSorted(), [
+    'listeners.0.proxy_protocol new',
+    'listeners.0.trusted_proxies new',
+  ]);
+  assert.deepEqual(inForce(of(proxied), of(other)).listeners, of(other).listeners);
+});
+
+test('every option that needs a restart says why', () => {
+  for (const [name, row] of Object.entries(RELOADING)) {
+    if (whenOf(name) === 'restart') assert.ok(Array.isArray(row) && row[1] !== '', `${name} gives no reason`);
+  }
+});

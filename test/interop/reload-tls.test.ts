@@ -9,7 +9,9 @@ import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { Portico, temporaryFolder } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { listening, logged } from './coap-transports.js';
+import { JsClient } from './mqttjs.js';
 import { run } from './programs.js';
+import { RawClient } from './raw.js';
 
 const HOST = '127.0.0.1';
 const [KEY, OTHER] = ['c0ffeec0ffee', 'decaf0decaf0'];
@@ -25,7 +27,7 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
     files = await CertificateFiles.make();
     const folder = temporaryFolder();
     [psk, passwords] = [join(folder, 'psk'), join(folder, 'passwords')];
-    writeFileSync(psk, `meter-7:${KEY}\nold:${KEY}\n`);
+    writeFileSync(psk, `meter-7:${KEY}\nold:${KEY}\nother:${KEY}\n`);
     writeFileSync(passwords, '');
     for (const user of ['tom', 'device']) await run('mosquitto_passwd', ['-b', passwords, user, 'secret']);
     for (const kind of ['pem', 'key']) copyFileSync(files.path(`server.${kind}`), files.path(`own.${kind}`));
@@ -33,6 +35,7 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
     const secure = [
       { type: 'mqtts', ...own, ca_file: files.path('ca.pem') },
       { type: 'mqtts', host: HOST, port: 0, psk_hint: 'portico', max_tls_version: 'tlsv1.2' },
+      { type: 'wss', host: HOST, port: 0, psk_hint: 'portico', max_tls_version: 'tlsv1.2', username_from: 'connect' },
     ];
     scene = await Changing.of(
       await Portico.start(({ mqtt, websocket, coap }) => ({
@@ -46,7 +49,9 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
         allow_anonymous: true,
       })),
     );
-    const found = await Promise.all(secure.map((_, i) => listening(scene.portico, `mqtts on ${HOST}:0`, i)));
+    const found = await Promise.all(
+      secure.map(({ type }, i) => listening(scene.portico, `${type} on ${HOST}:0`, type === 'wss' ? 0 : i)),
+    );
     ports = found.map(({ port }) => port);
   });
   after(async () => {
@@ -64,6 +69,7 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
     open(1, {
       pskCallback: () => ({ identity, psk: Buffer.from(key, 'hex') }),
       ciphers: 'PSK',
+      minVersion: 'TLSv1.2',
       maxVersion: 'TLSv1.2',
       checkServerIdentity: () => undefined,
     });
@@ -76,16 +82,42 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
       }),
     });
 
-  test('a key that is new is taken, one that is gone is not, and who came with it stays', async () => {
+  test('a key that is new is taken, one that is gone is not, and who came with it or with another one is sent away', async () => {
     const old = await scene.connect('', '', 5, await keyed('old', KEY));
-    assert.equal(old.code, 0);
-    writeFileSync(psk, `meter-7:${KEY}\nnew:${OTHER}\n`);
+    const other = await scene.connect('', '', 5, await keyed('other', KEY));
+    const stays = await scene.connect('', '', 5, await keyed('meter-7', KEY));
+    // Of one that has not said CONNECT, and of one that is another user by its password.
+    const silent = new RawClient(await keyed('old', KEY), 5);
+    const web = await JsClient.connect(`wss://${HOST}:${ports[2]}`, {
+      clientId: 'web',
+      username: 'tom',
+      password: 'secret',
+      wsOptions: {
+        pskCallback: () => ({ identity: 'old', psk: Buffer.from(KEY, 'hex') }),
+        ciphers: 'PSK',
+        minVersion: 'TLSv1.2',
+        maxVersion: 'TLSv1.2',
+        checkServerIdentity: () => undefined,
+      } as object,
+    });
+    const left = new Promise<void>((resolve) => web.raw.once('close', () => resolve()));
+    for (const { code } of [old, other, stays]) assert.equal(code, 0);
+    writeFileSync(psk, `meter-7:${KEY}\nother:${OTHER}\nnew:${OTHER}\n`);
     const lines = await scene.reload();
     assert.ok(lines.includes(`reload: access.psk_file: what is in ${psk} has changed: at once`), lines.join('\n'));
+    assert.ok(lines.includes('reload: clients that may not connect any more, and were sent away: 4'), lines.join('\n'));
+    await Promise.all(
+      [old, other].map(async (gone) => {
+        assert.equal((await gone.expect('disconnect')).reasonCode, 0x87);
+        await gone.closed;
+      }),
+    );
+    await Promise.all([silent.closed, left]);
     await assert.rejects(keyed('old', KEY));
+    await assert.rejects(keyed('other', KEY));
     assert.equal((await scene.connect('', '', 5, await keyed('new', OTHER))).code, 0);
-    old.send({ cmd: 'pingreq' });
-    await old.expect('pingresp');
+    stays.send({ cmd: 'pingreq' });
+    await stays.expect('pingresp');
   });
 
   test('a reload of passwords sends nobody away who is known by a certificate or a key; others go, over TLS too', async () => {

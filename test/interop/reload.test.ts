@@ -180,6 +180,27 @@ describe('SIGHUP', { timeout: 120_000 }, () => {
     assert.ok(!scene.portico.log.includes('hidden'));
   });
 
+  test('access.lockout_...: limits of failed logins hold at once, and so does the end of a ban', async () => {
+    scene.write({
+      access: {
+        password_file: passwords,
+        acl_file: list,
+        lockout_loopback: true,
+        lockout_failures: 2,
+        password_cache: 0,
+      },
+    });
+    assert.match(
+      (await scene.reload()).join('\n'),
+      /reload: access\.lockout_failures is 2 instead of \d+ \(.*\): at once/,
+    );
+    for (const guess of ['one', 'two']) assert.equal((await scene.connect('root', guess, 5)).code, 0x86);
+    assert.equal((await scene.connect('root', 'root-secret', 5)).code, 0x8a);
+    scene.write({ access: { password_file: passwords, acl_file: list } });
+    await scene.reload();
+    assert.equal((await scene.connect('root', 'root-secret', 5)).code, 0);
+  });
+
   test('allow_anonymous: false sends clients without user name away, on CoAP from the next request', async () => {
     const nobody = await scene.connect('', '');
     const uri = topicUri(scene.portico.ports.coap, 'x/b');

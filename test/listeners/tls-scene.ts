@@ -34,11 +34,13 @@ export class Scene {
   readonly waiting: { unhold(): void; readonly closed: boolean }[] = [];
   readonly #outcomes: Outcome[] = [];
   readonly #takers: ((outcome: Outcome) => void)[] = [];
-  #renewed: ((context: SecureContextOptions) => void) | null = null;
+  readonly #files: { context: SecureContextOptions };
+  #renewed: (() => void) | null = null;
   readonly #sockets: Socket[] = [];
   readonly #trust: ConnectionOptions;
 
   private constructor(wish: SceneWish) {
+    this.#files = { context: wish.context ?? SERVER };
     this.#trust = wish.keys === undefined ? { ca: pem(CA.der), checkServerIdentity: () => undefined } : {};
     const demand: Demand = {
       usernameFrom: 'identity',
@@ -46,8 +48,11 @@ export class Scene {
       psk: wish.keys !== undefined,
       ...wish.demand,
     };
+    const files = this.#files;
     const credentials: TlsCredentials = {
-      context: wish.context ?? SERVER,
+      get context() {
+        return files.context;
+      },
       demand,
       pskHint: wish.keys === undefined ? undefined : 'a hint',
       keyOf: (identity) => wish.keys?.get(identity),
@@ -55,7 +60,6 @@ export class Scene {
         this.#renewed = renewed;
         return () => {};
       },
-      reload: () => Promise.resolve(),
     };
     this.listener = new TlsListener('127.0.0.1', 0, {
       type: 'mqtts',
@@ -133,7 +137,8 @@ export class Scene {
 
   /** Puts other files into force. */
   renew(context: SecureContextOptions): void {
-    this.#renewed?.(context);
+    this.#files.context = context;
+    this.#renewed?.();
   }
 }
 

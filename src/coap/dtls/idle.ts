@@ -8,7 +8,7 @@ const LONGEST_WAIT = 86_400_000;
 
 export class IdleTimer extends Timer {
   readonly #associations: Associations;
-  readonly #idleTime: number;
+  #idleTime: number;
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;
   readonly #end: (association: Association) => void;
@@ -34,6 +34,13 @@ export class IdleTimer extends Timer {
     const { size } = this.#associations;
     if (size === 0) this.#wheel.disarm(this);
     else if (this.before === null) this.#wheel.arm(this, Math.min(this.#idleTime, LONGEST_WAIT));
+  }
+
+  /** Another time, also for the associations that there are. */
+  replace(idleTime: number): void {
+    this.#idleTime = idleTime;
+    this.#wheel.disarm(this);
+    this.expire();
   }
 
   override expire(): void {

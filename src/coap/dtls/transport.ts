@@ -41,7 +41,7 @@ export class DtlsTransport implements DatagramTransport {
   onMoved: ((remote: DatagramAddress) => void) | undefined;
   readonly counters = new DtlsCounters();
   readonly #below: DatagramTransport;
-  readonly #limits: DtlsLimits;
+  readonly #limits: { -readonly [Name in keyof DtlsLimits]: number };
   readonly #clock: Clock;
   readonly #onEvent: DtlsOptions['onEvent'];
   readonly #isBanned: NonNullable<DtlsOptions['isBanned']>;
@@ -63,8 +63,8 @@ export class DtlsTransport implements DatagramTransport {
    */
   constructor(below: DatagramTransport, options: DtlsOptions) {
     this.#below = below;
-    const limits = { ...DEFAULT_DTLS_LIMITS, ...options.limits };
-    this.#limits = { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
+    const limits = limitsFrom(options.limits);
+    this.#limits = limits;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#onEvent = options.onEvent;
     this.#isBanned = options.isBanned ?? (() => false);
@@ -109,6 +109,13 @@ export class DtlsTransport implements DatagramTransport {
    */
   replace(credentials: DtlsCredentials): void {
     this.#host = { ...this.#host, ...this.#material(credentials) };
+  }
+
+  /** Puts other limits in the place of those there are. Associations that are too many stay; handshakes end as they began. */
+  replaceLimits(limits: Partial<DtlsLimits>): void {
+    const before = this.#limits.idleTime;
+    Object.assign(this.#limits, limitsFrom(limits));
+    if (this.#limits.idleTime !== before) this.#idle.replace(this.#limits.idleTime);
   }
 
   /** How full the tables are. */
@@ -385,4 +392,9 @@ export class DtlsTransport implements DatagramTransport {
       this.counters.internalErrors++;
     }
   }
+}
+
+function limitsFrom(given: Partial<DtlsLimits> | undefined): DtlsLimits {
+  const limits = { ...DEFAULT_DTLS_LIMITS, ...given };
+  return { ...limits, records: Math.min(limits.records, SEQUENCE_NUMBERS - 2) };
 }

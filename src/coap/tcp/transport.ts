@@ -37,12 +37,12 @@ export type TcpPeer = Pick<DatagramAddress, 'address' | 'port' | 'family'>;
 export class TcpTransport implements DatagramTransport, ConnectionHost {
   onDatagram: ((bytes: Buffer, source: DatagramAddress) => void) | undefined;
   readonly counters = new TcpCounters();
-  readonly limits: TcpLimits;
+  readonly limits: { -readonly [Name in keyof TcpLimits]: number };
   readonly #onEvent: TcpOptions['onEvent'];
   #tls: TlsCertificates | undefined;
   readonly #server: Server;
   /** Does the handshakes of TLS; it listens nowhere itself. */
-  readonly #handshaker: TlsServer | undefined;
+  #handshaker: TlsServer | undefined;
   readonly #door: TcpDoor | undefined;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
@@ -65,17 +65,21 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     // Before the handshake of TLS: it costs more than anything that follows.
     this.#server.maxConnections = this.limits.connections;
     this.#server.on('drop', (dropped) => this.#refused(dropped));
-    if (options.tls === undefined) return;
+    if (options.tls !== undefined) this.#handshaker = this.#handshakerOf(options.tls);
+  }
+
+  #handshakerOf(tls: TlsCertificates): TlsServer {
     const handshakeTimeout = this.limits.openTime;
-    this.#handshaker = createTlsServer({ ...tlsOptions(options.tls), handshakeTimeout }, (socket) => {
+    const handshaker = createTlsServer({ ...tlsOptions(tls), handshakeTimeout }, (socket) => {
       const place = placeOf(peerOf(socket));
       const entrance = this.#shaking.get(place);
       this.#shaking.delete(place);
-      this.#accept(socket, entrance);
+      this.#accept(socket, entrance, tls);
     });
-    this.#handshaker.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
+    handshaker.on('tlsClientError', (error: TlsError, socket: TLSSocket) => {
       this.#handshakeFailed(error, socket);
     });
+    return handshaker;
   }
 
   /** @throws PorticoError if nobody can listen there */
@@ -193,14 +197,14 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     this.#onEvent?.('handshake-failed', peer, error.reason ?? error.message);
   }
 
-  #accept(socket: Socket, entrance: TcpEntrance | undefined): void {
+  /** @param tls what the handshake began with */
+  #accept(socket: Socket, entrance: TcpEntrance | undefined, tls?: TlsCertificates): void {
     const peer = peerOf(socket);
     if (peer.port === 0) {
       socket.on('error', () => {});
       socket.destroy();
       return;
     }
-    const tls = this.#tls;
     let session: TlsSession | undefined;
     if (tls !== undefined && socket instanceof TLSSocket) {
       const shown = sessionOf(socket, tls);
@@ -282,12 +286,15 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   /** Puts other certificates in the place of those there are, for connections that come from now on. */
   replaceCertificates(tls: TlsCertificates): void {
     if (this.#tls === undefined || this.#handshaker === undefined) return;
-    const options = tlsOptions(tls);
     this.#tls = tls;
-    this.#handshaker.setSecureContext(options);
-    // Node.js has no other way to change these.
-    const { requestCert = false, rejectUnauthorized = true } = options;
-    Object.assign(this.#handshaker, { requestCert, rejectUnauthorized });
+    this.#handshaker = this.#handshakerOf(tls);
+  }
+
+  /** Puts other limits in the place of those there are. Connections that are too many stay; those that open have their time. */
+  replaceLimits(limits: Partial<TcpLimits>): void {
+    Object.assign(this.limits, { ...DEFAULT_TCP_LIMITS, ...limits });
+    this.#server.maxConnections = this.limits.connections;
+    if (this.#tls !== undefined) this.#handshaker = this.#handshakerOf(this.#tls);
   }
 
   /** Releases the connections that `which` names. */

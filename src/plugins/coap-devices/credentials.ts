@@ -28,6 +28,11 @@ export class DeviceCredentials {
     this.#publicKeys = other.#publicKeys;
   }
 
+  /** The same for certificates alone. */
+  replaceTrust(trust: DeviceTrust): void {
+    this.#trust = trust;
+  }
+
   /** No device can be asked over DTLS. */
   get isEmpty(): boolean {
     return this.#keys.size === 0 && this.#publicKeys.size === 0 && this.#trust.servers === undefined;

@@ -70,6 +70,7 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
   readonly tally = new DeviceCounters();
   readonly lookups: LookupObservers;
   readonly #options: RegisteredDevicesOptions;
+  readonly #limits: DirectoryLimits;
   readonly #now: () => number;
   readonly #faces = new Map<string, DirectoryFace>();
   readonly #clients: CoapClient[] = [];
@@ -91,11 +92,12 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     credentials: DeviceCredentials = NO_CREDENTIALS,
   ) {
     this.#options = options;
+    this.#limits = directoryLimits(options);
     this.#now = now;
     this.#credentials = credentials;
     this.#sockets = new DeviceSockets(this.#clientLimits, options, credentials);
     this.directory = new Directory({
-      limits: options,
+      limits: this.#limits,
       path: `/${DIRECTORY_PATH}`,
       now,
       put: (registration) => this.#storage.put(registration.id, encodeRegistration(registration)),
@@ -107,6 +109,11 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
       this.tally.refusedLookupObservers++;
       this.context.limit(null, 'coap.lookup_observers', 'a lookup is answered without being observed');
     });
+  }
+
+  /** Puts other limits of the directory in the place of those there are; who is registered stays. */
+  replaceLimits(limits: DirectoryLimits): void {
+    Object.assign(this.#limits, directoryLimits(limits));
   }
 
   /** Nothing of its own: the addresses are those of CoAP. */
@@ -300,4 +307,15 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
 function decodeStored(value: Buffer): Registration | KeptObservation {
   const stored = JSON.parse(value.toString()) as StoredRegistration | KeptObservation;
   return isKeptObservation(stored) ? checkedObservation(stored) : decodeRegistration(stored);
+}
+
+function directoryLimits(options: DirectoryLimits): DirectoryLimits {
+  return {
+    registrations: options.registrations,
+    registrations_per_device: options.registrations_per_device,
+    registration_bytes: options.registration_bytes,
+    registration_links: options.registration_links,
+    registration_lifetime_min: options.registration_lifetime_min,
+    registration_lifetime_max: options.registration_lifetime_max,
+  };
 }

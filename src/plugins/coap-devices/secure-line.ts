@@ -16,6 +16,11 @@ export type SecureLineNumbers = Prefixed<'dtls', DtlsClientCounters> & {
   readonly dtlsHandshakes: number;
 };
 
+/** The `session` of the address of a device: what it is asked with now. A client remembers the address longer than a reload takes. */
+interface Asked {
+  credential(): Credential | undefined;
+}
+
 /**
  * How the address of a device is told from others: the key holds for one name at one address.
  * @param endpoint name of a registered device
@@ -26,8 +31,8 @@ export function secureAddress(
   credentials: DeviceCredentials,
   endpoint?: string,
 ): DatagramAddress | null {
-  const session = credentials.of(target, endpoint);
-  if (session === undefined) return null;
+  if (credentials.of(target, endpoint) === undefined) return null;
+  const session: Asked = { credential: () => credentials.of(target, endpoint) };
   const name = endpoint === undefined ? authorityOf(target) : `${authorityOf(target)} ${endpoint}`;
   return { ...address, key: `${name} ${address.address}:${address.port}`, session };
 }
@@ -40,7 +45,7 @@ export function dtlsTo(
 ): DtlsClientTransport {
   const log = new HandshakeLog(context.logger);
   return new DtlsClientTransport(below, {
-    credential: ({ session }) => session as Credential | undefined,
+    credential: ({ session }) => (session as Asked | undefined)?.credential(),
     limits: limitsOf(DTLS_LIMITS, options),
     onEvent: (name, remote, detail) => {
       const where = remote === undefined ? '' : addressOf(remote);

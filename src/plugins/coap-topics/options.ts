@@ -16,6 +16,9 @@ export interface MappingOptions {
   readonly convert: 'none' | 'json-to-cbor' | 'cbor-to-json';
 }
 
+/** What a CoAP listener has of its own; the rest is the section `coap`. */
+export type Place = 'below' | 'host' | 'port' | 'anonymous';
+
 /** Options of one CoAP listener; those with a name in `coap.` are documented there. */
 export interface CoapTopicsOptions extends EndpointOptions, TransportOptions {
   /** What stands below the endpoint. Default: UDP. */

@@ -8,10 +8,12 @@ import { Connections } from './connections.js';
 import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { FaceOwner } from './face.js';
-import type { CoapTopicsOptions } from './options.js';
+import type { CoapTopicsOptions, Place } from './options.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { Resources } from './resources.js';
 import { type Below, type Bound, bind } from './transports.js';
+
+const PLACE: readonly string[] = ['below', 'host', 'port', 'anonymous'] satisfies Place[];
 
 export class CoapTopics implements Plugin {
   readonly name = 'coap';
@@ -20,6 +22,7 @@ export class CoapTopics implements Plugin {
   readonly #directory: FaceOwner | null;
   #bound: Bound | null = null;
   #endpoint: CoapEndpoint | null = null;
+  #resources: Resources | null = null;
   #connections: Connections | null = null;
   #devices: Devices | null = null;
 
@@ -50,6 +53,7 @@ export class CoapTopics implements Plugin {
     const devices = new Devices(context, connections, options);
     this.#devices = devices;
     const resources = new Resources(options, devices, connections, context, this.#pubsub);
+    this.#resources = resources;
     const place = { address: options.host, port: options.port };
     this.#bound = await bind(options.below ?? { type: 'coap' }, place, options, context);
     this.#endpoint = new CoapEndpoint(this.#bound.transport, {
@@ -72,6 +76,24 @@ export class CoapTopics implements Plugin {
   /** Puts other keys and certificates in the place of those below; the type of the transport stays. */
   replaceCredentials(below: Below): void {
     this.#bound?.replace(below);
+  }
+
+  /** Puts another section in the place of the one there is, as far as that can be done while devices are served. */
+  replaceOptions(section: Omit<CoapTopicsOptions, Place>): void {
+    const options = this.#options;
+    for (const name of Object.keys(options)) {
+      // What is unset now has no value.
+      if (!PLACE.includes(name) && !Object.hasOwn(section, name)) Reflect.deleteProperty(options, name);
+    }
+    Object.assign(options, section);
+    this.#resources?.replaceOptions();
+    this.#endpoint?.replace(endpointOptions(options));
+    this.#bound?.replaceLimits(options);
+  }
+
+  /** Ends what rests on a key or CAs that are not there any more. */
+  endOutdated(): void {
+    this.#bound?.endOutdated();
   }
 
   async stop(): Promise<void> {

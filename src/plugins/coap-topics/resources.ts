@@ -26,10 +26,11 @@ import { clear, publish } from './writing.js';
 
 export class Resources {
   readonly #options: CoapTopicsOptions;
-  readonly #paths: TopicPaths;
-  readonly #mappings: readonly Mapping[];
+  #paths: TopicPaths;
+  #mappings: readonly Mapping[];
   readonly #devices: Devices;
-  readonly #connection: ConnectionResource;
+  readonly #connections: Connections;
+  #connection: ConnectionResource;
   readonly #context: PluginContext;
   readonly #pubsub: Pubsub | null;
   /** Resources beside those of topics. */
@@ -46,9 +47,18 @@ export class Resources {
     this.#paths = new TopicPaths(options.path);
     this.#mappings = options.mappings.map((mapping) => new Mapping(mapping, context));
     this.#devices = devices;
+    this.#connections = connections;
     this.#connection = new ConnectionResource(connections, options.insecure_password);
     this.#context = context;
     this.#pubsub = pubsub;
+  }
+
+  /** Its options have changed: what was made of them is made again, for requests that come from now on. */
+  replaceOptions(): void {
+    const { path, mappings, insecure_password: insecure } = this.#options;
+    this.#paths = new TopicPaths(path);
+    this.#mappings = mappings.map((mapping) => new Mapping(mapping, this.#context));
+    this.#connection = new ConnectionResource(this.#connections, insecure);
   }
 
   /** Serves further resources, too. */

@@ -68,11 +68,12 @@ export interface Bound {
   readonly port: number;
   /** What it counts, for `$SYS` and the metrics. */
   counters(): Readonly<Record<string, number>>;
-  /**
-   * Puts other keys and certificates in the place of those there are: new handshakes have them. What rests on a key or a CA that
-   * is not there any more ends.
-   */
+  /** Puts other keys and certificates in the place of those there are: new handshakes have them. */
   replace(below: Below): void;
+  /** Puts other limits in the place of those there are. */
+  replaceLimits(options: TransportOptions): void;
+  /** Ends what rests on a key or CAs that are not there any more, by those there were at the last call. */
+  endOutdated(): void;
 }
 
 /** Where a transport binds. */
@@ -138,10 +139,15 @@ export async function bind(
   if (below.type === 'coaps+tcp') return bindTcp(place, below.certificate, options, context);
   const udp = await UdpTransport.bind(place);
   const { address, port } = udp;
-  if (below.type === 'coap') return { transport: udp, address, port, counters: () => ({}), replace: () => {} };
-  const { dtls, replace } = dtlsAround(udp, below, options, context);
+  if (below.type === 'coap') {
+    const nothing = (): void => {};
+    const none = { replace: nothing, replaceLimits: nothing, endOutdated: nothing };
+    return { transport: udp, address, port, counters: () => ({}), ...none };
+  }
+  const { dtls, replace, endOutdated } = dtlsAround(udp, below, options, context);
   const counters = (): Record<string, number> => ({ ...dtlsNumbers(dtls.counters, dtls.tables) });
-  return { transport: dtls, address, port, counters, replace };
+  const replaceLimits = (next: TransportOptions): void => dtls.replaceLimits(limitsOf(DTLS_LIMITS, next));
+  return { transport: dtls, address, port, counters, replace, replaceLimits, endOutdated };
 }
 
 function dtlsAround(
@@ -149,7 +155,7 @@ function dtlsAround(
   first: DtlsCredentials,
   options: TransportOptions,
   context: PluginContext,
-): { dtls: DtlsTransport; replace: Bound['replace'] } {
+): { dtls: DtlsTransport } & Pick<Bound, 'replace' | 'endOutdated'> {
   const log = new HandshakeLog(context.logger);
   let { psk } = first;
   const dtls = new DtlsTransport(udp, {
@@ -168,18 +174,22 @@ function dtlsAround(
     },
   });
   let { clients } = first;
+  let before = { keys: psk?.keys, ca: caOf(clients?.ca) };
   const replace = (below: Below): void => {
     if (below.type !== 'coaps') return;
-    const keys = [psk?.keys, below.psk?.keys] as const;
-    const cas = [clients, below.clients].map((asked) => caOf(asked?.ca));
     ({ psk, clients } = below);
     dtls.replace(materialOf(below));
+  };
+  const endOutdated = (): void => {
+    const { keys, ca } = before;
+    const now = { keys: psk?.keys, ca: caOf(clients?.ca) };
+    before = now;
     dtls.endAssociations(({ identity, proof }) => {
       if (identity === undefined || (proof !== 'psk' && proof !== 'certificate')) return false;
-      return proof === 'certificate' ? cas[0] !== cas[1] : !isSame(keys[0]?.get(identity), keys[1]?.get(identity));
+      return proof === 'certificate' ? ca !== now.ca : !isSame(keys?.get(identity), now.keys?.get(identity));
     });
   };
-  return { dtls, replace };
+  return { dtls, replace, endOutdated };
 }
 
 function materialOf({ psk, certificate, clients }: DtlsCredentials): DtlsCredentialsOfTransport {
@@ -214,6 +224,7 @@ async function bindTcp(
   context: PluginContext,
 ): Promise<Bound> {
   const log = new HandshakeLog(context.logger);
+  let before = caOf(tls?.clients?.ca);
   const transport = await TcpTransport.bind({
     address,
     port,
@@ -237,10 +248,14 @@ async function bindTcp(
     counters: () => ({ ...tcpNumbers(transport.counters) }),
     replace: (below) => {
       if (below.type !== 'coaps+tcp') return;
-      const before = caOf(tls?.clients?.ca);
       tls = below.certificate;
       transport.replaceCertificates(tls);
-      if (caOf(tls.clients?.ca) !== before) transport.endConnections(({ proof }) => proof === 'certificate');
+    },
+    replaceLimits: (next) => transport.replaceLimits(limitsOf(TCP_LIMITS, next)),
+    endOutdated: () => {
+      const now = caOf(tls?.clients?.ca);
+      if (now !== before) transport.endConnections(({ proof }) => proof === 'certificate');
+      before = now;
     },
   };
 }

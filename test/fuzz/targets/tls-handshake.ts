@@ -33,7 +33,6 @@ function listenerOf(psk: boolean): TlsListener {
         void renewed;
         return () => {};
       },
-      reload: () => Promise.resolve(),
     },
     timeout: () => 60,
     enter: () => ({ address: null, pending: true, admitted: false, gone: false }),

@@ -18,7 +18,8 @@ export class Collection {
   readonly segments: readonly string[];
   /** Its own path key. */
   readonly key: string;
-  readonly #limit: number;
+  /** Topics that there may be (`coap.pubsub_topics`). */
+  most: number;
   readonly #counters: PubsubCounters;
   readonly #byName = new Map<string, Topic>();
   readonly #byKey = new Map<string, Topic>();
@@ -29,7 +30,7 @@ export class Collection {
   constructor(path: string, limit: number, counters: PubsubCounters) {
     this.segments = path.split('/');
     this.key = keyOf(this.segments);
-    this.#limit = limit;
+    this.most = limit;
     this.#counters = counters;
   }
 
@@ -48,7 +49,7 @@ export class Collection {
   }
 
   get isFull(): boolean {
-    return this.size >= this.#limit;
+    return this.size >= this.most;
   }
 
   topics(): Iterable<Topic> {

@@ -37,12 +37,12 @@ const NOT_AUTHORIZED = 0x87;
 
 export class DataResource {
   readonly #collection: Collection;
-  readonly #notification: Notification;
+  /** `coap.notification`, for subscriptions that come. */
+  notification: Notification;
   readonly #rate: PublicationRate;
   readonly #counters: PubsubCounters;
   readonly #now: () => number;
 
-  /** @param notification `coap.notification` */
   constructor(
     collection: Collection,
     notification: Notification,
@@ -51,7 +51,7 @@ export class DataResource {
     now: () => number,
   ) {
     this.#collection = collection;
-    this.#notification = notification;
+    this.notification = notification;
     this.#rate = rate;
     this.#counters = counters;
     this.#now = now;
@@ -164,7 +164,7 @@ export class DataResource {
     if (observation === undefined) return null;
     // Notifications keep the Content-Format of the first answer (RFC 7641 4.2), also where a publisher says none.
     const represent = (message: Message): CoapResponse => inFormat(this.#represent(topic, message, accept), first);
-    const entry = new Subscriber(observation, this.#notification, represent, first, this.#now());
+    const entry = new Subscriber(observation, this.notification, represent, first, this.#now());
     subscriber = entry;
     topic.subscribers.add(entry);
     if (topic.isCrowded) {

@@ -3,13 +3,20 @@ import type { CoapRemote } from '../../../coap/remotes.js';
 import { Bucket } from '../../../session/bucket.js';
 
 export class PublicationRate {
-  readonly #perSecond: number;
+  #perSecond: number;
   /** They go when the endpoint forgets the device. */
-  readonly #buckets = new WeakMap<CoapRemote, Bucket>();
+  #buckets = new WeakMap<CoapRemote, Bucket>();
 
   /** @param perSecond of one device; infinite for no limit */
   constructor(perSecond: number) {
     this.#perSecond = perSecond;
+  }
+
+  /** Another rate; everybody begins anew. */
+  replace(perSecond: number): void {
+    if (perSecond === this.#perSecond) return;
+    this.#perSecond = perSecond;
+    this.#buckets = new WeakMap();
   }
 
   /** Takes one publication; or says how many whole seconds the device has to wait for it. */

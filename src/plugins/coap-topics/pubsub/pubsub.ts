@@ -35,6 +35,7 @@ const TICK = 1000;
 export class Pubsub implements Plugin {
   readonly name = 'coap';
   readonly #contentFormat: number;
+  readonly #rate: PublicationRate;
   readonly #now: () => number;
   readonly #counters = new PubsubCounters();
   readonly #collection: Collection;
@@ -51,13 +52,21 @@ export class Pubsub implements Plugin {
   /** @param now milliseconds since the epoch */
   constructor(options: PubsubOptions, now: () => number = Date.now) {
     const contentFormat = options.pubsub_content_format;
-    const rate = new PublicationRate(options.pubsub_publications_per_second ?? Number.POSITIVE_INFINITY);
+    const rate = new PublicationRate(rateOf(options));
+    this.#rate = rate;
     this.#contentFormat = contentFormat;
     this.#now = now;
     this.#collection = new Collection(options.pubsub_path, options.pubsub_topics, this.#counters);
     this.#collectionResource = new CollectionResource(this.#collection, contentFormat, this.#counters, now);
     this.#topicResource = new TopicResource(this.#collection, contentFormat, this.#counters);
     this.#dataResource = new DataResource(this.#collection, options.notification, rate, this.#counters, now);
+  }
+
+  /** Puts others in the place of those there are, but for its path and its Content-Format. Topics that are too many stay. */
+  replaceOptions(options: Omit<PubsubOptions, 'pubsub_path' | 'pubsub_content_format'>): void {
+    this.#dataResource.notification = options.notification;
+    this.#rate.replace(rateOf(options));
+    this.#collection.most = options.pubsub_topics;
   }
 
   /** Nothing of its own: the addresses are those of CoAP. */
@@ -139,4 +148,10 @@ export class Pubsub implements Plugin {
       // The store can take nothing now: the next look tries again.
     }
   }
+}
+
+function rateOf({
+  pubsub_publications_per_second: rate,
+}: Pick<PubsubOptions, 'pubsub_publications_per_second'>): number {
+  return rate ?? Number.POSITIVE_INFINITY;
 }
