@@ -70,7 +70,6 @@ async function measure(few: Stage, many: Stage, { factor, seconds }: ScaleOption
     await subscribe(client, FEW + i * share, Math.min(count, FEW + (i + 1) * share));
   }
   const subscribed = (performance.now() - begin) / 1000;
-  const after = await many.memory();
   const rates = await takeTurns(few, many, [
     {
       name: 'same topics',
@@ -85,6 +84,8 @@ async function measure(few: Stage, many: Stage, { factor, seconds }: ScaleOption
       rate: (stage) => rate(stage, TOPICS, seconds),
     },
   ]);
+  // What subscribing has left behind is collected by then.
+  const after = await many.memory();
   for (const client of [...alone, ...clients]) client.end();
   return [
     { name: 'subscription', value: (after - before) / count, unit: 'bytes' },
