@@ -32,7 +32,7 @@ async function burst(stage: Stage, { factor }: ScaleOptions): Promise<Figure[]> 
   const clients = await connectAll(stage.port, count, 'burst', true);
   const seconds = (performance.now() - begin) / 1000;
   const { p99, worst } = await flow.take();
-  flow.end();
+  await flow.end();
   for (const client of clients) client.end();
   return [
     { name: 'until the last CONNACK', value: seconds, unit: 's' },

@@ -61,7 +61,7 @@ export class Witness {
     this.#longestSys = Math.max(this.#longestSys, performance.now() - this.#lastSys);
     const { p50, p99, worst } = await this.#flow.take();
     await Promise.all(this.#looks);
-    this.#flow.end();
+    await this.#flow.end();
     this.#sys.end();
     const delays = this.#delays;
     const own: Figure[] =

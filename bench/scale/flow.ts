@@ -55,8 +55,11 @@ export class Flow {
     return (await this.#answer()) as FlowTimes;
   }
 
-  end(): void {
+  /** Resolves once the process is gone: from then on its processor time counts as the benchmark's own. */
+  async end(): Promise<void> {
+    const gone = once(this.#child, 'exit');
     this.#send({ what: 'end' });
+    await gone;
   }
 
   #send(request: FlowRequest): void {

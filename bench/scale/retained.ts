@@ -121,7 +121,7 @@ async function disturbance(stage: Stage, count: number, seconds: number): Promis
     beside.push(...(await flow.take()).each);
     await sleep(500);
   }
-  flow.end();
+  await flow.end();
   const [quiet, busy] = [percentile(alone, 0.99), percentile(beside, 0.99)];
   return [
     { name: 'all to one subscriber of site/#', value: percentile(streams, 0.5), unit: 's' },
