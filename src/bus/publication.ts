@@ -24,7 +24,6 @@ export interface Publishers {
 export class Publication implements LiveSource {
   /** Where it goes. Set before it enters the router. */
   route: Route | null = null;
-  topicBytes: Buffer = EMPTY;
   buffer: Buffer = EMPTY;
   payloadStart = 0;
   payloadEnd = 0;
@@ -41,6 +40,8 @@ export class Publication implements LiveSource {
   /** Who published, for No Local and for rights; null for the broker itself and for wills. */
   publisher: Publisher | null = null;
 
+  /** Where it has no route. */
+  #topicBytes: Buffer = EMPTY;
   #topic: string | null = null;
   #publisherId: string | null = '';
   /** Who knows it, if nobody has asked for it. */
@@ -53,9 +54,19 @@ export class Publication implements LiveSource {
   #frames: (Frame | null)[] = [null, null, null, null, null, null, null, null];
   #framed = false;
 
+  get topicBytes(): Buffer {
+    return this.route === null ? this.#topicBytes : this.route.topicBytes;
+  }
+
+  /** For one that goes nowhere. */
+  set topicBytes(topic: Buffer) {
+    this.route = null;
+    this.#topicBytes = topic;
+  }
+
   get topic(): string {
     if (this.route !== null) return this.route.topic;
-    this.#topic ??= this.topicBytes.utf8Slice();
+    this.#topic ??= this.#topicBytes.utf8Slice();
     return this.#topic;
   }
 
@@ -112,7 +123,6 @@ export class Publication implements LiveSource {
   /** Points this publication at a message that has bytes of its own. */
   of(message: Message, route: Route): this {
     this.route = route;
-    this.topicBytes = route.topicBytes;
     this.buffer = message.payload;
     this.payloadStart = 0;
     this.payloadEnd = message.payload.length;
@@ -135,7 +145,6 @@ export class Publication implements LiveSource {
    * the caller sets the numbers. It is good for as long as `bytes` and `topic` stay as they are.
    */
   ofRecord(topic: Buffer, bytes: Buffer, start: number, propertiesEnd: number, end: number): void {
-    this.route = null;
     this.topicBytes = topic;
     this.buffer = bytes;
     this.#properties = propertiesEnd === start ? NO_PROPERTIES : bytes.subarray(start, propertiesEnd);

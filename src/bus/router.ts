@@ -36,7 +36,8 @@ const GROUP = { qos: 2, noLocal: false, retainAsPublished: true, retainHandling:
 /** A topic and whom it reaches. */
 export class Route implements Place {
   readonly topic: string;
-  readonly topicBytes: Buffer;
+  /** Made when somebody asks: most of what comes once is passed on in the bytes that it came in. */
+  #topicBytes: Buffer | null;
   receivers: Receiver[] = NOBODY;
   /** What the Subscription Identifiers of the receivers count for, which go with each message. */
   identifying = 0;
@@ -49,16 +50,23 @@ export class Route implements Place {
   /** No longer in the cache: whoever remembers it must ask again. */
   evicted = false;
 
-  constructor(topic: string, topicBytes: Buffer) {
+  constructor(topic: string, topicBytes: Buffer | null) {
     this.topic = topic;
     this.reserved = isReserved(topic);
-    this.topicBytes = topicBytes;
+    this.#topicBytes = topicBytes;
+  }
+
+  /** The topic in UTF-8. */
+  get topicBytes(): Buffer {
+    this.#topicBytes ??= Buffer.from(this.topic);
+    return this.#topicBytes;
   }
 
   /** Whether the topic is `buffer[start, end)`. */
   is(buffer: Buffer, start: number, end: number): boolean {
+    if (this.evicted) return false;
     const bytes = this.topicBytes;
-    if (end - start !== bytes.length || this.evicted) return false;
+    if (end - start !== bytes.length) return false;
     for (let i = bytes.length - 1; i >= 0; i--) if (bytes[i] !== buffer[start + i]) return false;
     return true;
   }
@@ -116,7 +124,7 @@ export class Router {
     if (reason !== 0) return reason;
     const topic = buffer.utf8Slice(start, end);
     if (levelCount(topic) > this.#limits.maxTopicLevels) return TOPIC_NAME_INVALID;
-    return this.#remember(topic, Buffer.from(topic));
+    return this.#remember(topic, buffer, start, end);
   }
 
   /** The route of a topic name that has been routed before, which says that it is valid. */
@@ -129,21 +137,21 @@ export class Router {
     const known = this.#byName.get(topic);
     if (known !== undefined) return known;
     const bytes = Buffer.from(topic);
-    return this.#routes.get(bytes.latin1Slice()) ?? this.#remember(topic, bytes);
+    return this.#routes.get(bytes.latin1Slice()) ?? this.#remember(topic, bytes, 0, bytes.length);
   }
 
-  #remember(topic: string, bytes: Buffer): Route {
-    if (bytes.length > MAX_KEPT_TOPIC || !this.#hasCome(bytes)) {
-      const route = new Route(topic, bytes);
+  /** @param topic whose bytes are `buffer[start, end)` */
+  #remember(topic: string, buffer: Buffer, start: number, end: number): Route {
+    const length = end - start;
+    if (length > MAX_KEPT_TOPIC || !this.#hasCome(buffer, start, end)) {
+      const route = new Route(topic, null);
       route.evicted = true;
       return route;
     }
-    if (this.#routes.size >= MAX_ROUTES || this.#routeBytes + bytes.length > MAX_ROUTE_BYTES) {
-      this.#forgetRoutes();
-    }
-    this.#routeBytes += bytes.length;
-    const route = new Route(topic, bytes);
-    this.#routes.set(bytes.latin1Slice(), route);
+    if (this.#routes.size >= MAX_ROUTES || this.#routeBytes + length > MAX_ROUTE_BYTES) this.#forgetRoutes();
+    this.#routeBytes += length;
+    const route = new Route(topic, Buffer.from(topic));
+    this.#routes.set(buffer.latin1Slice(start, end), route);
     this.#byName.set(topic, route);
     return route;
   }
@@ -156,9 +164,9 @@ export class Router {
   }
 
   /** Whether a topic has come before, not too long ago; now and then true for one that has not. */
-  #hasCome(topic: Buffer): boolean {
+  #hasCome(buffer: Buffer, start: number, end: number): boolean {
     let hash = 0x811c9dc5;
-    for (let i = 0; i < topic.length; i++) hash = Math.imul(hash ^ topic[i], 0x01000193);
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ buffer[i], 0x01000193);
     hash = (hash ^ (hash >>> ONCE_BITS)) & ((1 << ONCE_BITS) - 1);
     const mark = 1 << (hash & 31);
     if ((this.#once[hash >>> 5] & mark) !== 0) return true;

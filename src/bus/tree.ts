@@ -113,10 +113,15 @@ class Node {
   }
 }
 
+/** Subscriptions whose list of one receiver is remembered; beyond it that begins anew. */
+const MOST_SOLE = 1024;
+
 export class SubscriptionTree {
   readonly #root = new Node();
   readonly #work: Work;
   /** What a match finds, and the nodes of one level and of the next. Empty between matches. */
+  /** Of subscriptions that matched alone since the tree changed last. */
+  readonly #sole = new Map<Subscription, Receiver[]>();
   readonly #found = new Scratch<Subscription>();
   readonly #nodes = new Scratch<Node>();
   readonly #below = new Scratch<Node>();
@@ -130,6 +135,7 @@ export class SubscriptionTree {
 
   /** Adds a subscription, replacing the subscriber's former one for the same filter [MQTT-3.8.4-3]. */
   add(subscription: Subscription): void {
+    if (this.#sole.size > 0) this.#sole.clear();
     let node = this.#root;
     const levels = subscription.filter.split('/');
     const hash = levels[levels.length - 1] === '#';
@@ -175,6 +181,7 @@ export class SubscriptionTree {
 
   /** Removes a subscriber's subscription; returns whether there was one. */
   remove(filter: string, subscriber: Subscriber): boolean {
+    if (this.#sole.size > 0) this.#sole.clear();
     const levels = filter.split('/');
     const hash = levels[levels.length - 1] === '#';
     const depth = hash ? levels.length - 1 : levels.length;
@@ -216,9 +223,20 @@ export class SubscriptionTree {
   /** What each subscriber is owed for a topic name. */
   receivers(topic: string): Receiver[] {
     const found = this.#find(topic);
-    const owed = found.length === 1 ? [receiverOf(found.items[0])] : receiversOf(found);
+    const owed = found.length === 1 ? this.#soleReceiver(found.items[0]) : receiversOf(found);
     found.clear();
     return owed;
+  }
+
+  /** The list of the one receiver whose subscription matches: the same for all topics that it alone matches. */
+  #soleReceiver(subscription: Subscription): Receiver[] {
+    let sole = this.#sole.get(subscription);
+    if (sole === undefined) {
+      if (this.#sole.size >= MOST_SOLE) this.#sole.clear();
+      sole = [receiverOf(subscription)];
+      this.#sole.set(subscription, sole);
+    }
+    return sole;
   }
 
   /** The subscriptions that match a topic name; whoever asks clears the list. */

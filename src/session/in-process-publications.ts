@@ -58,7 +58,6 @@ export class InProcessPublications {
     }
     const publication = this.#publication;
     publication.route = route;
-    publication.topicBytes = route.topicBytes;
     publication.buffer = payload;
     publication.payloadStart = 0;
     publication.payloadEnd = payload.length;

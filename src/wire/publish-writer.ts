@@ -123,9 +123,10 @@ function writeBody(out: Output, source: PublishSource, flags: number, packetId: 
   out.reserve(5 + length);
   out.buffer[out.length++] = 0x30 | flags;
   out.writeVariableByteInteger(length);
-  const at = out.length + 2 + source.topicBytes.length;
+  const start = out.length + 2;
   out.writeBytes(source.buffer, source.bodyStart, source.payloadEnd);
   if ((flags & 6) === 0) return;
+  const at = start + source.topicBytes.length;
   out.buffer[at] = packetId >>> 8;
   out.buffer[at + 1] = packetId & 0xff;
 }
@@ -151,7 +152,6 @@ export function writePublish(
   known = false,
 ): void {
   const hasPacketId = (flags & 6) !== 0;
-  const topicLength = known ? 0 : source.topicBytes.length;
   if (
     alias === 0 &&
     source.bodyStart >= 0 &&
@@ -164,6 +164,7 @@ export function writePublish(
     return;
   }
   const ids = identifiers ?? NO_IDENTIFIERS;
+  const topicLength = known ? 0 : source.topicBytes.length;
   let remaining = 2 + topicLength + (hasPacketId ? 2 : 0) + source.payloadEnd - source.payloadStart;
   let propertyLength = 0;
   if (version5) {

@@ -47,7 +47,6 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
   const { publication } = connection;
   publication.route = route;
-  publication.topicBytes = route.topicBytes;
   publication.buffer = view.buffer;
   publication.payloadStart = view.payloadStart;
   publication.payloadEnd = view.payloadEnd;

@@ -63,7 +63,6 @@ function publicationOf(view: PublishView, version: 4 | 5): Publication {
   const topic = Buffer.from(view.buffer.subarray(view.topicStart, view.topicEnd));
   const publication = new Publication();
   publication.route = new Route(topic.utf8Slice(), topic);
-  publication.topicBytes = topic;
   publication.buffer = view.buffer;
   publication.payloadStart = view.payloadStart;
   publication.payloadEnd = view.payloadEnd;
