@@ -65,7 +65,7 @@ export class RetainedRecords {
     words.setUint32(start + PAYLOAD_LENGTH, payload);
     words.setUint32(start + SOURCE, source);
     words.setUint32(start + CHECKED, 0);
-    properties.copy(bytes, start + HEAD);
+    if (properties.length > 0) properties.copy(bytes, start + HEAD);
     buffer.copy(bytes, start + HEAD + properties.length, payloadStart, payloadEnd);
     return record;
   }

@@ -115,14 +115,16 @@ export class Router {
 
   /** The route of the topic name in `buffer[start, end)`, or the reason code why it is none. */
   resolve(buffer: Buffer, start: number, end: number): Route | number {
+    let latin1: string | null = null;
     if (end - start <= MAX_KEPT_TOPIC) {
-      const known = this.#routes.get(buffer.latin1Slice(start, end));
+      latin1 = buffer.latin1Slice(start, end);
+      const known = this.#routes.get(latin1);
       if (known !== undefined) return known;
     }
     if (end - start > this.#limits.maxTopicLength) return TOPIC_NAME_INVALID;
     const reason = checkTopicName(buffer, start, end);
     if (reason !== 0) return reason;
-    const topic = buffer.utf8Slice(start, end);
+    const topic = latin1 !== null && isAscii(buffer, start, end) ? latin1 : buffer.utf8Slice(start, end);
     if (levelCount(topic) > this.#limits.maxTopicLevels) return TOPIC_NAME_INVALID;
     return this.#remember(topic, buffer, start, end);
   }
@@ -276,4 +278,9 @@ export class Router {
       }
     }
   }
+}
+
+function isAscii(buffer: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (buffer[i] > 0x7f) return false;
+  return true;
 }
