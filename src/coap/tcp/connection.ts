@@ -42,8 +42,8 @@ export class Connection {
   readonly #message = new Message();
   /** `opening` until the client has said what it can. After `closing` nothing more is taken from it. */
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
-  /** Bytes of a frame that has not come in full. */
-  #rest: Buffer[] = [];
+  /** A frame that has not come in full is `#rest[0, #restBytes)`. */
+  #rest = NOTHING;
   #restBytes = 0;
   /** Bytes that a frame needs, as far as its head has come. */
   #needed = 0;
@@ -152,7 +152,7 @@ export class Connection {
 
   #closed(): void {
     this.#state = 'closed';
-    this.#rest = [];
+    this.#rest = NOTHING;
     this.#host.closed(this);
   }
 
@@ -165,11 +165,10 @@ export class Connection {
     if (this.#state === 'closing') return;
     this.#heard();
     if (this.#restBytes > 0 && this.#restBytes + chunk.length < this.#needed) {
-      this.#rest.push(chunk);
-      this.#restBytes += chunk.length;
+      this.#keep(chunk);
       return;
     }
-    const bytes = this.#restBytes === 0 ? chunk : Buffer.concat([...this.#rest, chunk]);
+    const bytes = this.#restBytes === 0 ? chunk : Buffer.concat([this.#rest.subarray(0, this.#restBytes), chunk]);
     let at = 0;
     let found: number = Head.Whole;
     while (this.#state === 'opening' || this.#state === 'open') {
@@ -191,7 +190,19 @@ export class Connection {
     this.#restBytes = bytes.length - at;
     this.#needed = Math.max(this.#frame.end - at, 1);
     // A copy: the chunk may be much larger.
-    this.#rest = this.#restBytes === 0 ? [] : [Buffer.from(bytes.subarray(at))];
+    this.#rest = this.#restBytes === 0 ? NOTHING : Buffer.from(bytes.subarray(at));
+  }
+
+  /** Pieces may have one byte each: what is kept has the bytes of them all, and nothing for each. */
+  #keep(chunk: Buffer): void {
+    const bytes = this.#restBytes + chunk.length;
+    if (bytes > this.#rest.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(this.#needed, Math.max(bytes, 2 * this.#rest.length)));
+      this.#rest.copy(larger, 0, 0, this.#restBytes);
+      this.#rest = larger;
+    }
+    chunk.copy(this.#rest, this.#restBytes);
+    this.#restBytes = bytes;
   }
 
   #receive(bytes: Buffer): void {
