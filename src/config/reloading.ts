@@ -194,7 +194,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ...coapRows(['dtls_idle_time', 'dtls_records'], ['at once', LISTENERS]),
   ...coapRows(['dtls_handshake_time', 'dtls_identity', 'dtls_handshake_datagram'], ['new', LISTENERS]),
   ...coapRows(['tcp_connections'], ['at once', 'those that are too many stay']),
-  ...coapRows(['tcp_idle_time', 'tcp_message', 'tcp_output'], 'at once'),
+  ...coapRows(['tcp_idle_time', 'tcp_message', 'tcp_unfinished', 'tcp_output'], 'at once'),
   ...coapRows(['tcp_open_time'], 'new'),
   ...coapRows(['profile', 'ack_timeout', 'ack_random_factor', 'max_retransmit', 'max_latency'], ['restart', LIFETIME]),
   ...coapRows(['echo', 'clients', 'deduplication_bytes'], ['restart', 'its memory is made when the address is bound']),

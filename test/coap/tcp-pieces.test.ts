@@ -15,6 +15,8 @@ const LONGEST = 70_000;
 class Line extends EventEmitter {
   readonly writableLength = 0;
   readonly delivered: Buffer[] = [];
+  /** Bytes of what has not come in full. */
+  held = 0;
   /** What each piece comes in. */
   readonly #piece = Buffer.alloc(LONGEST);
 
@@ -25,6 +27,9 @@ class Line extends EventEmitter {
       limits: { ...DEFAULT_TCP_LIMITS, messageBytes: LONGEST },
       now: () => 0,
       deliver: (datagram) => this.delivered.push(datagram),
+      holds: (more) => {
+        this.held += more;
+      },
       dropped: () => {},
       aborted: (_source, _cause, reason) => assert.fail(reason),
       closed: () => {},
@@ -69,8 +74,14 @@ test('a message that comes byte by byte is whole, whatever becomes of the buffer
   for (const length of [1, 12, 300, 66_000]) {
     const line = new Line();
     const payload = new Random(length).bytes(length);
-    for (const byte of put(payload)) line.say(Buffer.from([byte]));
+    let most = 0;
+    for (const byte of put(payload)) {
+      line.say(Buffer.from([byte]));
+      most = Math.max(most, line.held);
+    }
     assert.deepEqual(payloadsOf(line), [payload]);
+    assert.ok(most <= put(payload).length, `${most} bytes were kept`);
+    assert.equal(line.held, 0);
   }
 });
 
@@ -86,5 +97,6 @@ for (const seed of seeds(20)) {
       at = end;
     }
     assert.deepEqual(payloadsOf(line), payloads);
+    assert.equal(line.held, 0);
   });
 }

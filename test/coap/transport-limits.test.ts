@@ -370,6 +370,30 @@ test('coap.tcp_message: a larger message ends its connection', async (context) =
   await door.reached('coap.tcp_message', 'tcpMessagesTooLarge');
 });
 
+test('coap.tcp_unfinished: when unfinished messages of all take more, the connection with the largest ends', async (context) => {
+  const door = await tcp(context, { tcp_unfinished: 64 * 1024 });
+  /** A PUT of 60,000 bytes, and as much of it. */
+  const part = (bytes: number): Buffer =>
+    Buffer.concat([
+      CSM,
+      Buffer.from([0xe0, (60_000 - 269) >> 8, (60_000 - 269) & 255, 0x03]),
+      Buffer.alloc(bytes, 0xff),
+    ]);
+  const small = await connection(context, door);
+  small.write(part(15_000));
+  const large = await connection(context, door);
+  large.write(part(59_000));
+  await once(large.resume(), 'close');
+  await door.reached('coap.tcp_unfinished', 'tcpUnfinishedEvictions');
+  // The other one is read on, and answered.
+  small.write(Buffer.alloc(45_000, 0xff));
+  const codes: number[] = [];
+  for await (const chunk of small as AsyncIterable<Buffer>) {
+    codes.push(...[...chunk].filter((byte) => byte >> 5 === 4));
+    if (codes.length > 0) break;
+  }
+});
+
 test('coap.tcp_output: NON notifications to a client that does not read are dropped', async (context) => {
   const door = await tcp(context, { tcp_output: 16_384, notification: 'non', notification_interval: 0 });
   const deaf = await connection(context, door);

@@ -36,6 +36,8 @@ export interface TransportOptions {
   /** Bytes. */
   readonly tcp_message?: number | undefined;
   /** Bytes. */
+  readonly tcp_unfinished?: number | undefined;
+  /** Bytes. */
   readonly tcp_output?: number | undefined;
 }
 
@@ -101,6 +103,7 @@ const TCP_LIMITS = {
   openTime: ['tcp_open_time', 1000],
   idleTime: ['tcp_idle_time', 1000],
   messageBytes: ['tcp_message', 1],
+  unfinishedBytes: ['tcp_unfinished', 1],
   outputBytes: ['tcp_output', 1],
 } as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
 
