@@ -16,7 +16,7 @@ import { readDevicePublicKeyFile } from './access/device-public-key-file.js';
 import { readAll } from './access/every-fault.js';
 import { readPskFile } from './access/psk-file.js';
 import { readPublicKeyFile } from './access/public-key-file.js';
-import { readRevocationLists } from './access/revocation.js';
+import { type RevocationLists, readRevocationLists } from './access/revocation.js';
 import { endOf, type TlsFileNames } from './access/tls-files.js';
 import { commonNameOf } from './coap/common-name.js';
 import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
@@ -50,6 +50,8 @@ interface Shown extends Renewable {
   readonly key: KeyObject | undefined;
   /** Whose certificates of devices are taken. */
   readonly ca: readonly X509Certificate[] | undefined;
+  /** Which of them are revoked. */
+  readonly lists: Revocations | undefined;
 }
 
 /** What the files of devices that are asked have. */
@@ -159,20 +161,21 @@ export class CoapSecurity {
   /** What stands below the endpoint of a listener of the configuration, as of now. */
   below(listener: CoapListener): Below {
     const { options, renewal } = this.#secured.get(listener) ?? {};
-    const { certificate, key, ca } = renewal?.files ?? {};
+    const { certificate, key, ca, lists } = renewal?.files ?? {};
     switch (options?.type) {
       case 'coaps': {
         const own = key && { chain: certificate?.chain, key };
         const publicKeys = this.#publicKeys;
         const asks = own !== undefined && (ca ?? publicKeys) !== undefined;
-        const clients = asks ? { ca, publicKeys, required: options.require_certificate } : undefined;
+        const { revoked } = lists ?? {};
+        const clients = asks ? { ca, revoked, publicKeys, required: options.require_certificate } : undefined;
         return { type: 'coaps', psk: this.#psk, certificate: own, clients };
       }
       case 'coaps+tcp': {
         // The configuration is refused without one.
         if (certificate === undefined) throw new PorticoError(ErrorKinds.Configuration, 'coaps+tcp has no certificate');
         const { cert, key: pem } = certificate;
-        const asked = ca && { ca: ca.map(String), required: options.require_certificate };
+        const asked = ca && { ca: ca.map(String), crl: lists?.pem, required: options.require_certificate };
         return { type: 'coaps+tcp', certificate: { cert, key: pem, ...(asked && { clients: asked }) } };
       }
       default:
@@ -233,19 +236,22 @@ async function trustOf({ ca, cert, key, crl }: Partial<TlsFileNames>): Promise<T
     key === undefined ? nothing : ownOf(cert, key),
   );
   const servers = authorities && new ServerCertificates({ ca: authorities, revoked: lists?.revoked });
-  const all = [authorities?.join('') ?? '', lists?.text ?? '', own?.text ?? ''].join('\n');
+  const all = [authorities?.join('') ?? '', textOf(lists), own?.text ?? ''].join('\n');
   const ends = {
     ...(authorities && { ca_file: endOf(authorities) }),
     ...(own?.chain && { cert_file: endOf(own.chain) }),
-    ...(lists && lists.until < Number.POSITIVE_INFINITY && { crl_file: lists.until }),
+    ...endOfLists(lists),
   };
   return { trust: { servers, own: own?.shown }, all, ends };
 }
 
-/** The lists of a file, of which each has to be one that can be looked into. */
-async function readRevocations(
-  crl: NamedFile,
-): Promise<{ readonly revoked: RevocationList[]; readonly text: string; readonly until: number }> {
+/** The lists of a file. */
+interface Revocations extends RevocationLists {
+  readonly revoked: readonly RevocationList[];
+}
+
+/** Each list has to be one that can be looked into. */
+async function readRevocations(crl: NamedFile): Promise<Revocations> {
   const { pem, until } = await readRevocationLists(crl);
   const revoked = pem.map((text, i) => {
     try {
@@ -254,7 +260,15 @@ async function readRevocations(
       throw fault(crl, `list ${i + 1} in it cannot be used: ${reasonOf(error)}`, error);
     }
   });
-  return { revoked, text: pem.join(''), until };
+  return { revoked, pem, until };
+}
+
+function textOf(lists: RevocationLists | undefined): string {
+  return lists?.pem.join('') ?? '';
+}
+
+function endOfLists(lists: RevocationLists | undefined): Renewable['ends'] {
+  return lists === undefined || lists.until === Number.POSITIVE_INFINITY ? {} : { crl_file: lists.until };
 }
 
 /** What the broker shows to devices, and what its files hold. */
@@ -277,22 +291,24 @@ async function ownOf(cert: NamedFile | undefined, key: NamedFile): Promise<Own> 
 }
 
 function sourceOf(listener: SecureListener, path: string): RenewalSource<Shown> {
-  const named = (option: 'cert_file' | 'key_file' | 'ca_file'): NamedFile | undefined => {
+  const named = (option: 'cert_file' | 'key_file' | 'ca_file' | 'crl_file'): NamedFile | undefined => {
     const file = listener[option];
     return file === undefined ? undefined : { option: `${path}.${option}`, file };
   };
-  const names = { cert: named('cert_file'), key: named('key_file'), ca: named('ca_file') };
+  const [cert, key] = [named('cert_file'), named('key_file')];
+  const names = { cert, key, ca: named('ca_file'), crl: named('crl_file') };
   return { path, names, read: () => shownBy(listener, names), isSame };
 }
 
 async function shownBy(
   { type }: SecureListener,
-  { cert, key, ca }: Pick<TlsFileNames, 'cert' | 'key' | 'ca'>,
+  { cert, key, ca, crl }: Omit<TlsFileNames, 'caFolder'>,
 ): Promise<Shown> {
-  const [certificate, alone, authorities] = await readAll(
+  const [certificate, alone, authorities, lists] = await readAll(
     cert && key ? readCertificate(cert, key) : nothing,
     cert === undefined && key !== undefined ? readPrivateKey(key) : nothing,
     ca === undefined ? nothing : readAuthorities(ca),
+    crl === undefined ? nothing : readRevocations(crl),
   );
   const own = certificate?.privateKey ?? alone;
   if (own !== undefined && key !== undefined && type === 'coaps') requireP256(own, key);
@@ -300,8 +316,9 @@ async function shownBy(
   const ends = {
     ...(certificate && { cert_file: endOf(certificatesOf(certificate)) }),
     ...(authorities && { ca_file: endOf(authorities) }),
+    ...endOfLists(lists),
   };
-  return { certificate, key: own, ca: authorities, ends };
+  return { certificate, key: own, ca: authorities, lists, ends };
 }
 
 function certificatesOf({ chain }: Certificate): X509Certificate[] {
@@ -309,7 +326,8 @@ function certificatesOf({ chain }: Certificate): X509Certificate[] {
 }
 
 function isSame(one: Shown, other: Shown): boolean {
-  const text = ({ certificate, ca }: Shown): string => `${certificate?.cert ?? ''}\n${ca?.join('') ?? ''}`;
+  const text = ({ certificate, ca, lists }: Shown): string =>
+    [certificate?.cert ?? '', ca?.join('') ?? '', textOf(lists)].join('\n');
   const isSameKey =
     one.key === undefined || other.key === undefined ? one.key === other.key : one.key.equals(other.key);
   return isSameKey && text(one) === text(other);

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Broker } from './broker.js';
 import type { PluginContext } from './plugins/plugin.js';
-import { loginFailed } from './session/failed-login.js';
+import { banned, loginFailed } from './session/failed-login.js';
 
 /** @param plugin whose storage it is */
 export function contextOf(plugin: string, broker: Broker, logger: Logger): PluginContext {
@@ -14,8 +14,10 @@ export function contextOf(plugin: string, broker: Broker, logger: Logger): Plugi
     storage: broker.storageOf(plugin),
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
-    isBanned: (remote, transport) =>
-      environment.gate.isBanned({ id: '', remote, username: null, transport, version: 0 }),
+    isBanned: (remote, transport, username) => {
+      const party = { id: '', remote, username: username ?? null, transport, version: 0 };
+      return username === undefined ? environment.gate.isBanned(party) : banned(environment, party, username) !== null;
+    },
     connectClient: (identity, credentials) => broker.connectClient(identity, credentials),
     addAuthenticationMethod: (method) => broker.addAuthenticationMethod(method),
     denied: (party, action, topic, reason) => {

@@ -197,7 +197,7 @@ type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
 
 /** What a listener of DTLS or TLS lacks, by the option that should say it. */
 function certificateFaults({ access }: ExposureConfig, listener: SecureListener): [keyof SecureListener, string][] {
-  const { type, cert_file: cert, key_file: key, ca_file: ca, require_certificate: required } = listener;
+  const { type, cert_file: cert, key_file: key, ca_file: ca, crl_file: crl, require_certificate: required } = listener;
   const faults: [keyof SecureListener, string][] = [];
   if (type === 'coaps' && cert === undefined && key === undefined) {
     if (access.psk_file === undefined) {
@@ -217,6 +217,9 @@ function certificateFaults({ access }: ExposureConfig, listener: SecureListener)
     if (cert === undefined && type !== 'coaps')
       faults.push(['cert_file', 'has no certificate: name its file in cert_file']);
     if (key === undefined) faults.push(['key_file', 'has no key: name its file in key_file']);
+  }
+  if (ca === undefined && crl !== undefined) {
+    faults.push(['crl_file', 'asks devices for no certificate that could be revoked: name their CA in ca_file']);
   }
   const takesKeys = takesPublicKeys(listener) && access.public_key_file !== undefined;
   if (required && ca === undefined && !takesKeys) {

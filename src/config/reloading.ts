@@ -16,7 +16,7 @@ const TOLD = 'clients that are connected keep the value that they came with, whi
 const WATCHED =
   'what is in the file is taken as soon as it changes, and at a reload at the latest, for handshakes that begin from then on; connections go on with what they have';
 const WATCHED_CA =
-  'as `cert_file`. At a reload devices that have shown a certificate are sent away if the CAs are others than at the last one, and come back with a good one';
+  'as `cert_file`. At a reload devices that have shown a certificate are sent away if the CAs, or the lists of revoked certificates, are others than at the last one, and come back with a good one';
 const HANDSHAKE = 'for handshakes';
 const BOUND = 'it is settled when the address is bound, which is done at the start only';
 const SOCKET = 'the file of the socket is made at the start only';
@@ -194,7 +194,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ...coapRows(['dtls_idle_time', 'dtls_records'], ['at once', LISTENERS]),
   ...coapRows(['dtls_handshake_time', 'dtls_identity', 'dtls_handshake_datagram'], ['new', LISTENERS]),
   ...coapRows(['tcp_connections'], ['at once', 'those that are too many stay']),
-  ...coapRows(['tcp_idle_time', 'tcp_message', 'tcp_output'], 'at once'),
+  ...coapRows(['tcp_idle_time', 'tcp_message', 'tcp_unfinished', 'tcp_output'], 'at once'),
   ...coapRows(['tcp_open_time'], 'new'),
   ...coapRows(['profile', 'ack_timeout', 'ack_random_factor', 'max_retransmit', 'max_latency'], ['restart', LIFETIME]),
   ...coapRows(['echo', 'clients', 'deduplication_bytes'], ['restart', 'its memory is made when the address is bound']),
@@ -208,7 +208,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'listeners.*': ['restart', 'addresses are bound at the start only'],
   ...rowsOf(['mqtts', 'wss'], ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'], ['new', WATCHED]),
   ...rowsOf(['coaps', 'coaps+tcp'], ['cert_file', 'key_file'], ['new', WATCHED]),
-  ...rowsOf(['coaps', 'coaps+tcp'], ['ca_file'], ['new', WATCHED_CA]),
+  ...rowsOf(['coaps', 'coaps+tcp'], ['ca_file', 'crl_file'], ['new', WATCHED_CA]),
   ...rowsOf(
     ['mqtts', 'wss', 'coaps', 'coaps+tcp'],
     ['require_certificate', 'psk_hint'],

@@ -46,6 +46,7 @@ const HELP: Readonly<Record<keyof TransportNumbers, string>> = {
   tcpOpenTimeouts: 'TCP: Connections that did not open within coap.tcp_open_time.',
   tcpIdleTimeouts: 'TCP: Connections that were silent for coap.tcp_idle_time, and gave no answer to a Ping.',
   tcpMessagesTooLarge: 'TCP: Connections ended for a message that is too large.',
+  tcpUnfinishedEvictions: 'TCP: Connections ended as unfinished messages of all took more than coap.tcp_unfinished.',
   tcpDroppedMessages: 'TCP: Notifications dropped, as their device does not read.',
   tcpAbortedConnections: 'TCP: Connections ended for another fault of their device.',
   tcpHandshakesFailed: 'TCP: TLS handshakes that failed.',

@@ -59,8 +59,9 @@ export interface PluginContext {
    * Whether everybody from an address is banned (`access.lockout_address_failures`): for what begins without a connection. It is
    * to be turned away then, which is counted and logged. Ask it of an address that cannot be forged.
    * @param remote `address:port`
+   * @param username of a user, who may be banned there alone (`access.lockout_failures`)
    */
-  isBanned(remote: string, transport: string): boolean;
+  isBanned(remote: string, transport: string, username?: string): boolean;
   /**
    * Opens a client whose credentials are checked as those of MQTT clients are. It is on the list of those connected, and
    * in the log, until it is closed. A client of the same transport and identifier is taken over.

@@ -143,6 +143,14 @@ export class InProcessClient implements Party {
     return false;
   }
 
+  /** Whether the client may know of a topic: access control lists let it read there, or publish. No hook is asked; not counted. */
+  mayKnow(topic: string): boolean {
+    const acl = aclOf(this, this.#environment.access);
+    if (acl === null) return true;
+    const rights = rightsOf(this, acl);
+    return rights.decide('receive', topic).allowed || rights.decide('publish', topic).allowed;
+  }
+
   /**
    * Asks whether a client may publish on a topic, as for a publication without content, and publishes nothing.
    * @param answer told the MQTT 5.0 reason code, possibly before this returns; a refusal is counted and logged. The topic

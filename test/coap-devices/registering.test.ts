@@ -205,6 +205,31 @@ test('a device registers only what its client may publish on', async () => {
   assert.equal(scene.count.deniedRegistrations, 2);
 });
 
+test('lookups show a device those on whose topic it may read or publish, also when they are observed', async () => {
+  const rules = (text: string) => parseMosquittoAcl(Buffer.from(text), 'FILE');
+  scene = await Scene.create({}, { acl: rules('topic write devices/+\n') });
+  const [one, two] = [scene.face.device(), scene.face.device()];
+  await scene.register(one, 'ep=mine');
+  await scene.register(two, 'ep=theirs');
+  const shown = async (path: string): Promise<string[]> =>
+    [...text(await one.ask('get', path)).matchAll(/ep="([^"]*)"|:(\d+)\/lamp/g)].map((found) => found[1] ?? found[2]);
+  assert.deepEqual(await shown('/rd-lookup/ep'), ['mine', 'theirs']);
+  scene.face.engine.broker.replaceAcl(rules('topic read devices/mine\ntopic write devices/new\n'));
+  assert.deepEqual(await shown('/rd-lookup/ep'), ['mine']);
+  assert.deepEqual(await shown('/rd-lookup/res?rt=light'), [String(one.port)]);
+  const watched = await one.ask('get', '/rd-lookup/ep', { token: 'aa', options: [[OPT.observe, 0]] });
+  assert.match(text(watched), /^[^,]*ep="mine"[^,]*$/);
+  await scene.register(two, 'ep=new');
+  scene.plugin.tick();
+  const told = await one.next();
+  assert.deepEqual(
+    [...text(told).matchAll(/ep="([^"]*)"/g)].map(([, name]) => name),
+    ['mine', 'new'],
+  );
+  one.acknowledge(told);
+  assert.equal(scene.face.engine.broker.counters.deniedReceive, 0);
+});
+
 test('limits of registrations: what is refused is answered, counted, and the log names the option', async () => {
   scene = await Scene.create({
     registrations: 2,

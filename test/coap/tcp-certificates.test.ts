@@ -125,6 +125,27 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     }
   });
 
+  test(`${maxVersion}: with lists of revoked certificates, one on a list is refused, and so is one whose CA has no list in force`, async (context) => {
+    const lost = CA.issue({ ...VALID, names: ['lost'] });
+    const list = (ca: Made, until = VALID.to): string => {
+      const base64 = ca.list([lost], { from: VALID.from, until }).toString('base64');
+      return `-----BEGIN X509 CRL-----\n${base64.replace(/.{64}/g, '$&\n')}\n-----END X509 CRL-----\n`;
+    };
+    const good = await serve(context, { ...REQUIRED, crl: [list(CA)] });
+    assert.equal((await sessionOf(good, good.client({ maxVersion, ...issued() }))).identity, 'device');
+    for (const [crl, options, reason] of [
+      [list(CA), shows(lost), 'cert revoked, "CN=lost"'],
+      [list(CA, Date.now() - DAY / 2), issued(), 'crl has expired, "CN=device"'],
+      [list(OTHER_CA), issued(), 'unable to get crl, "CN=device"'],
+    ] as const) {
+      for (const clients of [ASKED, REQUIRED]) {
+        const server = await serve(context, { ...clients, crl: [crl] });
+        await toTheEnd(server.client({ maxVersion, ...options }));
+        assert.deepEqual(server.events, [`handshake-failed: client certificate refused: ${reason}`]);
+      }
+    }
+  });
+
   test(`${maxVersion}: certificates between the device and the CA come with it, or stand with the CA`, async (context) => {
     const between = CA.issue({ ...VALID, names: ['between'], ca: true });
     const device = between.issue({ ...VALID, names: ['below'] });

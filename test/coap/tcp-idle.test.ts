@@ -32,6 +32,7 @@ class Line extends Duplex {
       limits: { ...DEFAULT_TCP_LIMITS, idleTime: IDLE },
       now: () => this.clock.now(),
       deliver: () => {},
+      holds: () => {},
       dropped: () => {},
       aborted: (_source, cause) => this.aborted.push(cause),
       closed: () => {},

@@ -10,7 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { HandshakeLog } from '../../src/plugins/coap-topics/handshake-log.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
-import type { InProcessClient } from '../../src/plugins/plugin.js';
+import type { InProcessClient, PluginContext } from '../../src/plugins/plugin.js';
 import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { temporaryFolder } from '../support/portico.js';
@@ -35,7 +35,11 @@ interface Door {
   reached(option: string, counter: string, times?: number): Promise<void>;
 }
 
-async function open(context: TestContext, options: Partial<CoapTopicsOptions>): Promise<Door> {
+async function open(
+  context: TestContext,
+  options: Partial<CoapTopicsOptions>,
+  told: Partial<PluginContext> = {},
+): Promise<Door> {
   const engine = await Engine.create();
   const limits: string[] = [];
   const lines: string[] = [];
@@ -51,6 +55,7 @@ async function open(context: TestContext, options: Partial<CoapTopicsOptions>): 
         return client;
       },
       logger: { info: line, warn: line, error: line, debug: () => {} },
+      ...told,
     }),
   );
   context.after(async () => {
@@ -71,8 +76,11 @@ async function open(context: TestContext, options: Partial<CoapTopicsOptions>): 
   };
 }
 
-const dtls = (context: TestContext, options: Partial<CoapTopicsOptions> = {}): Promise<Door> =>
-  open(context, { below: PSK, anonymous: false, ...options });
+const dtls = (
+  context: TestContext,
+  options: Partial<CoapTopicsOptions> = {},
+  told: Partial<PluginContext> = {},
+): Promise<Door> => open(context, { below: PSK, anonymous: false, ...options }, told);
 
 async function device(context: TestContext, door: Door, options = {}): Promise<UdpDevice> {
   const made = await UdpDevice.connect(door.port, options);
@@ -189,6 +197,47 @@ test('a handshake that fails is logged with address and reason, and counted', as
     assert.deepEqual(door.lines, [`the DTLS handshake with ${where} failed: ${reason}`]);
     assert.equal(door.plugin.counters().dtlsHandshakesUnauthentic, 1);
   }
+});
+
+test('a user that is banned whence it comes fails its handshake, and nothing tells whether its key is right', async (context) => {
+  const asked: (string | undefined)[] = [];
+  const failed: (string | null)[] = [];
+  const told: Partial<PluginContext> = {
+    isBanned: (_remote, _transport, username) => {
+      asked.push(username);
+      return username === IDENTITY;
+    },
+    loginFailed: ({ username }) => void failed.push(username),
+  };
+  const door = await dtls(
+    context,
+    {
+      below: {
+        type: 'coaps',
+        psk: {
+          keys: new Map([
+            [IDENTITY, KEY],
+            ['other', KEY],
+          ]),
+        },
+      },
+    },
+    told,
+  );
+  for (const key of [KEY, Buffer.from('another')]) {
+    const banned = new UdpDevice(door.port, { identity: IDENTITY, key });
+    context.after(() => banned.close());
+    await banned.start();
+    await banned.alert(51);
+  }
+  assert.equal(door.plugin.counters().dtlsHandshakesUnauthentic, 2);
+  assert.match(door.lines[0], /failed: identity "device" is banned from there for failed logins$/);
+  // It is no guess: it would have failed with any key.
+  assert.deepEqual(failed, []);
+  const other = await device(context, door, { identity: 'other', key: KEY });
+  assert.equal((await other.ask({ ...GET, mid: 1 })).code, '4.04');
+  // The address first, at each ClientHello with a good cookie; then the user.
+  assert.deepEqual(asked, [undefined, IDENTITY, undefined, IDENTITY, undefined, 'other']);
 });
 
 const CERTIFIED = {
@@ -319,6 +368,30 @@ test('coap.tcp_message: a larger message ends its connection', async (context) =
   large.write(Buffer.concat([CSM, Buffer.from([0xe0, 2000 >> 8, 2000 & 255, 0x03])]));
   await once(large.resume(), 'close');
   await door.reached('coap.tcp_message', 'tcpMessagesTooLarge');
+});
+
+test('coap.tcp_unfinished: when unfinished messages of all take more, the connection with the largest ends', async (context) => {
+  const door = await tcp(context, { tcp_unfinished: 64 * 1024 });
+  /** A PUT of 60,000 bytes, and as much of it. */
+  const part = (bytes: number): Buffer =>
+    Buffer.concat([
+      CSM,
+      Buffer.from([0xe0, (60_000 - 269) >> 8, (60_000 - 269) & 255, 0x03]),
+      Buffer.alloc(bytes, 0xff),
+    ]);
+  const small = await connection(context, door);
+  small.write(part(15_000));
+  const large = await connection(context, door);
+  large.write(part(59_000));
+  await once(large.resume(), 'close');
+  await door.reached('coap.tcp_unfinished', 'tcpUnfinishedEvictions');
+  // The other one is read on, and answered.
+  small.write(Buffer.alloc(45_000, 0xff));
+  const codes: number[] = [];
+  for await (const chunk of small as AsyncIterable<Buffer>) {
+    codes.push(...[...chunk].filter((byte) => byte >> 5 === 4));
+    if (codes.length > 0) break;
+  }
 });
 
 test('coap.tcp_output: NON notifications to a client that does not read are dropped', async (context) => {

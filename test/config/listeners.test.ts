@@ -202,6 +202,9 @@ test('a coaps listener with certificates: what belongs together is asked for', (
   ]);
   const unknown = 'knows no CA of the certificates that it requires: name its file in ca_file';
   assert.deepEqual(faults('cert_file: /c, key_file: /k, require_certificate: true', psk), [unknown]);
+  const unasked = 'asks devices for no certificate that could be revoked: name their CA in ca_file';
+  assert.deepEqual(faults('cert_file: /c, key_file: /k, crl_file: /r'), [unasked]);
+  assert.deepEqual(faults('crl_file: /r', psk), [unasked]);
   assert.match(
     faultsOf('listeners:\n  - { type: coaps+tcp, cert_file: /c, key_file: /k, require_certificate: true }\n')[0],
     /knows no CA of the certificates that it requires/,

@@ -91,6 +91,7 @@ const KINDS: readonly Kind[] = [
     { path: ['listeners', i, 'cert_file'], ...certificate },
     { path: ['listeners', i, 'key_file'], ...key },
     { path: ['listeners', i, 'ca_file'], ...authority },
+    { path: ['listeners', i, 'crl_file'], ...list },
   ]),
   // A raw public key.
   { path: ['listeners', 4, 'key_file'], ...key },

@@ -101,10 +101,14 @@ describe('failed logins', { timeout: 120_000 }, () => {
     assert.equal(await logIn('ann', 'right'), 0);
   });
 
-  test('a wrong pre-shared key over DTLS counts like a wrong password', async () => {
+  test('a wrong pre-shared key over DTLS counts like a wrong password, and a ban hides which key is right', async () => {
     const from = portico.logLines.length;
     const [client] = CLIENTS;
     const uri = `coaps://127.0.0.1:${coaps}/ps/x`;
+    const right = ['-B', '5', '-u', 'meter-7', '-k', 'sesame'];
+    const read = async (): Promise<string> => (await run(client, [...right, uri])).stdout.toString().trim();
+    await run(client, [...right, '-m', 'put', '-e', 'shown', uri]);
+    assert.equal(await read(), 'shown');
     for (let i = 0; i < FAILURES; i++) await run(client, ['-B', '5', '-u', 'meter-7', '-k', `not sesame ${i}`, uri]);
     const line = await logged(portico, ({ event }) => event === 'login_failed', from);
     assert.deepEqual(
@@ -112,7 +116,12 @@ describe('failed logins', { timeout: 120_000 }, () => {
       ['127.0.0.1', 'coaps', 'psk', 'meter-7'],
     );
     assert.match((await bans('list')).stdout.toString(), /^127\.0\.0\.1: user "meter-7", /);
+    assert.doesNotMatch(await read(), /shown/);
+    await logged(portico, ({ reason }) => String(reason).includes('is banned from there for failed logins'), from);
+    const counted = portico.logLines.slice(from).filter(({ event }) => event === 'login_failed');
+    assert.equal(counted.length, FAILURES);
     await bans('lift', 'all');
+    assert.equal(await read(), 'shown');
   });
 
   test('over DTLS a banned address is refused in its handshake, with the right key too, and told by the option', async () => {

@@ -231,7 +231,9 @@ export class Handshake extends TimedHandshake<HandshakeEnd> {
     this.#suite = suite;
     if (hello.connectionId !== undefined) this.#cid = randomBytes(CID_BYTES);
     this.#exchange =
-      own === undefined ? pskExchange(psk!, identityHint) : ecdheExchange(own, group, hello.random, this.#serverRandom);
+      own === undefined
+        ? pskExchange(psk!, identityHint, this.source)
+        : ecdheExchange(own, group, hello.random, this.#serverRandom);
     if (clientType !== undefined) this.#proof = new ClientProof(clientCertificates!, clientType, this.#transcript);
     else this.#transcript.forgetSignature();
     this.#say(HandshakeType.ServerHello, serverHello(hello, choice, this.#serverRandom, this.#cid));

@@ -1,4 +1,5 @@
 /** How a premaster secret is agreed on: ServerKeyExchange, and what ClientKeyExchange makes of it. */
+import type { DatagramAddress } from '../transport.js';
 import { NAMED_CURVE } from './certificate-messages.js';
 import { FieldReader } from './fields.js';
 import { ephemeralKey, type Group } from './groups.js';
@@ -25,14 +26,14 @@ export interface Agreed {
 const MALFORMED = new Refusal(Alert.DecodeError, 'malformed ClientKeyExchange');
 
 /** RFC 4279 2. */
-export function pskExchange(psk: PskLookup, hint: Buffer | undefined): KeyExchange {
+export function pskExchange(psk: PskLookup, hint: Buffer | undefined, remote: DatagramAddress): KeyExchange {
   return {
     message: hint === undefined ? undefined : serverKeyExchange(hint),
     receive: (body) => {
       const reader = new FieldReader(body);
       const bytes = reader.vector(2);
       if (reader.failed || reader.left > 0) return MALFORMED;
-      const { identity, key } = psk.find(bytes);
+      const { identity, key } = psk.find(bytes, remote);
       const premaster = premasterSecret(key);
       key.fill(0);
       return { premaster, identity };

@@ -54,6 +54,11 @@ export class RevocationList {
     this.#hash = hash;
   }
 
+  /** What no other list has: its signature. */
+  toString(): string {
+    return this.#signature.toString('base64');
+  }
+
   isSignedBy(key: KeyObject): boolean {
     try {
       return verify(this.#hash, this.#signed, key, this.#signature);

@@ -12,7 +12,7 @@ import type { TcpLimits } from './limits.js';
 import { abort, csm, ping, pong, release, SIGNALING_CLASS, Signal, unknownCriticalOption } from './signaling.js';
 
 /** Why a connection was ended: a limit by its name, a fault of its client, or because the door has no room for it. */
-export type AbortCause = 'openTime' | 'idleTime' | 'messageBytes' | 'fault' | 'no room';
+export type AbortCause = 'openTime' | 'idleTime' | 'messageBytes' | 'unfinishedBytes' | 'fault' | 'no room';
 
 /** Milliseconds that a client has to take the last message. */
 const CLOSE_GRACE = 1000;
@@ -24,6 +24,8 @@ export interface ConnectionHost {
   now(): number;
   /** A message for the endpoint. */
   deliver(datagram: Buffer, source: DatagramAddress): void;
+  /** More bytes are kept of messages that have not come in full, or fewer if negative. May end connections, this one too. */
+  holds(more: number): void;
   /** A message was dropped because the client does not read. */
   dropped(source: DatagramAddress): void;
   /** The connection was ended for what the client sent, or did not send. */
@@ -42,8 +44,8 @@ export class Connection {
   readonly #message = new Message();
   /** `opening` until the client has said what it can. After `closing` nothing more is taken from it. */
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
-  /** Bytes of a frame that has not come in full. */
-  #rest: Buffer[] = [];
+  /** A frame that has not come in full is `#rest[0, #restBytes)`. */
+  #rest: Buffer = NOTHING;
   #restBytes = 0;
   /** Bytes that a frame needs, as far as its head has come. */
   #needed = 0;
@@ -75,6 +77,11 @@ export class Connection {
   /** Whether the client has said what it can. */
   get open(): boolean {
     return this.#state === 'open';
+  }
+
+  /** Bytes that are kept of a message that has not come in full. */
+  get unfinished(): number {
+    return this.#rest.length;
   }
 
   /** Sends a message of the endpoint, `bytes[offset, offset + length)` as it would be over UDP. */
@@ -112,8 +119,7 @@ export class Connection {
   /** Ends the connection for a fault of the client. @param option the critical option that is not known, or -1 */
   abort(reason: string, option = -1, cause: AbortCause = 'fault'): void {
     if (this.#state === 'closed' || this.#state === 'closing') return;
-    this.#state = 'closing';
-    this.#heardAt = this.#host.now();
+    this.#close();
     this.#host.aborted(this.address, cause, reason);
     this.#socket.end(abort(reason, option));
     this.#socket.destroySoon();
@@ -122,10 +128,16 @@ export class Connection {
   /** Ends the connection in order. */
   release(): void {
     if (this.#state === 'closed' || this.#state === 'closing') return;
-    this.#state = 'closing';
-    this.#heardAt = this.#host.now();
+    this.#close();
     this.#socket.end(release());
     this.#socket.destroySoon();
+  }
+
+  /** Nothing more is taken from it. */
+  #close(): void {
+    this.#state = 'closing';
+    this.#heardAt = this.#host.now();
+    this.#hold(NOTHING);
   }
 
   /** Asks a client that has been silent for too long, ends it if that has not helped. To be called now and then. */
@@ -152,7 +164,7 @@ export class Connection {
 
   #closed(): void {
     this.#state = 'closed';
-    this.#rest = [];
+    this.#hold(NOTHING);
     this.#host.closed(this);
   }
 
@@ -165,11 +177,10 @@ export class Connection {
     if (this.#state === 'closing') return;
     this.#heard();
     if (this.#restBytes > 0 && this.#restBytes + chunk.length < this.#needed) {
-      this.#rest.push(chunk);
-      this.#restBytes += chunk.length;
+      this.#keep(chunk);
       return;
     }
-    const bytes = this.#restBytes === 0 ? chunk : Buffer.concat([...this.#rest, chunk]);
+    const bytes = this.#restBytes === 0 ? chunk : Buffer.concat([this.#rest.subarray(0, this.#restBytes), chunk]);
     let at = 0;
     let found: number = Head.Whole;
     while (this.#state === 'opening' || this.#state === 'open') {
@@ -188,10 +199,29 @@ export class Connection {
       this.#receive(bytes);
       at = frame.end;
     }
+    if (this.#state !== 'opening' && this.#state !== 'open') return;
     this.#restBytes = bytes.length - at;
     this.#needed = Math.max(this.#frame.end - at, 1);
     // A copy: the chunk may be much larger.
-    this.#rest = this.#restBytes === 0 ? [] : [Buffer.from(bytes.subarray(at))];
+    this.#hold(this.#restBytes === 0 ? NOTHING : Buffer.from(bytes.subarray(at)));
+  }
+
+  #hold(rest: Buffer): void {
+    const more = rest.length - this.#rest.length;
+    this.#rest = rest;
+    if (more !== 0) this.#host.holds(more);
+  }
+
+  /** Pieces may have one byte each: what is kept has the bytes of them all, and nothing for each. */
+  #keep(chunk: Buffer): void {
+    const bytes = this.#restBytes + chunk.length;
+    if (bytes > this.#rest.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(this.#needed, Math.max(bytes, 2 * this.#rest.length)));
+      this.#rest.copy(larger, 0, 0, this.#restBytes);
+      this.#hold(larger);
+    }
+    chunk.copy(this.#rest, this.#restBytes);
+    this.#restBytes = bytes;
   }
 
   #receive(bytes: Buffer): void {

@@ -10,6 +10,8 @@ export class TcpCounters {
   idleTimeouts = 0;
   /** Connections ended for a message that is too large (`limits.messageBytes`). */
   messagesTooLarge = 0;
+  /** Connections ended for what they had begun to say, as that of all took too much (`limits.unfinishedBytes`). */
+  unfinishedEvictions = 0;
   /** Notifications dropped as the client did not read (`limits.outputBytes`). */
   droppedMessages = 0;
   /** Connections ended for another fault of the client. */

@@ -9,6 +9,8 @@ export interface TcpLimits {
   readonly idleTime: number;
   /** Bytes of the largest message; its peers must not send more than 1152 of their own (RFC 8323 5.3.1). Default 65,536. */
   readonly messageBytes: number;
+  /** Bytes of messages of all connections that have not come in full; beyond them the one with the most ends. Default 32 MiB. */
+  readonly unfinishedBytes: number;
   /** Bytes that may wait for a client that does not read. Default 256 KiB. */
   readonly outputBytes: number;
 }
@@ -18,5 +20,6 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   openTime: 10_000,
   idleTime: 600_000,
   messageBytes: 65_536,
+  unfinishedBytes: 32 * 1024 * 1024,
   outputBytes: 256 * 1024,
 };

@@ -20,6 +20,8 @@ export interface TlsCertificates {
   readonly clients?: {
     /** CAs, PEM, up to those that have signed themselves. */
     readonly ca: readonly string[];
+    /** Lists of their revoked certificates, PEM: one of each CA, or none at all. */
+    readonly crl?: readonly string[] | undefined;
     /** Whether a client without a certificate is refused. */
     readonly required: boolean;
   };
@@ -27,7 +29,8 @@ export interface TlsCertificates {
 
 /** The options of `node:tls`. It verifies certificates and goes on in any case: `sessionOf` has the last word. */
 export function tlsOptions({ cert, key, clients }: TlsCertificates): TlsOptions {
-  const asked = clients && { ca: [...clients.ca], requestCert: true, rejectUnauthorized: false };
+  const crl = clients?.crl === undefined ? null : { crl: [...clients.crl] };
+  const asked = clients && { ca: [...clients.ca], ...crl, requestCert: true, rejectUnauthorized: false };
   return { cert, key, ALPNProtocols: ['coap'], ...asked };
 }
 

@@ -50,6 +50,8 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
   /** Connections whose handshake is under way, by where they come from. */
   readonly #shaking = new Map<string, TcpEntrance | undefined>();
   #last = 0;
+  /** Bytes that connections keep of messages that have not come in full. */
+  #unfinished = 0;
   #closing = false;
   /** Looks after silent connections, while there are any. */
   #timer: unknown = null;
@@ -250,6 +252,16 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     this.onDatagram?.(datagram, source);
   }
 
+  holds(more: number): void {
+    this.#unfinished += more;
+    while (more > 0 && this.#unfinished > this.limits.unfinishedBytes) {
+      let most: Connection | undefined;
+      for (const one of this.#connections.values()) if (one.unfinished > (most?.unfinished ?? 0)) most = one;
+      if (most === undefined) return;
+      most.abort('unfinished messages take too much', -1, 'unfinishedBytes');
+    }
+  }
+
   dropped(source: DatagramAddress): void {
     this.counters.droppedMessages++;
     this.#onEvent?.('limit', source, 'outputBytes');
@@ -265,6 +277,7 @@ export class TcpTransport implements DatagramTransport, ConnectionHost {
     if (cause === 'no room') return;
     if (cause === 'openTime') this.counters.openTimeouts++;
     else if (cause === 'idleTime') this.counters.idleTimeouts++;
+    else if (cause === 'unfinishedBytes') this.counters.unfinishedEvictions++;
     else this.counters.messagesTooLarge++;
     this.#onEvent?.('limit', source, cause);
   }

@@ -162,6 +162,15 @@ export const transportOptions = {
       unit: 'bytes',
       since: '0.1.0',
     }),
+  tcp_unfinished: whole(64 * KIB, 4 * KIB * KIB * KIB)
+    .default(32 * KIB * KIB)
+    .register(documentation, {
+      doc:
+        'What messages that have not come in full may take in all, of each address that `coap+tcp` or `coaps+tcp` listens on. ' +
+        'Beyond it the connection with the largest of them ends, and is counted.',
+      unit: 'bytes',
+      since: '0.1.0',
+    }),
   tcp_output: whole(16 * KIB, 1024 * KIB * KIB)
     .default(256 * KIB)
     .register(documentation, {

@@ -294,8 +294,9 @@ export const coap = z
       .optional()
       .register(documentation, {
         doc:
-          'Publications a second of one device on data of that collection; one second’s worth may come at once. A further ' +
-          'one is answered with 4.29, and with the seconds to wait as its Max-Age. Unset: any number.',
+          'Publications a second from one address and port, DTLS association or connection on data of that collection; one ' +
+          'second’s worth may come at once. A further one is answered with 4.29, and with the seconds to wait as its Max-Age. ' +
+          'Unset: any number.',
         example: 100,
         since: '0.1.0',
       }),

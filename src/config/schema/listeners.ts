@@ -126,6 +126,16 @@ const certificates = {
       example: '/etc/portico/devices-ca.pem',
       since: '0.1.0',
     }),
+  crl_file: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Certificates of devices that are revoked: a list of each CA of `ca_file`, and of those in between, in PEM. Where one is ' +
+        'past its time, nobody with a certificate of its CA comes in. A relative path starts at the working directory. Unset: no ' +
+        'certificate is taken for revoked.',
+      example: '/etc/portico/devices-revoked.pem',
+      since: '0.1.0',
+    }),
   require_certificate: z
     .boolean()
     .default(false)

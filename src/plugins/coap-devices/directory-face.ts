@@ -116,7 +116,11 @@ export class DirectoryFace implements Face {
       if (method !== Method.Get) exchange.respond(METHOD_NOT_ALLOWED);
       else if (request.accept !== undefined && request.accept !== ContentFormat.LinkFormat) {
         exchange.respond(NOT_ACCEPTABLE);
-      } else this.#devices.lookups.answer({ kind: lookup, query: ownQuery(request) }, exchange);
+      } else {
+        const { root } = this.#devices.host;
+        const knows = (level: string): boolean => client.mayKnow(`${root}/${level}`);
+        this.#devices.lookups.answer({ kind: lookup, query: ownQuery(request), knows }, exchange);
+      }
     } else if (pathKey === REGISTRATIONS) {
       if (method !== Method.Post) exchange.respond(METHOD_NOT_ALLOWED);
       else this.#register(request, exchange, client);

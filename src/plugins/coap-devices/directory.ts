@@ -282,11 +282,15 @@ export class Directory {
     else this.#byParty.set(party, count);
   }
 
-  /** Links of all devices that match a query (RFC 9176 6.1). A device's own attributes match for each of its links. */
-  lookUpResources(query: readonly string[]): Link[] {
+  /**
+   * Links of all devices that match a query (RFC 9176 6.1). A device's own attributes match for each of its links.
+   * @param knows whether the device that is a level of a topic may be shown
+   */
+  lookUpResources(query: readonly string[], knows = anyDevice): Link[] {
     const page = new Page(query);
-    for (const { id } of this.#byId.values()) {
-      const { device, links } = this.#shown.get(id) as Shown;
+    for (const registration of this.#byId.values()) {
+      if (!knows(levelOf(registration))) continue;
+      const { device, links } = this.#shown.get(registration.id) as Shown;
       const filters = page.filters.filter((filter) => !matches(device, filter));
       for (const link of filterLinks(links, filters)) if (!page.take(link)) return page.links;
     }
@@ -294,10 +298,11 @@ export class Directory {
   }
 
   /** Devices that match a query, or have a link that does (RFC 9176 6.1, 6.4). */
-  lookUpEndpoints(query: readonly string[]): Link[] {
+  lookUpEndpoints(query: readonly string[], knows = anyDevice): Link[] {
     const page = new Page(query);
-    for (const { id } of this.#byId.values()) {
-      const { device, links } = this.#shown.get(id) as Shown;
+    for (const registration of this.#byId.values()) {
+      if (!knows(levelOf(registration))) continue;
+      const { device, links } = this.#shown.get(registration.id) as Shown;
       const found = page.filters.every((filter) => matches(device, filter) || filterLinks(links, [filter]).length > 0);
       if (found && !page.take(device)) return page.links;
     }
@@ -309,6 +314,10 @@ export class Directory {
 interface Shown {
   readonly device: Link;
   readonly links: readonly Link[];
+}
+
+function anyDevice(_level: string): boolean {
+  return true;
 }
 
 function bad(sentence: string): DirectoryAnswer {

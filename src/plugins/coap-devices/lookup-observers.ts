@@ -12,6 +12,8 @@ const SPAN = 20;
 export interface Lookup {
   readonly kind: 'ep' | 'res';
   readonly query: readonly string[];
+  /** Whether the client may know of the device that is this level of a topic. */
+  knows(level: string): boolean;
 }
 
 export class LookupObservers {
@@ -70,8 +72,11 @@ export class LookupObservers {
     }
   }
 
-  #find({ kind, query }: Lookup): string {
-    return formatLinks(kind === 'ep' ? this.#directory.lookUpEndpoints(query) : this.#directory.lookUpResources(query));
+  #find({ kind, query, knows }: Lookup): string {
+    const directory = this.#directory;
+    return formatLinks(
+      kind === 'ep' ? directory.lookUpEndpoints(query, knows) : directory.lookUpResources(query, knows),
+    );
   }
 }
 

@@ -113,7 +113,7 @@ export class Resources {
     else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
       const { listed } = this.#options;
-      const links = this.#links();
+      const links = this.#links(client);
       this.#later(
         discover(client, request, exchange, this.#paths, this.#mappings, links, listed, this.#context),
         exchange,
@@ -122,9 +122,9 @@ export class Resources {
     else if (!this.#faces.some((face) => face.handle(request, exchange, client))) exchange.respond(NOT_FOUND);
   }
 
-  *#links(): Iterable<Link> {
+  *#links(client: InProcessClient): Iterable<Link> {
     for (const face of this.#faces) yield* face.links();
-    if (this.#pubsub !== null) yield* this.#pubsub.links();
+    if (this.#pubsub !== null) yield* this.#pubsub.links(client);
   }
 
   /** A filter can only be read: nothing can be published on it. */

@@ -36,6 +36,8 @@ export interface TransportOptions {
   /** Bytes. */
   readonly tcp_message?: number | undefined;
   /** Bytes. */
+  readonly tcp_unfinished?: number | undefined;
+  /** Bytes. */
   readonly tcp_output?: number | undefined;
 }
 
@@ -101,6 +103,7 @@ const TCP_LIMITS = {
   openTime: ['tcp_open_time', 1000],
   idleTime: ['tcp_idle_time', 1000],
   messageBytes: ['tcp_message', 1],
+  unfinishedBytes: ['tcp_unfinished', 1],
   outputBytes: ['tcp_output', 1],
 } as const satisfies Record<keyof TcpLimits, readonly [keyof TransportOptions, number]>;
 
@@ -158,6 +161,21 @@ function dtlsAround(
 ): { dtls: DtlsTransport } & Pick<Bound, 'replace' | 'endOutdated'> {
   const log = new HandshakeLog(context.logger);
   let { psk } = first;
+  /** Whence handshakes come whose user is banned there. */
+  const banned = new WeakSet<DatagramAddress>();
+  const materialOf = ({ psk: shared, certificate, clients: asked }: DtlsCredentials): DtlsCredentialsOfTransport => ({
+    // A ban fails as a wrong key does: whether the handshake is done tells whether the key is right.
+    psk:
+      shared &&
+      ((identity, remote) => {
+        if (!context.isBanned(addressOf(remote), 'coaps', identity)) return shared.keys.get(identity) ?? null;
+        banned.add(remote);
+        return null;
+      }),
+    ...(shared?.hint === undefined ? null : { identityHint: shared.hint }),
+    certificate,
+    clientCertificates: asked,
+  });
   const dtls = new DtlsTransport(udp, {
     ...materialOf(first),
     limits: limitsOf(DTLS_LIMITS, options),
@@ -166,15 +184,16 @@ function dtlsAround(
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {
         const where = remote === undefined ? '' : addressOf(remote);
-        log.failed('DTLS', where, reasonOf(detail, identity, psk?.keys));
-        if (identity === undefined) return;
+        const isBanned = remote !== undefined && identity !== undefined && banned.has(remote);
+        log.failed('DTLS', where, isBanned ? bannedThere(identity) : reasonOf(detail, identity, psk?.keys));
+        if (identity === undefined || isBanned) return;
         context.loginFailed({ id: '', remote: where, username: identity, transport: 'coaps', version: 0 }, 'psk');
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);
     },
   });
   let { clients } = first;
-  let before = { keys: psk?.keys, ca: caOf(clients?.ca) };
+  let before = { keys: psk?.keys, ca: textOf(clients?.ca, clients?.revoked) };
   const replace = (below: Below): void => {
     if (below.type !== 'coaps') return;
     ({ psk, clients } = below);
@@ -182,7 +201,7 @@ function dtlsAround(
   };
   const endOutdated = (): void => {
     const { keys, ca } = before;
-    const now = { keys: psk?.keys, ca: caOf(clients?.ca) };
+    const now = { keys: psk?.keys, ca: textOf(clients?.ca, clients?.revoked) };
     before = now;
     dtls.endAssociations(({ identity, proof }) => {
       if (identity === undefined || (proof !== 'psk' && proof !== 'certificate')) return false;
@@ -192,22 +211,17 @@ function dtlsAround(
   return { dtls, replace, endOutdated };
 }
 
-function materialOf({ psk, certificate, clients }: DtlsCredentials): DtlsCredentialsOfTransport {
-  return {
-    psk: psk && ((identity) => psk.keys.get(identity) ?? null),
-    ...(psk?.hint === undefined ? null : { identityHint: psk.hint }),
-    certificate,
-    clientCertificates: clients,
-  };
-}
-
 function isSame(one: Buffer | undefined, other: Buffer | undefined): boolean {
   return one !== undefined && other !== undefined && one.equals(other);
 }
 
-/** What tells one set of CAs from another. */
-function caOf(ca: readonly unknown[] | undefined): string {
-  return (ca ?? []).map(String).join('');
+/** What tells CAs and their lists of revoked certificates from others. */
+function textOf(ca: readonly unknown[] = [], lists: readonly unknown[] = []): string {
+  return [...ca, '', ...lists].map(String).join('\n');
+}
+
+function bannedThere(identity: string): string {
+  return `identity ${JSON.stringify(identity)} is banned from there for failed logins`;
 }
 
 /** Why a handshake failed, for whoever has the file of keys at hand. */
@@ -224,7 +238,7 @@ async function bindTcp(
   context: PluginContext,
 ): Promise<Bound> {
   const log = new HandshakeLog(context.logger);
-  let before = caOf(tls?.clients?.ca);
+  let before = textOf(tls?.clients?.ca, tls?.clients?.crl);
   const transport = await TcpTransport.bind({
     address,
     port,
@@ -253,7 +267,7 @@ async function bindTcp(
     },
     replaceLimits: (next) => transport.replaceLimits(limitsOf(TCP_LIMITS, next)),
     endOutdated: () => {
-      const now = caOf(tls?.clients?.ca);
+      const now = textOf(tls?.clients?.ca, tls?.clients?.crl);
       if (now !== before) transport.endConnections(({ proof }) => proof === 'certificate');
       before = now;
     },

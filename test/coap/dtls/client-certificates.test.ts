@@ -4,10 +4,12 @@ import { test } from 'node:test';
 import { readCertificateFields } from '../../../src/coap/dtls/certificate-fields.js';
 import { ClientCertificates } from '../../../src/coap/dtls/client-certificates.js';
 import { Refusal } from '../../../src/coap/dtls/refusal.js';
+import { RevocationList } from '../../../src/coap/dtls/revocation-list.js';
 import { Random } from '../../support/random.js';
 import { seeds } from '../../support/seeds.js';
 import { CA, Made, type Wish } from './certificates.js';
 import { asking, DEVICE, NOON, refused, SUITES, sessionOf } from './certified.js';
+import type { DtlsBench } from './client.js';
 
 const OTHER_CA = new Made({ names: ['another CA'], ca: true });
 /** The same name, another key. */
@@ -102,6 +104,33 @@ test('a chain with a gap, and one with a stranger in between, lead to no CA', ()
   const device = MIDDLE.issue();
   for (const chain of [[device.der], [device.der, OTHER_CA.der], [device.der, DEVICE.der, MIDDLE.der]]) {
     assert.equal(refused(asking(), { credential: { ...device.credential, chain } }).alert, 48);
+  }
+});
+
+test('RFC 5280 6.3: with lists of revoked certificates, one on a list is refused, and so is one whose CA has no list in force', () => {
+  const lost = CA.issue({ names: ['lost'] });
+  const listed = (list: Buffer, required = true): DtlsBench => {
+    const revoked = [new RevocationList(list)];
+    return asking(required, { clientCertificates: { ca: [CA.x509], revoked, required, now: () => NOON } });
+  };
+  const list = CA.list([lost]);
+  const server = listed(list);
+  server.check(server.client(1, { suites: SUITES, credential: DEVICE.credential }).connect());
+  assert.equal(sessionOf(server).identity, 'device');
+  for (const [from, device, alert, words] of [
+    [listed(list), lost, 44, 'certificate revoked "CN=lost"'],
+    [listed(list, false), lost, 44, 'certificate revoked "CN=lost"'],
+    [
+      listed(CA.list([], { until: NOON - 1000 })),
+      DEVICE,
+      46,
+      'past its time is the list of revoked certificates of "CN=the CA"',
+    ],
+    [listed(OTHER_CA.list([])), DEVICE, 46, 'no list of revoked certificates of "CN=the CA"'],
+    [listed(list), MIDDLE.issue(), 46, 'no list of revoked certificates of "CN=middle"'],
+  ] as const) {
+    assert.deepEqual(refused(from, { credential: device.credential }), { alert, words });
+    assert.equal(from.dtls.counters.certificatesRefused, 1);
   }
 });
 

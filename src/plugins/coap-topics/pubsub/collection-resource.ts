@@ -13,7 +13,7 @@ import type { Collection } from './collection.js';
 import { incomplete, matches, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
 import { Creation } from './creation.js';
-import { collectionLinks, topicLink } from './links.js';
+import { collectionLinks, topicLink, topicsFor } from './links.js';
 import type { Topic } from './topic.js';
 
 export class CollectionResource {
@@ -33,10 +33,10 @@ export class CollectionResource {
   handle(request: CoapRequest, exchange: CoapExchange, client: InProcessClient, context: PluginContext): void {
     switch (request.method) {
       case Method.Get:
-        this.#list(request, exchange);
+        this.#list(request, exchange, client);
         break;
       case Method.Fetch:
-        this.#find(request, exchange);
+        this.#find(request, exchange, client);
         break;
       case Method.Post:
         this.#create(request, exchange, client, context);
@@ -46,14 +46,14 @@ export class CollectionResource {
     }
   }
 
-  #list(request: CoapRequest, exchange: CoapExchange): void {
+  #list(request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
     const query = request.query.filter((argument) => !isOfDevice(argument));
     if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
-    else exchange.respond(linkDocument(collectionLinks(this.#collection, this.#contentFormat, query)));
+    else exchange.respond(linkDocument(collectionLinks(client, this.#collection, this.#contentFormat, query)));
   }
 
   /** FETCH with a filter: topics that have each of its properties. */
-  #find(request: CoapRequest, exchange: CoapExchange): void {
+  #find(request: CoapRequest, exchange: CoapExchange, client: InProcessClient): void {
     const refusal = unfit(request, this.#contentFormat, this.#counters);
     if (refusal !== null) exchange.respond(refusal);
     else if (!accepts(request, ContentFormat.LinkFormat)) exchange.respond(NOT_ACCEPTABLE);
@@ -61,7 +61,7 @@ export class CollectionResource {
       const found = readOr400(exchange, () => {
         const filter = decodeFilter(request.payload);
         if (filter === null) return [];
-        return [...this.#collection.topics()].filter(({ configuration }) => matches(configuration, filter));
+        return [...topicsFor(client, this.#collection)].filter(({ configuration }) => matches(configuration, filter));
       });
       if (found === null) return;
       exchange.respond(linkDocument(found.map((topic) => topicLink(this.#collection, topic, this.#contentFormat))));

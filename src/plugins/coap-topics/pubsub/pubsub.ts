@@ -112,9 +112,9 @@ export class Pubsub implements Plugin {
     return true;
   }
 
-  /** Links for `/.well-known/core`. */
-  links(): Iterable<Link> {
-    return coreLinks(this.#collection, this.#contentFormat);
+  /** Links for `/.well-known/core`, as far as a client may know of them. */
+  links(client: InProcessClient): Iterable<Link> {
+    return coreLinks(client, this.#collection, this.#contentFormat);
   }
 
   /** Deletes topics whose time is over, and asks subscribers that have confirmed nothing for long. */

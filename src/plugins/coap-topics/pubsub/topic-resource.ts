@@ -4,6 +4,7 @@ import type { CoapExchange } from '../../../coap/exchange.js';
 import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient } from '../../plugin.js';
+import { FORBIDDEN } from '../answers.js';
 import { failureOf } from '../publishing.js';
 import { accepts, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, readOr400, respondWhen, unfit } from './answers.js';
 import { decodeProperties, encodeProperties, keysOf, Malformed } from './cbor.js';
@@ -32,10 +33,10 @@ export class TopicResource {
     }
     switch (request.method) {
       case Method.Get:
-        exchange.respond(this.#representation(Code.Content, topic));
+        if (isKnown(topic, exchange, client)) exchange.respond(this.#representation(Code.Content, topic));
         break;
       case Method.Fetch:
-        this.#part(topic, request, exchange);
+        if (isKnown(topic, exchange, client)) this.#part(topic, request, exchange);
         break;
       case Method.Post:
         this.#change(topic, request, exchange, client, true);
@@ -108,4 +109,11 @@ export class TopicResource {
       else goOn();
     });
   }
+}
+
+/** Whether a client may know of a topic; if not, the request is answered. */
+function isKnown({ configuration }: Topic, exchange: CoapExchange, client: InProcessClient): boolean {
+  if (client.mayKnow(configuration.name)) return true;
+  exchange.respond(FORBIDDEN);
+  return false;
 }
