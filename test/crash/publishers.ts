@@ -8,7 +8,10 @@ import { RawClient } from '../support/engine.js';
 export const KEPT = { clean: false, properties: { sessionExpiryInterval: 0xffffffff } } as const;
 
 /** Connects over TCP; the answer is in `connack`. */
-export async function open(port: number, options: Partial<IConnectPacket>): Promise<RawClient & { connack: IConnackPacket }> {
+export async function open(
+  port: number,
+  options: Partial<IConnectPacket>,
+): Promise<RawClient & { connack: IConnackPacket }> {
   const socket = connect(port, '127.0.0.1');
   await once(socket, 'connect');
   const version = options.protocolVersion ?? 5;

@@ -33,11 +33,7 @@ export type Kind = (typeof KINDS)[number];
 const LOST: Partial<Record<Kind, readonly Event[]>> = {
   'QoS 0 message': EVENTS,
   'Message to a session that ends with its connection': EVENTS,
-  'Retained message that a new subscription has not been sent yet, session kept': [
-    'kill -9',
-    'power cut',
-    'disk full',
-  ],
+  'Retained message that a new subscription has not been sent yet, session kept': ['kill -9', 'power cut', 'disk full'],
   'Observation of CoAP': EVENTS,
 };
 

@@ -213,7 +213,14 @@ export class Scene {
     const heard = hear().finally(() => {
       refused = true;
     });
-    const packet = { cmd: 'publish', topic: 'away', payload: 'x'.repeat(4000), qos: 1, retain: false, dup: false } as const;
+    const packet = {
+      cmd: 'publish',
+      topic: 'away',
+      payload: 'x'.repeat(4000),
+      qos: 1,
+      retain: false,
+      dup: false,
+    } as const;
     for (let messageId = 1; !refused; messageId++) {
       client.send({ ...packet, messageId });
       await new Promise((resolve) => setTimeout(resolve, LOOK));

@@ -77,10 +77,8 @@ for (const from of ['the running broker', 'its store'] as const) {
     assert.deepEqual(await read(restored), ['kept/ann', 'kept/later', 'kept/will', 'nameless']);
     // Who has published them may no more; each by what is known of it.
     for (const [rules, left] of [
-      [WITNESS, []],
       [`${NAMELESS}${WITNESS}`, ['nameless']],
       [`${WITNESS}${ANN}`, ['kept/ann', 'kept/later', 'kept/will']],
-      [`${WITNESS}pattern write kept/#\n`, ['kept/ann', 'kept/later', 'kept/will']],
       [`${WITNESS}user bob\ntopic write #\n`, []],
     ] as const) {
       writeFileSync(list, rules);

@@ -408,7 +408,10 @@ test('on a terminal a line says how far backup and restore have come, and is gon
   // The line is cleared and written, again and again; the last thing is that it is cleared.
   const line = (verb: string, last: string): RegExp =>
     new RegExp(`^(?:\\r\\u001b\\[K${verb} [\\d,]+ records?, [\\d.]+ (?:bytes|[KM]iB))+\\r\\u001b\\[K${last}`);
-  assert.match(await onTerminal('backup', file, '-c', broker.configFile), line('saved', 'backup of the running broker'));
+  assert.match(
+    await onTerminal('backup', file, '-c', broker.configFile),
+    line('saved', 'backup of the running broker'),
+  );
   assert.match(await onTerminal('restore', '--check', file), line('checked', '\\S+ is a whole backup: '));
   const data = fresh();
   assert.match(await onTerminal('restore', file, '--data', data), line('restored', 'restored '));
