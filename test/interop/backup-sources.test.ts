@@ -79,7 +79,6 @@ for (const from of ['the running broker', 'its store'] as const) {
     for (const [rules, left] of [
       [`${NAMELESS}${WITNESS}`, ['nameless']],
       [`${WITNESS}${ANN}`, ['kept/ann', 'kept/later', 'kept/will']],
-      [`${WITNESS}user bob\ntopic write #\n`, []],
     ] as const) {
       writeFileSync(list, rules);
       await restored.stop();
