@@ -141,10 +141,21 @@ export class SessionRegistry {
       if (session.connection !== null || session.keeper !== null) continue;
       if (session.expiryInterval === NEVER) continue;
       if (session.disconnectedAt + session.expiryInterval * 1000 > now) continue;
-      this.#environment.counters.sessionsExpired++;
+      this.#expired(session);
       this.end(session);
     }
     if (this.#sweepable.size > 0 && !this.#sweeping) void this.#sweep();
+  }
+
+  /** The log names the option that has given a session its time, unless its client has chosen it. */
+  #expired({ id, version, expiryInterval, outbound }: Session): void {
+    const { counters, journal, options } = this.#environment;
+    counters.sessionsExpired++;
+    const byDefault = version !== 5 && options.sessionExpiryDefault < options.sessionExpiryMax;
+    if (expiryInterval !== (byDefault ? options.sessionExpiryDefault : options.sessionExpiryMax)) return;
+    const option = byDefault ? 'mqtt.session_expiry_default' : 'mqtt.session_expiry_max';
+    const what = `${outbound.waiting} messages that waited`;
+    journal.limit(null, option, `the session of ${id} has ended after ${expiryInterval} s, and with it ${what}`);
   }
 
   /** Takes expired and dropped messages out of the queues in the store, one after the other. */

@@ -1,90 +1,50 @@
-/**
- * One of each kind of thing that a broker may lose, what may happen to it, and what is there afterwards. The kinds are
- * the rows of docs/durability.md, the events its columns.
- */
+/** One of each kind of thing that a broker may lose, an event that may take it away, and what is there afterwards. */
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IConnectPacket } from 'mqtt-packet';
 import { CON, coapMessage, codeOf, connectRaw, Datagrams, payloadOf, type RawClient } from '../interop/raw.js';
 import { Portico, temporaryFolder } from '../support/portico.js';
+import { SmallDisk } from '../support/small-disk.js';
 import { answerTo, upToAnswer } from './coap-answer.js';
 import { Device } from './devices.js';
 import { DROPPED, PowerDisk } from './power-disk.js';
+import type { Event, Kind, Sync } from './survival-kinds.js';
 import { readTrace, tracer } from './trace.js';
 
-export const SYNCS = ['always', 'interval', 'never'] as const;
-export const EVENTS = ['client gone', 'restart', 'kill -9', 'power cut'] as const;
-export const KINDS = [
-  'QoS 0 message',
-  'QoS 1 message to a kept session, client away',
-  'QoS 2 message to a kept session, client away',
-  'QoS 1 message to a kept session, sent, not acknowledged',
-  'QoS 2 message to a kept session, sent, not acknowledged',
-  'Message to a shared subscription of kept sessions',
-  'What an ended session leaves to the others of its shared subscription',
-  'Message to a session that ends with its connection',
-  'QoS 2 publication between PUBREC and PUBREL, session kept',
-  'Retained message',
-  'Retained message of QoS 0, once written',
-  'That a retained message was cleared',
-  'Retained message that a new subscription has not been sent yet, session kept',
-  'Kept session',
-  'Its subscription',
-  'That a subscription was ended',
-  'Will of a connected client',
-  'Will that waits for its delay',
-  'Value that CoAP has put',
-  'Observation of CoAP',
-] as const;
-
-export type Sync = (typeof SYNCS)[number];
-export type Event = (typeof EVENTS)[number];
-export type Kind = (typeof KINDS)[number];
-
 const LONG = 3600;
+/** Quota exceeded: the store cannot be written. */
+const UNWRITABLE = 0x97;
+/** Megabytes of the disk that fills up. */
+const DISK = 24;
 const GET = 1;
 const PUT = 3;
 const OBSERVE = 6;
 const URI_PATH = 11;
 
-/** Kinds that an event takes away, whatever `store.sync` is. */
-const LOST: Partial<Record<Kind, readonly Event[]>> = {
-  'QoS 0 message': EVENTS,
-  'Message to a session that ends with its connection': EVENTS,
-  'Retained message that a new subscription has not been sent yet, session kept': ['kill -9', 'power cut'],
-  'Observation of CoAP': EVENTS,
-};
-
-/** Whether a kind is there after an event. With `never`, nothing that only the operating system has survives. */
-export function survives(kind: Kind, event: Event, sync: Sync): boolean {
-  if (event === 'power cut' && sync === 'never') return false;
-  return LOST[kind]?.includes(event) !== true;
-}
-
-/** The title of the test of a cell. */
-export const titleOf = (kind: Kind, event: Event, sync: Sync): string => `${kind}: ${event}, store.sync ${sync}`;
-
-/** Milliseconds between the looks at a trace that is being written. */
+/** Milliseconds between the looks at a trace that is being written, and at a disk that is full. */
 const LOOK = 20;
 
 export class Scene {
   readonly #portico: Portico;
   readonly #dataDir: string;
   readonly #trace: string;
+  readonly #disk: SmallDisk | null;
   readonly #open: RawClient[] = [];
   readonly #datagrams: Datagrams[] = [];
 
-  private constructor(portico: Portico, dataDir: string, trace: string) {
+  private constructor(portico: Portico, dataDir: string, trace: string, disk: SmallDisk | null) {
     this.#portico = portico;
     this.#dataDir = dataDir;
     this.#trace = trace;
+    this.#disk = disk;
   }
 
   /** Brings about what is to be lost or kept; everything has been acknowledged when this resolves. */
   static async prepare(event: Event, sync: Sync): Promise<Scene> {
     const folder = temporaryFolder();
-    const dataDir = join(folder, 'data');
+    const disk = event === 'disk full' ? new SmallDisk(DISK) : null;
+    const dataDir = join(disk?.path ?? folder, 'data');
     const trace = join(folder, 'trace');
     const portico = await Portico.start(
       {
@@ -95,7 +55,7 @@ export class Scene {
       },
       event === 'power cut' ? tracer(trace) : [],
     );
-    const scene = new Scene(portico, dataDir, trace);
+    const scene = new Scene(portico, dataDir, trace, disk);
     await scene.#queues();
     await scene.#shared();
     await scene.#retained();
@@ -235,9 +195,37 @@ export class Scene {
       return;
     }
     if (event === 'restart') await this.#portico.stop();
-    if (event === 'kill -9') await this.#portico.kill();
+    if (event === 'disk full') await this.#fillDisk();
+    if (event === 'kill -9' || event === 'disk full') await this.#portico.kill();
+    this.#disk?.empty();
     if (event === 'power cut') await this.#cutPower(sync);
     await this.#portico.restart();
+  }
+
+  /** Fills the disk, and publishes until the broker says that it cannot write any more. */
+  async #fillDisk(): Promise<void> {
+    const client = await this.#enter('filler', { clean: true, properties: { sessionExpiryInterval: 0 } });
+    this.#disk?.fill();
+    let refused = false;
+    const hear = async (): Promise<void> => {
+      while ((await client.expect('puback')).reasonCode !== UNWRITABLE);
+    };
+    const heard = hear().finally(() => {
+      refused = true;
+    });
+    const packet = {
+      cmd: 'publish',
+      topic: 'away',
+      payload: 'x'.repeat(4000),
+      qos: 1,
+      retain: false,
+      dup: false,
+    } as const;
+    for (let messageId = 1; !refused; messageId++) {
+      client.send({ ...packet, messageId });
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
+    }
+    await heard;
   }
 
   async #cutPower(sync: Sync): Promise<void> {
@@ -374,6 +362,7 @@ export class Scene {
     for (const datagrams of this.#datagrams) datagrams.close();
     await this.#portico.kill();
     await this.#portico.dispose();
+    this.#disk?.remove();
   }
 }
 

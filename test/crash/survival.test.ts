@@ -1,7 +1,8 @@
 /** What survives what, cell by cell of the table in docs/durability.md: the broker as a process, with raw clients. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { EVENTS, KINDS, type Kind, Scene, SYNCS, survives, titleOf } from './survival-scene.js';
+import { EVENTS, KINDS, type Kind, SYNCS, survives, titleOf } from './survival-kinds.js';
+import { Scene } from './survival-scene.js';
 
 for (const event of EVENTS) {
   for (const sync of SYNCS) {

@@ -350,6 +350,6 @@ test('mqtt.session_expiry_max: a session that asks for more is told what it gets
   assert.equal(scene.engine.broker.sessions.size, 2);
   scene.engine.pass(1);
   assert.equal(scene.engine.broker.sessions.size, 0);
-  assert.equal(scene.engine.broker.counters.sessionsExpired, 2);
+  scene.reached('mqtt.session_expiry_max', 'sessionsExpired', 2);
   await scene.engine.stop();
 });

@@ -6,6 +6,7 @@ import { Family, familyRange } from '../../src/store/keys.js';
 import type { MemoryStore } from '../../src/store/memory-store.js';
 import { Engine, type RawClient } from '../support/engine.js';
 import { LastingStore } from '../support/lasting-store.js';
+import { limitsOf } from '../support/limits.js';
 import { Random } from '../support/random.js';
 import { seeds } from '../support/seeds.js';
 
@@ -98,12 +99,14 @@ test('drop_oldest: messages in flight are not dropped, and come again after a re
 
 test('drop_oldest: queued_bytes makes room for a large message by as many as it needs', async () => {
   const engine = await absent({ queuedBytes: 2000, queueFull: 'drop_oldest' });
+  const limits = limitsOf(engine);
   await publish(engine, 1, 500);
   const taken = await takeAll(engine, await engine.connect(KEPT));
   assert.equal(taken.at(-1), '500');
   assert.deepEqual(taken, numbers(501 - taken.length, 500));
   assert.ok(taken.length > 50 && taken.length < 200, `${taken.length} messages of about 15 bytes in 2,000`);
   assert.equal(engine.broker.counters.droppedQueueFull, 500 - taken.length);
+  assert.deepEqual(limits, new Array(500 - taken.length).fill('limits.queued_bytes'));
   await engine.stop();
 });
 
@@ -157,6 +160,7 @@ test('queue_age: a message that has waited too long is dropped, counted and leav
   for (const queueMemory of [1, 1_000_000]) {
     const store = new LastingStore();
     const engine = await absent({ queueAge: 60, queueMemory }, store);
+    const limits = limitsOf(engine);
     await publish(engine, 1, 5);
     engine.clock.advance(59);
     await publish(engine, 6, 8);
@@ -167,6 +171,7 @@ test('queue_age: a message that has waited too long is dropped, counted and leav
     assert.equal(session?.outbound.waiting, 3);
     assert.equal(engine.broker.counters.droppedAged, 5);
     assert.equal(engine.broker.counters.droppedExpired, 0);
+    assert.deepEqual(new Set(limits), new Set(['limits.queue_age']));
     assert.deepEqual(await takeAll(engine, await engine.connect(KEPT)), numbers(6, 8));
     await engine.stop();
   }
@@ -217,6 +222,7 @@ test('the queue of an absent client takes no memory', async () => {
 
 test('session_expiry_default: how long MQTT 3.1.1 sessions are kept', async () => {
   const engine = await Engine.create({ session: { sessionExpiryDefault: 100 } });
+  const limits = limitsOf(engine);
   const old = await engine.connect({ clientId: 'old', clean: false });
   const options = { clientId: 'new', clean: false, protocolVersion: 5, properties: { sessionExpiryInterval: 300 } };
   const young = await engine.connect(options as Parameters<typeof engine.connect>[0]);
@@ -226,6 +232,11 @@ test('session_expiry_default: how long MQTT 3.1.1 sessions are kept', async () =
   engine.broker.tick();
   assert.equal(engine.broker.sessions.get('old'), undefined);
   assert.notEqual(engine.broker.sessions.get('new'), undefined);
+  assert.deepEqual(limits, ['mqtt.session_expiry_default']);
+  engine.clock.advance(200);
+  engine.broker.tick();
+  assert.equal(engine.broker.sessions.get('new'), undefined);
+  assert.equal(limits.length, 1, 'its client has chosen that time');
   await engine.stop();
 });
 

@@ -22,6 +22,7 @@ export const TARGETS = {
   'coap-message': async () => (await coap()).coapMessage,
   'coap-endpoint': async () => (await coap()).coapEndpoint,
   'coap-topics': async () => (await import('./targets/coap-topics.js')).coapTopics,
+  'coap-tcp': async () => (await import('./targets/coap-tcp.js')).coapTcp,
   dtls: async () => (await import('./targets/dtls.js')).dtlsTarget,
   'dtls-client': async () => (await import('./targets/dtls-client.js')).dtlsClientTarget,
   'config-yaml': async () => (await config()).configYaml,

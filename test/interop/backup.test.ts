@@ -27,7 +27,7 @@ import { STORE_VERSION } from '../../src/store/records.js';
 import { encodeVersion } from '../../src/store/upgrade.js';
 import { freePorts, Portico, porticoMain, spawnChild, temporaryFolder } from '../support/portico.js';
 import { publish } from './mosquitto.js';
-import { type Finished, run } from './programs.js';
+import { type Finished, run, sourceFile } from './programs.js';
 
 const folder = temporaryFolder();
 let names = 0;
@@ -392,6 +392,31 @@ describe('backup', { timeout: 300_000 }, () => {
 });
 
 async function* none(): AsyncGenerator<[Buffer, Buffer]> {}
+
+/** Runs the program on a terminal of its own; returns what that showed. */
+async function onTerminal(...args: string[]): Promise<string> {
+  const script = sourceFile('test/interop/python/terminal.py');
+  const { stdout } = await run('/usr/bin/python3', ['-B', script, '[]', process.execPath, porticoMain, ...args]);
+  const { shown, code } = JSON.parse(stdout.toString()) as { shown: string; code: number };
+  assert.equal(code, 0, shown);
+  return shown;
+}
+
+test('on a terminal a line says how far backup and restore have come, and is gone at the end', async () => {
+  const broker = await start();
+  const file = fresh();
+  // The line is cleared and written, again and again; the last thing is that it is cleared.
+  const line = (verb: string, last: string): RegExp =>
+    new RegExp(`^(?:\\r\\u001b\\[K${verb} [\\d,]+ records?, [\\d.]+ (?:bytes|[KM]iB))+\\r\\u001b\\[K${last}`);
+  assert.match(
+    await onTerminal('backup', file, '-c', broker.configFile),
+    line('saved', 'backup of the running broker'),
+  );
+  assert.match(await onTerminal('restore', '--check', file), line('checked', '\\S+ is a whole backup: '));
+  const data = fresh();
+  assert.match(await onTerminal('restore', file, '--data', data), line('restored', 'restored '));
+  await assertRestored(data);
+});
 
 describe('restore', { timeout: 300_000 }, () => {
   /** A backup of a store of a version. */

@@ -31,6 +31,7 @@ before(async () => {
   whole = await served(healthy);
   await healthy.engine.stop();
   assert.ok(Object.keys(whole.retained).length > 250);
+  assert.ok(scene.ended.size > 0 && !whole.subscriptions.some((subscription) => scene.ended.has(subscription)));
 });
 
 interface Outcome {

@@ -45,7 +45,7 @@ before(async () => {
   await first.engine.stop();
   // Makes a table of the log.
   await (await start(directory)).engine.stop();
-  scene = { directory, published: new Map() };
+  scene = { directory, published: new Map(), ended: new Set() };
   const tables = filesOf(directory).filter((name) => name.endsWith('.ldb'));
   assert.equal(tables.length, 1);
   [table] = tables;

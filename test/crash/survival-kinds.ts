@@ -1,0 +1,47 @@
+/** The kinds of things that a broker may lose, which are the rows of docs/durability.md, and the events that are its columns. */
+
+export const SYNCS = ['always', 'interval', 'never'] as const;
+export const EVENTS = ['client gone', 'restart', 'kill -9', 'power cut', 'disk full'] as const;
+export const KINDS = [
+  'QoS 0 message',
+  'QoS 1 message to a kept session, client away',
+  'QoS 2 message to a kept session, client away',
+  'QoS 1 message to a kept session, sent, not acknowledged',
+  'QoS 2 message to a kept session, sent, not acknowledged',
+  'Message to a shared subscription of kept sessions',
+  'What an ended session leaves to the others of its shared subscription',
+  'Message to a session that ends with its connection',
+  'QoS 2 publication between PUBREC and PUBREL, session kept',
+  'Retained message',
+  'Retained message of QoS 0, once written',
+  'That a retained message was cleared',
+  'Retained message that a new subscription has not been sent yet, session kept',
+  'Kept session',
+  'Its subscription',
+  'That a subscription was ended',
+  'Will of a connected client',
+  'Will that waits for its delay',
+  'Value that CoAP has put',
+  'Observation of CoAP',
+] as const;
+
+export type Sync = (typeof SYNCS)[number];
+export type Event = (typeof EVENTS)[number];
+export type Kind = (typeof KINDS)[number];
+
+/** Kinds that an event takes away, whatever `store.sync` is. */
+const LOST: Partial<Record<Kind, readonly Event[]>> = {
+  'QoS 0 message': EVENTS,
+  'Message to a session that ends with its connection': EVENTS,
+  'Retained message that a new subscription has not been sent yet, session kept': ['kill -9', 'power cut', 'disk full'],
+  'Observation of CoAP': EVENTS,
+};
+
+/** Whether a kind is there after an event. With `never`, nothing that only the operating system has survives. */
+export function survives(kind: Kind, event: Event, sync: Sync): boolean {
+  if (event === 'power cut' && sync === 'never') return false;
+  return LOST[kind]?.includes(event) !== true;
+}
+
+/** The title of the test of a cell. */
+export const titleOf = (kind: Kind, event: Event, sync: Sync): string => `${kind}: ${event}, store.sync ${sync}`;
