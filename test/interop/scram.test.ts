@@ -198,7 +198,10 @@ test('a SCRAM file that is missing or malformed stops the start with exit code 3
     const { code, stderr } = await start(...args);
     assert.deepEqual(
       [code, stderr],
-      [3, `portico: ${file}: the SCRAM file cannot be read: there is none of that name\n`],
+      [
+        3,
+        `portico: ${config}:1: access.scram_file: ${file}: the SCRAM file cannot be read: there is none of that name\n`,
+      ],
     );
   }
   writeFileSync(file, 'alice:hunter2\n');

@@ -101,6 +101,7 @@ async function live(pieces: readonly Buffer[]): Promise<Life> {
   const clock = new FakeClock();
   const delivered: string[] = [];
   let end = 'open';
+  let held = 0;
   let connection: Connection | null = null;
   const transport: DatagramTransport = {
     onDatagram: undefined,
@@ -118,6 +119,10 @@ async function live(pieces: readonly Buffer[]): Promise<Life> {
         delivered.push(inWords({ code: datagram[1], token, rest: datagram.subarray(4 + token.length) }));
       }
       transport.onDatagram?.(datagram, source);
+    },
+    holds(more: number) {
+      held += more;
+      assert.ok(held >= 0, 'no more is given up than was kept');
     },
     dropped: () => assert.fail('everything is taken'),
     aborted(_source: DatagramAddress, cause: AbortCause, reason: string) {
