@@ -110,8 +110,14 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
   if (view.topicEnd - view.topicStart > environment.options.maxTopicLength) {
     topicTooLong(connection, connection.environment);
     connection.terminate(reason, 'a topic name longer than mqtt.max_topic_length');
-  } else connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
+  } else connection.terminate(reason, topicFault(reason));
   return null;
+}
+
+/** Why a topic name has no route, in words; empty where its reason code says enough. */
+function topicFault(reason: number): string {
+  if (reason === ReasonCode.TopicNameInvalid) return 'a topic name with more levels than mqtt.max_topic_levels';
+  return reason === ReasonCode.MalformedPacket ? 'a malformed topic name' : '';
 }
 
 /** The route that a client has given an alias, or the reason code why there is none (MQTT 5.0 3.3.2.3.4). */

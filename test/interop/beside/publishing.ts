@@ -232,11 +232,6 @@ export const publishing: readonly Group[] = [
       {
         name: 'a will after a protocol error',
         steps: ['come W', 'sub W ~/# 2', 'come A will=~/will:gone:0', 'raw A 00 00', 'sees W 1'],
-        meant: {
-          why: 'codes',
-          mosquitto: ['[5] A sends 0000: disconnect 130'],
-          portico: ['[5] A sends 0000: disconnect 129'],
-        },
       },
       {
         name: 'a will when another client takes over',
