@@ -28,6 +28,19 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'PUBREC, as PUBACK, says that nobody subscribes (0x10), which the specification has for both of them; Mosquitto says it in ' +
       'PUBACK only',
   },
+  'empty-id': {
+    from: '2.1',
+    says:
+      'With `allow_zero_length_clientid false` a client of MQTT 5.0 without a client identifier hears 0x85 (Client Identifier not ' +
+      'valid), the code that the specification has for it; Mosquitto says 0x80',
+  },
+  payload: {
+    from: '2.1',
+    says:
+      'A publication beyond `message_size_limit` is acknowledged with Quota exceeded (0x97) in MQTT 5.0; Mosquitto says 0x95, which ' +
+      'acknowledgements do not have. For a will with more, 2.1 and Portico answer a client of MQTT 5.0 with 0x95, older ones ' +
+      'get 3 here and 5 there',
+  },
   overlap: {
     from: '2.1',
     says: 'Overlapping subscriptions of a client get one copy, at the highest QoS; Mosquitto sends one for each',

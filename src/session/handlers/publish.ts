@@ -76,7 +76,8 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
   if (route.reserved) {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
-  } else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
+  } else if (payload > environment.options.maxPayload) refusePayload(connection, view.qos, view.packetId);
+  else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
   else if (environment.access.acl !== null && isDenied(connection, view, route, environment.access.acl)) return;
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
@@ -272,9 +273,20 @@ function refuse(
 ): void {
   connection.environment.counters.deniedPublish++;
   connection.environment.journal.denied(connection, 'publish', topic, reason);
+  tellRefused(connection, qos, packetId, reasonCode);
+}
+
+function tellRefused(connection: Connection, qos: number, packetId: number, reasonCode: number): void {
   if (qos === 0) return;
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   acknowledge(connection, type, packetId, connection.version === 5 ? reasonCode : ReasonCode.Success, false);
+}
+
+/** `limits.payload`. An acknowledgement cannot say that a packet is too large (MQTT 5.0 3.4.2.1). */
+function refusePayload(connection: Connection, qos: number, packetId: number): void {
+  connection.environment.counters.largePayloads++;
+  connection.environment.journal.limit(connection, 'limits.payload', 'a publication is refused');
+  tellRefused(connection, qos, packetId, ReasonCode.QuotaExceeded);
 }
 
 /** Refuses a publication that the access control list does not allow. */

@@ -262,6 +262,29 @@ export const publishing: readonly Group[] = [
     ],
   },
   {
+    title: 'payloads have a limit',
+    conf: `message_size_limit 100\n${OPEN}`,
+    scenarios: [
+      {
+        name: 'message_size_limit',
+        steps: [
+          ...['come A', 'sub A ~/# 1', 'pub A ~/0 *101 0', 'pub A ~/1 *101 1', 'pub A ~/2 *101 2'],
+          ...['pub A ~/a *100 1', 'sees A 1'],
+        ],
+        meant: {
+          why: 'payload',
+          mosquitto: ['[5] A publishes ~/1: 149', '[5] A publishes ~/2: 149'],
+          portico: ['[5] A publishes ~/1: 151', '[5] A publishes ~/2: 151'],
+        },
+      },
+      {
+        name: 'message_size_limit: a will',
+        steps: [`come A will=~/w:${'x'.repeat(101)}:0`, `come B will=~/w:${'x'.repeat(100)}:0`],
+        meant: { why: 'payload', mosquitto: ['[4] A comes: 5'], portico: ['[4] A comes: 3'] },
+      },
+    ],
+  },
+  {
     title: 'limits of messages',
     conf:
       'allow_anonymous true\nmax_packet_size 1000\nretain_available false\nlistener <main> 127.0.0.1\nmax_qos 1\n' +
