@@ -24,7 +24,10 @@ async function absent(session: Session = WAITING, store: Store = new LastingStor
   return engine;
 }
 
-async function publish(engine: Engine, ...messages: [payload: string, qos: 0 | 1 | 2, topic?: string][]): Promise<void> {
+async function publish(
+  engine: Engine,
+  ...messages: [payload: string, qos: 0 | 1 | 2, topic?: string][]
+): Promise<void> {
   for (const [payload, qos, topic = 't'] of messages) engine.broker.publish({ topic, payload, qos });
   await engine.broker.commit.settled();
 }

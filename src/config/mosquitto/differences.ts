@@ -41,6 +41,12 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'acknowledgements do not have. For a will with more, 2.1 and Portico answer a client of MQTT 5.0 with 0x95, older ones ' +
       'get 3 here and 5 there',
   },
+  'waiting-qos0': {
+    from: '2.1',
+    says:
+      'QoS 0 messages that wait (`queue_qos0_messages`) count by `max_queued_messages` and `max_queued_bytes`, as the manual of ' +
+      'Mosquitto has it; Mosquitto itself does not count them, and takes any number',
+  },
   overlap: {
     from: '2.1',
     says: 'Overlapping subscriptions of a client get one copy, at the highest QoS; Mosquitto sends one for each',

@@ -318,7 +318,9 @@ socket_domain ipv6
 });
 
 test('client identifiers: which are taken, of all listeners or of each', () => {
-  const { listeners } = load('clientid_prefixes a-\nallow_zero_length_clientid false\nlistener 1 ::1\nlistener 2 ::1\n').config;
+  const { listeners } = load(
+    'clientid_prefixes a-\nallow_zero_length_clientid false\nlistener 1 ::1\nlistener 2 ::1\n',
+  ).config;
   const terms = { client_id_prefix: 'a-', allow_empty_client_id: false };
   assert.deepEqual(listeners, [
     { type: 'mqtt', host: '::1', port: 1, ...terms },

@@ -183,7 +183,6 @@ export const connecting: readonly Group[] = [
     scenarios: [
       {
         name: 'allow_zero_length_clientid false',
-        versions: [3, 4, 5],
         steps: ['come A id=', 'come B id=~'],
         meant: { why: 'empty-id', mosquitto: ['[5] A comes: 128'], portico: ['[5] A comes: 133'] },
       },
@@ -208,7 +207,6 @@ export const connecting: readonly Group[] = [
     scenarios: [
       {
         name: 'clientid_prefixes',
-        versions: [3, 4, 5],
         steps: ['come A id=~', 'come B id=other', 'come C id=', 'is A'],
       },
     ],

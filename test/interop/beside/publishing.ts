@@ -267,15 +267,13 @@ export const publishing: readonly Group[] = [
     scenarios: [
       {
         name: 'message_size_limit',
-        steps: [
-          ...['come A', 'sub A ~/# 1', 'pub A ~/0 *101 0', 'pub A ~/1 *101 1', 'pub A ~/2 *101 2'],
-          ...['pub A ~/a *100 1', 'sees A 1'],
-        ],
-        meant: {
-          why: 'payload',
-          mosquitto: ['[5] A publishes ~/1: 149', '[5] A publishes ~/2: 149'],
-          portico: ['[5] A publishes ~/1: 151', '[5] A publishes ~/2: 151'],
-        },
+        steps: ['come A', 'sub A ~/# 1', 'pub A ~/0 *101 0', 'pub A ~/a *100 1', 'sees A 1'],
+      },
+      {
+        // What Mosquitto tells a client of MQTT 5.0 is no code of an acknowledgement, and mqtt-packet does not read it.
+        name: 'message_size_limit: acknowledged before 5.0',
+        versions: [3, 4],
+        steps: ['come A', 'sub A ~/# 1', 'pub A ~/1 *101 1', 'pub A ~/2 *101 2', 'pub A ~/a *100 1', 'sees A 1'],
       },
       {
         name: 'message_size_limit: a will',

@@ -197,6 +197,11 @@ export const sessions: readonly Group[] = [
           ...[`come A ${KEPT}`, 'sub A ~/a 1', 'leave A', 'come W', ...many('~/a', 6, 0)],
           ...[`come A ${KEPT}`, 'sees A 4'],
         ],
+        meant: {
+          why: 'waiting-qos0',
+          mosquitto: ['A sees: ~/a=1/0 ~/a=2/0 ~/a=3/0 ~/a=4/0 ~/a=5/0 ~/a=6/0'],
+          portico: ['A sees: ~/a=1/0 ~/a=2/0 ~/a=3/0 ~/a=4/0'],
+        },
       },
     ],
   },

@@ -210,13 +210,7 @@ const NEW_ROWS: PacketRow[] = [
     SERVER,
   ),
   ...refused('PUBLISH with neither topic nor alias', '3.3.2.1', 5, framed(0x30, '0000 00', payload), PROTOCOL_ERROR),
-  ...refused(
-    'PUBLISH with alias 0',
-    'MQTT-3.3.2-8',
-    5,
-    framed(0x30, topic, props('23 0000'), payload),
-    PROTOCOL_ERROR,
-  ),
+  ...refused('PUBLISH with alias 0', 'MQTT-3.3.2-8', 5, framed(0x30, topic, props('23 0000'), payload), PROTOCOL_ERROR),
   ...refused(
     'PUBLISH with a Subscription Identifier',
     'MQTT-3.3.4-6',

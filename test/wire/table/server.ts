@@ -160,14 +160,7 @@ const SUBACK_ROWS: PacketRow[] = [
     { ...suback(0), ...reasonProperties },
     SERVER,
   ),
-  ...refused(
-    'SUBACK with packet identifier 0',
-    'MQTT-2.2.1-3',
-    ALL,
-    framed(0x90, '0000 00 00'),
-    MALFORMED,
-    SERVER,
-  ),
+  ...refused('SUBACK with packet identifier 0', 'MQTT-2.2.1-3', ALL, framed(0x90, '0000 00 00'), MALFORMED, SERVER),
   ...refused(
     'SUBACK with a code that there is not',
     'MQTT-3.9.3-2',
