@@ -37,6 +37,8 @@ export function sessionOptions({ mqtt, limits, access }: Config): SessionOptions
     queueMemory: limits.queue_memory,
     queueAge: limits.queue_age,
     queueFull: limits.queue_full,
+    queueQos0: limits.queue_qos0,
+    maxPayload: limits.payload ?? UNBOUNDED,
     memory: limits.memory ?? defaultMemory(),
     outputBuffer: limits.output_buffer,
     stalledTimeout: limits.stalled_timeout,

@@ -75,6 +75,8 @@ function termsOf(listener: MqttListenerConfig, name: string): ListenerOptions {
     mount: prefix === undefined ? null : new Mount(prefix),
     usernameAsClientId: listener.use_username_as_clientid ?? false,
     autoIdPrefix: listener.auto_id_prefix ?? USUAL_PREFIX,
+    emptyClientIds: listener.allow_empty_client_id ?? true,
+    clientIdPrefix: listener.client_id_prefix ?? '',
   };
 }
 

@@ -129,6 +129,11 @@ export class Counters {
   refusedProxyHeaders = 0;
   refusedProxiesWithoutTls = 0;
   refusedProxiesWithoutCertificate = 0;
+  /** Publications and wills with a payload larger than `limits.payload`. */
+  largePayloads = 0;
+  /** Connections refused by `allow_empty_client_id` and by `client_id_prefix` of their listener. */
+  refusedEmptyIds = 0;
+  refusedIdPrefixes = 0;
   /** Connections refused at `max_connections` of their listener, by its `protocol_versions`, and for want of a user name. */
   refusedAtListener = 0;
   refusedVersions = 0;
@@ -158,6 +163,8 @@ export class Counters {
   refusedConnect = 0;
   /** Times that a publication had to wait because too much waits for the store (`store.unwritten_bytes`). */
   heldPublish = 0;
+  /** QoS 0 messages that did not wait for a client that is away: too much waits for the store (`store.unwritten_bytes`). */
+  droppedUnqueued = 0;
   /** QoS 0 messages that were delivered and not retained: too much waits for the store (`store.unwritten_bytes`). */
   droppedUnwritten = 0;
   /** Times that the configuration was read again, by what came of it. */

@@ -144,6 +144,8 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.queued_messages': ['at once', 'what waits already stays'],
   'limits.queued_bytes': ['at once', 'what waits already stays'],
   'limits.queue_full': 'at once',
+  'limits.queue_qos0': ['at once', 'for messages that come'],
+  'limits.payload': 'at once',
   'limits.queue_age': ['at once', 'for messages that come; those that wait have their time'],
   'limits.memory': ['at once', 'what is kept already stays'],
   'limits.queue_memory': 'at once',
@@ -224,6 +226,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ...rowsOf(MQTT, ['max_connections'], ['at once', 'those that are too many stay']),
   ...rowsOf(MQTT, ['max_qos'], ['new', TOLD]),
   ...rowsOf(MQTT, ['protocol_versions', 'use_username_as_clientid', 'auto_id_prefix'], 'new'),
+  ...rowsOf(MQTT, ['allow_empty_client_id', 'client_id_prefix'], 'new'),
   ...rowsOf(
     MQTT,
     ['mount_point'],

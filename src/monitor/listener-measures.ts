@@ -14,6 +14,8 @@ export const LISTENER_METRICS: readonly Metric[] = [
       max_connections: ['listeners/refused/max_connections', 'refusedAtListener'],
       protocol_version: ['listeners/refused/protocol_version', 'refusedVersions'],
       username: ['listeners/refused/username', 'refusedNameless'],
+      empty_client_id: ['listeners/refused/empty_client_id', 'refusedEmptyIds'],
+      client_id_prefix: ['listeners/refused/client_id_prefix', 'refusedIdPrefixes'],
       origin: ['listeners/refused/origin', 'refusedOrigins'],
     },
   ),

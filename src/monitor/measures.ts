@@ -135,6 +135,7 @@ const TRAFFIC: readonly Metric[] = [
       queued_bytes: ['publish/dropped/queued_bytes', 'droppedQueuedBytes'],
       queue_age: ['publish/dropped/queue_age', 'droppedAged'],
       memory: ['publish/dropped/memory', 'droppedMemory'],
+      unwritten: ['publish/dropped/unwritten', 'droppedUnqueued'],
       packet_too_large: ['publish/dropped/packet_too_large', 'droppedPacketTooLarge'],
       expired: ['publish/dropped/expired', 'droppedExpired'],
     },
@@ -317,6 +318,7 @@ const REFUSED: readonly Metric[] = [
     'option',
     {
       'limits.subscriptions_per_client': ['limits/subscriptions_per_client', 'refusedSubscriptions'],
+      'limits.payload': ['limits/payload', 'largePayloads'],
       'mqtt.max_packet_size': ['limits/max_packet_size', 'oversizedPackets'],
       'mqtt.max_client_id_length': ['limits/max_client_id_length', 'longClientIds'],
       'mqtt.max_topic_levels': ['limits/max_topic_levels', 'deepTopics'],

@@ -18,6 +18,8 @@ export const DEFAULT_OPTIONS: SessionOptions = {
   queueMemory: 256 * 1024,
   queueAge: 0,
   queueFull: 'drop_newest',
+  queueQos0: false,
+  maxPayload: Number.POSITIVE_INFINITY,
   memory: 1024 * 1024 * 1024,
   outputBuffer: 1024 * 1024,
   stalledTimeout: 120,

@@ -84,6 +84,10 @@ export interface SessionOptions extends LockoutOptions {
   readonly queueAge: number;
   /** `limits.queue_full`. */
   readonly queueFull: 'drop_newest' | 'drop_oldest';
+  /** `limits.queue_qos0`. */
+  readonly queueQos0: boolean;
+  /** `limits.payload` in bytes; infinite if unset. */
+  readonly maxPayload: number;
   /** `limits.memory` in bytes. */
   readonly memory: number;
   /** `limits.output_buffer` in bytes. */

@@ -47,6 +47,12 @@ export class InProcessPublications {
       outcome?.acknowledge(0, 0, refusal, 0);
       return;
     }
+    if (payload.length > this.#environment.options.maxPayload) {
+      counters.largePayloads++;
+      this.#environment.journal.limit(this.#client, 'limits.payload', 'a publication is refused');
+      outcome?.acknowledge(0, 0, ReasonCode.PacketTooLarge, 0);
+      return;
+    }
     if (this.#rates?.take(payload.length) === false) {
       outcome?.acknowledge(0, 0, ReasonCode.MessageRateTooHigh, 0);
       return;

@@ -87,7 +87,8 @@ export class KeptSubscription implements Link {
     packetId: number,
     expiresAt: number,
   ): boolean {
-    if (this.#isDenied(source.topicBytes)) return false;
+    // Nothing of QoS 0 waits for it, whatever `limits.queue_qos0` says: that has no acknowledgement.
+    if (qos === 0 || this.#isDenied(source.topicBytes)) return false;
     this.#hand(packetId, {
       topic: source.topicBytes.utf8Slice(),
       payload: Buffer.from(source.buffer.subarray(source.payloadStart, source.payloadEnd)),

@@ -40,7 +40,7 @@ export interface Link {
 /** What bounds a queue. */
 export type QueueOptions = Pick<
   SessionOptions,
-  'queuedMessages' | 'queuedBytes' | 'queueMemory' | 'queueAge' | 'queueFull'
+  'queuedMessages' | 'queuedBytes' | 'queueMemory' | 'queueAge' | 'queueFull' | 'queueQos0'
 >;
 
 /** What Outbound needs of its session. */

@@ -17,6 +17,10 @@ export interface ListenerOptions {
   readonly usernameAsClientId: boolean;
   /** `auto_id_prefix`. */
   readonly autoIdPrefix: string;
+  /** `allow_empty_client_id`. */
+  readonly emptyClientIds: boolean;
+  /** `client_id_prefix`; empty for any. */
+  readonly clientIdPrefix: string;
 }
 
 /** What generated client identifiers begin with, as those of Mosquitto. */
@@ -37,6 +41,8 @@ export class ListenerTerms {
       mount: null,
       usernameAsClientId: false,
       autoIdPrefix: USUAL_PREFIX,
+      emptyClientIds: true,
+      clientIdPrefix: '',
       ...options,
     };
   }

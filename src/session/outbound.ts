@@ -39,6 +39,8 @@ export class Outbound {
   readonly inbound = this.#flow.inbound;
   /** QoS 1 messages of shared subscriptions that are sent, by sequence number, of a session without store. */
   #shared: Map<number, SharedMessage> | null = null;
+  /** Number of the last QoS 0 message that has been queued (`limits.queue_qos0`), as far as is known. */
+  #lastQos0 = 0;
   /** The connection that takes deliveries now. */
   link: Link | null = null;
 
@@ -71,6 +73,11 @@ export class Outbound {
     return waiting === 0 || (waiting < queuedMessages && this.waitingBytes < queuedBytes);
   }
 
+  /** Whether a QoS 0 message waits, or may: one that comes now has to wait behind it [MQTT-4.6.0-6]. */
+  get holdsQos0(): boolean {
+    return this.#lastQos0 >= this.#flow.next;
+  }
+
   /** Whether the next message would be dropped. */
   get isFull(): boolean {
     return this.#limits.reached() !== null && (this.link === null || !this.#mayGoLive(this.link));
@@ -85,21 +92,23 @@ export class Outbound {
     this.#limits.expiry.expect(extent.expiresAt);
     this.#limits.waitingBytes = extent.bytes;
     this.#queue.restore(extent.first, extent.count);
+    if (this.#host.options.queueQos0) this.#lastQos0 = flow.tail - 1;
   }
 
   /**
-   * A message for this client, QoS 1 or 2: sent now if nothing stands before it, queued if not.
+   * A message for this client: sent now if nothing stands before it, queued if not. One of QoS 0 is queued, of a session with
+   * a store.
    * @param share the shared subscription that it comes by, empty for none
    */
   deliver(
     publication: Publication,
-    qos: 1 | 2,
+    qos: 0 | 1 | 2,
     retain: boolean,
     identifiers: readonly number[] | null,
     share: string,
   ): void {
     const link = this.link;
-    const live = link !== null && this.#mayGoLive(link);
+    const live = qos > 0 && link !== null && this.#mayGoLive(link);
     const flow = this.#flow;
     const limits = this.#limits;
     if (this.#host.store === null) {
@@ -119,6 +128,7 @@ export class Outbound {
     limits.expiry.expect(publication.expiresAt);
     limits.expiry.expect(deadline);
     const sequence = flow.tail++;
+    if (qos === 0) this.#lastQos0 = sequence;
     const opens = this.#queue.opensSegment;
     const bytes = this.#queue.append(sequence, publication, qos, retain, identifiers, share, deadline);
     this.#host.enlist(opens ? SEGMENT_COST + bytes : bytes);
@@ -161,7 +171,7 @@ export class Outbound {
     link: Link,
     publication: Publication,
     sequence: number,
-    qos: 1 | 2,
+    qos: 0 | 1 | 2,
     retain: boolean,
     identifiers: readonly number[] | null,
   ): void {
@@ -236,16 +246,13 @@ export class Outbound {
     if (this.#host.store === null && record.share.length > 0 && record.qos === 1) {
       this.#keepShared(sequence, record.share.utf8Slice(), record.message());
     }
-    const sent = link.sendPublish(
-      record,
-      record.qos,
-      record.retain,
-      dup,
-      packetIdOf(sequence),
-      record.expiresAt,
-      record.identifiers,
-    );
-    if (!sent) this.#finish(sequence);
+    const { qos, retain, expiresAt, identifiers } = record;
+    // QoS 0 comes at most once: what may have been sent before is not sent again.
+    const sent =
+      qos === 0
+        ? !dup && link.sendPublish(record, qos, retain, false, 0, expiresAt, identifiers)
+        : link.sendPublish(record, qos, retain, dup, packetIdOf(sequence), expiresAt, identifiers);
+    if (!sent || qos === 0) this.#finish(sequence);
     return true;
   }
 

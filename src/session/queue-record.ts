@@ -86,8 +86,9 @@ export function nextRecord(buffer: Buffer, offset: number): number {
 }
 
 /** QoS of the record at `offset`. */
-function recordQos(buffer: Buffer, offset: number): 1 | 2 {
-  return (buffer[offset + 4] & 3) === 2 ? 2 : 1;
+function recordQos(buffer: Buffer, offset: number): 0 | 1 | 2 {
+  const qos = buffer[offset + 4] & 3;
+  return qos === 0 ? 0 : qos === 2 ? 2 : 1;
 }
 
 /** A view of one record; reused, valid until the segment's bytes change. */
@@ -100,7 +101,7 @@ export class RecordView implements PublishSource {
   readonly bodyStart = -1;
   readonly bodyHasPacketId = false;
   readonly bodyHasProperties = false;
-  qos: 1 | 2 = 1;
+  qos: 0 | 1 | 2 = 1;
   retain = false;
   expiresAt = 0;
   /** Milliseconds since the epoch at which it has waited too long; 0 for never. */

@@ -117,8 +117,25 @@ export class Session implements Member, Participant, OutboundHost {
   deliver(publication: Publication, receiver: Receiver): void {
     const qos = Math.min(publication.qos, receiver.qos) as 0 | 1 | 2;
     const retain = receiver.retainAsPublished && publication.retain;
-    if (qos === 0) this.connection?.sendQos0(publication, retain, receiver.identifiers);
-    else this.outbound.deliver(publication, qos, retain, receiver.identifiers, receiver.share);
+    if (qos > 0) this.outbound.deliver(publication, qos, retain, receiver.identifiers, receiver.share);
+    else if (!this.durable || !this.#letWait(publication, receiver, retain)) {
+      this.connection?.sendQos0(publication, retain, receiver.identifiers);
+    }
+  }
+
+  /**
+   * A QoS 0 message waits if its client is away, or behind others that wait (`limits.queue_qos0`), unless too much waits for the
+   * store. Returns false if it is to be sent now.
+   */
+  #letWait(publication: Publication, { identifiers, share }: Receiver, retain: boolean): boolean {
+    const { options, commit, counters, journal } = this.#environment;
+    if (!options.queueQos0 || this.keeper !== null || (this.online && !this.outbound.holdsQos0)) return false;
+    if (commit.load.crowded) {
+      counters.publishDropped++;
+      counters.droppedUnqueued++;
+      journal.limit(this.connection, 'store.unwritten_bytes', `a QoS 0 message for ${this.id} was dropped`);
+    } else this.outbound.deliver(publication, 0, retain, identifiers, share);
+    return true;
   }
 
   /** Measures what the session takes of the heap; returns whether that is more than it may. */

@@ -46,7 +46,7 @@ export class ClientPacketParser extends PacketFramer {
       protocolError('the first packet is not CONNACK [MQTT-3.2.0-1]');
     }
     if (type === PacketType.PUBLISH) return;
-    if (type === 0) malformed('packet type 0');
+    if (type === 0) protocolError('packet type 0');
     const isPubrel = type === PacketType.PUBREL;
     const flags = this.#version === 3 && isPubrel ? first & 6 : first & 15;
     if (flags !== (isPubrel ? 2 : 0)) {

@@ -29,13 +29,14 @@ export function readProperties(reader: Reader, context: PropertyContext): Proper
 /** A packet identifier, which is not 0 [MQTT-2.2.1-3]. */
 export function readPacketId(reader: Reader): number {
   const packetId = reader.uint16();
-  if (packetId === 0) protocolError('packet identifier 0 [MQTT-2.2.1-3]');
+  if (packetId === 0) malformed('packet identifier 0 [MQTT-2.2.1-3]');
   return packetId;
 }
 
 /** Protocol name and level of a CONNECT. */
 interface Protocol {
   readonly id: 'MQTT' | 'MQIsdp';
+  readonly level: number;
   /** 0 for a level that there is not. */
   readonly version: 0 | ProtocolVersion;
   /** The level's high bit: a bridge of Mosquitto's kind, before MQTT 5.0. */
@@ -51,9 +52,9 @@ export function decodeProtocol(reader: Reader): Protocol {
   const byte = reader.uint8();
   const level = byte & 0x7f;
   const bridgeMode = byte > 127;
-  if (id === 'MQIsdp') return { id, version: level === 3 ? 3 : 0, bridgeMode };
-  if (level === 5 && !bridgeMode) return { id, version: 5, bridgeMode };
-  return { id, version: level === 4 ? 4 : 0, bridgeMode };
+  if (id === 'MQIsdp') return { id, level, version: level === 3 ? 3 : 0, bridgeMode };
+  if (level === 5 && !bridgeMode) return { id, level, version: 5, bridgeMode };
+  return { id, level, version: level === 4 ? 4 : 0, bridgeMode };
 }
 
 /** CONNECT after its protocol level: MQTT 3.1. */
@@ -164,7 +165,7 @@ export function decodePublish(
   }
   if (topicStart === topicEnd && view.topicAlias === 0) {
     if (version === 5) protocolError('a PUBLISH with neither topic nor Topic Alias (MQTT 5.0 3.3.2.1)');
-    throw new WireError(ReasonCode.TopicNameInvalid, 'an empty topic [MQTT-4.7.3-1]');
+    protocolError('an empty topic [MQTT-4.7.3-1]');
   }
 }
 

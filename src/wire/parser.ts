@@ -37,8 +37,9 @@ const FLAGS = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
 
 /**
  * Parses what one client sends. `version` is 0 until CONNECT has said it. It is also set by a CONNECT that is refused
- * and may be answered: to 5 by a broken CONNECT of MQTT 5.0 [MQTT-3.1.4-1], to 4 by an MQTT version that there is not
- * (MQTT 3.1.1: [MQTT-3.1.2-2] asks for CONNACK 0x01). After any other failure of CONNECT it stays 0: close in silence.
+ * and may be answered: to 5 by a broken CONNECT of MQTT 5.0 [MQTT-3.1.4-1] and by a version after it, which CONNACK 0x84
+ * tells [MQTT-3.1.2-2]; to 4 by an older version that there is not (MQTT 3.1.1: [MQTT-3.1.2-2] asks for CONNACK 0x01).
+ * After any other failure of CONNECT it stays 0: close in silence.
  */
 export class PacketParser extends PacketFramer {
   /** Whether an exchange of AUTH goes on before CONNACK: only AUTH and DISCONNECT may come then [MQTT-3.1.2-30]. */
@@ -80,7 +81,7 @@ export class PacketParser extends PacketFramer {
       protocolError('neither AUTH nor DISCONNECT before CONNACK [MQTT-3.1.2-30]');
     }
     if (type === PacketType.PUBLISH) return;
-    if (type === 0) malformed('packet type 0');
+    if (type === 0) protocolError('packet type 0');
     // MQTT 3.1 has DUP in PUBREL, SUBSCRIBE and UNSUBSCRIBE, and says of RETAIN that it is not used (MQTT 3.1 2.1).
     const flags = this.version === 3 && FLAGS[type] === 2 ? first & 6 : first & 15;
     if (flags !== FLAGS[type]) {
@@ -142,7 +143,7 @@ export class PacketParser extends PacketFramer {
     const reader = new Reader(buffer, body, end);
     const protocol = decodeProtocol(reader);
     if (protocol.version === 0) {
-      this.version = 4;
+      this.version = protocol.id === 'MQTT' && protocol.level > 4 ? 5 : 4;
       throw new WireError(ReasonCode.UnsupportedProtocolVersion, `${protocol.id} with a level that there is not`);
     }
     if (protocol.version === 5) {

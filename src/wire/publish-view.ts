@@ -5,9 +5,8 @@ import type { Properties } from './packets.js';
 import { decodeProperties } from './properties.js';
 import type { QoS } from './protocol.js';
 import { Reader } from './reader.js';
-import { ReasonCode } from './reason-codes.js';
 import { isValidUtf8 } from './utf8.js';
-import { malformed, protocolError, WireError } from './wire-error.js';
+import { malformed, protocolError } from './wire-error.js';
 
 const NO_WORDS = new DataView(new ArrayBuffer(0));
 /** Bytes of properties up to which they are remembered. */
@@ -159,7 +158,7 @@ function readFixed(view: PublishView, id: number, at: number): void {
       ((buffer[at] << 24) | (buffer[at + 1] << 16) | (buffer[at + 2] << 8) | buffer[at + 3]) >>> 0;
   } else if (id === 0x23) {
     view.topicAlias = (buffer[at] << 8) | buffer[at + 1];
-    if (view.topicAlias === 0) throw new WireError(ReasonCode.TopicAliasInvalid, 'Topic Alias 0');
+    if (view.topicAlias === 0) protocolError('Topic Alias 0 [MQTT-3.3.2-8]');
   } else {
     view.payloadFormatIndicator = buffer[at];
     if (buffer[at] > 1) protocolError('a Payload Format Indicator that is neither 0 nor 1');

@@ -17,14 +17,14 @@ export function isValidUtf8(buffer: Buffer, start: number, end: number): boolean
 }
 
 /**
- * 0, or the reason code why `buffer[start, end)` is no topic name: empty or with a wildcard 0x90 [MQTT-3.3.2-2,
- * MQTT-4.7.3-1], ill-formed 0x81 [MQTT-3.3.2-1].
+ * 0, or the reason code why `buffer[start, end)` is no topic name: empty 0x82 [MQTT-4.7.3-1] (MQTT 5.0 3.3.2.1), with a
+ * wildcard [MQTT-3.3.2-2] or ill-formed 0x81 [MQTT-3.3.2-1]. 0x90 is for names that are well-formed, and not accepted.
  */
 export function checkTopicName(buffer: Buffer, start: number, end: number): number {
-  if (start === end) return ReasonCode.TopicNameInvalid;
+  if (start === end) return ReasonCode.ProtocolError;
   if (!isValidUtf8(buffer, start, end)) return ReasonCode.MalformedPacket;
   for (let i = start; i < end; i++) {
-    if (buffer[i] === 0x23 || buffer[i] === 0x2b) return ReasonCode.TopicNameInvalid;
+    if (buffer[i] === 0x23 || buffer[i] === 0x2b) return ReasonCode.MalformedPacket;
   }
   return 0;
 }

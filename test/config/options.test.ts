@@ -58,6 +58,7 @@ test('every line of the shipped configuration, taken out of its comment, is vali
     },
     limits: {
       memory: undefined,
+      payload: undefined,
       retained_payload: undefined,
       connections_per_address: undefined,
       connects_per_second: undefined,

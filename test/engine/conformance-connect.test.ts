@@ -21,8 +21,14 @@ describe('CONNECT and CONNACK', () => {
   afterEach(() => engine.stop());
 
   test('a protocol level that there is not is answered by CONNACK 0x01 and close [MQTT-3.1.2-2]', async () => {
-    for (const level of [0, 1, 2, 6, 7, 0x7f]) {
+    for (const level of [0, 1, 2]) {
       assert.equal(await ending(opening(engine, 4, connectBytes(level, '02', str('c')), PINGREQ)), 'CONNACK 01');
+    }
+  });
+
+  test('a protocol level after that of MQTT 5.0 is answered by CONNACK 0x84 and close [MQTT-3.1.2-2]', async () => {
+    for (const level of [6, 7, 0x7f, 0x85]) {
+      assert.equal(await ending(opening(engine, 5, connectBytes(level, '02', raw('00'), str('c')))), 'CONNACK 84');
     }
   });
 

@@ -205,7 +205,7 @@ describe('PUBLISH', () => {
         const publisher = await connect(version, 'p');
         taken(publisher);
         publisher.sendBytes(publishBytes(version, QOS1, topic, 1, 'x'));
-        assert.equal(await ending(publisher), version === 5 ? 'DISCONNECT 90' : '', topic);
+        assert.equal(await ending(publisher), version === 5 ? 'DISCONNECT 81' : '', topic);
       }
       assert.deepEqual(await watcher.drain(), []);
     });

@@ -260,6 +260,32 @@ test('mqtt.max_packet_size: a larger packet ends its connection with 0x95', asyn
   await scene.engine.stop();
 });
 
+test('limits.payload: a larger one reaches nobody, and its publisher is told 0x97; a will is refused with 0x95', async () => {
+  const scene = await Scene.create({ session: { maxPayload: 10 } });
+  const { engine } = scene;
+  const client = await engine.connect(V5);
+  const older = await engine.connect({ clientId: 'older' });
+  await client.subscribe('t', 2);
+  const [fits, large] = [Buffer.alloc(10), Buffer.alloc(11)];
+  client.publish('t', large);
+  client.publish('t', large, { qos: 1, messageId: 1 });
+  assert.equal((await client.expect('puback')).reasonCode, 0x97);
+  client.publish('t', large, { qos: 2, messageId: 2 });
+  assert.equal((await client.expect('pubrec')).reasonCode, 0x97);
+  older.publish('t', large, { qos: 1, messageId: 1 });
+  await older.expect('puback');
+  const will = { topic: 't', payload: large, qos: 0, retain: false } as const;
+  assert.equal((await engine.connect({ clientId: 'w', ...V5, will })).connack.reasonCode, 0x95);
+  assert.equal((await engine.connect({ clientId: 'w', will })).connack.returnCode, 3);
+  const inside = engine.broker.openClient({ id: 'inside', remote: 'here', transport: 'test' });
+  inside.publish('t', large, {}, null);
+  scene.reached('limits.payload', 'largePayloads', 7);
+  older.publish('t', fits);
+  await older.drain();
+  assert.equal((await client.expect('publish')).payload.length, 10);
+  await engine.stop();
+});
+
 test('mqtt.max_client_id_length: a longer client identifier is refused with 0x85', async () => {
   const scene = await Scene.create({ session: { maxClientIdLength: 23 } });
   const client = await scene.engine.connect({ clientId: 'x'.repeat(24), ...V5 });

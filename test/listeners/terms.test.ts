@@ -111,6 +111,27 @@ test('use_username_as_clientid: the user name is the identifier, and nobody take
   assert.deepEqual(Object.keys(served.server.broker.clients).sort(), ['ann', 'bob', 'cid', 'd']);
 });
 
+test('allow_empty_client_id: a client without an identifier is refused with 0x85', async () => {
+  const [served, port, other] = await serve({ allow_empty_client_id: false });
+  assert.equal(await codeOf(port, { clientId: '', protocolVersion: 5 }), 0x85);
+  assert.equal(await codeOf(port, { clientId: '', clean: true }), 2);
+  assert.equal(served.counters.refusedEmptyIds, 2);
+  await served.line((line) => line.msg.includes('listeners.0.allow_empty_client_id'), 'a line that names the option');
+  assert.equal(await codeOf(port, { clientId: 'a' }), 0);
+  assert.equal(await codeOf(other, { clientId: '', protocolVersion: 5 }), 0);
+});
+
+test('client_id_prefix: other identifiers are refused with 0x87, generated ones too', async () => {
+  const [served, port, other] = await serve({ client_id_prefix: 'hall-' });
+  assert.equal(await codeOf(port, { clientId: 'hall-1', protocolVersion: 5 }), 0);
+  assert.equal(await codeOf(port, { clientId: 'hall', protocolVersion: 5 }), 0x87);
+  assert.equal(await codeOf(port, { clientId: 'Hall-1' }), 5);
+  assert.equal(await codeOf(port, { clientId: '', protocolVersion: 5 }), 0x87);
+  assert.equal(served.counters.refusedIdPrefixes, 3);
+  await served.line((line) => line.msg.includes('listeners.0.client_id_prefix'), 'a line that names the option');
+  assert.equal(await codeOf(other, { clientId: 'hall' }), 0);
+});
+
 test('auto_id_prefix: generated identifiers begin with it', async () => {
   const [, port, other] = await serve({ auto_id_prefix: 'hall/' });
   const options = { clientId: '', protocolVersion: 5 } as const;

@@ -289,8 +289,10 @@ test('after a CONNECT that is refused, the version says in which form it may be 
     assert.equal(recorder.errors.length, 1);
     return recorder.parser.version;
   };
-  // MQTT 3.1.1: an unknown level is answered with return code 1 [MQTT-3.1.2-2] ...
-  assert.equal(versionAfter(framed(0x10, str('MQTT'), '06 02 0000 00', str('c'))), 4);
+  // MQTT 5.0: a level after its own is answered as it has it, with 0x84 [MQTT-3.1.2-2].
+  assert.equal(versionAfter(framed(0x10, str('MQTT'), '06 02 0000 00', str('c'))), 5);
+  // MQTT 3.1.1: another level that there is not is answered with return code 1 [MQTT-3.1.2-2] ...
+  assert.equal(versionAfter(framed(0x10, str('MQTT'), '02 02 0000', str('c'))), 4);
   // ... and a broken CONNECT not at all [MQTT-3.1.4-1]; MQTT 5.0: with its reason code [MQTT-3.1.4-2].
   assert.equal(versionAfter(framed(0x10, str('MQTT'), '04 03 0000', str('c'))), 0);
   assert.equal(versionAfter(framed(0x10, str('MQIsdp'), '03 1e 0000', str('c'))), 0);

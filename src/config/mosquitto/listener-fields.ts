@@ -34,8 +34,7 @@ export function fieldsOf(reader: Reader, listener: Listener, apart: Apart): Reco
     const entry = values.get(name);
     if (entry !== undefined && entry.value !== false) said[field] = entry;
   }
-  const prefix = prefixOf(reader, listener);
-  if (prefix !== undefined) said.auto_id_prefix = prefix;
+  Object.assign(said, identifiersOf(reader, listener));
   const most = values.get('max_connections');
   if (most !== undefined && Number(most.value) > 0) said.max_connections = most;
   const versions = values.get('accept_protocol_versions');
@@ -62,8 +61,20 @@ export function fieldsOf(reader: Reader, listener: Listener, apart: Apart): Reco
   return said;
 }
 
-/** What generated client identifiers begin with. */
-export function prefixOf(reader: Reader, listener: Listener | undefined): Said | undefined {
+/** What is asked of client identifiers, and what those that are generated begin with. */
+export function identifiersOf(reader: Reader, listener: Listener | undefined): Record<string, Said> {
+  const said: Record<string, Said> = {};
+  const prefix = prefixOf(reader, listener);
+  if (prefix !== undefined) said.auto_id_prefix = prefix;
+  const required = reader.values.get('clientid_prefixes');
+  if (required !== undefined) said.client_id_prefix = required;
+  const name = 'allow_zero_length_clientid';
+  const empty = listener?.values.get(name) ?? reader.values.get(name);
+  if (empty?.value === false) said.allow_empty_client_id = empty;
+  return said;
+}
+
+function prefixOf(reader: Reader, listener: Listener | undefined): Said | undefined {
   const own = listener?.values.get('listener_auto_id_prefix') ?? listener?.values.get('auto_id_prefix');
   const entry = own ?? reader.values.get('auto_id_prefix');
   return entry?.value === 'auto-' ? undefined : entry;

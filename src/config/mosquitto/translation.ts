@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
 import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
-import { type Apart, anonymousOf, differ, fieldsOf, prefixOf } from './listener-fields.js';
+import { type Apart, anonymousOf, differ, fieldsOf, identifiersOf } from './listener-fields.js';
 import { ACL_PLUGIN, type Entry, type Listener, type Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
@@ -88,8 +88,7 @@ function setListeners(draft: Draft, reader: Reader, listeners: readonly Listener
   const place = MOSQUITTO_DEFAULT;
   if (reader.localOnly) {
     const usual = { type: { value: 'mqtt', place }, host: { value: 'loopback', place }, port: { value: 1883, place } };
-    const prefix = prefixOf(reader, undefined);
-    draft.setListeners([prefix === undefined ? usual : { ...usual, auto_id_prefix: prefix }]);
+    draft.setListeners([{ ...usual, ...identifiersOf(reader, undefined) }]);
     return;
   }
   const apart = apartOf(reader, listeners);

@@ -61,6 +61,28 @@ export const clientOptions = {
       example: true,
       since: '0.1.0',
     }),
+  allow_empty_client_id: z
+    .boolean()
+    .optional()
+    .register(documentation, {
+      doc:
+        'Whether clients of MQTT 3.1.1 and 5.0 may come without a client identifier, and get one. Otherwise they are refused: CONNACK ' +
+        '0x85, return code 2 before MQTT 5.0. Unset: they may.',
+      example: false,
+      since: '0.1.0',
+    }),
+  client_id_prefix: z
+    .string()
+    .refine((prefix) => prefix.length > 0 && prefix.isWellFormed() && !/\p{Cc}/u.test(prefix))
+    .optional()
+    .register(documentation, {
+      doc:
+        'What the client identifiers of clients have to begin with, generated ones too. Others are refused: CONNACK 0x87, return ' +
+        'code 5 before MQTT 5.0. Unset: with anything.',
+      type: 'text without control characters',
+      example: 'secure-',
+      since: '0.1.0',
+    }),
   auto_id_prefix: z
     .string()
     .refine((prefix) => Buffer.byteLength(prefix) <= LONGEST_PREFIX && !/\p{Cc}/u.test(prefix))

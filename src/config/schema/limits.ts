@@ -119,6 +119,26 @@ export const limits = z
           'or the one that has waited longest and has not been sent.',
         since: '0.1.0',
       }),
+    queue_qos0: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether QoS 0 messages, too, wait for a client that is away and whose session is kept, in the same queue and by the ' +
+          'same limits. They come at most once all the same: what may have been sent before a crash is not sent again.',
+        since: '0.1.0',
+      }),
+    payload: whole(0, 268_435_455)
+      .optional()
+      .register(documentation, {
+        doc:
+          'Largest payload of a message. A larger one reaches nobody; its publisher is told 0x97 in MQTT 5.0 with QoS 1 and 2, ' +
+          'and nothing otherwise. A will with a larger one is refused with its CONNECT (0x95, before MQTT 5.0 return code 3). ' +
+          'Unset: any that `mqtt.max_packet_size` takes.',
+        unit: 'bytes',
+        example: 65_536,
+        since: '0.1.0',
+      }),
     queue_age: whole(0, 4_294_967_295).default(0).register(documentation, {
       doc: 'Longest time that a QoS 1 or 2 message waits for a client. Then it is dropped and counted. 0: any time.',
       unit: 'seconds',

@@ -16,7 +16,7 @@ import { OutboundAliases } from '../topic-aliases.js';
 import { exceedsLimits } from '../topic-limits.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
-import { generatedId, hasRoomAtListener, speaksAllowedVersion, takeUsernameAsId } from './terms.js';
+import { hasRoomAtListener, speaksAllowedVersion, takeClientId, takeUsernameAsId } from './terms.js';
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   const { environment } = connection;
@@ -169,19 +169,7 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
   const { counters } = connection.environment;
   connection.clean = packet.clean;
   connection.username = connection.proved ?? packet.username ?? null;
-  connection.id = packet.clientId;
-  if (packet.clientId === '') {
-    // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
-    if (connection.version === 3 || (connection.version === 4 && !packet.clean)) {
-      connection.reject(
-        ReasonCode.ClientIdentifierNotValid,
-        'an empty client identifier for a session that is to be kept',
-      );
-      return false;
-    }
-    connection.id = generatedId(connection);
-  }
-  if (!takeUsernameAsId(connection, packet)) return false;
+  if (!takeClientId(connection, packet) || !takeUsernameAsId(connection, packet)) return false;
   if (Buffer.byteLength(connection.id) > options.maxClientIdLength) {
     counters.longClientIds++;
     connection.reject(ReasonCode.ClientIdentifierNotValid, 'a client identifier longer than mqtt.max_client_id_length');
@@ -214,6 +202,11 @@ function identify(connection: Connection, packet: ConnectPacket): boolean {
 function willFault(connection: Connection, will: WillPacket): number {
   const { environment, options } = connection;
   if (exceedsLimits(connection, will.topic, environment)) return ReasonCode.TopicNameInvalid;
+  if (will.payload.length > environment.options.maxPayload) {
+    environment.counters.largePayloads++;
+    environment.journal.limit(connection, 'limits.payload', 'a will is refused');
+    return ReasonCode.PacketTooLarge;
+  }
   // [MQTT-3.2.2-12]
   if (will.qos > connection.maxQos) return ReasonCode.QoSNotSupported;
   // [MQTT-3.2.2-13]

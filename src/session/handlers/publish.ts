@@ -76,7 +76,8 @@ export function handlePublish(connection: Connection, view: PublishView): void {
 
   if (route.reserved) {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
-  } else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
+  } else if (payload > environment.options.maxPayload) refusePayload(connection, view.qos, view.packetId);
+  else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
   else if (environment.access.acl !== null && isDenied(connection, view, route, environment.access.acl)) return;
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
@@ -110,8 +111,14 @@ function findRoute(connection: Connection, view: PublishView): Route | null {
   if (view.topicEnd - view.topicStart > environment.options.maxTopicLength) {
     topicTooLong(connection, connection.environment);
     connection.terminate(reason, 'a topic name longer than mqtt.max_topic_length');
-  } else connection.terminate(reason, reason === ReasonCode.TopicNameInvalid ? 'a topic name that is not allowed' : '');
+  } else connection.terminate(reason, topicFault(reason));
   return null;
+}
+
+/** Why a topic name has no route, in words; empty where its reason code says enough. */
+function topicFault(reason: number): string {
+  if (reason === ReasonCode.TopicNameInvalid) return 'a topic name with more levels than mqtt.max_topic_levels';
+  return reason === ReasonCode.MalformedPacket ? 'a malformed topic name' : '';
 }
 
 /** The route that a client has given an alias, or the reason code why there is none (MQTT 5.0 3.3.2.3.4). */
@@ -266,9 +273,20 @@ function refuse(
 ): void {
   connection.environment.counters.deniedPublish++;
   connection.environment.journal.denied(connection, 'publish', topic, reason);
+  tellRefused(connection, qos, packetId, reasonCode);
+}
+
+function tellRefused(connection: Connection, qos: number, packetId: number, reasonCode: number): void {
   if (qos === 0) return;
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   acknowledge(connection, type, packetId, connection.version === 5 ? reasonCode : ReasonCode.Success, false);
+}
+
+/** `limits.payload`. An acknowledgement cannot say that a packet is too large (MQTT 5.0 3.4.2.1). */
+function refusePayload(connection: Connection, qos: number, packetId: number): void {
+  connection.environment.counters.largePayloads++;
+  connection.environment.journal.limit(connection, 'limits.payload', 'a publication is refused');
+  tellRefused(connection, qos, packetId, ReasonCode.QuotaExceeded);
 }
 
 /** Refuses a publication that the access control list does not allow. */

@@ -144,7 +144,8 @@ function isInOrder(connection: Connection, packet: SubscribePacket, from: number
       connection.terminate(ReasonCode.TopicFilterInvalid, 'a topic filter longer than mqtt.max_topic_length');
       return false;
     }
-    if (!isWellFormed(connection, topic)) fault = ReasonCode.TopicFilterInvalid;
+    const wrong = filterFault(connection, topic);
+    if (wrong !== 0) fault = wrong;
     else if (connection.version !== 5) continue;
     // [MQTT-3.8.3-4]
     else if (nl && isShared(topic)) fault = ReasonCode.ProtocolError;
@@ -156,10 +157,12 @@ function isInOrder(connection: Connection, packet: SubscribePacket, from: number
   return false;
 }
 
-function isWellFormed(connection: Connection, filter: string): boolean {
-  const { environment } = connection;
-  if (!isShared(filter)) return isValidFilter(filter) && !isTooDeep(connection, filter, environment);
-  return isValidShared(filter) && !isTooDeep(connection, sharedPartsOf(filter)[1], environment);
+/** 0, or the reason code why a filter cannot be: it is malformed, or well-formed and not accepted. */
+function filterFault(connection: Connection, filter: string): number {
+  const shared = isShared(filter);
+  if (!(shared ? isValidShared(filter) : isValidFilter(filter))) return ReasonCode.MalformedPacket;
+  const levels = shared ? sharedPartsOf(filter)[1] : filter;
+  return isTooDeep(connection, levels, connection.environment) ? ReasonCode.TopicFilterInvalid : 0;
 }
 
 /** The reason code why a kind of subscription is not to be had, 0 if it is. */
@@ -170,7 +173,8 @@ function unavailable(filter: string, options: SessionOptions): number {
 }
 
 function faultWords(fault: number): string {
-  if (fault === ReasonCode.TopicFilterInvalid) return 'a malformed topic filter';
+  if (fault === ReasonCode.MalformedPacket) return 'a malformed topic filter';
+  if (fault === ReasonCode.TopicFilterInvalid) return 'a topic filter with more levels than mqtt.max_topic_levels';
   if (fault === ReasonCode.ProtocolError) return 'No Local on a shared subscription';
   return reasonText(fault);
 }
@@ -189,7 +193,7 @@ function refusalOf(connection: Connection, requested: AedesSubscription): number
   const { options } = connection;
   // A hook may have put another filter in the place of the client's.
   const { topic } = requested;
-  if (isTooLong(connection, topic, connection.environment) || !isWellFormed(connection, topic)) {
+  if (isTooLong(connection, topic, connection.environment) || filterFault(connection, topic) !== 0) {
     return ReasonCode.TopicFilterInvalid;
   }
   const unsupported = unavailable(requested.topic, options);

@@ -19,9 +19,34 @@ export function speaksAllowedVersion(connection: Connection): boolean {
   return false;
 }
 
-/** A client identifier for a client without one. */
-export function generatedId(connection: Connection): string {
-  return connection.terms.options.autoIdPrefix + randomUUID();
+/**
+ * Takes the client identifier of CONNECT, or makes one for a client without (MQTT 5.0 3.1.3.1); false if there may be none, or
+ * none that begins so.
+ */
+export function takeClientId(connection: Connection, { clientId, clean }: ConnectPacket): boolean {
+  const { terms, version, environment } = connection;
+  const { autoIdPrefix, emptyClientIds, clientIdPrefix, name } = terms.options;
+  connection.id = clientId;
+  if (clientId === '') {
+    // Only a session that ends with its connection may go without a name [MQTT-3.1.3-8]; MQTT 3.1 requires one.
+    if (version === 3 || (version === 4 && !clean)) {
+      const words = 'an empty client identifier for a session that is to be kept';
+      connection.reject(ReasonCode.ClientIdentifierNotValid, words);
+      return false;
+    }
+    if (!emptyClientIds) {
+      environment.counters.refusedEmptyIds++;
+      const words = 'no client identifier';
+      connection.reject(ReasonCode.ClientIdentifierNotValid, `${words} (${name}.allow_empty_client_id)`, words);
+      return false;
+    }
+    connection.id = autoIdPrefix + randomUUID();
+  }
+  if (connection.id.startsWith(clientIdPrefix)) return true;
+  environment.counters.refusedIdPrefixes++;
+  const words = 'a client identifier that does not begin as it has to';
+  connection.reject(ReasonCode.NotAuthorized, `${words} (${name}.client_id_prefix)`, words);
+  return false;
 }
 
 /**

@@ -30,7 +30,7 @@ async function unsubscribe(connection: Connection, packet: UnsubscribePacket): P
   for (const [index, filter] of packet.unsubscriptions.entries()) {
     if (!isValidFilter(filter)) {
       counters.protocolErrors++;
-      connection.terminate(ReasonCode.TopicFilterInvalid, 'a malformed topic filter');
+      connection.terminate(ReasonCode.MalformedPacket, 'a malformed topic filter');
       return;
     }
     // Before MQTT 5.0, UNSUBACK cannot say no: it waits for the store.

@@ -317,6 +317,32 @@ socket_domain ipv6
   );
 });
 
+test('client identifiers: which are taken, of all listeners or of each', () => {
+  const { listeners } = load(
+    'clientid_prefixes a-\nallow_zero_length_clientid false\nlistener 1 ::1\nlistener 2 ::1\n',
+  ).config;
+  const terms = { client_id_prefix: 'a-', allow_empty_client_id: false };
+  assert.deepEqual(listeners, [
+    { type: 'mqtt', host: '::1', port: 1, ...terms },
+    { type: 'mqtt', host: '::1', port: 2, ...terms },
+  ]);
+  assert.deepEqual(load('clientid_prefixes a-\n').config.listeners, [
+    { type: 'mqtt', host: 'loopback', port: 1883, client_id_prefix: 'a-' },
+  ]);
+  const each = 'per_listener_settings true\nlistener 1 ::1\nallow_zero_length_clientid false\nlistener 2 ::1\n';
+  assert.deepEqual(load(each).config.listeners, [
+    { type: 'mqtt', host: '::1', port: 1, allow_empty_client_id: false },
+    { type: 'mqtt', host: '::1', port: 2 },
+  ]);
+});
+
+test('message_size_limit is limits.payload, queue_qos0_messages limits.queue_qos0', () => {
+  const { limits } = load('message_size_limit 100\nqueue_qos0_messages true\n').config;
+  assert.deepEqual([limits.payload, limits.queue_qos0], [100, true]);
+  const unbounded = load('message_size_limit 0\n').config.limits;
+  assert.deepEqual([unbounded.payload, unbounded.queue_qos0], [undefined, false]);
+});
+
 test('websockets_origin of a listener without WebSocket has no effect, as for Mosquitto, and is told', () => {
   const { warnings } = load('listener 1 127.0.0.1\nallow_anonymous true\nwebsockets_origin http://a\n');
   assert.match(warnings[0], /mosquitto\.conf:3: websockets_origin is accepted without effect: /);

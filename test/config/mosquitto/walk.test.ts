@@ -16,6 +16,7 @@ const PLUGIN = 'plugin /x/mosquitto_password_file.so\nplugin_opt_password_file /
 /** What has to stand before an option, where that is not a listener, and a value, where that of its kind will not do. */
 const SPECIAL: Readonly<Record<string, { before?: string; value?: string }>> = {
   accept_protocol_versions: { value: '4,5' },
+  allow_zero_length_clientid: { value: 'false' },
   auth_plugin: { value: '/x/mosquitto_persist_sqlite.so' },
   'auth_opt_*': { before: PLUGIN },
   bind_address: { before: 'allow_anonymous true\n', value: '127.0.0.1' },

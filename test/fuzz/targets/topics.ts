@@ -49,8 +49,8 @@ function checkBytes(bytes: Buffer): void {
   const framed = Buffer.concat([Buffer.from('ab'), bytes, Buffer.from([0xff])]);
   const end = 2 + bytes.length;
   assert.equal(isValidUtf8(framed, 2, end), text !== null);
-  const reason = text === null ? 0x81 : text === '' || /[+#]/.test(text) ? 0x90 : 0;
-  assert.equal(checkTopicName(framed, 2, end), text === '' ? 0x90 : reason);
+  const reason = text === '' ? 0x82 : text === null || /[+#]/.test(text) ? 0x81 : 0;
+  assert.equal(checkTopicName(framed, 2, end), reason);
   if (text !== null) assert.equal(topics.isValidName(text), reason === 0);
 }
 

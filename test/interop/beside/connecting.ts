@@ -178,6 +178,40 @@ export const connecting: readonly Group[] = [
     scenarios: [{ name: 'auto_id_prefix', versions: [5], steps: ['come A id=', 'told A assignedClientIdentifier'] }],
   },
   {
+    title: 'clients need an identifier',
+    conf: `allow_zero_length_clientid false\n${OPEN}`,
+    scenarios: [
+      {
+        name: 'allow_zero_length_clientid false',
+        steps: ['come A id=', 'come B id=~'],
+        meant: { why: 'empty-id', mosquitto: ['[5] A comes: 128'], portico: ['[5] A comes: 133'] },
+      },
+    ],
+  },
+  {
+    title: 'clients need an identifier at one listener',
+    conf:
+      'per_listener_settings true\nlistener <main> 127.0.0.1\nallow_anonymous true\nallow_zero_length_clientid false\n' +
+      'listener <free> 127.0.0.1\nallow_anonymous true\n',
+    scenarios: [
+      {
+        name: 'allow_zero_length_clientid false at one listener',
+        steps: ['come A id=', 'come B id= at=free'],
+        meant: { why: 'empty-id', mosquitto: ['[5] A comes: 128'], portico: ['[5] A comes: 133'] },
+      },
+    ],
+  },
+  {
+    title: 'client identifiers have a prefix',
+    conf: `clientid_prefixes run\n${OPEN}`,
+    scenarios: [
+      {
+        name: 'clientid_prefixes',
+        steps: ['come A id=~', 'come B id=other', 'come C id=', 'is A'],
+      },
+    ],
+  },
+  {
     title: 'the longest Keep Alive is 100 seconds',
     conf: `max_keepalive 100\n${OPEN}`,
     scenarios: [

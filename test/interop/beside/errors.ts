@@ -27,7 +27,6 @@ export const ERRORS: readonly Broken[] = [
     hex: '100d 0004 4d515454 06 02 003c 0001 61',
     mosquitto: 'connack 132',
     before: 'connack 1',
-    portico: ['connack 1', 'codes'],
   },
   {
     name: 'another protocol name',
@@ -127,7 +126,6 @@ export const ERRORS: readonly Broken[] = [
     version: 5,
     hex: '0000',
     mosquitto: 'disconnect 130',
-    portico: ['disconnect 129', 'codes'],
   },
   { name: 'AUTH without a method', version: 5, hex: 'f000', mosquitto: 'disconnect 130', before: 'closed' },
   { name: 'AUTH before 5.0', version: 4, hex: 'f000', mosquitto: 'closed' },
@@ -149,7 +147,6 @@ export const ERRORS: readonly Broken[] = [
     hex: '30050001 23 00 78',
     mosquitto: 'disconnect 129',
     before: 'disconnect 130',
-    portico: ['disconnect 144', 'codes'],
   },
   { name: 'PUBLISH without topic', version: 4, hex: '3003 0000 78', mosquitto: 'closed' },
   {
@@ -169,7 +166,6 @@ export const ERRORS: readonly Broken[] = [
     hex: '3008 0001 61 03 230000 78',
     mosquitto: 'disconnect 130',
     before: 'disconnect 129',
-    portico: ['disconnect 148', 'codes'],
   },
   {
     name: 'PUBLISH with a property of SUBSCRIBE',
@@ -230,7 +226,6 @@ export const ERRORS: readonly Broken[] = [
     version: 5,
     hex: '8209 0001 00 0003 612361 00',
     mosquitto: 'disconnect 129',
-    portico: ['disconnect 143', 'codes'],
   },
   { name: 'SUBSCRIBE with an empty filter', version: 4, hex: '8205 0001 0000 00', mosquitto: 'closed' },
   { name: 'SUBSCRIBE with packet identifier 0', version: 4, hex: '8206 0000 0001 61 00', mosquitto: 'closed' },
@@ -239,7 +234,6 @@ export const ERRORS: readonly Broken[] = [
     version: 5,
     hex: '8207 0000 00 0001 61 00',
     mosquitto: 'disconnect 129',
-    portico: ['disconnect 130', 'codes'],
   },
   {
     name: 'SUBSCRIBE with Subscription Identifier 0',

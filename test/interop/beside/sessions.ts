@@ -172,6 +172,40 @@ export const sessions: readonly Group[] = [
     ],
   },
   {
+    title: 'QoS 0 waits',
+    conf: `${OPEN}queue_qos0_messages true\nmax_queued_messages 4\n`,
+    scenarios: [
+      {
+        name: 'queue_qos0_messages: QoS 0 waits too, in order',
+        versions: [3, 4, 5],
+        steps: [
+          ...[`come A ${KEPT}`, 'sub A ~/a 1', 'leave A', 'come W'],
+          ...['pub W ~/a 1 0', 'pub W ~/a 2 1', 'pub W ~/a 3 0'],
+          ...[`come A ${KEPT}`, 'sees A 3', 'pub W ~/a 4 0', 'sees A 1'],
+        ],
+      },
+      {
+        name: 'queue_qos0_messages: a subscription of QoS 0',
+        steps: [
+          ...[`come A ${KEPT}`, 'sub A ~/a 0', 'leave A', 'come W', 'pub W ~/a 1 1'],
+          ...[`come A ${KEPT}`, 'sees A 1', 'leave A', `come A ${KEPT}`, 'sees A'],
+        ],
+      },
+      {
+        name: 'queue_qos0_messages: by max_queued_messages',
+        steps: [
+          ...[`come A ${KEPT}`, 'sub A ~/a 1', 'leave A', 'come W', ...many('~/a', 6, 0)],
+          ...[`come A ${KEPT}`, 'sees A 4'],
+        ],
+        meant: {
+          why: 'waiting-qos0',
+          mosquitto: ['A sees: ~/a=1/0 ~/a=2/0 ~/a=3/0 ~/a=4/0 ~/a=5/0 ~/a=6/0'],
+          portico: ['A sees: ~/a=1/0 ~/a=2/0 ~/a=3/0 ~/a=4/0'],
+        },
+      },
+    ],
+  },
+  {
     title: 'persistence',
     conf: `${OPEN}persistence true\npersistence_location @/\n`,
     scenarios: [

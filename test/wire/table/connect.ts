@@ -7,7 +7,6 @@ const OPENS = { opens: true } as const;
 const MALFORMED = 0x81;
 const PROTOCOL_ERROR = 0x82;
 const UNSUPPORTED = 0x84;
-const TOPIC_NAME_INVALID = 0x90;
 
 /** Protocol name and level. */
 const PROTOCOL: Readonly<Record<ProtocolVersion, Buffer>> = {
@@ -104,19 +103,19 @@ function inEveryVersion(version: ProtocolVersion): PacketRow[] {
       'CONNECT with an empty will topic',
       'MQTT-4.7.3-1',
       connect(version, '06', id, noProperties, '0000', str('x')),
-      TOPIC_NAME_INVALID,
+      PROTOCOL_ERROR,
     ),
     ...bad(
       'CONNECT with # in the will topic',
       '4.7.1',
       connect(version, '06', id, noProperties, str('w/#'), '0000'),
-      TOPIC_NAME_INVALID,
+      MALFORMED,
     ),
     ...bad(
       'CONNECT with + in the will topic',
       '4.7.1',
       connect(version, '06', id, noProperties, str('+/t'), '0000'),
-      TOPIC_NAME_INVALID,
+      MALFORMED,
     ),
     ...bad(
       'CONNECT with an ill-formed will topic',

@@ -149,8 +149,8 @@ const OUT_OF_PLACE: PacketRow[] = [
   ...refused('SUBACK from a client', '2.1.2', ALL, raw('90 03 00 01 00'), PROTOCOL_ERROR),
   ...refused('UNSUBACK from a client', '2.1.2', ALL, raw('b0 02 00 01'), PROTOCOL_ERROR),
   ...refused('PINGRESP from a client', '2.1.2', ALL, raw('d0 00'), PROTOCOL_ERROR),
-  ...refused('packet type 0', '2.1.2', ALL, raw('00 00'), MALFORMED),
-  ...refused('packet type 0 from the server', '2.1.2', ALL, raw('00 00'), MALFORMED, SERVER),
+  ...refused('packet type 0', '2.1.2', ALL, raw('00 00'), PROTOCOL_ERROR),
+  ...refused('packet type 0 from the server', '2.1.2', ALL, raw('00 00'), PROTOCOL_ERROR, SERVER),
   ...ALL.flatMap((version) =>
     refused('CONNECT from the server', '2.1.2', version, connects[version], PROTOCOL_ERROR, SERVER),
   ),

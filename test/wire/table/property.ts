@@ -4,7 +4,6 @@ import { type AnyPacket, framed, type PacketRow, props, raw, refused, str, valid
 
 const MALFORMED = 0x81;
 const PROTOCOL_ERROR = 0x82;
-const TOPIC_ALIAS_INVALID = 0x94;
 
 interface Place {
   readonly name: string;
@@ -268,7 +267,7 @@ const PROPERTIES: readonly Property[] = [
     places: 'Pp',
     bytes: raw('0001'),
     value: { topicAlias: 1 },
-    bad: [[raw('0000'), TOPIC_ALIAS_INVALID]],
+    bad: [[raw('0000'), PROTOCOL_ERROR]],
   },
   { id: '24', title: 'Maximum QoS', places: 'K', bytes: raw('00'), value: { maximumQoS: 0 }, bad: NOT_0_OR_1 },
   {

@@ -160,14 +160,7 @@ const SUBACK_ROWS: PacketRow[] = [
     { ...suback(0), ...reasonProperties },
     SERVER,
   ),
-  ...refused(
-    'SUBACK with packet identifier 0',
-    'MQTT-2.2.1-3',
-    ALL,
-    framed(0x90, '0000 00 00'),
-    PROTOCOL_ERROR,
-    SERVER,
-  ),
+  ...refused('SUBACK with packet identifier 0', 'MQTT-2.2.1-3', ALL, framed(0x90, '0000 00 00'), MALFORMED, SERVER),
   ...refused(
     'SUBACK with a code that there is not',
     'MQTT-3.9.3-2',
@@ -199,7 +192,7 @@ const UNSUBACK_ROWS: PacketRow[] = [
     { ...unsuback(0x11), ...reasonProperties },
     SERVER,
   ),
-  ...refused('UNSUBACK with packet identifier 0', 'MQTT-2.2.1-3', ALL, framed(0xb0, '0000'), PROTOCOL_ERROR, SERVER),
+  ...refused('UNSUBACK with packet identifier 0', 'MQTT-2.2.1-3', ALL, framed(0xb0, '0000'), MALFORMED, SERVER),
   ...refused('UNSUBACK with content', '3.11', OLD, framed(0xb0, '000a 00'), MALFORMED, SERVER),
   ...refused(
     'UNSUBACK with a code that there is not',
