@@ -38,7 +38,7 @@ RUN mkdir -p /etc/portico && mkdir -m 1777 /data && printf '%s\n' \
 ENV NODE_ENV=production PORTICO_CONFIG=/etc/portico/portico.yaml PORTICO_DATA_DIR=/data
 USER node
 VOLUME /data
-EXPOSE 1883/tcp 9001/tcp 5683/udp 5683/tcp 5684/udp 5684/tcp
+EXPOSE 1883/tcp 8883/tcp 9001/tcp 9443/tcp 9883/tcp 5683/udp 5683/tcp 5684/udp 5684/tcp
 # Without a shell in between, so that signals reach the broker: docker stop ends it cleanly.
 ENTRYPOINT ["portico"]
 HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["portico", "health"]

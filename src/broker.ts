@@ -25,7 +25,7 @@ import type { Refusal } from './session/authentication.js';
 import { BrokerPersistence } from './session/broker-persistence.js';
 import { publishAsBroker, publishMessage, publishWill } from './session/broker-publications.js';
 import { Connection } from './session/connection.js';
-import { DEFAULT_OPTIONS } from './session/default-options.js';
+import { DEFAULT_OPTIONS, DEFAULT_RETAINED } from './session/default-options.js';
 import { endClients, sendAway } from './session/ending.js';
 import { Entrance } from './session/entrance.js';
 import type { Clock, Environment, SessionOptions } from './session/environment.js';
@@ -124,7 +124,7 @@ export class Broker extends Aedes {
     const counters = new Counters();
     const budget = new MemoryBudget(session.memory);
     const clock = options.clock ?? { now: Date.now };
-    const retainedLimits = options.retained ?? { messages: 1_000_000, bytes: 2 ** 30 };
+    const retainedLimits = options.retained ?? DEFAULT_RETAINED;
     const retained = new RetainedMessages({ ...retainedLimits, budget }, counters, () => clock.now());
     const router = new Router(retained, counters, session, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);

@@ -15,11 +15,10 @@ import { NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
 import { readDevicePublicKeyFile } from './access/device-public-key-file.js';
 import { readAll } from './access/every-fault.js';
 import { readPskFile } from './access/psk-file.js';
-import { readPublicKeyFile } from './access/public-key-file.js';
+import { type PublicKeyUsers, readPublicKeyFile } from './access/public-key-file.js';
 import { type RevocationLists, readRevocationLists } from './access/revocation.js';
 import { endOf, type TlsFileNames } from './access/tls-files.js';
 import { commonNameOf } from './coap/common-name.js';
-import type { PublicKeyFunction } from './coap/dtls/client-certificates.js';
 import { RevocationList } from './coap/dtls/revocation-list.js';
 import { ServerCertificate } from './coap/dtls/server-certificate.js';
 import { ServerCertificates } from './coap/dtls-client/server-certificates.js';
@@ -86,7 +85,7 @@ class Secured {
 
 export class CoapSecurity {
   #psk: PskCredentials | undefined;
-  #publicKeys: PublicKeyFunction | undefined;
+  #publicKeys: PublicKeyUsers | undefined;
   readonly #secured: ReadonlyMap<ListenerConfig, Secured>;
   readonly #deviceRenewal: Renewal<Trust>;
 
@@ -115,7 +114,7 @@ export class CoapSecurity {
     const { device_psk_file: own } = coap;
     const { device_public_key_file: known } = coap;
     const secure = [...listeners.entries()].flatMap(([i, listener]) => (isSecure(listener) ? [{ i, listener }] : []));
-    const [keys, users, deviceKeys, devicePublicKeys, devices, secured] = await readAll(
+    const [keys, publicKeys, deviceKeys, devicePublicKeys, devices, secured] = await readAll(
       file === undefined ? nothing : readPskFile(file),
       publicKeyFile === undefined ? nothing : readPublicKeyFile(publicKeyFile),
       own === undefined ? Promise.resolve(NO_DEVICE_KEYS) : readDevicePskFile(own),
@@ -126,7 +125,6 @@ export class CoapSecurity {
       ),
     );
     const psk = keys && { keys, hint };
-    const publicKeys = users && ((info: Buffer) => users.get(info.toString('base64')) ?? null);
     const credentials = new DeviceCredentials(deviceKeys, devices[1].trust, devicePublicKeys);
     return new CoapSecurity({ psk, publicKeys }, new Map(secured), credentials, devices);
   }
@@ -187,7 +185,7 @@ export class CoapSecurity {
 /** Who may come to the listeners of DTLS. */
 interface Keys {
   readonly psk: PskCredentials | undefined;
-  readonly publicKeys: PublicKeyFunction | undefined;
+  readonly publicKeys: PublicKeyUsers | undefined;
 }
 
 type DeviceFiles = Pick<

@@ -13,6 +13,7 @@ import { Backends } from './backends.js';
 import { Broker } from './broker.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
 import { type Errand, errandsOf } from './coap-errands.js';
+import { CoapFaces } from './coap-faces.js';
 import { type CoapListener, type CoapSecurity, isCoap } from './coap-security.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from './config/listeners.js';
 import type { LoadedConfig } from './config/load.js';
@@ -28,9 +29,6 @@ import { Instruments } from './monitor/reading.js';
 import { SysTree } from './monitor/sys-tree.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { contextOf } from './plugin-context.js';
-import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
-import { CoapTopics } from './plugins/coap-topics/plugin.js';
-import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
 import { Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
@@ -54,7 +52,6 @@ export class Server {
   #files: AccessFiles;
   #scram: ScramSha256 | null;
   readonly #logger: Logger;
-  readonly #security: CoapSecurity;
   readonly #tls: TlsSecurity;
   readonly #renewals: Renewals;
   readonly broker: Broker;
@@ -62,14 +59,14 @@ export class Server {
   readonly passwords: Passwords;
   readonly #backends: Backends;
   readonly #listeners: Listener[] = [];
-  readonly #plugins: Plugin[] = [];
-  #pubsub: Pubsub | null = null;
-  #devices: RegisteredDevices | null = null;
+  /** Those that ask devices, as far as they were started. */
+  readonly #asking: Plugin[] = [];
   readonly #instruments: Instruments;
   readonly #sys: SysTree;
   readonly #errands: readonly Errand[];
   readonly #control: ControlServer;
   readonly #mqtt: MqttListeners;
+  readonly #coap: CoapFaces;
   readonly #latecomers: Latecomers;
 
   private constructor(
@@ -84,13 +81,14 @@ export class Server {
     this.#files = files;
     this.#opened = loaded.config.listeners;
     this.#scram = scram;
-    this.#security = security;
     this.#tls = tls;
     this.#renewals = new Renewals([...tls.renewals, ...security.renewals]);
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
-    this.#mqtt = new MqttListeners(broker, loaded.config, tls, (listener) => this.#takesStrangers(listener));
+    const isOpen = (listener: ListenerConfig): boolean => this.#takesStrangers(listener);
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls, isOpen);
+    this.#coap = new CoapFaces(loaded.config.coap, security, { contextOf: (plugin) => this.#context(plugin), isOpen });
     this.#latecomers = new Latecomers({
       late: (error) => {
         const words = error instanceof Error ? error.message : String(error);
@@ -211,9 +209,13 @@ export class Server {
     this.#latecomers.add(`${listener.type} on ${'interface' in listener ? listener.interface : ''}`, open, missing);
   }
 
+  get #plugins(): readonly Plugin[] {
+    return [...this.#coap.plugins, ...this.#asking];
+  }
+
   async #startPlugin(plugin: Plugin, does: string): Promise<void> {
     // Before it starts, so that whatever it has bound is closed if the rest fails.
-    this.#plugins.push(plugin);
+    this.#asking.push(plugin);
     await plugin.start(this.#context(plugin.name));
     for (const what of plugin.describe()) this.#logger.info({ what }, `${does}: ${what}`);
   }
@@ -221,32 +223,11 @@ export class Server {
   readonly #addresses = new Map<ListenerConfig, string[]>();
   /** The listeners of the start, in the order of those of the configuration that is in force. */
   readonly #opened: readonly ListenerConfig[];
-  /** Addresses of CoAP, each with its listener. */
-  readonly #faces: (readonly [CoapTopics, CoapListener])[] = [];
 
   async #open(config: ListenerConfig, host: string): Promise<void> {
     let address: string;
-    if (isCoap(config)) {
-      this.#pubsub ??= await this.#startPubsub();
-      this.#devices ??= await this.#startDevices();
-      const below = this.#security.below(config);
-      const isOpen = (): boolean => this.#takesStrangers(config);
-      const options = {
-        ...this.#loaded.config.coap,
-        below,
-        host,
-        port: config.port,
-        get anonymous() {
-          return isOpen();
-        },
-      };
-      const plugin = new CoapTopics(options, this.#pubsub, this.#devices);
-      await plugin.start(this.#context(plugin.name));
-      this.#plugins.push(plugin);
-      this.#faces.push([plugin, config]);
-      this.#security.onRenewal(config, () => this.#replaceCredentials(config));
-      address = plugin.describe().join(', ');
-    } else {
+    if (isCoap(config)) address = await this.#coap.open(config, host);
+    else {
       const listener = this.#listener(config, host);
       await listener.listen();
       this.#listeners.push(listener);
@@ -255,24 +236,6 @@ export class Server {
     const known = this.#addresses.get(config);
     if (known === undefined) this.#addresses.set(config, [address]);
     else known.push(address);
-  }
-
-  /** The directory of devices: one for all addresses of CoAP, if there is a topic for them. */
-  async #startDevices(): Promise<RegisteredDevices | null> {
-    const { coap } = this.#loaded.config;
-    if (coap.devices_topic === '') return null;
-    const devices = new RegisteredDevices(coap, Date.now, this.#security.devices);
-    await devices.start(this.#context(devices.name));
-    this.#plugins.push(devices);
-    return devices;
-  }
-
-  /** One for all addresses of CoAP. */
-  async #startPubsub(): Promise<Pubsub> {
-    const pubsub = new Pubsub(this.#loaded.config.coap);
-    await pubsub.start(this.#context(pubsub.name));
-    this.#plugins.push(pubsub);
-    return pubsub;
   }
 
   /** Whether clients without user name may connect to a listener of the start, by the configuration that is in force. */
@@ -346,16 +309,7 @@ export class Server {
       found[this.#opened.indexOf(listener)];
     this.#tls.replace(tls, counterpartOf);
     this.#mqtt.replace(config.listeners);
-    this.#security.replace(security, counterpartOf);
-    this.#pubsub?.replaceOptions(config.coap);
-    this.#devices?.replaceLimits(config.coap);
-    for (const [face, listener] of this.#faces) {
-      face.replaceOptions(config.coap);
-      // Where nothing is said of it any more, it goes on with what it has.
-      if (counterpartOf(listener) === undefined) continue;
-      face.replaceCredentials(this.#security.below(listener));
-      face.endOutdated();
-    }
+    this.#coap.replace(config.coap, security, counterpartOf);
     if (config.sys.interval !== before.sys.interval) this.#replaceInterval(config.sys.interval);
     this.#logger.level = config.log.level;
     for (const connection of broker.connections) {
@@ -376,13 +330,6 @@ export class Server {
       return listener !== undefined && !this.#takesStrangers(listener);
     }, reason);
     return { warnings: this.warnings, sentAway: keyed + others };
-  }
-
-  /** New keys and certificates below the addresses of a listener of CoAP, for who comes from now on. */
-  #replaceCredentials(listener: CoapListener): void {
-    for (const [face, other] of this.#faces) {
-      if (other === listener) face.replaceCredentials(this.#security.below(listener));
-    }
   }
 
   #replaceScram(users: AccessFiles['scram']): void {

@@ -45,7 +45,7 @@ published:
   now. With a first back-end, who came with a name that no password file has. A token that another key would refuse is not looked at again;
 - one that came without a user name, if \`allow_anonymous\` does not let it in any more. CoAP devices without credentials are refused from
   their next request on; what they observe ends when they ask for it again, and is for the access control list to deny before;
-- a CoAP device whose pre-shared key is gone or another one, or that has shown a certificate while the CAs or the lists of revoked ones have changed since the
+- a CoAP device whose pre-shared or raw public key is gone or another one, or that has shown a certificate while the CAs or the lists of revoked ones have changed since the
   last reload: its association or connection ends;
 - a client of \`mqtts\` or \`wss\` whose pre-shared key is gone or another one, whoever CONNECT says that it is, and also before CONNECT.
 

@@ -1,11 +1,8 @@
 /** Response bodies that leave block by block (RFC 7959 2.4, 2.6, 2.7). */
 import { blockSize, bodyTag, LAST_BLOCK } from './block.js';
-import type { CoapCounters } from './counters.js';
 import { type Expiring, KeptBodies } from './kept-bodies.js';
-import type { CoapLimits } from './limits.js';
 import type { CoapResponse, Frame } from './response.js';
 import { isSuccess } from './response.js';
-import type { Clock, TimerWheel } from './timers.js';
 
 /** A body kept for its next blocks. */
 export interface KeptBody extends Expiring {
@@ -20,21 +17,6 @@ export interface KeptBody extends Expiring {
  */
 export class Block2Bodies extends KeptBodies<KeptBody, 'block2Bodies' | 'block2Bytes'> {
   readonly #uses = new Map<Buffer, number>();
-  readonly #limits: CoapLimits;
-  readonly #counters: CoapCounters;
-  #bytes = 0;
-
-  /** `lifetime` in milliseconds: how long a body waits for the request of its next block. */
-  constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
-    super(lifetime, wheel, clock);
-    this.#limits = limits;
-    this.#counters = counters;
-  }
-
-  /** Bytes of their payloads. */
-  get bytes(): number {
-    return this.#bytes;
-  }
 
   find(key: string): KeptBody | undefined {
     return this.use(key);
@@ -50,21 +32,21 @@ export class Block2Bodies extends KeptBodies<KeptBody, 'block2Bodies' | 'block2B
     this.drop(key);
     const payload = response.payload as Buffer;
     const uses = this.#uses.get(payload) ?? 0;
-    if (uses === 0) this.#bytes += payload.length;
+    if (uses === 0) this.held += payload.length;
     this.#uses.set(payload, uses + 1);
     this.set(key, { response, etag, expiry: this.expiry });
     for (const oldest of this.keys) {
-      const many = this.size > this.#limits.block2Bodies;
-      if (!many && this.#bytes <= this.#limits.block2Bytes) break;
+      const many = this.size > this.limits.block2Bodies;
+      if (!many && this.held <= this.limits.block2Bytes) break;
       this.drop(oldest);
-      if (many) this.#counters.block2Evictions++;
-      else this.#counters.block2EvictionsBytes++;
+      if (many) this.counters.block2Evictions++;
+      else this.counters.block2EvictionsBytes++;
       this.onEviction?.(many ? 'block2Bodies' : 'block2Bytes');
     }
   }
 
   protected expired(): void {
-    this.#counters.block2Expired++;
+    this.counters.block2Expired++;
   }
 
   protected dropped({ response }: KeptBody): void {
@@ -73,7 +55,7 @@ export class Block2Bodies extends KeptBodies<KeptBody, 'block2Bodies' | 'block2B
     if (uses > 0) this.#uses.set(payload, uses);
     else {
       this.#uses.delete(payload);
-      this.#bytes -= payload.length;
+      this.held -= payload.length;
     }
   }
 }

@@ -1,4 +1,6 @@
 /** Bodies that wait for their next block, of requests (Block1) and of responses (Block2): by key, bounded in number, bytes and time. */
+import type { CoapCounters } from './counters.js';
+import type { CoapLimits } from './limits.js';
 import { type Clock, Timer, type TimerWheel } from './timers.js';
 
 export interface Expiring {
@@ -15,9 +17,16 @@ export abstract class KeptBodies<Body extends Expiring, Limit extends string> ex
   /** Told of each body that is given up, with the name of the limit. */
   onEviction: ((limit: Limit) => void) | null = null;
 
-  /** `lifetime` in milliseconds: how long a body waits. */
-  constructor(lifetime: number, wheel: TimerWheel, clock: Clock) {
+  protected readonly limits: CoapLimits;
+  protected readonly counters: CoapCounters;
+  /** Bytes. */
+  protected held = 0;
+
+  /** `lifetime` in milliseconds: how long a body waits for its next block, or for the request of that. */
+  constructor(limits: CoapLimits, lifetime: number, counters: CoapCounters, wheel: TimerWheel, clock: Clock) {
     super();
+    this.limits = limits;
+    this.counters = counters;
     this.#lifetime = lifetime;
     this.#wheel = wheel;
     this.#clock = clock;
@@ -26,6 +35,11 @@ export abstract class KeptBodies<Body extends Expiring, Limit extends string> ex
   /** Bodies that wait. */
   get size(): number {
     return this.#bodies.size;
+  }
+
+  /** Bytes held for them. */
+  get bytes(): number {
+    return this.held;
   }
 
   /** Their keys, the oldest first. */

@@ -53,7 +53,10 @@ export const RELOADING: Readonly<Record<string, Row>> = {
     'the file is read again also if its name is the same. Associations, and clients of `mqtts` and `wss`, whose key is gone or another one end',
   ],
   'access.psk_hint': 'new',
-  'access.public_key_file': ['new', 'the file is read again also if its name is the same; associations go on'],
+  'access.public_key_file': [
+    'at once',
+    'the file is read again also if its name is the same. Associations whose key is gone or another one end',
+  ],
   'access.password_cache': ['at once', 'what is known already is known for no longer than that'],
   ...Object.fromEntries(
     ['secret_file', 'jwks_file', 'jwks_ca_file'].map((name): [string, Row] => [

@@ -3,10 +3,10 @@
  * adds the bytes.
  */
 import { EventEmitter } from 'node:events';
-import { Publication } from '../bus/publication.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { SubscribePacket, UnsubscribePacket } from '../wire/packets.js';
 import { type AedesSubscription, messageOf, type PublishRequest } from './aedes-packets.js';
+import { deliverAlone } from './broker-publications.js';
 import type { Environment } from './environment.js';
 import { UNWRITABLE } from './reasons.js';
 import type { Session } from './session.js';
@@ -64,17 +64,7 @@ export abstract class AedesClient extends EventEmitter {
       done?.(new PorticoError(ErrorKinds.StoreCommit, UNWRITABLE));
       return;
     }
-    const publication = new Publication().of(message, environment.router.routeOf(message.topic));
-    const receiver = {
-      subscriber: session,
-      qos: 2,
-      noLocal: false,
-      own: null,
-      retainAsPublished: true,
-      identifiers: null,
-      share: '',
-    } as const;
-    session.deliver(publication, receiver);
+    deliverAlone(environment, session, message);
     if (done) environment.commit.whenSettled(() => done());
   }
 

@@ -4,9 +4,9 @@
  * extension keeps for clients without a session stay in the store as the contract says.
  */
 import { Readable } from 'node:stream';
-import { Publication } from '../bus/publication.js';
 import { AedesPersistence } from '../store/aedes-persistence.js';
 import { type AedesPacket, type AedesSubscription, messageOf, packetOf, subscriptionOf } from './aedes-packets.js';
+import { deliverAlone } from './broker-publications.js';
 import type { Environment } from './environment.js';
 import { NEVER, Session } from './session.js';
 
@@ -114,18 +114,8 @@ export class BrokerPersistence extends AedesPersistence {
   override async outgoingEnqueue(subscription: { clientId: string }, packet: AedesPacket): Promise<void> {
     const session = this.#environment.sessions.get(subscription.clientId);
     if (session === undefined) return await super.outgoingEnqueue(subscription, packet);
-    const { router, commit, clock } = this.#environment;
-    const message = messageOf(packet, packet.clientId ?? '', clock.now());
-    const receiver = {
-      subscriber: session,
-      qos: 2,
-      noLocal: false,
-      own: null,
-      retainAsPublished: true,
-      identifiers: null,
-      share: '',
-    } as const;
-    session.deliver(new Publication().of(message, router.routeOf(message.topic)), receiver);
+    const { commit, clock } = this.#environment;
+    deliverAlone(this.#environment, session, messageOf(packet, packet.clientId ?? '', clock.now()));
     await commit.settled();
   }
 

@@ -11,6 +11,7 @@ import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
 import type { Party } from './journal.js';
 import { UNWRITABLE } from './reasons.js';
+import type { Session } from './session.js';
 
 /** Whom the log names for what nobody is connected for any more. */
 const BROKER: Party = { id: '', remote: 'local', username: null, transport: 'internal', version: 0 };
@@ -50,6 +51,20 @@ export function publishAsBroker(
   if (done === undefined) return;
   if (commit.revision === before) setImmediate(done);
   else commit.whenSettled(() => done());
+}
+
+/** Delivers a message to one session, as if it had a subscription for it that nobody else has. */
+export function deliverAlone({ router }: Environment, session: Session, message: Message): void {
+  const receiver = {
+    subscriber: session,
+    qos: 2,
+    noLocal: false,
+    own: null,
+    retainAsPublished: true,
+    identifiers: null,
+    share: '',
+  } as const;
+  session.deliver(new Publication().of(message, router.routeOf(message.topic)), receiver);
 }
 
 /** Publishes a message in the broker's own name. */

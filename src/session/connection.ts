@@ -344,7 +344,7 @@ export class Connection extends Sender implements Link, Waiting {
     expiresAt: number,
     identifiers: readonly number[] | null,
   ): boolean {
-    return sendPublish(this, source, qos, retain, dup, packetId, expiresAt, identifiers);
+    return sendPublish(this, null, null, source, qos, retain, dup, packetId, expiresAt, identifiers);
   }
 
   // --- the end ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,8 @@
-/** The options of a broker that is created without a configuration, in a test or a program of its own. */
+/**
+ * The options of a broker that is created without a configuration, in a test or a program of its own: the defaults of the schema, which
+ * such a program does not load, but for what code written for Aedes does not expect to be bounded.
+ */
+import type { RetainedLimits } from '../bus/retained.js';
 import type { SessionOptions } from './environment.js';
 
 export const DEFAULT_OPTIONS: SessionOptions = {
@@ -51,3 +55,5 @@ export const DEFAULT_OPTIONS: SessionOptions = {
   lockoutLoopback: false,
   lockoutEntries: 10_000,
 };
+
+export const DEFAULT_RETAINED: RetainedLimits = { messages: 1_000_000, bytes: 2 ** 30 };

@@ -7,7 +7,7 @@ import type { PublishSource } from '../wire/publish-writer.js';
 import { Connection } from './connection.js';
 import type { Environment } from './environment.js';
 import type { Mount } from './mount.js';
-import { sendMounted } from './sending.js';
+import { sendPublish } from './sending.js';
 import type { Transport } from './transport.js';
 
 export class MountedConnection extends Connection {
@@ -52,7 +52,7 @@ export class MountedConnection extends Connection {
     identifiers: readonly number[] | null,
   ): boolean {
     const { route, expiresAt } = publication;
-    return sendMounted(this, this.#mount, route, publication, qos, retain, false, packetId, expiresAt, identifiers);
+    return sendPublish(this, this.#mount, route, publication, qos, retain, false, packetId, expiresAt, identifiers);
   }
 
   override sendPublish(
@@ -64,6 +64,6 @@ export class MountedConnection extends Connection {
     expiresAt: number,
     identifiers: readonly number[] | null,
   ): boolean {
-    return sendMounted(this, this.#mount, null, source, qos, retain, dup, packetId, expiresAt, identifiers);
+    return sendPublish(this, this.#mount, null, source, qos, retain, dup, packetId, expiresAt, identifiers);
   }
 }

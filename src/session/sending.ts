@@ -72,32 +72,14 @@ function sendFrame(
   return true;
 }
 
-/** Sends a message as `Link.sendPublish` says. */
+/**
+ * Sends a message as `Link.sendPublish` says.
+ * @param mount of a listener whose clients see shorter topics; null for others
+ * @param route null if it is not known
+ */
 export function sendPublish(
   connection: Connection,
-  source: PublishSource,
-  qos: number,
-  retain: boolean,
-  dup: boolean,
-  packetId: number,
-  expiresAt: number,
-  identifiers: readonly number[] | null,
-): boolean {
-  const { access, counters } = connection.environment;
-  if (access.acl !== null && !mayReceive(connection, access.acl, null, source.topicBytes)) {
-    counters.deniedReceive++;
-    return false;
-  }
-  return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, null);
-}
-
-/**
- * Sends a message to a client of a listener with a mount point; otherwise as `Link.sendPublish`.
- * @param route null if its topic is no route
- */
-export function sendMounted(
-  connection: Connection,
-  mount: Mount,
+  mount: Mount | null,
   route: Route | null,
   source: PublishSource,
   qos: number,

@@ -8,7 +8,7 @@ import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { Portico, temporaryFolder } from '../support/portico.js';
 import { across, ask, listening, logged, METER } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
-import { run } from './programs.js';
+import { Program, run } from './programs.js';
 import { SysWatch } from './sys.js';
 
 const HOST = '127.0.0.1';
@@ -164,5 +164,31 @@ describe('CoAP with raw public keys', { timeout: 120_000 }, () => {
     const credentials = 'clientid=c&username=tom&password=secret';
     const token = await ask(GNUTLS, '-n', '-v', '3', '-m', 'post', `${keyed}/mqtt/connection?${credentials}`);
     assert.match(token, /^[\w-]{22}$/);
+  });
+
+  test('a reload ends the association of a key that is taken out, and those of others go on', async () => {
+    const observers = new Map<string, Program>();
+    for (const name of ['meter', 'tom'] as const) {
+      const uri = `${keyed}/ps/door/${name}`;
+      await ask(GNUTLS, ...device(name), '-m', 'put', '-e', name, uri);
+      const observer = await Program.start(GNUTLS, ['-s', '60', '-w', ...device(name), uri]);
+      assert.equal(await observer.lines.next('the state'), name);
+      observers.set(name, observer);
+    }
+    const from = portico.logLines.length;
+    writeFileSync(path('keys'), `${lineOf('tom')}${lineOf('stranger')}`);
+    process.kill(portico.pid, 'SIGHUP');
+    await logged(portico, ({ msg }) => msg === 'reload: done', from);
+    const gone = portico.logLines.slice(from).filter(({ msg }) => msg.includes('its DTLS association was ended'));
+    assert.deepEqual(
+      gone.map(({ client }) => client),
+      ['coap-meter'],
+      portico.log,
+    );
+    await js.publish('door/tom', 'open', 1);
+    assert.equal(await observers.get('tom')?.lines.next('a notification'), 'open');
+    await ask(GNUTLS, ...device('stranger'), `${keyed}/ps`);
+    assert.match(await refusal(device('meter'), keyed), /^unknown raw public key/);
+    for (const observer of observers.values()) await observer.end();
   });
 });

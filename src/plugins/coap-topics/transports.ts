@@ -53,7 +53,13 @@ export interface DtlsCredentials {
   readonly psk?: PskCredentials | undefined;
   readonly certificate?: ServerCertificateOptions | undefined;
   /** Whose certificates and public keys of devices it takes; with `certificate`. */
-  readonly clients?: ClientCertificateOptions | undefined;
+  readonly clients?: DeviceProofs | undefined;
+}
+
+/** As what devices may show themselves besides pre-shared keys. */
+export interface DeviceProofs extends Omit<ClientCertificateOptions, 'publicKeys'> {
+  /** The user of each raw public key, a SubjectPublicKeyInfo in base64. */
+  readonly publicKeys?: ReadonlyMap<string, string> | undefined;
 }
 
 /** Which transport, with what it needs. */
@@ -174,7 +180,7 @@ function dtlsAround(
       }),
     ...(shared?.hint === undefined ? null : { identityHint: shared.hint }),
     certificate,
-    clientCertificates: asked,
+    clientCertificates: asked && { ...asked, publicKeys: userOf(asked.publicKeys) },
   });
   const dtls = new DtlsTransport(udp, {
     ...materialOf(first),
@@ -193,22 +199,43 @@ function dtlsAround(
     },
   });
   let { clients } = first;
-  let before = { keys: psk?.keys, ca: textOf(clients?.ca, clients?.revoked) };
+  let before = proofsOf(first);
   const replace = (below: Below): void => {
     if (below.type !== 'coaps') return;
     ({ psk, clients } = below);
     dtls.replace(materialOf(below));
   };
   const endOutdated = (): void => {
-    const { keys, ca } = before;
-    const now = { keys: psk?.keys, ca: textOf(clients?.ca, clients?.revoked) };
+    const then = before;
+    const now = proofsOf({ psk, clients });
     before = now;
     dtls.endAssociations(({ identity, proof }) => {
-      if (identity === undefined || (proof !== 'psk' && proof !== 'certificate')) return false;
-      return proof === 'certificate' ? ca !== now.ca : !isSame(keys?.get(identity), now.keys?.get(identity));
+      if (identity === undefined) return false;
+      if (proof === 'certificate') return then.ca !== now.ca;
+      if (proof === 'psk') return !isSame(then.keys?.get(identity), now.keys?.get(identity));
+      const key = now.publicKeys.get(identity);
+      return proof === 'public-key' && (key === undefined || key !== then.publicKeys.get(identity));
     });
   };
   return { dtls, replace, endOutdated };
+}
+
+/** Whose a raw public key is. */
+function userOf(users: DeviceProofs['publicKeys']): ClientCertificateOptions['publicKeys'] {
+  return users && ((info) => users.get(info.toString('base64')) ?? null);
+}
+
+/** By what devices are known, in a form that tells what has gone. */
+interface Proofs {
+  readonly keys: PskCredentials['keys'] | undefined;
+  readonly ca: string;
+  /** By user. */
+  readonly publicKeys: ReadonlyMap<string, string>;
+}
+
+function proofsOf({ psk, clients }: DtlsCredentials): Proofs {
+  const publicKeys = new Map([...(clients?.publicKeys ?? [])].map(([key, user]) => [user, key]));
+  return { keys: psk?.keys, ca: textOf(clients?.ca, clients?.revoked), publicKeys };
 }
 
 function isSame(one: Buffer | undefined, other: Buffer | undefined): boolean {
