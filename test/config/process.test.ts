@@ -266,7 +266,7 @@ test('files of keys and certificates stop the start, and the check, with the opt
   const devices = fileWith(`coap: { device_psk_file: ${device} }\n`);
   const command = fileWith("coap: { commands: [{ filter: x, uri: 'coaps://192.0.2.1/x' }] }\n");
   const observation = fileWith("coap: { observations: [{ topic: x, uri: 'coaps://192.0.2.1/x' }] }\n");
-  const missing = 'coap.device_psk_file has no key for coaps://192.0.2.1:5684';
+  const missing = 'neither coap.device_psk_file nor coap.device_public_key_file has a key for coaps://192.0.2.1:5684';
   const users = fileWith('door:key\n');
   const publicKeys = fileWith(`access: { public_key_file: ${users} }\n`);
   const raw = fileWith(`listeners: [{ type: coaps, port: 0, key_file: ${key} }]\n`);
