@@ -2,6 +2,7 @@
  * Coded errors. A code is stable, is never reused and is what callers match; the sentence is for people.
  * What an error becomes on a wire (an MQTT reason code, a CoAP response code, an exit code) stands beside it.
  */
+import { closest, distance } from 'fastest-levenshtein';
 
 /** One kind of failure. */
 export interface ErrorKind {
@@ -51,4 +52,29 @@ export class PorticoError extends Error {
     this.kind = kind;
     this.code = kind.code;
   }
+}
+
+// --- the right word in the place of one that nobody knows, for sentences about faults
+
+/** Characters of the longest word that the right one is looked up for. */
+const LONGEST_WORD = 64;
+
+/** The nearest of some words, if it is near enough to be meant. */
+export function near(word: string, words: readonly string[]): string | undefined {
+  if (words.length === 0 || word.length > LONGEST_WORD) return undefined;
+  const nearest = closest(word, words);
+  // Of a short word, something has to be right.
+  const most = Math.min(word.length - 1, Math.max(2, Math.floor(word.length * 0.4)));
+  return distance(word, nearest) <= most ? nearest : undefined;
+}
+
+/** ` (did you mean WORD?)`, or nothing. */
+export function meant(word: string, words: readonly string[]): string {
+  const nearest = near(word, words);
+  return nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+}
+
+/** What is said of a word that is none of those that may stand there. */
+export function noneOf(word: string, words: readonly string[]): string {
+  return `${JSON.stringify(word)} is none of ${words.join(', ')}${meant(word, words)}`;
 }

@@ -171,6 +171,7 @@ export class MqttListeners {
         broker,
         door,
         credentials: this.#tls.of(listener),
+        trusted: () => (door === null ? standing.trusted : null),
         terms,
         page: pageOf(standing),
         accept: (transport, request, entry, shown) => this.#accept(listener, transport, request, entry, shown),

@@ -1,5 +1,5 @@
 /**
- * Certificates, keys, CAs and lists of revoked ones while the broker runs: their files are watched, read again once they have
+ * Certificates, keys, CAs and lists of revoked ones, and secrets of back-ends, while the broker runs: their files are watched, read again once they have
  * changed, and put into force together or not at all. What speaks TLS or DTLS has a `Renewal` each; `Renewals` are all of them.
  */
 import type { Logger } from 'pino';
@@ -22,7 +22,11 @@ export interface Renewable {
 export interface RenewalSource<Files extends Renewable> {
   /** What has them, for the log: `listeners.0`. */
   readonly path: string;
+  /** What is renewed, in words: `certificates` without it. */
+  readonly what?: string;
   readonly names: Partial<TlsFileNames>;
+  /** Further files that are watched. */
+  readonly others?: readonly string[];
   /** Reads and tries all of them. Rejects with `PORTICO_SECURITY_FILE`. */
   read(): Promise<Files>;
   /** Whether files hold the same as others. */
@@ -68,9 +72,9 @@ export class Renewal<Files extends Renewable> {
   }
 
   #watchOf({ logger }: Telling): FileWatch {
-    const { path, names } = this.#source;
+    const { path, names, others = [] } = this.#source;
     const { caFolder, ...single } = names;
-    const files = Object.values<NamedFile | undefined>(single).flatMap((named) => named?.file ?? []);
+    const named = Object.values<NamedFile | undefined>(single).flatMap((one) => one?.file ?? []);
     const events: WatchEvents = {
       changed: () => void this.reload(),
       failed: (folder, error) => {
@@ -78,7 +82,7 @@ export class Renewal<Files extends Renewable> {
         logger.warn({ listener: path, folder }, sentence);
       },
     };
-    return new FileWatch(files, events, caFolder === undefined ? [] : [caFolder.file]);
+    return new FileWatch([...named, ...others], events, caFolder === undefined ? [] : [caFolder.file]);
   }
 
   stop(): void {
@@ -112,21 +116,22 @@ export class Renewal<Files extends Renewable> {
 
   #tell(files: Files): void {
     if (this.#telling === null) return;
-    const { path } = this.#source;
+    const { path, what = 'certificates' } = this.#source;
     const { logger, counters } = this.#telling;
     counters.certificatesRenewed++;
     const end = files.ends.cert_file;
     const until = end === undefined ? '' : `; the certificate is good until ${new Date(end).toISOString()}`;
-    logger.info({ listener: path }, `${path}: new certificates are in force${until}`);
+    logger.info({ listener: path }, `${path}: new ${what} are in force${until}`);
     this.look(Date.now());
   }
 
   #refused(error: unknown): void {
     if (this.#telling === null) return;
+    const { path, what = 'certificates' } = this.#source;
     const { logger, counters } = this.#telling;
     counters.certificatesRefused++;
     const words = error instanceof Error ? error.message : String(error);
-    logger.error({ listener: this.#source.path }, `${words}; the former certificates stay in force`);
+    logger.error({ listener: path }, `${words}; the former ${what} stay in force`);
   }
 
   /** Takes the files of another configuration, which it has read; they are watched from then on. `renewed` is told in any case. */

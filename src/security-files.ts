@@ -1,7 +1,7 @@
 /** All files of a configuration that say who is who, and who may do what: read together, so that all their faults are told at once. */
 import { everyFault, readAll } from './access/every-fault.js';
 import { type AccessFiles, readAccessFiles } from './access-files.js';
-import { type MakeBackends, readBackends } from './backends.js';
+import { type BackendFiles, readBackendFiles } from './backend-files.js';
 import { errandsOf } from './coap-errands.js';
 import { CoapSecurity } from './coap-security.js';
 import { UnsoundConfiguration } from './config/faults.js';
@@ -13,8 +13,7 @@ import { TlsSecurity } from './tls-security.js';
 
 export interface SecurityFiles {
   readonly files: AccessFiles;
-  /** Makes the back-ends, which need connections. */
-  readonly backends: MakeBackends;
+  readonly backends: BackendFiles;
   readonly security: CoapSecurity;
   readonly tls: TlsSecurity;
 }
@@ -33,7 +32,7 @@ export async function readSecurityFiles(loaded: LoadedConfig): Promise<SecurityF
     () => errandsOf(loaded, { devices: EVERY_DEVICE }),
   );
   try {
-    const backends = readBackends(config);
+    const backends = readBackendFiles(config);
     const reading = readAll(readAccessFiles(config), backends, devices, TlsSecurity.load(config), errands);
     const [files, made, security, tls] = await reading;
     return { files, backends: made, security, tls };
@@ -74,7 +73,7 @@ function located(error: PorticoError, loaded: LoadedConfig): PorticoError {
 
 /** The option that names a file of which a sentence says something; null if the sentence is about a line of it. */
 function optionOf(sentence: string, { config }: LoadedConfig): string | null {
-  const own = /^((?:listeners\.\d+|coap)\.\w+): /.exec(sentence)?.[1];
+  const own = /^((?:listeners\.\d+|coap|access)\.\w+): /.exec(sentence)?.[1];
   if (own !== undefined) return own;
   const { access, coap } = config;
   for (const [name, file] of Object.entries(access)) if (isAbout(sentence, file)) return `access.${name}`;

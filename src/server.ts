@@ -9,6 +9,7 @@ import { type AccessFiles, changedUsers } from './access-files.js';
 import { BackupRoute } from './admin/backup.js';
 import { banRoutes } from './admin/bans.js';
 import { ControlServer } from './admin/control.js';
+import { type BackendFiles, backendRenewal } from './backend-files.js';
 import { Backends } from './backends.js';
 import { Broker } from './broker.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
@@ -30,7 +31,7 @@ import { SysTree } from './monitor/sys-tree.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { contextOf } from './plugin-context.js';
 import type { Plugin, PluginContext } from './plugins/plugin.js';
-import { Renewals } from './renewal.js';
+import { type Renewal, Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
 import { endKeyed } from './session/ending.js';
 import { keptAside } from './store/aside.js';
@@ -58,6 +59,7 @@ export class Server {
   /** Whose `replace` takes another file. */
   readonly passwords: Passwords;
   readonly #backends: Backends;
+  readonly #backendRenewal: Renewal<BackendFiles>;
   readonly #listeners: Listener[] = [];
   /** Those that ask devices, as far as they were started. */
   readonly #asking: Plugin[] = [];
@@ -72,7 +74,7 @@ export class Server {
   private constructor(
     loaded: LoadedConfig,
     logger: Logger,
-    { security, tls, files, passwords, backends, scram }: Known,
+    { security, tls, files, passwords, backends, backendFiles, scram }: Known,
     broker: Broker,
   ) {
     this.#loaded = loaded;
@@ -82,7 +84,8 @@ export class Server {
     this.#opened = loaded.config.listeners;
     this.#scram = scram;
     this.#tls = tls;
-    this.#renewals = new Renewals([...tls.renewals, ...security.renewals]);
+    this.#backendRenewal = backendRenewal(loaded.config, backendFiles, ({ make }) => backends.replace(make));
+    this.#renewals = new Renewals([...tls.renewals, ...security.renewals, this.#backendRenewal]);
     this.#logger = logger;
     this.broker = broker;
     const { store, commit } = broker;
@@ -119,9 +122,9 @@ export class Server {
   /** Opens the store, recovers its state and listens. Rejects with a `PorticoError` that says why it cannot. */
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
-    const { files, security, tls, backends: made } = await readSecurityFiles(loaded);
+    const { files, security, tls, backends: backendFiles } = await readSecurityFiles(loaded);
     const passwords = new Passwords(files.passwords, passwordOptions(config));
-    const backends = Backends.of(made);
+    const backends = Backends.of(backendFiles.make);
     const { acl } = files;
     for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = files.scram === null ? null : new ScramSha256(files.scram);
@@ -144,7 +147,8 @@ export class Server {
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const server = new Server(loaded, logger, { security, tls, files, passwords, backends, scram }, broker);
+    const known = { security, tls, files, passwords, backends, backendFiles, scram };
+    const server = new Server(loaded, logger, known, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
     // A store that does not open leaves nothing to stop.
@@ -301,7 +305,7 @@ export class Server {
     this.#files = files;
     this.passwords.replace(files.passwords);
     this.passwords.replaceOptions(passwordOptions(config));
-    this.#backends.replace(backends);
+    this.#backendRenewal.replace(backendRenewal(next.config, backends, () => {}));
     this.#replaceScram(files.scram);
     broker.replaceAcl(files.acl);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
@@ -383,5 +387,6 @@ interface Known {
   readonly files: AccessFiles;
   readonly passwords: Passwords;
   readonly backends: Backends;
+  readonly backendFiles: BackendFiles;
   readonly scram: ScramSha256 | null;
 }

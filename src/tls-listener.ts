@@ -5,6 +5,7 @@ import type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js
 import type { Listener } from './listeners/listener.js';
 import type { ProxyDoor } from './listeners/proxy-door.js';
 import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
+import type { TrustedProxies } from './listeners/trusted-proxies.js';
 import type { WebSocketOptions } from './listeners/websocket.js';
 import { SecureWebSocketListener } from './listeners/wss.js';
 import { banned, loginFailed } from './session/failed-login.js';
@@ -23,6 +24,8 @@ export interface TlsSurroundings {
   readonly credentials: TlsCredentials;
   /** Where the PROXY header of each connection is read; null for none. */
   readonly door: ProxyDoor | null;
+  /** Proxies whose X-Forwarded-For counts, as of now. */
+  trusted(): TrustedProxies | null;
   /** What the listener asks of its clients, and gives them. */
   readonly terms: ListenerTerms;
   readonly page: Pages;
@@ -46,7 +49,13 @@ export function tlsListener(config: TlsListenerConfig, host: string, surrounding
     });
   }
   return new SecureWebSocketListener(host, config.port, {
-    tls: { ...handshakes, ipv6Only },
+    tls: {
+      ...handshakes,
+      ipv6Only,
+      get trusted() {
+        return surroundings.trusted();
+      },
+    },
     webSocket: {
       get path() {
         return page.path;

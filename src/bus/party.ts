@@ -28,7 +28,10 @@ export interface Grant {
   readonly expiresAt: number;
 }
 
+/** The rights that it gives. */
+export type Lent = Pick<Grant, 'groups' | 'superuser'>;
+
 /** Whether somebody has rights that only a grant gives, and that its name does not tell later. */
-export function isLent(grant: Grant | null | undefined): boolean {
+export function isLent(grant: Lent | null | undefined): boolean {
   return grant != null && (grant.superuser || grant.groups.length > 0);
 }

@@ -27,6 +27,7 @@ export class Progress {
   /** Takes the line away. */
   end(): void {
     if (this.#shown > 0) process.stderr.write(CLEAR);
+    this.#shown = 0;
   }
 }
 

@@ -56,7 +56,8 @@ deliver nothing any more stays, and delivers again when the list lets it.
 ## Watched files
 
 Certificates, keys, CAs and lists of revoked ones are watched, those of listeners of every type as well as those of devices that are
-asked (\`coap.device_..._file\`): what is in them is taken half a second after the last change, and **no connection is dropped** ([how](tls.md#renewal)).
+asked (\`coap.device_..._file\`), and so are the secrets, keys, CAs and tokens of [back-ends](authentication.md#which-of-them-is-asked)
+(\`access.jwt_..._file\`, \`access.http_..._file\`): what is in them is taken half a second after the last change, and **no connection is dropped** ([how](tls.md#renewal)).
 All other files are read at a reload only, as by Mosquitto: passwords, SCRAM users, access control lists, and the pre-shared and public keys of
 \`access.psk_file\`, \`access.public_key_file\` and \`coap.device_psk_file\`. They say who may do what, and who is sent away; an
 editor's half-written file should not.

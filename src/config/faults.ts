@@ -1,7 +1,7 @@
 /** What is wrong with a configuration, in sentences that name the right word. */
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { ErrorKinds, near, PorticoError } from '../errors.js';
 import type { LoadedConfig } from './load.js';
 import { bare, child, choicesOf, listenerSchemas, options, type Path, schemaAt, typeOf } from './options.js';
 import type { Fault } from './source.js';
@@ -22,13 +22,6 @@ export function refusal(faults: readonly Fault[], sound: LoadedConfig | null = n
   const last = Number.MAX_SAFE_INTEGER;
   const sorted = faults.toSorted((a, b) => (a.line || last) - (b.line || last));
   return new UnsoundConfiguration(sorted.map(({ where, sentence }) => `${where}: ${sentence}`).join('\n'), sound);
-}
-
-/** The nearest of some words, if it is near enough to be meant. */
-export function near(word: string, words: readonly string[]): string | undefined {
-  if (words.length === 0) return undefined;
-  const nearest = closest(word, words);
-  return distance(word, nearest) <= Math.max(2, Math.floor(word.length * 0.4)) ? nearest : undefined;
 }
 
 /** The value at a path of the values as written. */

@@ -58,8 +58,9 @@ export function proxyFaults(listener: ListenerConfig): [option: string, sentence
     if (listener[option] !== value || protocol === 'v2') continue;
     faults.push([option, `is told about ${what} in version 2 of the PROXY header only: write proxy_protocol: v2`]);
   }
-  // X-Forwarded-For is looked at by listeners of type websocket alone.
-  if (protocol === undefined && listener.type !== 'websocket' && trusted !== undefined) {
+  // Only requests for a WebSocket have X-Forwarded-For.
+  const forwarded = listener.type === 'websocket' || listener.type === 'wss';
+  if (protocol === undefined && !forwarded && trusted !== undefined) {
     faults.push([
       'trusted_proxies',
       'is told nothing by its proxies without proxy_protocol: write v1, v2 or any there',

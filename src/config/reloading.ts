@@ -32,7 +32,8 @@ const MQTT = ['mqtt', 'mqtts', 'websocket', 'wss', 'unix'] as const;
 const PROXIES = /^proxy_|^trusted_proxies$/;
 
 const TOKEN = 'clients that are connected keep what their token has said of them';
-const TOKEN_FILE = `the file is read again also if its name is the same; ${TOKEN}`;
+const WATCHED_FILE = 'what is in the file is taken as soon as it changes, and at a reload at the latest';
+const TOKEN_FILE = `${WATCHED_FILE}; ${TOKEN}`;
 
 /** The options; listeners have one row for each option of each type. */
 export const RELOADING: Readonly<Record<string, Row>> = {
@@ -78,13 +79,10 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ),
   'access.http_url': [
     'new',
-    'answers that were known are forgotten, at each reload. Clients that it has let in are sent away if nobody is asked any more',
+    'answers that were known are forgotten, at each reload and with new files. Clients that it has let in are sent away if nobody is asked any more',
   ],
   ...Object.fromEntries(
-    ['ca_file', 'token_file'].map((name): [string, Row] => [
-      `access.http_${name}`,
-      ['new', 'the file is read again also if its name is the same'],
-    ]),
+    ['ca_file', 'token_file'].map((name): [string, Row] => [`access.http_${name}`, ['new', WATCHED_FILE]]),
   ),
   ...Object.fromEntries(
     ['timeout', 'concurrency', 'queue', 'cache', 'denied_cache'].map((name): [string, Row] => [

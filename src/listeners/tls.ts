@@ -20,6 +20,7 @@ import { behind, type ProxyDoor } from './proxy-door.js';
 import { addressOf, listen } from './tcp.js';
 import { type Demand, usernameOf } from './tls-identity.js';
 import { BROKEN_OFF, type HandshakeError, reasonOf } from './tls-reasons.js';
+import type { TrustedProxies } from './trusted-proxies.js';
 
 /** What a listener of TLS has from its files and options. */
 export interface TlsCredentials {
@@ -40,6 +41,8 @@ export interface TlsListenerOptions {
   readonly credentials: TlsCredentials;
   /** Where the PROXY header of each connection is read, before its handshake. */
   readonly door?: ProxyDoor | null;
+  /** Proxies that say whose connection it is once the handshake is done. */
+  readonly trusted?: TrustedProxies | null;
   /** Whether `::` is IPv6 alone. */
   readonly ipv6Only?: boolean;
   /** Seconds that a handshake may take that begins now, its wait for its turn included (`mqtt.connect_timeout`). */
@@ -151,7 +154,9 @@ export class TlsListener implements Listener {
       this.#options.failed(party, 'handshake', BROKEN_OFF, null);
       return;
     }
-    const entry = this.#options.enter(party);
+    // A proxy does not count as one client: whose connection it is comes later.
+    const isProxy = this.#options.trusted?.sent(socket) === true;
+    const entry = this.#options.enter(isProxy ? { ...party, remote: `proxy ${party.remote}` } : party);
     if (entry === null) {
       socket.destroy();
       return;

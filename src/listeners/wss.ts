@@ -11,12 +11,13 @@ import { WebSocketListener, type WebSocketOptions } from './websocket.js';
 /** What the two of them need. */
 export interface SecureWebSocketOptions {
   readonly tls: Omit<TlsListenerOptions, 'type' | 'accept'>;
-  readonly webSocket: Omit<WebSocketOptions, 'transport' | 'enter' | 'leave' | 'accept'>;
+  readonly webSocket: Omit<WebSocketOptions, 'transport' | 'trusted' | 'enter' | 'leave' | 'accept'>;
   /** Takes a WebSocket. */
   accept(transport: Transport, request: IncomingMessage, entry: Entry | null, shown: Shown): void;
 }
 
 const NOTHING: Shown = { username: null };
+const NOBODY = { id: '', username: null, transport: 'wss', version: 0 } as const;
 
 export class SecureWebSocketListener implements Listener {
   readonly type = 'wss';
@@ -26,6 +27,7 @@ export class SecureWebSocketListener implements Listener {
   /** @param port 0 for any free one */
   constructor(host: string, port: number, { tls, webSocket, accept }: SecureWebSocketOptions) {
     const guests = new WeakMap<Socket, { readonly entry: Entry; readonly shown: Shown }>();
+    const arrived = new WeakSet<Socket>();
     this.#http = new WebSocketListener(host, port, {
       ...webSocket,
       // What a reload may change.
@@ -42,13 +44,24 @@ export class SecureWebSocketListener implements Listener {
         return webSocket.connectTimeout;
       },
       transport: 'wss',
-      enter: (_remote, socket) => guests.get(socket)?.entry ?? null,
+      get trusted() {
+        return tls.trusted ?? null;
+      },
+      enter: (remote, socket) => {
+        // It has its place from before its handshake, until its proxy says whose connection it is.
+        if (arrived.has(socket)) return tls.enter({ ...NOBODY, remote });
+        arrived.add(socket);
+        return guests.get(socket)?.entry ?? null;
+      },
       leave: (entry) => tls.leave(entry),
       accept: (transport, request, entry) =>
         accept(transport, request, entry, guests.get(request.socket)?.shown ?? NOTHING),
     });
     this.#tls = new TlsListener(host, port, {
       ...tls,
+      get trusted() {
+        return tls.trusted ?? null;
+      },
       type: 'wss',
       accept: (socket, entry, shown) => {
         guests.set(socket, { entry, shown });

@@ -11,13 +11,13 @@ export const TLS_METRICS: readonly Metric[] = [
   }),
   counter(
     'portico_certificates_renewed_total',
-    'Times that new certificates of a listener went into force.',
+    'Times that new certificates of a listener, or new secrets and keys of back-ends, went into force.',
     'certificates/renewed',
     'certificatesRenewed',
   ),
   counter(
     'portico_certificates_refused_total',
-    'Times that new certificates of a listener could not go into force; the former ones stayed.',
+    'Times that new certificates of a listener, or new secrets and keys of back-ends, could not go into force; the former ones stayed.',
     'certificates/refused',
     'certificatesRefused',
   ),

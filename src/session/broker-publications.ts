@@ -2,7 +2,7 @@
 import { Rights } from '../access/acl/acl.js';
 import { words } from '../access/acl/rule.js';
 import type { Message, Source } from '../bus/message.js';
-import { type Grant, isLent } from '../bus/party.js';
+import { isLent, type Lent } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import { isValidName } from '../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
@@ -88,7 +88,7 @@ export function publishWill(
   client: Connection | null,
   username: string | null,
   decided: () => void,
-  grant: Grant | null = null,
+  grant: Lent | null = null,
 ): void {
   const { hooks, journal, counters, clock, access } = environment;
   const named: Source = { id: message.publisherId, username };

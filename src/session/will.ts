@@ -4,7 +4,7 @@
  */
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
-import type { Grant } from '../bus/party.js';
+import type { Lent } from '../bus/party.js';
 import { TextMap } from '../bus/text-map.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
@@ -32,7 +32,7 @@ type Deliver = (
   client: Connection | null,
   username: string | null,
   decided: () => void,
-  grant: Grant | null | undefined,
+  grant: Lent | null | undefined,
 ) => void;
 
 export class Wills {
@@ -158,6 +158,7 @@ export class Wills {
 }
 
 /** Bytes that a will takes in memory, about. */
-function sizeOf({ message }: WillRecord): number {
-  return WILL_HEAD + message.topic.length + message.payload.length + message.properties.length;
+function sizeOf({ message, grant }: WillRecord): number {
+  const groups = grant?.groups.reduce((bytes, name) => bytes + name.length, 0) ?? 0;
+  return WILL_HEAD + message.topic.length + message.payload.length + message.properties.length + groups;
 }

@@ -3,7 +3,7 @@
  * parse throws `PORTICO_STORE_VALUE`.
  */
 import { type Message, NO_PROPERTIES, type Source } from '../bus/message.js';
-import type { Grant } from '../bus/party.js';
+import { isLent, type Lent } from '../bus/party.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const VERSION = 1;
@@ -11,6 +11,8 @@ const VERSION = 1;
 const SOURCED_MESSAGE = 0x41;
 /** Version 1 of a will whose client has a user name, which stands before the message. */
 const NAMED_WILL = 0x41;
+/** Version 1 of a will whose client has rights of a grant; these, and its user name, stand before the message. */
+const LENT_WILL = 0x81;
 /** Version of the whole store, under `versionKey()`. */
 export const STORE_VERSION = 1;
 
@@ -256,24 +258,61 @@ export interface WillRecord {
   readonly message: Message;
   /** Of the client; null or absent for none. */
   readonly username?: string | null;
-  /** What a back-end has said of the client; not stored, so it is not known any more after a restart. */
-  readonly grant?: Grant | null;
+  /** What a back-end has lent the client; null or absent for nothing. */
+  readonly grant?: Lent | null;
+}
+
+/** Of a lent will: its client has a user name; access control lists are not asked about it. */
+const WILL_NAMED = 1;
+const WILL_SUPERUSER = 2;
+
+/** A length and as many bytes. */
+function textField(text: string): Buffer {
+  const value = Buffer.allocUnsafe(2 + Buffer.byteLength(text));
+  value.writeUInt16BE(value.length - 2);
+  value.write(text, 2);
+  return value;
 }
 
 export function encodeWill(will: WillRecord): Buffer {
-  const { username = null } = will;
+  const { username = null, grant = null } = will;
+  const lent = isLent(grant) ? grant : null;
   const head = Buffer.allocUnsafe(9);
-  head[0] = username === null ? VERSION : NAMED_WILL;
+  head[0] = lent !== null ? LENT_WILL : username === null ? VERSION : NAMED_WILL;
   head.writeUInt32BE(will.delay, 1);
   head.writeUInt32BE(will.sessionExpiry, 5);
-  if (username === null) return Buffer.concat([head, encodeMessage(will.message)]);
-  const name = Buffer.from(username);
-  const length = Buffer.allocUnsafe(2);
-  length.writeUInt16BE(name.length);
-  return Buffer.concat([head, length, name, encodeMessage(will.message)]);
+  const message = encodeMessage(will.message);
+  if (lent !== null) {
+    const flags = (username === null ? 0 : WILL_NAMED) | (lent.superuser ? WILL_SUPERUSER : 0);
+    const counts = Buffer.from([flags, lent.groups.length >> 8, lent.groups.length & 0xff]);
+    return Buffer.concat([head, counts, textField(username ?? ''), ...lent.groups.map(textField), message]);
+  }
+  return Buffer.concat(username === null ? [head, message] : [head, textField(username), message]);
+}
+
+/** Version, flags, number of groups, user name and groups, each with its length; then the message. */
+function decodeLentWill(value: Buffer): WillRecord {
+  const flags = value.readUInt8(9);
+  let at = 12;
+  const next = (): string => {
+    const start = at + 2;
+    at = start + value.readUInt16BE(at);
+    if (at > value.length) throw new PorticoError(ErrorKinds.StoreValue, 'a stored will is cut short');
+    return value.utf8Slice(start, at);
+  };
+  const username = next();
+  const groups = Array.from({ length: value.readUInt16BE(10) }, next);
+  return {
+    delay: value.readUInt32BE(1),
+    sessionExpiry: value.readUInt32BE(5),
+    message: decodeMessage(value.subarray(at)),
+    ...((flags & WILL_NAMED) === 0 ? {} : { username }),
+    grant: { groups, superuser: (flags & WILL_SUPERUSER) !== 0 },
+  };
 }
 
 export function decodeWill(value: Buffer): WillRecord {
+  if (value[0] === LENT_WILL) return guarded('a stored will', () => decodeLentWill(value));
   const named = value[0] === NAMED_WILL;
   if (!named) check(value, 'a stored will', 9);
   else if (value.length < 11) throw new PorticoError(ErrorKinds.StoreValue, 'a stored will is cut short');

@@ -46,7 +46,7 @@ test('faults of many files are told together, those of whole files first and in 
     `${config}:9: coap.observations: b/+ is no topic to publish on`,
     `${at('passwords')}:1: the password is not hashed; portico passwd -U FILE hashes it`,
     `${at('passwords')}:2: the line is not user:hash`,
-    `${at('acl')}:1: the line begins with none of topic, pattern, user`,
+    `${at('acl')}:1: the line begins with none of topic, pattern, user (did you mean topic?)`,
   ]);
 });
 
@@ -130,7 +130,7 @@ test('mosquitto.conf: faults of its lines, of files that it includes and of file
       'mosquitto.conf:2: access.password_file: p: the password file cannot be read: there is none of that name',
       'mosquitto.conf:5: listeners.0.cert_file: c: the certificate file cannot be read: there is none of that name',
       'mosquitto.conf:6: listeners.0.key_file: k: the key file cannot be read: there is none of that name',
-      'acl:1: the line begins with none of topic, pattern, user',
+      'acl:1: the line begins with none of topic, pattern, user (did you mean topic?)',
     ],
   );
 });

@@ -24,18 +24,21 @@ test('a listener behind a proxy is one that other machines reach, and it has to 
   assert.match(faultsOf(http)[0], /http on loopback:9883 can be reached from other machines/);
 });
 
-test('a listener of TLS behind a proxy has to know its proxies, and is told of them in PROXY headers alone', () => {
+test('a listener of TLS behind a proxy has to know its proxies; wss is told of them in X-Forwarded-For, too', () => {
   const tls = 'cert_file: /c, key_file: /k';
   for (const type of ['mqtts', 'wss']) {
-    const [untrusting, untold] = ['proxy_protocol: v1', 'trusted_proxies: [127.0.0.1]'].map(
-      (fields) => faultsOf(`allow_anonymous: true\nlisteners: [{ type: ${type}, ${tls}, ${fields} }]\n`)[0],
-    );
-    assert.match(untrusting, /speaks the PROXY protocol and trusts no proxy/);
-    assert.match(untold, /is told nothing by its proxies without proxy_protocol/);
+    const one = (fields: string): string =>
+      `allow_anonymous: true\nlisteners: [{ type: ${type}, ${tls}, ${fields} }]\n`;
+    assert.match(faultsOf(one('proxy_protocol: v1'))[0], /speaks the PROXY protocol and trusts no proxy/);
+    const untold = one('trusted_proxies: [127.0.0.1]');
+    if (type === 'wss') load(untold);
+    else assert.match(faultsOf(untold)[0], /is told nothing by its proxies without proxy_protocol/);
     const both = `${tls}, proxy_protocol: v1, trusted_proxies: [127.0.0.1]`;
     assert.match(faultsOf(`listeners: [{ type: ${type}, ${both} }]\n`)[0], /can be reached from other machines/);
     load(`allow_anonymous: true\nlisteners: [{ type: ${type}, ${both} }]\n`);
   }
+  const forwarded = `listeners: [{ type: wss, ${tls}, trusted_proxies: [127.0.0.1] }]\n`;
+  assert.match(faultsOf(forwarded)[0], /can be reached from other machines/);
 });
 
 test('certificates that clients show to a proxy: version 2 alone tells of them, and the description says who may connect', () => {

@@ -13,6 +13,7 @@ import { readSecurityFiles } from '../../src/security-files.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { makeRevoked } from '../interop/tls-scene.js';
 import { temporaryFolder } from '../support/portico.js';
+import { ecPair, jwksOf } from '../support/tokens.js';
 
 /** A file that an option names. */
 interface Kind {
@@ -26,6 +27,10 @@ interface Kind {
   readonly lines: boolean;
   /** A private key: nobody else may read it. */
   readonly secret?: true;
+  /** Of those with the same word here, a configuration has one. */
+  readonly one?: string;
+  /** Other options of `access` without which it is not read. */
+  readonly needs?: Readonly<Record<string, string>>;
 }
 
 interface Files {
@@ -40,6 +45,9 @@ interface Files {
   readonly key: string;
   readonly ca: string;
   readonly crl: string;
+  readonly tokenSecret: string;
+  readonly keySet: string;
+  readonly bearer: string;
 }
 
 const users = { malformed: 'ann\n', lines: true } as const;
@@ -64,19 +72,62 @@ const list = {
   lines: false,
 } as const;
 
+const LOGINS = { http_url: 'https://127.0.0.1:1/' };
+
 const KINDS: readonly Kind[] = [
   { path: ['access', 'password_file'], good: 'passwords', ...users, sentence: /the line is not user:hash/ },
   { path: ['access', 'scram_file'], good: 'scram', ...users, sentence: /the line is not name:SCRAM-SHA-256/ },
-  { path: ['access', 'acl_file'], good: 'acl', malformed: 'topc x\n', lines: true, sentence: /begins with none of/ },
+  {
+    path: ['access', 'acl_file'],
+    good: 'acl',
+    malformed: 'topc x\n',
+    lines: true,
+    sentence: /begins with none of/,
+    one: 'list',
+  },
   {
     path: ['access', 'acl'],
     good: 'roles',
     malformed: 'rolls: {}\n',
     lines: true,
     sentence: /is none of roles, groups/,
+    one: 'list',
   },
   { path: ['access', 'psk_file'], good: 'psk', ...users, sentence: /the line is not identity:key/ },
   { path: ['access', 'public_key_file'], good: 'publicKeys', ...users, sentence: /the line is not user:key/ },
+  {
+    path: ['access', 'jwt_secret_file'],
+    good: 'tokenSecret',
+    malformed: 'short\n',
+    lines: false,
+    sentence: /has 5 bytes, and needs 32 for HS256/,
+    secret: true,
+    one: 'tokens',
+  },
+  {
+    path: ['access', 'jwt_jwks_file'],
+    good: 'keySet',
+    malformed: '{"keys":[]}\n',
+    lines: false,
+    sentence: /it has no key of the types RSA and EC/,
+    one: 'tokens',
+  },
+  {
+    path: ['access', 'jwt_jwks_ca_file'],
+    ...authority,
+    one: 'tokens',
+    needs: { jwt_jwks_url: 'https://127.0.0.1:1/' },
+  },
+  { path: ['access', 'http_ca_file'], ...authority, needs: LOGINS },
+  {
+    path: ['access', 'http_token_file'],
+    good: 'bearer',
+    malformed: 'two words\n',
+    lines: false,
+    sentence: /has characters that no bearer token may have/,
+    secret: true,
+    needs: LOGINS,
+  },
   { path: ['coap', 'device_psk_file'], good: 'devicePsk', ...users, sentence: /the line is not coaps:/ },
   { path: ['coap', 'device_ca_file'], ...authority },
   { path: ['coap', 'device_cert_file'], ...certificate },
@@ -179,6 +230,9 @@ before(async () => {
     key: read('server.key'),
     ca: read('ca.pem'),
     crl: read('crl.pem'),
+    tokenSecret: 'a secret of 32 bytes, or of more\n',
+    keySet: jwksOf(ecPair('one')),
+    bearer: 'who-asks\n',
   };
   for (const [name, text] of Object.entries(files)) put(join(folder, `good.${name}`), text, 0o640);
 });
@@ -197,8 +251,10 @@ function configured(other: Kind | null = null, file = ''): { readonly loaded: Lo
   };
   for (const kind of KINDS) {
     const [section, key, option] = kind.path;
-    // There can be one list of the two.
-    if (key === 'acl' ? other !== kind : key === 'acl_file' && other?.good === 'roles') continue;
+    // The one that is asked for, or else the first.
+    const chosen = other?.one === kind.one ? other : KINDS.find(({ one }) => one === kind.one);
+    if (kind.one !== undefined && kind !== chosen) continue;
+    if (section === 'access') Object.assign(tree.access, kind.needs);
     const named = kind === other ? file : join(folder, `good.${kind.good}`);
     if (section === 'listeners') tree.listeners[Number(key)][String(option)] = named;
     else tree[section as 'access' | 'coap'][String(key)] = named;
@@ -228,8 +284,8 @@ async function refusal(loaded: LoadedConfig): Promise<string[]> {
 let made = 0;
 
 test('files of every kind that are right are read', async () => {
-  for (const other of [null, KINDS[3]]) {
-    const file = other === null ? '' : put(join(folder, 'roles'), files.roles);
+  for (const other of [null, ...KINDS.filter(({ one }) => one !== undefined)]) {
+    const file = other === null ? '' : put(join(folder, `one.${other.good}`), files[other.good]);
     const { loaded } = configured(other, file);
     assert.deepEqual(await refusal(loaded), []);
   }
@@ -244,7 +300,7 @@ for (const kind of KINDS) {
           {
             what: 'may be read by everybody',
             make: (path: string, good: string) => put(path, good, 0o604),
-            sentence: /: everybody may read the key file; chmod o-r .* takes that away/,
+            sentence: /: everybody may read the .*; chmod o-r .* takes that away/,
           },
         ]
       : FAULTS;

@@ -14,6 +14,7 @@ import { writeConnect } from '../../src/wire/writers.js';
 import { Face } from '../support/coap-face.js';
 import { Engine, FakeClock } from '../support/engine.js';
 import { journalOf } from '../support/journal.js';
+import { LastingStore } from '../support/lasting-store.js';
 import { tokenWith } from '../support/tokens.js';
 
 const SECRET = Buffer.alloc(32, 7);
@@ -300,6 +301,49 @@ test('the groups of a token are those of the access control list, for what is pu
   plain.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'pumps/ann/#', qos: 0 }] });
   assert.deepEqual((await plain.expect('suback')).granted, [0x87], 'the same user without the group');
   await engine.stop();
+});
+
+test('a will that outlives its broker has the groups, or the rights of a superuser, of its client', async () => {
+  for (const superuser of [false, true]) {
+    const store = new LastingStore();
+    const lent = { ...grant, groups: superuser ? [] : ['plant'], superuser };
+    const { options } = scene({ acl: ACL, answer: { outcome: 'allow', grant: lent } });
+    const former = await Engine.create({ ...options, store });
+    for (const [clientId, topic, willDelayInterval] of [
+      ['now', 'pumps/bob/now', 0],
+      ['late', 'pumps/bob/late', 5],
+      ['other', 'pumps/ann/x', 0],
+    ] as const) {
+      const will = {
+        topic,
+        payload: Buffer.from('gone'),
+        qos: 1 as const,
+        retain: true,
+        properties: { willDelayInterval },
+      };
+      const properties = { sessionExpiryInterval: 100 };
+      await former.connect({
+        clientId,
+        protocolVersion: 5,
+        username: 'bob',
+        password: Buffer.from('opaque'),
+        will,
+        properties,
+      });
+    }
+    // Nobody stops the former broker: it is as if it had been killed.
+    const engine = await Engine.create({ ...options, store });
+    const { retained } = engine.broker.router;
+    const text = (topic: string): string | undefined => retained.get(topic)?.payload.toString();
+    assert.equal(text('pumps/bob/now'), 'gone');
+    assert.equal(text('pumps/bob/late'), undefined);
+    engine.pass(5);
+    assert.equal(text('pumps/bob/late'), 'gone');
+    assert.equal(text('pumps/ann/x'), superuser ? 'gone' : undefined, 'where the group may not publish');
+    assert.equal(engine.broker.counters.deniedPublish, superuser ? 0 : 1);
+    await engine.stop();
+    await former.stop();
+  }
 });
 
 test('access.check_retain_source: a retained message that was published by a group of a token is delivered', async () => {

@@ -48,6 +48,16 @@ const CODECS: Codec[] = [
     decode: records.decodeWill,
   },
   {
+    name: 'will of a client with groups',
+    encode: (random) =>
+      records.encodeWill({
+        ...{ delay: random.below(9), sessionExpiry: 1, message: message(random) },
+        username: random.below(2) === 0 ? null : random.text(),
+        grant: { groups: [random.text(), random.text()], superuser: random.below(2) === 0 },
+      }),
+    decode: records.decodeWill,
+  },
+  {
     name: 'session',
     encode: (random) =>
       records.encodeSession({

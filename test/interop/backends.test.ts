@@ -1,6 +1,6 @@
 /** The broker as a process, with tokens and a server of logins, and clients that others wrote. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
@@ -148,6 +148,82 @@ describe('tokens with a secret, and a server of logins', { timeout: 120_000 }, (
     assert.equal((await scene.connect('ann', hs('ann', {}, OTHER), 5)).code, 0);
     before.send({ cmd: 'pingreq' });
     await before.expect('pingresp');
+  });
+});
+
+describe('files of back-ends', { timeout: 60_000 }, () => {
+  let scene: Changing;
+  let server: LoginServer;
+  let folder: string;
+  const [old, young] = [ecPair('old'), ecPair('young')];
+  const token = (pair: typeof old): string => signedBy(pair, 'ES256', { sub: 'ann', exp: soon() });
+  const at = (name: string): string => join(folder, name);
+
+  /** A version of the files as Kubernetes has it: a folder of its own, to which the links lead from one moment to the next. */
+  function renew(name: string, keys: string, bearer: string): void {
+    mkdirSync(at(name));
+    writeFileSync(at(`${name}/jwks.json`), keys, { mode: 0o640 });
+    writeFileSync(at(`${name}/token`), bearer, { mode: 0o640 });
+    symlinkSync(name, at('..data_tmp'));
+    renameSync(at('..data_tmp'), at('..data'));
+  }
+
+  before(async () => {
+    folder = temporaryFolder();
+    renew('..v1', jwksOf(old), 'first');
+    for (const name of ['jwks.json', 'token']) symlinkSync(`..data/${name}`, at(name));
+    server = await LoginServer.start();
+    const access = {
+      ...{ jwt_jwks_file: at('jwks.json'), http_url: server.url, http_token_file: at('token') },
+      ...{ http_cache: 3600, http_concurrency: 1 },
+    };
+    scene = await Changing.of(await Portico.start({ access }));
+  });
+  after(async () => {
+    await scene.portico.dispose();
+    await server.close();
+  });
+
+  test('they are taken without a reload once their links lead to others; nobody is disconnected, and no question is lost', async () => {
+    const ann = await scene.connect('ann', token(old), 5);
+    assert.equal(ann.code, 0);
+    assert.equal((await scene.connect('ann', token(young), 5)).code, 0x86);
+    assert.equal((await scene.connect('hal', 'open', 5)).code, 0);
+    assert.equal(server.asked.at(-1)?.headers.authorization, 'Bearer first');
+
+    // One question is under way, another one waits for its end.
+    const { answering } = server;
+    const held: (() => void)[] = [];
+    server.answering = (asked, response) => held.push(() => answering(asked, response));
+    const before = server.asked.length;
+    const waiting = ['eve', 'joe'].map((name) => scene.connect(name, 'open', 5));
+    await server.askedTimes(before + 1);
+    const mark = scene.portico.logLines.length;
+    renew('..v2', jwksOf(young), 'second');
+    await logged(scene.portico, ({ msg }) => msg === 'access: new secrets and keys of back-ends are in force', mark);
+    server.answering = answering;
+    for (const answer of held) answer();
+    for (const client of await Promise.all(waiting)) assert.equal(client.code, 0);
+
+    assert.equal((await scene.connect('ann', token(young), 5)).code, 0);
+    assert.equal((await scene.connect('ann', token(old), 5)).code, 0x86);
+    assert.equal((await scene.connect('hal', 'open', 5)).code, 0);
+    assert.equal(server.asked.at(-1)?.headers.authorization, 'Bearer second', 'known answers are forgotten');
+    ann.send({ cmd: 'pingreq' });
+    await ann.expect('pingresp');
+  });
+
+  test('what is wrong with them leaves what there was, and is told and counted', async () => {
+    const mark = scene.portico.logLines.length;
+    renew('..v3', 'no JSON', 'second');
+    const { msg } = await logged(scene.portico, (line) => /stay in force$/.test(line.msg), mark);
+    assert.ok(msg.startsWith(at('jwks.json')) && msg.includes('it is not JSON'), msg);
+    assert.ok(msg.endsWith('; the former secrets and keys of back-ends stay in force'), msg);
+    assert.equal((await scene.connect('ann', token(young), 5)).code, 0);
+    const sys = await SysWatch.start(scene.portico.ports.mqtt, { username: 'hal', password: 'open' });
+    const value = await sys.now();
+    assert.deepEqual([value('certificates/renewed'), value('certificates/refused')], [1, 1]);
+    await sys.end();
   });
 });
 

@@ -39,7 +39,7 @@ describe('haproxy in front', { timeout: 120_000 }, () => {
   });
   after(() => files.remove());
 
-  /** What makes haproxy end TLS itself. @param verify `optional` or `required` */
+  /** What makes haproxy end TLS itself. @param verify `none`, `optional` or `required` */
   const ends = (verify: string): string => {
     const both = join(files.folder, 'both.pem');
     const [certificate, key] = ['server.pem', 'server.key'].map((file) => readFileSync(files.path(file), 'utf8'));
@@ -145,6 +145,21 @@ describe('haproxy in front', { timeout: 120_000 }, () => {
     client.send(connectPacket({ clientId: 'ws' }));
     assert.equal((await client.expect('connack')).returnCode, 0);
     assert.equal(await remoteOf(served, 'ws'), '127.0.0.7:0');
+    client.cut();
+  });
+
+  test('option forwardfor, and TLS anew to a secure WebSocket, which comes with the address of its client', async () => {
+    const [served, to] = await serve({ type: 'wss', ...secured() });
+    const sends = `ssl verify required ca-file ${files.path('ca.pem')} verifyhost localhost`;
+    const port = await startHaproxy({ mode: 'http', to, sends, lines: ['option forwardfor'], bind: ends('none') });
+    const headers = { 'x-forwarded-for': '6.6.6.6' };
+    const ca = readFileSync(files.path('ca.pem'));
+    const socket = new WebSocket(`wss://localhost:${port}/`, 'mqtt', { localAddress: '127.0.0.7', headers, ca });
+    await once(socket, 'open');
+    const client = new RawClient(createWebSocketStream(socket), 4);
+    client.send(connectPacket({ clientId: 'again' }));
+    assert.equal((await client.expect('connack')).returnCode, 0);
+    assert.equal(await remoteOf(served, 'again'), '127.0.0.7:0');
     client.cut();
   });
 

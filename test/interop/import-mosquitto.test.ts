@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { freePorts, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { JsClient } from './mqttjs.js';
-import { Program, run } from './programs.js';
+import { Program, run, sourceFile } from './programs.js';
 import { connectRaw, type RawClient } from './raw.js';
 
 const folder = temporaryFolder();
@@ -107,6 +107,18 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
     assert.match(summary, /^not taken: 2 × message of QoS 0 that waits.*\(first offset \d+\)$/m);
   });
 
+  test('on a terminal a line shows how far it has come, and goes at the end', async () => {
+    const program = [process.execPath, porticoMain, 'import', 'mosquitto-db', file, '--data', join(folder, 'shown')];
+    const script = sourceFile('test/interop/python/terminal.py');
+    const { stdout } = await run('/usr/bin/python3', ['-B', script, '[]', ...program]);
+    const { shown, code } = JSON.parse(stdout.toString()) as { shown: string; code: number };
+    assert.equal(code, 0, shown);
+    const clear = '\r\u001b[K';
+    const lines = shown.split(clear);
+    assert.match(lines[1] ?? '', /^read [\d,]+ records?, [\d.]+ (bytes|KiB)$/);
+    assert.match(lines.at(-1) ?? '', /^imported /);
+  });
+
   test('a session of MQTT 3.1.1 gets its messages in order, and its subscription works', async () => {
     const old = await js(port, 'old');
     assert.equal(old.sessionPresent, true);
@@ -193,6 +205,29 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
     await reader.subscribe('kept/2', 1);
     assert.equal((await reader.publications.next('kept/2')).payload, 'two');
     await reader.end();
+  });
+
+  test('a mosquitto.conf whose messages were not taken over says so, with the command that does it', async () => {
+    const { mqtt } = await freePorts();
+    const conf = join(folder, 'moved.conf');
+    const lines = [`listener ${mqtt} 127.0.0.1`, 'allow_anonymous true', 'persistence true'];
+    writeFileSync(conf, `${lines.join('\n')}\npersistence_location ${join(folder, 'mosquitto')}/\n`);
+    const portico = (...args: string[]) => run(process.execPath, [porticoMain, ...args]);
+    const { stderr } = await portico('--test-config', '-c', conf);
+    const [, told = ''] =
+      /mosquitto\.db has what Mosquitto has kept, .* "portico (.*)" takes it over$/m.exec(stderr) ?? [];
+    assert.ok(stderr.includes(`warning: ${conf}:3: persistence: `), stderr);
+    const imported = await portico(...told.split(' '));
+    assert.equal(imported.code, 0, imported.stderr);
+    assert.doesNotMatch((await portico('--test-config', '-c', conf)).stderr, /what Mosquitto has kept/);
+
+    const moved = await Program.start(process.execPath, [porticoMain, '-c', conf]);
+    await moved.lines.take((line) => line.includes('"ready"'), 'the start of Portico');
+    const client = await js(mqtt, 'after');
+    await client.subscribe('kept/1', 1);
+    assert.equal(await next(client), 'kept/1 one 1 retained');
+    await client.end();
+    await moved.end();
   });
 
   test('a data folder with a store is refused, and so is a file that is none of Mosquitto', async () => {

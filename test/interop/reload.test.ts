@@ -118,7 +118,7 @@ describe('SIGHUP', { timeout: 120_000 }, () => {
     scene.write({ mqtt: { max_qos: 1 } });
     assert.deepEqual(await scene.reload(), [
       'reload: the configuration is read again',
-      `reload: ${list}:2: the line begins with none of topic, pattern, user`,
+      `reload: ${list}:2: the line begins with none of topic, pattern, user (did you mean topic?)`,
       OVER_BADLY,
     ]);
     writeFileSync(list, good);

@@ -1,4 +1,4 @@
-/** One mosquitto.conf with TLS, read by mosquitto and by Portico: the same clients have the same outcome. */
+/** One mosquitto.conf with TLS, read by mosquitto, by Portico and by `portico migrate`: the same clients have the same outcome. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -79,9 +79,10 @@ describe('a mosquitto.conf with TLS', { timeout: 240_000 }, () => {
   let files: CertificateFiles;
   let mosquitto: Running;
   let portico: Running;
+  let migrated: Running;
 
   /** Starts a broker; the last of its listeners is open when the line comes. */
-  async function start(command: string, args: readonly string[], ready: RegExp): Promise<Running> {
+  async function start(command: string, args: readonly string[], ready: RegExp, migrate = false): Promise<Running> {
     const folder = temporaryFolder();
     const names = Object.keys(LISTENERS) as Name[];
     const free = [await freePorts(), await freePorts(), await freePorts(), await freePorts()];
@@ -97,7 +98,13 @@ describe('a mosquitto.conf with TLS', { timeout: 240_000 }, () => {
     writeFileSync(file, (head + listeners).replaceAll('@', files.folder));
     // mosquitto gives up root for a user of its own.
     for (const path of [folder, passwords, join(folder, 'psk'), file]) chmodSync(path, 0o755);
-    const program = await Program.start(command, [...args, '-c', file]);
+    const ours = join(folder, 'portico.yaml');
+    if (migrate) {
+      const { code, stdout, stderr } = await run(command, [...args, 'migrate', file]);
+      assert.equal(code, 0, stderr);
+      writeFileSync(ours, stdout);
+    }
+    const program = await Program.start(command, [...args, '-c', migrate ? ours : file]);
     const last = String(ports[names[names.length - 1]]);
     await program.lines.take((line) => line.includes(last) && ready.test(line), 'the last listener');
     return { program, ports };
@@ -119,10 +126,12 @@ describe('a mosquitto.conf with TLS', { timeout: 240_000 }, () => {
       /Opening ipv4 listen socket/,
     );
     portico = await start(process.execPath, [porticoMain], /listening on/);
+    migrated = await start(process.execPath, [porticoMain], /listening on/, true);
   });
   after(async () => {
     await mosquitto?.program.end();
     await portico?.program.end();
+    await migrated?.program.end();
     await files?.remove();
   });
 
@@ -140,9 +149,10 @@ describe('a mosquitto.conf with TLS', { timeout: 240_000 }, () => {
 
   for (const [i, client] of CLIENTS.entries()) {
     const outcome = client.user === null ? 'is not let in' : `is ${client.user}`;
-    test(`${client.at}: ${client.as.join(' ')}: ${outcome}, at both brokers`, async () => {
+    test(`${client.at}: ${client.as.join(' ')}: ${outcome}, at both brokers and after portico migrate`, async () => {
       assert.equal(await userOf(mosquitto, client, `client-${i}-`), client.user, 'mosquitto');
       assert.equal(await userOf(portico, client, `client-${i}-`), client.user, 'Portico');
+      assert.equal(await userOf(migrated, client, `client-${i}-`), client.user, 'Portico with what it was migrated to');
     });
   }
 });

@@ -100,6 +100,78 @@ test('secure WebSocket behind a PROXY header: the address is that of the header'
   client.cut();
 });
 
+const FORWARDING = { type: 'wss', host: '127.0.0.1', port: 0, ...certificateFiles() };
+
+/** A client of a proxy that does TLS to the broker and says whose connection it is in X-Forwarded-For. */
+async function forwarded(port: number, field: string): Promise<RawClient> {
+  const createConnection = () => shakeBehind(port, []);
+  const headers = { 'x-forwarded-for': field };
+  const socket = new WebSocket('wss://localhost/mqtt', 'mqtt', { createConnection, headers });
+  await once(socket, 'open');
+  const stream = createWebSocketStream(socket);
+  stream.once('end', () => stream.destroy());
+  return new RawClient(stream, 4);
+}
+
+async function forwardedCode(port: number, field: string, clientId: string): Promise<number | undefined> {
+  const client = await forwarded(port, field);
+  client.send(connectPacket({ clientId }));
+  return (await client.expect('connack')).returnCode;
+}
+
+test('X-Forwarded-For over secure WebSocket counts from trusted proxies, and from nobody else', async () => {
+  const served = await serve([
+    { ...FORWARDING, trusted_proxies: ['127.0.0.0/8'] },
+    { ...FORWARDING, trusted_proxies: ['10.0.0.0/8'] },
+    FORWARDING,
+  ]);
+  const [trusting, ...others] = await served.ports(3);
+  for (const [field, remote] of [
+    ['203.0.113.9', '203.0.113.9:0'],
+    ['6.6.6.6, 203.0.113.9, 127.0.0.9', '203.0.113.9:0'],
+    ['[2001:DB8:0:0::7]:80', '[2001:db8::7]:0'],
+  ]) {
+    assert.equal(await forwardedCode(trusting, field, field), 0);
+    assert.equal(await connected(served, field), remote);
+  }
+  for (const [i, field] of ['127.0.0.9', 'unknown', ''].entries()) {
+    assert.equal(await forwardedCode(trusting, field, `own ${i}`), 0);
+    assert.match(await connected(served, `own ${i}`), OWN);
+  }
+  for (const [i, port] of others.entries()) {
+    assert.equal(await forwardedCode(port, '203.0.113.9', `liar ${i}`), 0);
+    assert.match(await connected(served, `liar ${i}`), OWN);
+  }
+});
+
+test('limits.connections_per_address counts the clients of X-Forwarded-For over secure WebSocket, and not the proxy', async () => {
+  const listener = { ...FORWARDING, trusted_proxies: ['127.0.0.1'] };
+  const served = await serve([listener], { limits: { connections_per_address: 1 } });
+  const [port] = await served.ports(1);
+  for (let i = 1; i <= 5; i++) assert.equal(await forwardedCode(port, `203.0.113.${i}`, `client ${i}`), 0);
+  const more = await forwarded(port, '203.0.113.1');
+  more.send(connectPacket({ clientId: 'more' }));
+  assert.equal((await more.expect('connack')).returnCode, 3);
+  await more.closed;
+  await forwarded(port, '203.0.113.1');
+  await assert.rejects(forwarded(port, '203.0.113.1'), /Unexpected server response: 503/);
+  assert.equal(served.counters.refusedAddress, 2);
+});
+
+test('a ban of the address of X-Forwarded-For over secure WebSocket is that of one client, and not of its proxy', async () => {
+  const file = `${temporaryFolder()}/passwords`;
+  assert.equal(spawnSync('mosquitto_passwd', ['-b', '-c', file, 'ann', 'right']).status, 0);
+  const listener = { ...FORWARDING, trusted_proxies: ['127.0.0.1'] };
+  const served = await serve([listener], { access: { password_file: file, lockout_address_failures: 1 } });
+  const [port] = await served.ports(1);
+  const bad = await forwarded(port, '203.0.113.1');
+  bad.send(connectPacket({ clientId: 'bad', username: 'ann', password: Buffer.from('wrong') }));
+  assert.equal((await bad.expect('connack')).returnCode, 4);
+  await assert.rejects(forwarded(port, '203.0.113.1'), /Unexpected server response: 503/);
+  assert.equal(served.counters.refusedBanned, 1);
+  assert.equal(await forwardedCode(port, '203.0.113.2', 'another'), 0);
+});
+
 const HELLO = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
 const BAD: readonly [what: string, bytes: Buffer][] = [
   ['TLS without a header', HELLO],

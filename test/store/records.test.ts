@@ -155,6 +155,22 @@ describe('round trips', () => {
       for (const username of ['', 'ünäme', 'x'.repeat(65_535)]) {
         assert.deepEqual(decodeWill(encodeWill({ ...will, username })), { ...will, username });
       }
+      const many = Array.from({ length: 20_000 }, (_, i) => `g${i}`);
+      for (const grant of [
+        { groups: ['', 'plänt', 'x'.repeat(65_535)], superuser: false },
+        { groups: [], superuser: true },
+        { groups: many, superuser: true },
+      ]) {
+        for (const lent of [
+          { ...will, grant },
+          { ...will, grant, username: 'ann' },
+        ]) {
+          assert.deepEqual(decodeWill(encodeWill(lent)), lent);
+        }
+      }
+      for (const nothing of [null, { groups: [], superuser: false }]) {
+        assert.deepEqual(decodeWill(encodeWill({ ...will, grant: nothing })), will);
+      }
     }
   });
 
@@ -190,6 +206,14 @@ describe('damage is an error with a code', () => {
     ['subscription', encodeSubscription(SUBSCRIPTION), decodeSubscription],
     ['flow state', encodeFlow(FLOW), decodeFlow],
     ['will', encodeWill({ delay: 1, sessionExpiry: 2, message: { ...MESSAGE, payload: Buffer.alloc(0) } }), decodeWill],
+    [
+      'will of a client with groups',
+      encodeWill({
+        ...{ delay: 1, sessionExpiry: 2, message: { ...MESSAGE, payload: Buffer.alloc(0) } },
+        ...{ username: 'ann', grant: { groups: ['plant', 'staff'], superuser: false } },
+      }),
+      decodeWill,
+    ],
     ['packet', aedes.encodePacket({ topic: 't', payload: Buffer.from('abc') }), aedes.decodePacket],
     [
       'Aedes subscription',

@@ -10,7 +10,7 @@
  * begins so. Blank lines and lines that begin with `#` are comments.
  */
 import { isValidFilter } from '../../bus/topics.js';
-import { ErrorKinds, PorticoError } from '../../errors.js';
+import { ErrorKinds, meant, noneOf, PorticoError } from '../../errors.js';
 import { readSecurityFile } from '../security-file.js';
 import type { Acl, Stage } from './acl.js';
 import type { Action, Effect, Rule } from './rule.js';
@@ -23,7 +23,9 @@ const KINDS: ReadonlyMap<string, readonly [Effect, readonly Action[]]> = new Map
   ['readwrite', ['allow', ['publish', 'receive']]],
   ['deny', ['deny', ['publish', 'receive']]],
 ]);
-const WORDS = [...KINDS.keys()].join(', ');
+const WORDS = [...KINDS.keys()];
+/** What lines begin with. */
+const BEGINNINGS = ['topic', 'pattern', 'user'];
 
 /**
  * Reads a file.
@@ -100,7 +102,7 @@ function ruleOf(templated: boolean, words: string, place: string, line: number, 
   // One word alone is a filter, even if it reads like a kind.
   const kind = rest === '' ? KINDS.get('readwrite') : KINDS.get(word);
   const filter = rest === '' ? word : trim(rest);
-  if (kind === undefined) return `${JSON.stringify(word)} is none of ${WORDS}`;
+  if (kind === undefined) return noneOf(word, WORDS);
   if (!isValidFilter(filter)) return `${JSON.stringify(filter)} is no topic filter`;
   const [effect, actions] = kind;
   return { effect, actions, filter, templated, exact: false, place, line, text: trim(text) };
@@ -117,7 +119,7 @@ function warningOf(rule: Rule, words: string): string | null {
 function strangerWords(text: string, word: string): string {
   if (word.startsWith('#')) return 'a comment begins at the beginning of its line';
   if (/^\s*(topic|pattern|user)\t/.test(text)) return 'what separates words is a space, not a tab';
-  return 'the line begins with none of topic, pattern, user';
+  return `the line begins with none of ${BEGINNINGS.join(', ')}${meant(word, BEGINNINGS)}`;
 }
 
 /** The first word and the rest, as spaces alone separate them. */

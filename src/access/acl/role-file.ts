@@ -20,7 +20,7 @@
 import { isUtf8 } from 'node:buffer';
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { isValidFilter } from '../../bus/topics.js';
-import { ErrorKinds, PorticoError } from '../../errors.js';
+import { ErrorKinds, meant, noneOf, PorticoError } from '../../errors.js';
 import { readSecurityFile } from '../security-file.js';
 import type { Acl, Stage } from './acl.js';
 import { ACTIONS, type Action, type Effect, type Rule } from './rule.js';
@@ -84,6 +84,8 @@ class RoleAcl implements Acl {
   }
 }
 
+const SECTIONS = ['roles', 'groups', 'users', 'anonymous', 'everyone'];
+
 class Reader {
   readonly #file: string;
   readonly #lines = new LineCounter();
@@ -113,10 +115,13 @@ class Reader {
         for (const [name, user] of this.#entries(node, 'users')) this.#acl.users.set(name, this.#grant(user));
       else if (key === 'anonymous') this.#acl.anonymous = this.#grant(node);
       else if (key === 'everyone') this.#acl.everyone = this.#grant(node);
-      else this.#fault(node, `${JSON.stringify(key)} is none of roles, groups, users, anonymous, everyone`);
+      else this.#fault(node, noneOf(key, SECTIONS));
     }
     for (const [role, node] of this.#named)
-      if (!this.#acl.roles.has(role)) this.#fault(node, `there is no role ${JSON.stringify(role)}`);
+      if (!this.#acl.roles.has(role)) {
+        const hint = meant(role, [...this.#acl.roles.keys()]);
+        this.#fault(node, `there is no role ${JSON.stringify(role)}${hint}`);
+      }
     return this.#acl;
   }
 
@@ -132,7 +137,7 @@ class Reader {
     for (const [key, list] of this.#entries(node, 'a group')) {
       if (key === 'roles') roles.push(...this.#roleNames(list));
       else if (key === 'users') users.push(...this.#texts(this.#items(list)).map(([user]) => user));
-      else this.#fault(list, `${JSON.stringify(key)} is none of roles, users`);
+      else this.#fault(list, noneOf(key, ['roles', 'users']));
     }
     this.#acl.groups.set(name, roles);
     for (const user of users) {
@@ -147,7 +152,7 @@ class Reader {
     for (const [key, list] of this.#entries(node, 'an entry')) {
       if (key === 'roles') grant.roles.push(...this.#roleNames(list));
       else if (key === 'rules') this.#rules(list, grant.rules);
-      else this.#fault(list, `${JSON.stringify(key)} is none of roles, rules`);
+      else this.#fault(list, noneOf(key, ['roles', 'rules']));
     }
     return grant;
   }
@@ -182,7 +187,7 @@ class Reader {
         exact = key === 'filter';
         if (filter !== null && !isValidFilter(filter))
           this.#fault(value, `${JSON.stringify(filter)} is no topic filter`);
-      } else this.#fault(value, `${JSON.stringify(key)} is none of allow, deny, topic, filter`);
+      } else this.#fault(value, noneOf(key, ['allow', 'deny', 'topic', 'filter']));
     }
     if (this.faults.length > before) return null;
     if (effect === null) this.#fault(node, 'the rule has neither allow nor deny');
@@ -204,7 +209,7 @@ class Reader {
     const actions: Action[] = [];
     for (const [name, at] of names) {
       const action = ACTIONS.find((one) => one === name);
-      if (action === undefined) this.#fault(at, `${JSON.stringify(name)} is none of ${ACTIONS.join(', ')}`);
+      if (action === undefined) this.#fault(at, noneOf(name, ACTIONS));
       else actions.push(action);
     }
     if (names.length === 0) this.#fault(node, `what is meant of ${ACTIONS.join(', ')} is missing`);

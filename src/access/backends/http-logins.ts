@@ -99,8 +99,9 @@ export class HttpLogins implements Backend {
     return Math.min(cache * 1000, answer.grant.expiresAt - this.#now());
   }
 
+  /** What was asked before is answered yet. */
   close(): void {
-    this.#client.close();
+    this.#questions.whenIdle(() => this.#client.close());
   }
 }
 

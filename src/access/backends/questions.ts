@@ -41,6 +41,7 @@ export class Questions<Answer> {
   readonly #asked = new Map<string, Question<Answer>>();
   readonly #waiting = new Set<Question<Answer>>();
   #running = 0;
+  #whenIdle: (() => void) | null = null;
 
   /**
    * @param lifetime milliseconds for which an answer is known; 0 for not at all
@@ -107,6 +108,12 @@ export class Questions<Answer> {
     return answer;
   }
 
+  /** Calls back once nobody waits for an answer any more. */
+  whenIdle(then: () => void): void {
+    this.#whenIdle = then;
+    this.#begin();
+  }
+
   /** Begins as many as may run. */
   #begin(): void {
     for (const question of this.#waiting) {
@@ -118,6 +125,9 @@ export class Questions<Answer> {
         question.settle(null);
       }
     }
+    if (this.#asked.size > 0) return;
+    this.#whenIdle?.();
+    this.#whenIdle = null;
   }
 
   #carryOut(question: Question<Answer>): void {

@@ -1,6 +1,6 @@
 /** Reads a mosquitto.conf and the files that it includes: every option at its place, and what Mosquitto would refuse. */
 import { basename } from 'node:path';
-import { near } from '../faults.js';
+import { near } from '../../errors.js';
 import type { Fault, Place } from '../source.js';
 import { type ConfLine, linesOf, textOf, wordsOf } from './lexer.js';
 import type { Row } from './row.js';

@@ -4,6 +4,7 @@ import type { Path } from '../options.js';
 import type { Fault, Place, Source } from '../source.js';
 import { fileReason } from '../unreadable.js';
 import type { Draft } from './draft.js';
+import { leftBehind } from './left-behind.js';
 import { type Files, Reader } from './reader.js';
 import { translate } from './translation.js';
 
@@ -39,8 +40,9 @@ export class MosquittoSource implements Source {
     this.#draft = translate(reader);
     // What follows from a line that is not understood is no fault of its own.
     this.faults = length === 0 ? reader.faults : reader.faults.slice(0, length);
-    this.warnings = reader.warnings;
     this.value = this.#draft.value;
+    const left = files === DISK ? leftBehind(name, reader, this.#draft.value.data_dir) : [];
+    this.warnings = [...reader.warnings, ...left];
     this.readable = this.faults.length === 0;
   }
 

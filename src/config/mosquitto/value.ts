@@ -1,5 +1,5 @@
 /** Values of mosquitto.conf, as Mosquitto reads them. */
-import { near } from '../faults.js';
+import { near } from '../../errors.js';
 import { textOf, wordsOf } from './lexer.js';
 import type { Kind } from './row.js';
 

@@ -168,8 +168,8 @@ test('every fault of a file is named with its line', () => {
   assert.deepEqual(faults('topic\nuser\ntopics a\ntopic reed a\ntopic read a/#/b\n # indented\ntopic\tread a\n'), [
     'FILE:1: the topic filter is missing',
     'FILE:2: the name of the user is missing',
-    'FILE:3: the line begins with none of topic, pattern, user',
-    'FILE:4: "reed" is none of read, write, readwrite, deny',
+    'FILE:3: the line begins with none of topic, pattern, user (did you mean topic?)',
+    'FILE:4: "reed" is none of read, write, readwrite, deny (did you mean read?)',
     'FILE:5: "a/#/b" is no topic filter',
     'FILE:6: a comment begins at the beginning of its line',
     'FILE:7: what separates words is a space, not a tab',

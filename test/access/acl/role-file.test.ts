@@ -129,14 +129,14 @@ users:
   bob: { roles: a }
 `;
   assert.deepEqual(faults(text), [
-    'FILE:2: "role" is none of roles, groups, users, anonymous, everyone',
+    'FILE:2: "role" is none of roles, groups, users, anonymous, everyone (did you mean roles?)',
     'FILE:5: "read" is none of publish, receive, subscribe',
     'FILE:6: the rule has neither allow nor deny',
     'FILE:7: the rule has neither topic nor filter',
     'FILE:8: "a/#/b" is no topic filter',
     'FILE:9: filter is for subscribe alone; topic is for the others',
     'FILE:10: a rule has either allow or deny',
-    'FILE:11: "topics" is none of allow, deny, topic, filter',
+    'FILE:11: "topics" is none of allow, deny, topic, filter (did you mean topic?)',
     'FILE:14: this is a list',
     'FILE:13: there is no role "b"',
   ]);

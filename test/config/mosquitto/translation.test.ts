@@ -370,3 +370,19 @@ test('a refused option with a value that asks for nothing is accepted without a 
     [],
   );
 });
+
+test('what Mosquitto has kept is told of as long as there is a file of it, and no store of Portico beside it', () => {
+  const kept = 'persistence true\npersistence_location @/lib/\n';
+  const command =
+    /^@\/mosquitto\.conf:1: persistence: @\/lib\/(\S+) has .* "portico import mosquitto-db @\/lib\/\S+ -c @\/mosquitto\.conf"/;
+  const toldOf = (text: string, others: Readonly<Record<string, string>>): string | undefined => {
+    const file = confWith(text, others);
+    const lines = loadConfig({ file, env: {} }).warnings.map((line) => line.replaceAll(dirname(file), '@'));
+    return lines.flatMap((line) => command.exec(line)?.[1] ?? [])[0];
+  };
+  assert.equal(toldOf(kept, { 'lib/mosquitto.db': '' }), 'mosquitto.db');
+  assert.equal(toldOf(`${kept}persistence_file other.db\n`, { 'lib/other.db': '' }), 'other.db');
+  assert.equal(toldOf(kept, {}), undefined);
+  assert.equal(toldOf(kept, { 'lib/mosquitto.db': '', 'lib/portico/store/CURRENT': '' }), undefined);
+  assert.equal(toldOf('persistence_location @/lib/\n', { 'lib/mosquitto.db': '' }), undefined);
+});
