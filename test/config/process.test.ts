@@ -164,8 +164,8 @@ test('portico check reads the access control list, and warns of what was probabl
   assert.equal(status, 3);
   assert.equal(
     stderr,
-    `portico: ${wrong}:1: "reed" is none of read, write, readwrite, deny\n` +
-      `portico: ${wrong}:2: the line begins with none of topic, pattern, user\n`,
+    `portico: ${wrong}:1: "reed" is none of read, write, readwrite, deny (did you mean read?)\n` +
+      `portico: ${wrong}:2: the line begins with none of topic, pattern, user (did you mean user?)\n`,
   );
   const odd = fileWith('topic x/%c\n');
   const sentence = `warning: ${odd}:1: %c and %u have a meaning only behind pattern, not topic\n`;
