@@ -58,7 +58,8 @@ async function connectOthers(stage: Stage): Promise<ScaleClient[]> {
   return clients;
 }
 
-async function measure(few: Stage, many: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
+async function measure(few: Stage, many: Stage, options: ScaleOptions): Promise<Figure[]> {
+  const { factor, seconds } = options;
   const count = Math.round(OTHERS * factor);
   for (const stage of [few, many]) await stage.open({ subscriptions_per_client: OTHERS });
   const alone = await connectOthers(few);
@@ -70,20 +71,25 @@ async function measure(few: Stage, many: Stage, { factor, seconds }: ScaleOption
     await subscribe(client, FEW + i * share, Math.min(count, FEW + (i + 1) * share));
   }
   const subscribed = (performance.now() - begin) / 1000;
-  const rates = await takeTurns(few, many, [
-    {
-      name: 'same topics',
-      ratio: 'many over few, same topics',
-      least: LEAST_RATIO,
-      rate: (stage) => rate(stage, 1, seconds),
-    },
-    {
-      name: 'varying topics',
-      ratio: 'many over few, varying',
-      least: LEAST_RATIO,
-      rate: (stage) => rate(stage, TOPICS, seconds),
-    },
-  ]);
+  const rates = await takeTurns(
+    few,
+    many,
+    [
+      {
+        name: 'same topics',
+        ratio: 'many over few, same topics',
+        least: LEAST_RATIO,
+        rate: (stage) => rate(stage, 1, seconds),
+      },
+      {
+        name: 'varying topics',
+        ratio: 'many over few, varying',
+        least: LEAST_RATIO,
+        rate: (stage) => rate(stage, TOPICS, seconds),
+      },
+    ],
+    options,
+  );
   // What subscribing has left behind is collected by then.
   const after = await many.memory();
   for (const client of [...alone, ...clients]) client.end();

@@ -132,8 +132,12 @@ async function disturbance(stage: Stage, count: number, seconds: number): Promis
   ];
 }
 
+function updatesOf({ factor }: ScaleOptions): number {
+  return UPDATES * Math.min(1, factor * 4);
+}
+
 /** How fast `few` of the messages are replaced, beside a broker that has no others. */
-async function compare(stage: Stage, client: ScaleClient, few: number, updates: number): Promise<Figure[]> {
+async function compare(stage: Stage, client: ScaleClient, few: number, options: ScaleOptions): Promise<Figure[]> {
   const small = stage.another();
   try {
     await small.open({ retained_messages: 2 * MESSAGES });
@@ -144,13 +148,13 @@ async function compare(stage: Stage, client: ScaleClient, few: number, updates: 
       ratio: 'many over few, updates of 10,000',
       least: LEAST_UPDATE_RATE,
       async rate(of, which) {
-        const value = await retain(which === 'few' ? alone : client, scattered(updates, few));
+        const value = await retain(which === 'few' ? alone : client, scattered(updatesOf(options), few));
         // What the store goes on with must not be the other one's burden.
         await of.idle();
         return value;
       },
     };
-    const figures = await takeTurns(small, stage, [turn]);
+    const figures = await takeTurns(small, stage, [turn], options);
     alone.end();
     return figures;
   } finally {
@@ -158,7 +162,8 @@ async function compare(stage: Stage, client: ScaleClient, few: number, updates: 
   }
 }
 
-async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Figure[]> {
+async function run(stage: Stage, options: ScaleOptions): Promise<Figure[]> {
+  const { factor, seconds } = options;
   const count = Math.round(MESSAGES * factor);
   const judged = factor >= LEAST_JUDGED ? { limit: { most: MOST_OVERHEAD } } : {};
   const content = PAYLOAD_BYTES + Buffer.byteLength(topicOf(count - 1));
@@ -169,9 +174,8 @@ async function run(stage: Stage, { factor, seconds }: ScaleOptions): Promise<Fig
   const rate = await retain(client, range(0, count));
   const loaded = await stage.memory();
   await stage.idle();
-  const updates = UPDATES * Math.min(1, factor * 4);
-  const compared = await compare(stage, client, Math.min(count, FEW), updates);
-  const wide = await retain(client, scattered(updates, count));
+  const compared = await compare(stage, client, Math.min(count, FEW), options);
+  const wide = await retain(client, scattered(updatesOf(options), count));
   client.end();
   await stage.idle();
   const peak = stage.peak();

@@ -1,9 +1,10 @@
 /** Two brokers of one kind in turn: what differs between them must not matter, and a machine is not as fast at each moment. */
 import { median } from '../report.js';
-import type { Figure, Stage } from './stage.js';
+import type { Figure, ScaleOptions, Stage } from './stage.js';
 
-/** An odd number, so that the median is one of them. */
+/** An odd number, so that the median is one of them; fewer where the size says that only the way is tried. */
 const ROUNDS = 5;
+const LEAST_JUDGED = 0.05;
 
 /** What is measured on each of two brokers. */
 export interface Turn {
@@ -21,9 +22,15 @@ export interface Turn {
  * Measures on both brokers in alternating order; judged is the median of the ratios of each round. What runs first is
  * not compiled yet: a round before the others does not count.
  */
-export async function takeTurns(few: Stage, many: Stage, turns: readonly Turn[]): Promise<Figure[]> {
+export async function takeTurns(
+  few: Stage,
+  many: Stage,
+  turns: readonly Turn[],
+  { factor }: ScaleOptions,
+): Promise<Figure[]> {
+  const rounds = factor < LEAST_JUDGED ? 1 : ROUNDS;
   const rates = turns.map(() => ({ few: [] as number[], many: [] as number[] }));
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round <= rounds; round++) {
     for (const [i, { rate }] of turns.entries()) {
       for (const which of round % 2 === 0 ? (['few', 'many'] as const) : (['many', 'few'] as const)) {
         const value = await rate(which === 'few' ? few : many, which);
