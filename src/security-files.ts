@@ -75,11 +75,10 @@ function located(error: PorticoError, loaded: LoadedConfig): PorticoError {
 function optionOf(sentence: string, { config }: LoadedConfig): string | null {
   const own = /^((?:listeners\.\d+|coap|access)\.\w+): /.exec(sentence)?.[1];
   if (own !== undefined) return own;
-  const { access, coap } = config;
-  for (const [name, file] of Object.entries(access)) if (isAbout(sentence, file)) return `access.${name}`;
-  return isAbout(sentence, coap.device_psk_file) ? 'coap.device_psk_file' : null;
-}
-
-function isAbout(sentence: string, file: unknown): boolean {
-  return typeof file === 'string' && sentence.startsWith(`${file}: `);
+  for (const section of ['access', 'coap'] as const) {
+    for (const [name, file] of Object.entries(config[section])) {
+      if (typeof file === 'string' && sentence.startsWith(`${file}: `)) return `${section}.${name}`;
+    }
+  }
+  return null;
 }

@@ -70,6 +70,9 @@ export class Server {
   readonly #mqtt: MqttListeners;
   readonly #coap: CoapFaces;
   readonly #latecomers: Latecomers;
+  readonly #addresses = new Map<ListenerConfig, string[]>();
+  /** The listeners of the start, in the order of those of the configuration that is in force. */
+  readonly #opened: readonly ListenerConfig[];
 
   private constructor(
     loaded: LoadedConfig,
@@ -224,10 +227,6 @@ export class Server {
     for (const what of plugin.describe()) this.#logger.info({ what }, `${does}: ${what}`);
   }
 
-  readonly #addresses = new Map<ListenerConfig, string[]>();
-  /** The listeners of the start, in the order of those of the configuration that is in force. */
-  readonly #opened: readonly ListenerConfig[];
-
   async #open(config: ListenerConfig, host: string): Promise<void> {
     let address: string;
     if (isCoap(config)) address = await this.#coap.open(config, host);
@@ -242,12 +241,16 @@ export class Server {
     else known.push(address);
   }
 
+  /** What the configuration that is in force says of a listener of the start. */
+  #inForce(listener: ListenerConfig): ListenerConfig {
+    return this.#loaded.config.listeners[this.#opened.indexOf(listener)];
+  }
+
   /** Whether clients without user name may connect to a listener of the start, by the configuration that is in force. */
   #takesStrangers(listener: ListenerConfig): boolean {
     let takes = this.#strangersTaken.get(listener);
     if (takes === undefined) {
-      const { config } = this.#loaded;
-      takes = anonymousAllowed(config, config.listeners[this.#opened.indexOf(listener)]);
+      takes = anonymousAllowed(this.#loaded.config, this.#inForce(listener));
       this.#strangersTaken.set(listener, takes);
     }
     return takes;
@@ -256,7 +259,7 @@ export class Server {
   #listener(config: Exclude<ListenerConfig, CoapListener>, host: string): Listener {
     if (config.type !== 'http') return this.#mqtt.make(config, host);
     const { broker } = this;
-    const current = (): ListenerConfig => this.#loaded.config.listeners[this.#opened.indexOf(config)];
+    const current = (): ListenerConfig => this.#inForce(config);
     return new HttpListener(host, config.port, {
       pages: pagesOf(this.#instruments),
       get trusted() {

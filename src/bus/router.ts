@@ -43,6 +43,7 @@ export class Route implements Place {
   identifying = 0;
   /** Generation of the tree that `receivers` was computed for, -1 for never. */
   generation = -1;
+  /** Where its retained message was found last. */
   node = 0;
   removals = 0;
   /** Topics that only the broker publishes to: `$SYS/...`. */

@@ -119,9 +119,9 @@ const MOST_SOLE = 1024;
 export class SubscriptionTree {
   readonly #root = new Node();
   readonly #work: Work;
-  /** What a match finds, and the nodes of one level and of the next. Empty between matches. */
   /** Of subscriptions that matched alone since the tree changed last. */
   readonly #sole = new Map<Subscription, Receiver[]>();
+  /** What a match finds, and the nodes of one level and of the next. Empty between matches. */
   readonly #found = new Scratch<Subscription>();
   readonly #nodes = new Scratch<Node>();
   readonly #below = new Scratch<Node>();

@@ -82,6 +82,6 @@ test('as many publishers as messages are kept outside the heap, and are gone wit
   for (const number of numbers) sources.release(number);
   assert.equal(sources.size, 0);
   // They leave room for others, but for those that have gone last.
-  for (let i = 0; i < 48_000; i++) sources.use(`another-${i}`.slice(0, 12), { id: `another-${i}`, username: `u${i}` });
+  for (let i = 0; i < 48_000; i++) sources.use(`caller-${i}`, { id: `caller-${i}`, username: `u${i}` });
   assert.ok(sources.memory <= full + 65_536, `${sources.memory - full} bytes more`);
 });

@@ -2,6 +2,7 @@
  * Asks a server over HTTP whether a client may connect: POST with JSON. Whatever goes wrong, nobody is let in by it.
  */
 import { isUtf8 } from 'node:buffer';
+import { Questions, type QuestionsOptions } from '../questions.js';
 import {
   type Answer,
   type Backend,
@@ -11,7 +12,6 @@ import {
   textsOf,
   WebFailure,
 } from './backend.js';
-import { Questions, type QuestionsOptions } from './questions.js';
 import type { WebAnswer, WebClient } from './web-client.js';
 
 export interface HttpLoginsOptions extends QuestionsOptions {

@@ -1,6 +1,7 @@
 /**
- * Questions to a server: a few at a time, the others in a line of bounded length. The same question of many is asked once, and
- * its answer is known for a while.
+ * Questions that take their time, to a server or to a slow hash: a few at a time, the others in a line of bounded length. The same
+ * question of many is asked once, and its answer is known for a while, so that clients that come back all at once do not have to
+ * wait for each other.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 
@@ -9,6 +10,8 @@ export interface QuestionsOptions {
   readonly concurrency: number;
   /** Questions that wait, besides those under way. */
   readonly queue: number;
+  /** Most answers that are known; beyond it the oldest is forgotten, and asked for again. 10,000 unless given. */
+  readonly mostKnown?: number;
 }
 
 /** One question, of one client or of many that ask the same. */
@@ -27,11 +30,10 @@ interface Known<Answer> {
   readonly until: number;
 }
 
-/** Most answers that are known; beyond it the oldest is forgotten, and asked for again. */
 const MOST_KNOWN = 10_000;
 
 export class Questions<Answer> {
-  readonly #options: QuestionsOptions;
+  #options: QuestionsOptions;
   readonly #lifetime: (answer: Answer) => number;
   readonly #now: () => number;
   readonly #key = randomBytes(32);
@@ -41,6 +43,8 @@ export class Questions<Answer> {
   readonly #asked = new Map<string, Question<Answer>>();
   readonly #waiting = new Set<Question<Answer>>();
   #running = 0;
+  /** Counts `forget`: an answer to what was asked before is not remembered. */
+  #generation = 0;
   #whenIdle: (() => void) | null = null;
 
   /**
@@ -51,6 +55,29 @@ export class Questions<Answer> {
     this.#options = options;
     this.#lifetime = lifetime;
     this.#now = now;
+  }
+
+  /** Questions that wait. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Other limits from here on. @param lifetime milliseconds for which what is known already stays known at most; any if left out */
+  replaceOptions(options: QuestionsOptions, lifetime = Number.POSITIVE_INFINITY): void {
+    this.#options = options;
+    const latest = this.#now() + lifetime;
+    for (const [key, { answer, until }] of this.#known) {
+      if (lifetime === 0) this.#known.delete(key);
+      else if (until > latest) this.#known.set(key, { answer, until: latest });
+    }
+  }
+
+  /** Answers may be others from here on: nothing that is known is used again, and nobody joins what is under way. */
+  forget(): void {
+    this.#generation++;
+    this.#known.clear();
+    this.#asked.clear();
+    for (const question of this.#waiting) this.#asked.set(question.key, question);
   }
 
   /** Answers that are kept. */
@@ -121,28 +148,33 @@ export class Questions<Answer> {
       this.#waiting.delete(question);
       if (question.asking.some((wants) => wants())) this.#carryOut(question);
       else {
-        this.#asked.delete(question.key);
+        this.#end(question);
         question.settle(null);
       }
     }
-    if (this.#asked.size > 0) return;
+    if (this.#running > 0) return;
     this.#whenIdle?.();
     this.#whenIdle = null;
   }
 
   #carryOut(question: Question<Answer>): void {
     this.#running++;
+    const generation = this.#generation;
     const answer = question.ask();
     const done = (): void => {
       this.#running--;
-      this.#asked.delete(question.key);
+      this.#end(question);
       this.#begin();
     };
     answer.then((known) => {
-      this.#learn(question.key, known);
+      if (generation === this.#generation) this.#learn(question.key, known);
       done();
     }, done);
     question.settle(answer);
+  }
+
+  #end(question: Question<Answer>): void {
+    if (this.#asked.get(question.key) === question) this.#asked.delete(question.key);
   }
 
   #learn(key: string, answer: Answer): void {
@@ -150,7 +182,7 @@ export class Questions<Answer> {
     if (lifetime <= 0) return;
     this.#known.delete(key);
     this.#known.set(key, { answer, until: this.#now() + lifetime });
-    if (this.#known.size <= MOST_KNOWN) return;
+    if (this.#known.size <= (this.#options.mostKnown ?? MOST_KNOWN)) return;
     for (const oldest of this.#known.keys()) {
       this.#known.delete(oldest);
       return;

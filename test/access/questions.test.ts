@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Questions } from '../../../src/access/backends/questions.js';
+import { Questions } from '../../src/access/questions.js';
 
 const always = (): boolean => true;
 
