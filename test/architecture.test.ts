@@ -28,8 +28,8 @@ const ALLOWED: readonly Import[] = [
   ['src/config/mosquitto/x.ts', '../options.js'],
   ['src/config/mosquitto/table/x.ts', '../row.js'],
   ['src/broker.ts', './session/connection.js'],
-  ['src/server.ts', './monitor/log.js'],
-  ['src/cli/x.ts', '../server.js'],
+  ['src/server/x.ts', '../monitor/log.js'],
+  ['src/cli/x.ts', '../server/server.js'],
 ];
 
 const REFUSED: readonly Import[] = [
@@ -53,11 +53,13 @@ const REFUSED: readonly Import[] = [
   ['src/plugins/coap-topics/x.ts', '../../broker.js'],
   ['src/plugins/x.ts', '../monitor/log.js'],
   ['src/admin/x.ts', '../monitor/log.js'],
-  ['src/monitor/x.ts', '../server.js'],
+  ['src/monitor/x.ts', '../server/server.js'],
   ['src/config/x.ts', '../session/environment.js'],
   ['src/config/mosquitto/x.ts', '../../session/environment.js'],
   ['src/config/mosquitto/table/x.ts', '../../../session/environment.js'],
-  ['src/broker.ts', './server.js'],
+  ['src/broker.ts', './server/server.js'],
+  ['src/server/x.ts', '../cli/run.js'],
+  ['src/access/x.ts', '../server/renewal.js'],
   ['src/cli/x.ts', '../main.js'],
 ];
 

@@ -1,7 +1,7 @@
 /** `portico check`: what is in effect, or everything that is wrong. */
 import { describeListeners } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
-import { readSecurityFiles, withFileFaults } from '../security-files.js';
+import { readSecurityFiles, withFileFaults } from '../server/security-files.js';
 import { annotated } from './annotated.js';
 
 /**

@@ -3,9 +3,9 @@ import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
-import { digestsOf, Reload } from '../reload.js';
-import { withFileFaults } from '../security-files.js';
-import { Server } from '../server.js';
+import { digestsOf, Reload } from '../server/reload.js';
+import { withFileFaults } from '../server/security-files.js';
+import { Server } from '../server/server.js';
 import { version } from '../version.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type DeviceKeys, readDevicePskFile } from '../../src/access/device-psk-file.js';
 import { type CoapUri, parseCoapUri } from '../../src/coap/client/uri.js';
-import { CoapSecurity } from '../../src/coap-security.js';
 import { configSchema } from '../../src/config/schema.js';
 import { ErrorKinds, PorticoError } from '../../src/errors.js';
+import { CoapSecurity } from '../../src/server/coap-security.js';
 import { temporaryFolder } from '../support/portico.js';
 
 const folder = temporaryFolder();

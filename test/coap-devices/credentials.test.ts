@@ -5,10 +5,10 @@ import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { parseCoapUri } from '../../src/coap/client/uri.js';
 import { CertificateType } from '../../src/coap/dtls/protocol.js';
-import { CoapSecurity } from '../../src/coap-security.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { Config } from '../../src/config/schema.js';
 import { DeviceCredentials } from '../../src/plugins/coap-devices/credentials.js';
+import { CoapSecurity } from '../../src/server/coap-security.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { CA } from '../coap/dtls/certificates.js';
 

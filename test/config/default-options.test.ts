@@ -1,8 +1,8 @@
 /** What a broker without a configuration takes on, beside what the schema says. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { retainedLimits, sessionOptions } from '../../src/broker-options.js';
 import { configSchema } from '../../src/config/schema.js';
+import { retainedLimits, sessionOptions } from '../../src/server/broker-options.js';
 import { DEFAULT_OPTIONS, DEFAULT_RETAINED } from '../../src/session/default-options.js';
 
 test('a broker without a configuration has the defaults of the schema, but for bounds that Aedes does not have', () => {

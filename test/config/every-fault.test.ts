@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load.js';
 import { PorticoError } from '../../src/errors.js';
-import { readSecurityFiles, withFileFaults } from '../../src/security-files.js';
+import { readSecurityFiles, withFileFaults } from '../../src/server/security-files.js';
 import { temporaryFolder } from '../support/portico.js';
 
 const folder = temporaryFolder();

@@ -9,7 +9,7 @@ import { scramCredentials } from '../../src/access/scram.js';
 import { scramLine } from '../../src/access/scram-file.js';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.js';
 import { PorticoError } from '../../src/errors.js';
-import { readSecurityFiles } from '../../src/security-files.js';
+import { readSecurityFiles } from '../../src/server/security-files.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { makeRevoked } from '../interop/tls-scene.js';
 import { temporaryFolder } from '../support/portico.js';

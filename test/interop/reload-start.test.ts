@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadConfig } from '../../src/config/load.js';
 import { createLogger } from '../../src/monitor/log.js';
-import { digestsOf, Reload } from '../../src/reload.js';
-import { Server } from '../../src/server.js';
+import { digestsOf, Reload } from '../../src/server/reload.js';
+import { Server } from '../../src/server/server.js';
 import { temporaryFolder } from '../support/portico.js';
 
 /** A broker in this process that has started; its files are told by what they were before. */

@@ -5,7 +5,7 @@ import { after } from 'node:test';
 import { stringify } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { createLogger } from '../../src/monitor/log.js';
-import { Server } from '../../src/server.js';
+import { Server } from '../../src/server/server.js';
 import { Inbox } from '../interop/inbox.js';
 import { temporaryFolder } from '../support/portico.js';
 

@@ -1,26 +1,26 @@
 /** The listeners that MQTT comes by, made from their options, and what becomes of connections that they refuse. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Broker } from './broker.js';
-import { isTls } from './config/listeners-tls.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
-import type { Listener } from './listeners/listener.js';
-import { Origins } from './listeners/origins.js';
-import { ProxyDoor, type ProxyRefusal } from './listeners/proxy-door.js';
-import { TcpListener } from './listeners/tcp.js';
-import { TrustedProxies } from './listeners/trusted-proxies.js';
-import { UnixListener } from './listeners/unix.js';
-import { type Refusal, WebSocketListener } from './listeners/websocket.js';
-import type { Entry } from './session/gate.js';
-import type { Party } from './session/journal.js';
-import { type ListenerOptions, ListenerTerms, USUAL_PREFIX } from './session/listener-terms.js';
-import { Mount } from './session/mount.js';
-import type { Shown } from './session/shown.js';
-import { StreamTransport, type Transport } from './session/transport.js';
+import type { Broker } from '../broker.js';
+import { isTls } from '../config/listeners-tls.js';
+import type { Config, ListenerConfig } from '../config/schema.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import type { Listener } from '../listeners/listener.js';
+import { Origins } from '../listeners/origins.js';
+import { ProxyDoor, type ProxyRefusal } from '../listeners/proxy-door.js';
+import { TcpListener } from '../listeners/tcp.js';
+import { TrustedProxies } from '../listeners/trusted-proxies.js';
+import { UnixListener } from '../listeners/unix.js';
+import { type Refusal, WebSocketListener } from '../listeners/websocket.js';
+import type { Entry } from '../session/gate.js';
+import type { Party } from '../session/journal.js';
+import { type ListenerOptions, ListenerTerms, USUAL_PREFIX } from '../session/listener-terms.js';
+import { Mount } from '../session/mount.js';
+import type { Shown } from '../session/shown.js';
+import { StreamTransport, type Transport } from '../session/transport.js';
+import { ReasonCode } from '../wire/reason-codes.js';
 import { type Pages, tlsListener } from './tls-listener.js';
 import type { TlsSecurity } from './tls-security.js';
-import { ReasonCode } from './wire/reason-codes.js';
 
 export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' | 'websocket' | 'wss' | 'unix' }>;
 

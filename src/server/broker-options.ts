@@ -1,8 +1,8 @@
 /** The options of the broker that a configuration says. */
 import { totalmem } from 'node:os';
-import type { RetainedLimits } from './bus/retained.js';
-import type { Config } from './config/schema.js';
-import type { SessionOptions } from './session/environment.js';
+import type { RetainedLimits } from '../bus/retained.js';
+import type { Config } from '../config/schema.js';
+import type { SessionOptions } from '../session/environment.js';
 
 const NEVER = 0xffffffff;
 const UNBOUNDED = Number.POSITIVE_INFINITY;

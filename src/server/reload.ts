@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import { readSecurityFile } from './access/security-file.js';
-import type { LoadedConfig } from './config/load.js';
-import { type Change, changesBetween, type When, whenOf } from './config/reloading.js';
-import type { Config } from './config/schema.js';
-import { sourceOf } from './config/source.js';
-import { PorticoError } from './errors.js';
+import { readSecurityFile } from '../access/security-file.js';
+import type { LoadedConfig } from '../config/load.js';
+import { type Change, changesBetween, type When, whenOf } from '../config/reloading.js';
+import type { Config } from '../config/schema.js';
+import { sourceOf } from '../config/source.js';
+import { PorticoError } from '../errors.js';
 import type { Replaced, Server } from './server.js';
 
 const EFFECT: Readonly<Record<When, string>> = {

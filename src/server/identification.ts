@@ -1,9 +1,9 @@
 /** Whom the broker of a configuration lets in by user name and password. */
-import type { Candidate } from './access/backends/backend.js';
-import type { Passwords, PasswordsOptions, Verdict } from './access/passwords.js';
+import type { Candidate } from '../access/backends/backend.js';
+import type { Passwords, PasswordsOptions, Verdict } from '../access/passwords.js';
+import type { Identify } from '../broker.js';
+import type { Config } from '../config/schema.js';
 import type { Backends } from './backends.js';
-import type { Identify } from './broker.js';
-import type { Config } from './config/schema.js';
 
 /**
  * Who may connect: users of the password file, those whom a back-end lets in, and strangers where the listener takes them. A user of

@@ -1,7 +1,7 @@
 /** Addresses and interfaces that this machine does not have, or does not have yet. */
-import { bindAddresses } from './config/listeners.js';
-import type { ListenerConfig } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
+import { bindAddresses } from '../config/listeners.js';
+import type { ListenerConfig } from '../config/schema.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
 
 /** Whether binding failed because this machine has no such address. */
 export function isAbsent(error: unknown): boolean {

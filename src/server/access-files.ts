@@ -1,13 +1,13 @@
 /** The files of `access` that say who MQTT clients and devices are, and what they may do; read together, replaced together. */
 import { createHash } from 'node:crypto';
-import type { Acl } from './access/acl/acl.js';
-import { readAcl } from './access/acl/load.js';
-import { readAll } from './access/every-fault.js';
-import { PasswordFile } from './access/password-file.js';
-import type { ScramCredentials } from './access/scram.js';
-import { readScramFile } from './access/scram-file.js';
-import { readSecurityFile, withoutMark } from './access/security-file.js';
-import type { Config } from './config/schema.js';
+import type { Acl } from '../access/acl/acl.js';
+import { readAcl } from '../access/acl/load.js';
+import { readAll } from '../access/every-fault.js';
+import { PasswordFile } from '../access/password-file.js';
+import type { ScramCredentials } from '../access/scram.js';
+import { readScramFile } from '../access/scram-file.js';
+import { readSecurityFile, withoutMark } from '../access/security-file.js';
+import type { Config } from '../config/schema.js';
 
 const nothing = Promise.resolve(null);
 

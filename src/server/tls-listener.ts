@@ -1,19 +1,19 @@
 /** A listener of MQTT over TLS, or of WebSocket over TLS, with what it asks of the broker. */
 import type { IncomingMessage } from 'node:http';
-import type { Broker } from './broker.js';
-import type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
-import type { Listener } from './listeners/listener.js';
-import type { ProxyDoor } from './listeners/proxy-door.js';
-import { type TlsCredentials, TlsListener, type TlsListenerOptions } from './listeners/tls.js';
-import type { TrustedProxies } from './listeners/trusted-proxies.js';
-import type { WebSocketOptions } from './listeners/websocket.js';
-import { SecureWebSocketListener } from './listeners/wss.js';
-import { banned, loginFailed } from './session/failed-login.js';
-import type { Entry } from './session/gate.js';
-import type { Party } from './session/journal.js';
-import type { ListenerTerms } from './session/listener-terms.js';
-import type { Shown } from './session/shown.js';
-import { StreamTransport, type Transport } from './session/transport.js';
+import type { Broker } from '../broker.js';
+import type { TlsListener as TlsListenerConfig } from '../config/listeners-tls.js';
+import type { Listener } from '../listeners/listener.js';
+import type { ProxyDoor } from '../listeners/proxy-door.js';
+import { type TlsCredentials, TlsListener, type TlsListenerOptions } from '../listeners/tls.js';
+import type { TrustedProxies } from '../listeners/trusted-proxies.js';
+import type { WebSocketOptions } from '../listeners/websocket.js';
+import { SecureWebSocketListener } from '../listeners/wss.js';
+import { banned, loginFailed } from '../session/failed-login.js';
+import type { Entry } from '../session/gate.js';
+import type { Party } from '../session/journal.js';
+import type { ListenerTerms } from '../session/listener-terms.js';
+import type { Shown } from '../session/shown.js';
+import { StreamTransport, type Transport } from '../session/transport.js';
 
 /** What a listener of WebSockets asks of the pages whose scripts connect; a reload may change it. */
 export type Pages = Pick<WebSocketOptions, 'path' | 'origins'>;

@@ -10,22 +10,22 @@ import {
   reasonOf,
   requireP256,
   requireRoots,
-} from './access/certificate.js';
-import { NO_DEVICE_KEYS, readDevicePskFile } from './access/device-psk-file.js';
-import { readDevicePublicKeyFile } from './access/device-public-key-file.js';
-import { readAll } from './access/every-fault.js';
-import { readPskFile } from './access/psk-file.js';
-import { type PublicKeyUsers, readPublicKeyFile } from './access/public-key-file.js';
-import { type RevocationLists, readRevocationLists } from './access/revocation.js';
-import { endOf, type TlsFileNames } from './access/tls-files.js';
-import { commonNameOf } from './coap/common-name.js';
-import { RevocationList } from './coap/dtls/revocation-list.js';
-import { ServerCertificate } from './coap/dtls/server-certificate.js';
-import { ServerCertificates } from './coap/dtls-client/server-certificates.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
-import { DeviceCredentials, type DeviceTrust } from './plugins/coap-devices/credentials.js';
-import type { Below, PskCredentials } from './plugins/coap-topics/transports.js';
+} from '../access/certificate.js';
+import { NO_DEVICE_KEYS, readDevicePskFile } from '../access/device-psk-file.js';
+import { readDevicePublicKeyFile } from '../access/device-public-key-file.js';
+import { readAll } from '../access/every-fault.js';
+import { readPskFile } from '../access/psk-file.js';
+import { type PublicKeyUsers, readPublicKeyFile } from '../access/public-key-file.js';
+import { type RevocationLists, readRevocationLists } from '../access/revocation.js';
+import { endOf, type TlsFileNames } from '../access/tls-files.js';
+import { commonNameOf } from '../coap/common-name.js';
+import { RevocationList } from '../coap/dtls/revocation-list.js';
+import { ServerCertificate } from '../coap/dtls/server-certificate.js';
+import { ServerCertificates } from '../coap/dtls-client/server-certificates.js';
+import type { Config, ListenerConfig } from '../config/schema.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import { DeviceCredentials, type DeviceTrust } from '../plugins/coap-devices/credentials.js';
+import type { Below, PskCredentials } from '../plugins/coap-topics/transports.js';
 import { type Renewable, Renewal, type RenewalSource } from './renewal.js';
 
 const nothing = Promise.resolve(undefined);

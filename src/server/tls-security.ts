@@ -1,19 +1,19 @@
 /** Certificates and keys of the listeners that speak MQTT over TLS: read before anything is opened, then renewed. */
 import { createSecureContext, DEFAULT_CIPHERS, type SecureContextOptions } from 'node:tls';
-import { fault, type NamedFile, reasonOf } from './access/certificate.js';
-import { readAll } from './access/every-fault.js';
-import { readPskFile } from './access/psk-file.js';
-import { isSame, readTlsFiles, type TlsFiles } from './access/tls-files.js';
-import { authoritiesOf, isTls, type TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
-import { TLS_VERSIONS } from './config/schema/tls.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
-import type { TlsCredentials } from './listeners/tls.js';
-import type { Demand } from './listeners/tls-identity.js';
+import { fault, type NamedFile, reasonOf } from '../access/certificate.js';
+import { readAll } from '../access/every-fault.js';
+import { readPskFile } from '../access/psk-file.js';
+import { isSame, readTlsFiles, type TlsFiles } from '../access/tls-files.js';
+import { authoritiesOf, isTls, type TlsListener as TlsListenerConfig } from '../config/listeners-tls.js';
+import { TLS_VERSIONS } from '../config/schema/tls.js';
+import type { Config, ListenerConfig } from '../config/schema.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
+import type { TlsCredentials } from '../listeners/tls.js';
+import type { Demand } from '../listeners/tls-identity.js';
+import type { ShownKey } from '../session/shown.js';
 import { Renewal, type RenewalSource } from './renewal.js';
-import type { ShownKey } from './session/shown.js';
 
-export type { TlsListener as TlsListenerConfig } from './config/listeners-tls.js';
+export type { TlsListener as TlsListenerConfig } from '../config/listeners-tls.js';
 
 /** Of keys: forward secrecy first, then what small devices have. A list for certificates excludes them all. */
 const PSK_CIPHERS =

@@ -7,18 +7,18 @@ import {
   type Candidate,
   IGNORED,
   noCounts,
-} from './access/backends/backend.js';
-import { readAuthorities } from './access/certificate.js';
-import { readAll } from './access/every-fault.js';
-import { decodeBase64, readSecurityFile } from './access/security-file.js';
-import type { Config } from './config/schema.js';
-import { ErrorKinds, PorticoError } from './errors.js';
+} from '../access/backends/backend.js';
+import { readAuthorities } from '../access/certificate.js';
+import { readAll } from '../access/every-fault.js';
+import { decodeBase64, readSecurityFile } from '../access/security-file.js';
+import type { Config } from '../config/schema.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
 
 // Their libraries take 20 MB and a tenth of a second, which nobody else has to pay for.
-const httpLogins = () => import('./access/backends/http-logins.js');
-const jwks = () => import('./access/backends/jwks.js');
-const tokens = () => import('./access/backends/tokens.js');
-const webClient = () => import('./access/backends/web-client.js');
+const httpLogins = () => import('../access/backends/http-logins.js');
+const jwks = () => import('../access/backends/jwks.js');
+const tokens = () => import('../access/backends/tokens.js');
+const webClient = () => import('../access/backends/web-client.js');
 
 type Access = Config['access'];
 

@@ -1,8 +1,8 @@
 /** The files of back-ends of authentication: read before anything is opened, then renewed as certificates are. */
 import { createHash } from 'node:crypto';
-import { readSecurityFile } from './access/security-file.js';
+import { readSecurityFile } from '../access/security-file.js';
+import type { Config } from '../config/schema.js';
 import { type MakeBackends, readBackends } from './backends.js';
-import type { Config } from './config/schema.js';
 import { type Renewable, Renewal } from './renewal.js';
 
 type Access = Pick<Config, 'access'>;

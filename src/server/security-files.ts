@@ -1,14 +1,14 @@
 /** All files of a configuration that say who is who, and who may do what: read together, so that all their faults are told at once. */
-import { everyFault, readAll } from './access/every-fault.js';
+import { everyFault, readAll } from '../access/every-fault.js';
+import { UnsoundConfiguration } from '../config/faults.js';
+import type { LoadedConfig } from '../config/load.js';
+import { BUILT_IN, sourceOf } from '../config/source.js';
+import { PorticoError } from '../errors.js';
+import { EVERY_DEVICE } from '../plugins/coap-devices/credentials.js';
 import { type AccessFiles, readAccessFiles } from './access-files.js';
 import { type BackendFiles, readBackendFiles } from './backend-files.js';
 import { errandsOf } from './coap-errands.js';
 import { CoapSecurity } from './coap-security.js';
-import { UnsoundConfiguration } from './config/faults.js';
-import type { LoadedConfig } from './config/load.js';
-import { BUILT_IN, sourceOf } from './config/source.js';
-import { PorticoError } from './errors.js';
-import { EVERY_DEVICE } from './plugins/coap-devices/credentials.js';
 import { TlsSecurity } from './tls-security.js';
 
 export interface SecurityFiles {

@@ -3,11 +3,11 @@
  * changed, and put into force together or not at all. What speaks TLS or DTLS has a `Renewal` each; `Renewals` are all of them.
  */
 import type { Logger } from 'pino';
-import type { NamedFile } from './access/certificate.js';
-import { daysBetween, ExpiryNotice } from './access/expiry.js';
-import { FileWatch, type WatchEvents } from './access/file-watch.js';
-import type { Expiring, TlsFileNames, TlsFiles } from './access/tls-files.js';
-import type { Counters } from './bus/counters.js';
+import type { NamedFile } from '../access/certificate.js';
+import { daysBetween, ExpiryNotice } from '../access/expiry.js';
+import { FileWatch, type WatchEvents } from '../access/file-watch.js';
+import type { Expiring, TlsFileNames, TlsFiles } from '../access/tls-files.js';
+import type { Counters } from '../bus/counters.js';
 
 /** Milliseconds between two looks at the time left, and at files in folders of which the system tells nothing. */
 const LOOK = 3_600_000;

@@ -1,10 +1,11 @@
 /** The addresses that CoAP comes by, made from the options of their listeners, and what is there once for all of them. */
+
+import type { Config, ListenerConfig } from '../config/schema.js';
+import { RegisteredDevices } from '../plugins/coap-devices/registered-devices.js';
+import { CoapTopics } from '../plugins/coap-topics/plugin.js';
+import { Pubsub } from '../plugins/coap-topics/pubsub/pubsub.js';
+import type { Plugin, PluginContext } from '../plugins/plugin.js';
 import type { CoapListener, CoapSecurity } from './coap-security.js';
-import type { Config, ListenerConfig } from './config/schema.js';
-import { RegisteredDevices } from './plugins/coap-devices/registered-devices.js';
-import { CoapTopics } from './plugins/coap-topics/plugin.js';
-import { Pubsub } from './plugins/coap-topics/pubsub/pubsub.js';
-import type { Plugin, PluginContext } from './plugins/plugin.js';
 
 /** What the addresses get from the broker. */
 export interface Surroundings {

@@ -1,11 +1,11 @@
 /** What the broker asks CoAP devices because its configuration says so. */
-import { everyFault } from './access/every-fault.js';
+import { everyFault } from '../access/every-fault.js';
+import type { LoadedConfig } from '../config/load.js';
+import { sourceOf } from '../config/source.js';
+import { ObservedResources } from '../plugins/coap-devices/observed-resources.js';
+import { CoapDevices } from '../plugins/coap-devices/plugin.js';
+import type { Plugin } from '../plugins/plugin.js';
 import type { CoapSecurity } from './coap-security.js';
-import type { LoadedConfig } from './config/load.js';
-import { sourceOf } from './config/source.js';
-import { ObservedResources } from './plugins/coap-devices/observed-resources.js';
-import { CoapDevices } from './plugins/coap-devices/plugin.js';
-import type { Plugin } from './plugins/plugin.js';
 
 /** A plugin that asks devices of its own accord. */
 export interface Errand {

@@ -1,8 +1,8 @@
 /** What a plugin is given of the broker. */
 import type { Logger } from 'pino';
-import type { Broker } from './broker.js';
-import type { PluginContext } from './plugins/plugin.js';
-import { banned, loginFailed } from './session/failed-login.js';
+import type { Broker } from '../broker.js';
+import type { PluginContext } from '../plugins/plugin.js';
+import { banned, loginFailed } from '../session/failed-login.js';
 
 /** @param plugin whose storage it is */
 export function contextOf(plugin: string, broker: Broker, logger: Logger): PluginContext {
