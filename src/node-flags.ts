@@ -7,4 +7,6 @@ export const NODE_FLAGS: readonly string[] = [
   '--min-semi-space-size=4',
   '--max-semi-space-size=4',
   '--no-concurrent-marking',
+  '--no-parallel-scavenge',
+  '--no-concurrent-array-buffer-sweeping',
 ];

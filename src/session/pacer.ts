@@ -11,7 +11,7 @@ export interface Paced extends InLine {
 }
 
 /** Steps of one turn, of well below a microsecond each. */
-const STEPS_PER_TURN = 100;
+const STEPS_PER_TURN = 300;
 
 export class Pacer {
   /** In the order in which they go on. */

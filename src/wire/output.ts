@@ -133,13 +133,13 @@ export class Output {
 
   /**
    * Copies `source[start, end)`: by hand, in words, or natively, whichever is the fastest. A native copy costs as much as
-   * 60 bytes by hand or 400 in words, and a view of a source's words as much as a copy.
+   * 60 bytes by hand or 400 in words, and a view of a source's words as much as a copy. So a short source has none.
    */
   writeBytes(source: Buffer, start: number, end: number): void {
     const length = end - start;
     const at = this.length;
     this.length = at + length;
-    const words = length > SHORT && length <= LONG ? knownWords(source) : null;
+    const words = length > SHORT && length <= LONG && source.length > MIDDLING ? knownWords(source) : null;
     if (words !== null) this.#copyWords(at, words, start, end);
     else if (length > MIDDLING) source.copy(this.buffer, at, start, end);
     else {
