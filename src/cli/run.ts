@@ -7,6 +7,7 @@ import { digestsOf, Reload } from '../server/reload.js';
 import { withFileFaults } from '../server/security-files.js';
 import { Server } from '../server/server.js';
 import { version } from '../version.js';
+import { lockedOut } from './files.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /**
@@ -52,7 +53,7 @@ export async function run(request: LoadRequest): Promise<number> {
     else void reload();
   });
   logger.info(`portico ${version} starts`);
-  for (const warning of loaded.warnings) logger.warn(warning);
+  for (const warning of [...loaded.warnings, ...rootsPlace(loaded.config)]) logger.warn(warning);
   // Before they are read: what changes from here on has changed since.
   const digests = await digestsOf(loaded.config);
   const server = await Server.start(loaded, logger);
@@ -82,6 +83,13 @@ export async function run(request: LoadRequest): Promise<number> {
     process.kill(process.pid, 'SIGHUP');
   }
   return 0;
+}
+
+/** A warning if what is kept would belong to root in a place of another user, as where Mosquitto has kept it. */
+function rootsPlace({ data_dir: folder, store }: LoadedConfig['config']): string[] {
+  const sentence = store.type === 'memory' ? null : lockedOut(folder);
+  if (sentence === null) return [];
+  return [`portico runs as root: ${sentence}. It never changes its user as Mosquitto does: start it as that user`];
 }
 
 /**
