@@ -52,6 +52,8 @@ export async function run(request: LoadRequest): Promise<number> {
     } else if (reload === null) wanted = true;
     else void reload();
   });
+  // Node.js would open its debugger to everybody on this machine.
+  process.on('SIGUSR1', () => logger.info('SIGUSR1: there is nothing to save, all that was acknowledged is written'));
   logger.info(`portico ${version} starts`);
   for (const warning of [...loaded.warnings, ...rootsPlace(loaded.config)]) logger.warn(warning);
   // Before they are read: what changes from here on has changed since.
