@@ -348,6 +348,24 @@ test('websockets_origin of a listener without WebSocket has no effect, as for Mo
   assert.match(warnings[0], /mosquitto\.conf:3: websockets_origin is accepted without effect: /);
 });
 
+test('an option before every listener opens one, as in Mosquitto 2.1, and that is told unless a line names its port', () => {
+  const { config, warnings } = load('protocol mqtt\nlistener 1884 127.0.0.1\nallow_anonymous true\n');
+  assert.deepEqual(config.listeners.map(portOf), [1883, 1884]);
+  assert.match(
+    warnings[0],
+    /mosquitto\.conf:1: protocol opens a listener of its own on port 1883, as in Mosquitto 2\.1/,
+  );
+  for (const text of [
+    'max_connections 5\nport 1885\n',
+    'protocol mqtt\nbind_address 127.0.0.1\n',
+    'listener 1\nprotocol mqtt\n',
+  ])
+    assert.deepEqual(
+      load(text).warnings.filter((line) => line.includes('of its own')),
+      [],
+    );
+});
+
 test('options of a default listener that is not opened are told', () => {
   const { warnings } = load('protocol websockets\n');
   assert.match(warnings[0], /mosquitto\.conf:1: protocol has no effect without a listener/);

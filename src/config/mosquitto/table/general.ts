@@ -364,6 +364,7 @@ export const general: readonly Row[] = [
     kind: text,
     once: true,
     fate: 'ignored',
-    words: 'Portico runs as the user that starts it and never changes it: start it as that user (`User=` of systemd, `runuser -u`)',
+    words:
+      'Portico runs as the user that starts it and never changes it: start it as that user (`User=` of systemd, `runuser -u`)',
   },
 ];
