@@ -1,6 +1,7 @@
 /** The broker as a process: it starts, ends on a signal after a final commit, and never forks. */
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
+import { howToOpen } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
 import { digestsOf, Reload } from '../server/reload.js';
@@ -65,6 +66,8 @@ export async function run(request: LoadRequest): Promise<number> {
   });
   const reloading = Reload.of(server, logger, digests, () => loadConfig(request));
   reload = () => reloading.run();
+  const hint = howToOpen(loaded);
+  if (hint !== null) logger.info(hint);
   logger.info('ready');
   if (wanted) void reload();
   const name = await ended;

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { migrate } from '../../../src/cli/migrate.js';
-import { anonymousAllowed } from '../../../src/config/listeners.js';
+import { anonymousAllowed, howToOpen } from '../../../src/config/listeners.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { hostOf, portOf } from '../configurations.js';
 import { confWith, faults, load } from './conf.js';
@@ -34,6 +34,14 @@ for (const { title, text, others = {}, without } of ACCEPTED) {
     }
   });
 }
+
+test('without listener the log says which line lets others in, with one it says nothing', () => {
+  assert.match(
+    howToOpen(load('persistence true\n')) ?? '',
+    /a line "listener PORT" lets others in, with password_file or/,
+  );
+  assert.equal(howToOpen(load('listener 1884 127.0.0.1\n')), null);
+});
 
 test('without listener: loopback only, port 1883, and anyone on the machine', () => {
   const { config } = load('password_file @/p\n', { p: '' });
