@@ -186,6 +186,10 @@ export class Broker extends Aedes {
     commit.onFailure = (error) => journal.storeFailed(error);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);
     commit.onRecovery = (outage) => journal.storeRecovered(outage);
+    if (commit.timedSync !== null) {
+      commit.timedSync.onFailure = (error) => journal.syncFailed(error);
+      commit.timedSync.onRecovery = (milliseconds) => journal.syncRecovered(milliseconds);
+    }
     if ('onDamage' in store) store.onDamage = (damage) => takeDamage(environment, damage, this.#recovered);
     emitter.adapter = {
       toPacket: (message) => packetOf(message, this.id, this.counter),

@@ -8,9 +8,12 @@ const DAILY = 7;
 /** Lists live days or weeks: what is soon for a certificate is usual for them. */
 const DAILY_OF_LISTS = 2;
 
+const CA = 'the certificate of a CA in it';
 const WORDS: Readonly<Record<Expiring, string>> = {
   cert_file: 'a certificate in it',
-  ca_file: 'the certificate of a CA in it',
+  ca_file: CA,
+  http_ca_file: CA,
+  jwt_jwks_ca_file: CA,
   crl_file: 'the list of revoked certificates in it',
 };
 

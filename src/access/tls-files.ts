@@ -24,8 +24,8 @@ export interface TlsFiles {
   readonly ends: Readonly<Partial<Record<Expiring, number>>>;
 }
 
-/** A file that has an end. */
-export type Expiring = 'cert_file' | 'ca_file' | 'crl_file';
+/** A file that has an end: those of listeners and devices, and the CAs of servers that back-ends ask. */
+export type Expiring = 'cert_file' | 'ca_file' | 'crl_file' | 'http_ca_file' | 'jwt_jwks_ca_file';
 
 /**
  * Reads the files.

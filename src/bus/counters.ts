@@ -157,6 +157,8 @@ export class Counters {
   commits = 0;
   commitFailures = 0;
   commitOperations = 0;
+  /** Timed syncs that failed (`store.sync: interval`). */
+  syncFailures = 0;
   /** Publications, filters of SUBSCRIBE or UNSUBSCRIBE, and CONNECTs refused because the store cannot be written. */
   refusedPublish = 0;
   refusedSubscribe = 0;

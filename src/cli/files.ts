@@ -1,7 +1,7 @@
 /** What commands that read and write whole files and folders have in common. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -48,16 +48,26 @@ export async function flushAll(folder: string): Promise<void> {
 
 /**
  * Files that root makes in another user's folder would lock that user out.
+ * @param folder that is there, or that is to be made in one that is
  * @param user number of this user
  * @throws PorticoError `PORTICO_BACKUP`
  */
 export function refuseRoot(folder: string, user: number | undefined = process.getuid?.()): void {
-  const owner = statSync(folder).uid;
-  if (user !== 0 || owner === 0) return;
-  throw new PorticoError(
-    ErrorKinds.Backup,
-    `${folder} belongs to the user with number ${owner}, who could not use what root writes there; run this as that user`,
-  );
+  const sentence = lockedOut(folder, user);
+  if (sentence !== null) throw new PorticoError(ErrorKinds.Backup, `${sentence}; run this as that user`);
+}
+
+/** Whom root would lock out, in words; null for nobody. */
+export function lockedOut(folder: string, user: number | undefined = process.getuid?.()): string | null {
+  const there = existingPart(resolve(folder));
+  const owner = statSync(there).uid;
+  if (user !== 0 || owner === 0) return null;
+  return `${there} belongs to the user with number ${owner}, who could not use what root writes there`;
+}
+
+/** The folder, or the nearest one above it that is there. */
+function existingPart(folder: string): string {
+  return existsSync(folder) ? folder : existingPart(dirname(folder));
 }
 
 /** Aborts with a sentence when the process is to end, so that a command can take away what it has half done. */

@@ -37,13 +37,17 @@ Mosquitto does not promise. Any other option has the default of Portico; so [fai
 lead to late refusals and bans, which Mosquitto does not know.
 
 Without \`listener\`, \`port\` and \`bind_address\` there is one listener for MQTT, on loopback and port 1883, and anyone on the
-machine may connect. With one of them nobody may connect without a password unless \`allow_anonymous true\` says so. There is no
+machine may connect. With one of them nobody may connect without a password unless \`allow_anonymous true\` says so.
+An option of a listener that stands before every \`listener\` opens one on port 1883, beside those that lines name, with a warning: so
+does Mosquitto 2.1 with any such line, and 2.0 only with a value that changes something (not \`protocol mqtt\`). There is no
 listener for CoAP and none for metrics: write them into the file that \`portico migrate\` makes. A listener that names no
 address is on \`::\`, which is IPv4 too, or on \`0.0.0.0\` of a machine without IPv6.
 
 Variables \`PORTICO_...\` and the command line override this file as they do ours; those of Mosquitto
 (\`MOSQUITTO_PERSISTENCE_LOCATION\`) are not read. \`-p PORT\` is the port of the first MQTT
-listener. \`-d\` is refused: Portico never forks.
+listener. \`-d\` is refused: Portico never forks. SIGHUP [reads everything again](reload.md). SIGUSR1, at which Mosquitto saves its
+database, does nothing, since everything is saved. **SIGUSR2**, at which Mosquitto prints its subscriptions, [sends all clients
+away](mqtt.md#moving-clients-to-another-broker).
 `;
 
 const HEADINGS = [

@@ -79,8 +79,8 @@ function refuseStore(command: string, target: string): void {
 /** A folder beside the store's, and the first of the folders that had to be made for it. */
 async function makeFolders(command: string, data: string): Promise<{ temporary: string; made: string | undefined }> {
   try {
-    const made = mkdirSync(data, { recursive: true, mode: 0o700 });
     refuseRoot(data);
+    const made = mkdirSync(data, { recursive: true, mode: 0o700 });
     return { temporary: await mkdtemp(join(data, `store.${command}-`)), made };
   } catch (error) {
     if (error instanceof PorticoError) throw error;

@@ -1,12 +1,14 @@
 /** The broker as a process: it starts, ends on a signal after a final commit, and never forks. */
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
+import { howToOpen } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
 import { digestsOf, Reload } from '../server/reload.js';
 import { withFileFaults } from '../server/security-files.js';
 import { Server } from '../server/server.js';
 import { version } from '../version.js';
+import { lockedOut } from './files.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /**
@@ -51,8 +53,10 @@ export async function run(request: LoadRequest): Promise<number> {
     } else if (reload === null) wanted = true;
     else void reload();
   });
+  // Node.js would open its debugger to everybody on this machine.
+  process.on('SIGUSR1', () => logger.info('SIGUSR1: there is nothing to save, all that was acknowledged is written'));
   logger.info(`portico ${version} starts`);
-  for (const warning of loaded.warnings) logger.warn(warning);
+  for (const warning of [...loaded.warnings, ...rootsPlace(loaded.config)]) logger.warn(warning);
   // Before they are read: what changes from here on has changed since.
   const digests = await digestsOf(loaded.config);
   const server = await Server.start(loaded, logger);
@@ -62,6 +66,8 @@ export async function run(request: LoadRequest): Promise<number> {
   });
   const reloading = Reload.of(server, logger, digests, () => loadConfig(request));
   reload = () => reloading.run();
+  const hint = howToOpen(loaded);
+  if (hint !== null) logger.info(hint);
   logger.info('ready');
   if (wanted) void reload();
   const name = await ended;
@@ -82,6 +88,13 @@ export async function run(request: LoadRequest): Promise<number> {
     process.kill(process.pid, 'SIGHUP');
   }
   return 0;
+}
+
+/** A warning if what is kept would belong to root in a place of another user, as where Mosquitto has kept it. */
+function rootsPlace({ data_dir: folder, store }: LoadedConfig['config']): string[] {
+  const sentence = store.type === 'memory' ? null : lockedOut(folder);
+  if (sentence === null) return [];
+  return [`portico runs as root: ${sentence}. It never changes its user as Mosquitto does: start it as that user`];
 }
 
 /**

@@ -5,7 +5,7 @@ import { isCertifiedByProxy, isNamedByAnybody, isNamedByProxy, isProxied, proxyF
 import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
 import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
-import { COMMAND_LINE, sourceOf } from './source.js';
+import { BUILT_IN, COMMAND_LINE, MOSQUITTO_BUILT_IN, sourceOf } from './source.js';
 
 /** One address to bind. */
 export interface BindAddress {
@@ -331,8 +331,14 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
 /** Options of the listener itself that say who may connect. */
 const OWN: readonly string[] = ['ca_file', 'ca_path', 'psk_hint', 'proxy_username_from'];
 
-/** One line per listener: who may connect, and who said so. */
-export function describeListeners(loaded: LoadedConfig): string[] {
+/**
+ * One line per listener: who may connect, and who said so.
+ * @param heading what the line begins with
+ */
+export function describeListeners(
+  loaded: LoadedConfig,
+  heading: (listener: ListenerConfig) => string = place,
+): string[] {
   return loaded.config.listeners.map((listener, i) => {
     const { who, options } = describe(loaded.config, listener);
     const own = ownAnonymous(listener) === undefined ? OWN : [...OWN, 'allow_anonymous'];
@@ -340,10 +346,23 @@ export function describeListeners(loaded: LoadedConfig): string[] {
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
     const named = options.map((option) => (own.includes(option) ? `listeners.${i}.${option}` : option));
+    const nobody = [BUILT_IN, MOSQUITTO_BUILT_IN].includes(by) && named.every((one) => sourceOf(loaded, one) === by);
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
-    const said = `listener: ${by}${why === '' ? '' : `; ${why}`}`;
-    return `${place(listener)}: ${who} (${said})`;
+    const said = nobody ? by : `listener: ${by}${why === '' ? '' : `; ${why}`}`;
+    return `${heading(listener)}: ${who} (${said})`;
   });
+}
+
+/** How other machines can be let in, where nobody has said anything of listeners; else null. */
+export function howToOpen(loaded: LoadedConfig): string | null {
+  switch (sourceOf(loaded, 'listeners')) {
+    case BUILT_IN:
+      return 'only this machine can connect; docs/configuration.md, "Opening it to others", says how to let others in';
+    case MOSQUITTO_BUILT_IN:
+      return 'only this machine can connect; a line "listener PORT" lets others in, with password_file or allow_anonymous true';
+    default:
+      return null;
+  }
 }
 
 /** Who may connect to a listener, and the options that decide it. */

@@ -16,6 +16,8 @@ export interface Fault extends Place {
 }
 
 export const BUILT_IN = 'built-in defaults';
+/** Where a mosquitto.conf says nothing. */
+export const MOSQUITTO_BUILT_IN = 'default of Mosquitto';
 /** Origins that are arguments begin with this. */
 export const COMMAND_LINE = 'command line';
 

@@ -105,9 +105,7 @@ export class JournalLog implements Journal {
   }
 
   storeFailed(error: unknown): void {
-    const reason =
-      error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error);
-    this.#storeError(`the store failed, acknowledgements wait: ${reason}`);
+    this.#storeError(`the store failed, acknowledgements wait: ${reasonOf(error)}`);
   }
 
   storeDamaged(sentence: string): void {
@@ -132,6 +130,24 @@ export class JournalLog implements Journal {
     const words = `the store works again after ${seconds} s; ${refused} packets were refused meanwhile`;
     this.#logger.warn({ seconds, refused }, words);
   }
+
+  syncFailed(error: unknown): void {
+    const again = this.#throttle('store.sync', '');
+    if (again === null) return;
+    const words = 'a timed sync failed: until one succeeds, a power cut loses what was acknowledged since the last one';
+    this.#logger.error({ option: 'store.sync' }, `${words}: ${reasonOf(error)}${again}`);
+  }
+
+  syncRecovered(milliseconds: number): void {
+    const seconds = Math.round(milliseconds / 100) / 10;
+    const words = `timed syncs work again after ${seconds} s`;
+    this.#logger.warn({ option: 'store.sync', seconds }, words);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
 /** A text as it is, or its beginning. */

@@ -221,6 +221,12 @@ const KEPT: readonly Metric[] = [
     'commitFailures',
   ),
   counter(
+    'portico_store_sync_failures_total',
+    'Timed syncs that failed (`store.sync: interval`): until one succeeds, a power cut loses more than `store.sync_interval`.',
+    'store/sync_failures',
+    'syncFailures',
+  ),
+  counter(
     'portico_store_damaged_total',
     'Damaged records of the store, and damaged parts of its files, that were set aside.',
     'store/damaged',

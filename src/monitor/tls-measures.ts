@@ -24,11 +24,13 @@ export const TLS_METRICS: readonly Metric[] = [
   {
     name: 'portico_certificate_days_left',
     kind: 'gauge',
-    help: 'Days until the first one of all certificates of listeners, of CAs of clients and devices or of lists of revoked ones is past its time; NaN, and no topic, if there is none.',
+    help: 'Days until the first one of all certificates of listeners, of CAs of clients and devices, of lists of revoked ones, or of CAs of the servers that back-ends ask is past its time; NaN, and no topic, if there is none.',
     measures: [
       daysLeft('certificates/days_left', 'cert_file'),
       daysLeft('certificates/ca_days_left', 'ca_file'),
       daysLeft('certificates/crl_days_left', 'crl_file'),
+      daysLeft('certificates/http_ca_days_left', 'http_ca_file'),
+      daysLeft('certificates/jwks_ca_days_left', 'jwt_jwks_ca_file'),
     ],
   },
 ];

@@ -25,8 +25,9 @@ export interface RenewalSource<Files extends Renewable> {
   /** What is renewed, in words: `certificates` without it. */
   readonly what?: string;
   readonly names: Partial<TlsFileNames>;
-  /** Further files that are watched. */
+  /** Further files that are watched, and those of them that can be past their time. */
   readonly others?: readonly string[];
+  readonly expiring?: Partial<Record<Expiring, NamedFile>>;
   /** Reads and tries all of them. Rejects with `PORTICO_SECURITY_FILE`. */
   read(): Promise<Files>;
   /** Whether files hold the same as others. */
@@ -151,8 +152,9 @@ export class Renewal<Files extends Renewable> {
 
   /** Warns of what will soon be past its time. */
   look(now: number): void {
-    const { names } = this.#source;
-    const named = { cert_file: names.cert, ca_file: names.ca ?? names.caFolder, crl_file: names.crl };
+    const { names, expiring } = this.#source;
+    const listed = { cert_file: names.cert, ca_file: names.ca ?? names.caFolder, crl_file: names.crl };
+    const named: Partial<Record<Expiring, NamedFile | undefined>> = { ...listed, ...expiring };
     for (const [name, end] of Object.entries(this.#files.ends) as [Expiring, number][]) {
       const notice = this.#notices.get(name) ?? new ExpiryNotice(name);
       this.#notices.set(name, notice);

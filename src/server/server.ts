@@ -184,8 +184,10 @@ export class Server {
     for (const [index, listener] of config.listeners.entries()) {
       await this.#openAll(listener);
       const addresses = this.#addresses.get(listener) ?? [];
-      const where = addresses.length > 0 ? `listening on ${addresses.join(' and ')}. ` : '';
-      this.#logger.info({ addresses }, `${where}${describeListeners(this.#loaded)[index]}`);
+      const where = `listening on ${addresses.join(' and ')} (${listener.type})`;
+      const lines =
+        addresses.length > 0 ? describeListeners(this.#loaded, () => where) : describeListeners(this.#loaded);
+      this.#logger.info({ addresses }, lines[index]);
     }
     await this.#renewals.start(this.#logger, this.broker.counters);
     for (const { plugin, does } of this.#errands) await this.#startPlugin(plugin, does);

@@ -31,6 +31,9 @@ export interface Journal {
   /** @param seconds for which the store has not answered */
   storeSilent(seconds: number): void;
   storeRecovered(outage: Outage): void;
+  /** A timed sync (`store.sync: interval`) has failed, or works again after so many milliseconds. */
+  syncFailed(error: unknown): void;
+  syncRecovered(milliseconds: number): void;
   /** Something in the store was damaged. @param sentence what, what was lost, and where the damaged bytes are */
   storeDamaged(sentence: string): void;
   /** Something that a kill or a power cut leaves in a store, and that means no loss. */
@@ -50,6 +53,8 @@ export const SILENT: Journal = {
   storeFailed() {},
   storeSilent() {},
   storeRecovered() {},
+  syncFailed() {},
+  syncRecovered() {},
   storeDamaged() {},
   storeTorn() {},
 };

@@ -11,6 +11,7 @@ import { ErrorKinds, PorticoError } from '../errors.js';
 import { type Acknowledger, Group, type Participant } from './group.js';
 import { PATIENCE, StoreLoad } from './load.js';
 import type { Operation, Store } from './store.js';
+import { TimedSync } from './timed-sync.js';
 
 /** The store works again. */
 export interface Outage {
@@ -63,8 +64,6 @@ export class GroupCommit {
   #scheduled = false;
   #lazyTimer: NodeJS.Timeout | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
-  #syncTimer: NodeJS.Timeout | null = null;
-  #unsynced = false;
   #closed = false;
   /** Told of each failed write; the group is tried again. */
   onFailure: ((error: unknown) => void) | null = null;
@@ -74,6 +73,8 @@ export class GroupCommit {
   onRecovery: ((outage: Outage) => void) | null = null;
   /** How it keeps up. */
   readonly load: StoreLoad;
+  /** With `interval`, what brings to the disk what was written. */
+  readonly timedSync: TimedSync | null;
   /** `close` has given up on a write that has not returned. */
   hanging = false;
   #attempts = 0;
@@ -94,10 +95,8 @@ export class GroupCommit {
     this.#options = options;
     this.#counters = counters;
     this.load = new StoreLoad(options.unwrittenBytes ?? UNWRITTEN_BYTES);
-    if (options.sync === 'interval') {
-      this.#syncTimer = setInterval(() => this.#syncNow(), options.syncInterval);
-      this.#syncTimer.unref();
-    }
+    const { sync, syncInterval } = options;
+    this.timedSync = sync === 'interval' ? new TimedSync(syncInterval, () => store.write([], true), counters) : null;
   }
 
   /** The last write failed and its group has not been written yet, or it has not been answered. */
@@ -245,7 +244,7 @@ export class GroupCommit {
       return;
     }
     if (this.load.ailing) this.#recovered();
-    this.#unsynced = true;
+    this.timedSync?.want();
     this.#counters.commits++;
     this.#counters.commitOperations += group.operations.length;
     this.#finish(group);
@@ -312,15 +311,6 @@ export class GroupCommit {
     }
   }
 
-  #syncNow(): void {
-    if (!this.#unsynced) return;
-    this.#unsynced = false;
-    this.#store.write([], true).catch((error: unknown) => {
-      this.#unsynced = true;
-      this.onFailure?.(error);
-    });
-  }
-
   /**
    * Writes everything that has joined, also lazily, and stops. Rejects with `PORTICO_STORE_COMMIT` if the store writes
    * nothing for `closePatience`: what nobody has been told of is lost then.
@@ -328,7 +318,7 @@ export class GroupCommit {
   async close(): Promise<void> {
     if (this.#closed) return;
     if (this.#lazyTimer !== null) clearTimeout(this.#lazyTimer);
-    if (this.#syncTimer !== null) clearInterval(this.#syncTimer);
+    this.timedSync?.stop();
     try {
       while (this.busy || this.#lazy.size > 0) {
         this.#schedule();

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { anonymousAllowed, bindAddresses, describeListeners, isLoopback } from '../../src/config/listeners.js';
+import {
+  anonymousAllowed,
+  bindAddresses,
+  describeListeners,
+  howToOpen,
+  isLoopback,
+} from '../../src/config/listeners.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ListenerConfig } from '../../src/config/schema.js';
 import { faultsOf, load, portOf, refusal } from './configurations.js';
@@ -141,12 +147,18 @@ test('two listeners on one address and port are refused', () => {
   );
 });
 
+test('how others are let in is said where nobody has said anything of listeners, and nowhere else', () => {
+  assert.match(howToOpen(loadConfig({ env: {} })) ?? '', /^only this machine can connect; .*Opening it to others/);
+  assert.match(howToOpen(load('mqtt: { max_qos: 1 }\n')) ?? '', /^only this machine can connect/);
+  assert.equal(howToOpen(load('listeners: [{ type: mqtt }]\n')), null);
+});
+
 test('one line per listener says who may connect and who said so', () => {
   assert.deepEqual(describeListeners(loadConfig({ env: {} })), [
-    'mqtt on loopback:1883: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
-    'websocket on loopback:9001: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
-    'coap on loopback:5683: anyone on this machine may connect without a password (listener: built-in defaults; allow_anonymous: built-in defaults)',
-    'http on loopback:9883: anyone on this machine may read metrics and health (listener: built-in defaults)',
+    'mqtt on loopback:1883: anyone on this machine may connect without a password (built-in defaults)',
+    'websocket on loopback:9001: anyone on this machine may connect without a password (built-in defaults)',
+    'coap on loopback:5683: anyone on this machine may connect without a password (built-in defaults)',
+    'http on loopback:9883: anyone on this machine may read metrics and health (built-in defaults)',
   ]);
   const text = 'access:\n  password_file: /p\nlisteners:\n  - type: mqtt\n    host: ["::", 10.0.0.1]\n  - type: coap\n';
   const lines = describeListeners(load(text, { argv: { port: 9 } })).map((line) =>

@@ -74,6 +74,23 @@ test('what clients have chosen writes no line of its own, and nothing that a ter
   }
 });
 
+test('a timed sync that fails is no matter of acknowledgements: the log says what a power cut costs, and when it is over', () => {
+  const { logger, lines } = recording('info', 'json');
+  const journal = new JournalLog(logger);
+  journal.syncFailed(new Error('the store', { cause: new Error('Input/output error') }));
+  journal.syncFailed(new Error('again'));
+  journal.storeFailed(new Error('No space left'));
+  journal.syncRecovered(2345);
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).msg),
+    [
+      'a timed sync failed: until one succeeds, a power cut loses what was acknowledged since the last one: Input/output error',
+      'the store failed, acknowledgements wait: No space left',
+      'timed syncs work again after 2.3 s',
+    ],
+  );
+});
+
 test('auto means json where there is no terminal', () => {
   const { logger, lines } = recording('info', 'auto');
   logger.info('hello');

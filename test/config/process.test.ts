@@ -308,7 +308,8 @@ test('the log says, one line per listener, who may connect and which file said s
     ['websocket', 5],
     ['coap', 8],
   ] as const) {
-    const found = lines.find((msg) => msg.includes(`${type} on 127.0.0.1:`)) ?? '';
+    const found =
+      lines.find((msg) => /^listening on 127\.0\.0\.1:\d+ /.test(msg) && msg.includes(` (${type}): `)) ?? '';
     assert.match(found, /anyone on this machine may connect without a password/);
     assert.ok(found.includes(`listener: ${portico.configFile}:${line}; allow_anonymous: built-in defaults`), found);
   }

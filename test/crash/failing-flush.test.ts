@@ -46,6 +46,7 @@ for (const [what, sync, fault, words] of [
         await delay(LOOK);
       }
       assert.match(portico.log, words);
+      assert.equal(portico.log.includes('a timed sync failed: '), sync === 'interval');
       const more = told.map(({ refused }) => refused.length + 50);
       for (const publisher of publishers) publisher.publish(50);
       await watch.until(() => told.every(({ refused }, i) => refused.length >= more[i]));

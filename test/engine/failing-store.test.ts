@@ -42,6 +42,8 @@ class Scene {
         storeSilent: (seconds) => scene.silences.push(seconds),
         storeDamaged() {},
         storeTorn() {},
+        syncFailed() {},
+        syncRecovered() {},
         storeRecovered: (outage) => {
           scene.outages.push(outage);
           scene.#recovered?.();

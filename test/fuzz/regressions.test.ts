@@ -124,6 +124,8 @@ async function toldOf(store: MemoryStore): Promise<unknown[]> {
       storeFailed: (error) => told.push(error instanceof PorticoError ? error.code : error),
       storeSilent() {},
       storeRecovered() {},
+      syncFailed() {},
+      syncRecovered() {},
       storeDamaged() {},
       storeTorn() {},
     },

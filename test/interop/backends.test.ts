@@ -1,5 +1,6 @@
 /** The broker as a process, with tokens and a server of logins, and clients that others wrote. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -224,6 +225,42 @@ describe('files of back-ends', { timeout: 60_000 }, () => {
     const value = await sys.now();
     assert.deepEqual([value('certificates/renewed'), value('certificates/refused')], [1, 1]);
     await sys.end();
+  });
+});
+
+describe('CAs of the servers that back-ends ask', { timeout: 60_000 }, () => {
+  test('days left are in $SYS, and the log warns of each that has few, until another one is there', async () => {
+    const folder = temporaryFolder();
+    const make = (name: string, days: string): string => {
+      const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', `/CN=${name}`];
+      const files = ['-keyout', `${name}.key`, '-out', `${name}.pem`];
+      execFileSync('openssl', ['req', '-x509', ...kind, '-days', days, ...files], { cwd: folder, stdio: 'ignore' });
+      return join(folder, `${name}.pem`);
+    };
+    const [logins, keys] = [make('logins', '4'), make('keys', '21')];
+    const portico = await Portico.start({
+      allow_anonymous: true,
+      access: {
+        ...{ http_url: 'https://127.0.0.1:1/login', http_ca_file: logins },
+        ...{ jwt_jwks_url: 'https://127.0.0.1:1/keys', jwt_jwks_ca_file: keys },
+      },
+    });
+    try {
+      await logged(portico, ({ msg }) =>
+        msg.startsWith(`access.http_ca_file: ${logins}: the certificate of a CA in it expires in 3 days`),
+      );
+      await logged(portico, ({ msg }) =>
+        msg.startsWith(`access.jwt_jwks_ca_file: ${keys}: the certificate of a CA in it expires in 20 days`),
+      );
+      const sys = await SysWatch.start(portico.ports.mqtt);
+      const value = await sys.now();
+      assert.deepEqual([value('certificates/http_ca_days_left'), value('certificates/jwks_ca_days_left')], [3, 20]);
+      renameSync(make('next', '300'), logins);
+      await sys.until('certificates/http_ca_days_left', (days) => days === 299, 'is that of the new one');
+      await sys.end();
+    } finally {
+      await portico.dispose();
+    }
   });
 });
 

@@ -299,7 +299,7 @@ describe('backup', { timeout: 300_000 }, () => {
     await bad(/cannot write \S+file\.partial: there is none of that name/, 'backup', nowhere, '--data', data);
   });
 
-  test('root is refused in the folder of another user, whom its files would lock out', () => {
+  test('root is refused in the folder of another user, whom its files would lock out; a broker that root starts there says so', async () => {
     const theirs = fresh();
     mkdirSync(theirs);
     // Whoever runs this test is root, or another user.
@@ -307,6 +307,15 @@ describe('backup', { timeout: 300_000 }, () => {
     assert.throws(() => refuseRoot(theirs, 0), /belongs to the user with number \d+, .* run this as that user/);
     refuseRoot(theirs, statSync(theirs).uid);
     refuseRoot('/', 0);
+    const below = join(theirs, 'portico', 'store');
+    assert.throws(() => refuseRoot(below, 0), new RegExp(`: ${theirs} belongs to the user with number`));
+    const portico = await Portico.start({ data_dir: join(theirs, 'portico') });
+    started.push(portico);
+    const warned = portico.log.includes(`portico runs as root: ${theirs} belongs to the user with number 12345`);
+    assert.equal(warned, process.getuid?.() === 0);
+    const elsewhere = await Portico.start();
+    started.push(elsewhere);
+    assert.ok(!elsewhere.log.includes('portico runs as root'));
   });
 
   test('a store that says no version is not saved as if it were one', async () => {

@@ -24,9 +24,10 @@ export async function logged(portico: Portico, matches: (line: LogLine) => boole
 
 /** The line that says where a listener listens, and its port. @param place as the configuration names it, such as `coaps on 127.0.0.1:0` */
 export async function listening(portico: Portico, place: string, which = 0): Promise<{ line: string; port: number }> {
-  const said = `. ${place}:`;
-  await logged(portico, () => portico.logLines.filter(({ msg }) => msg.includes(said)).length > which);
-  const { msg, addresses } = portico.logLines.filter((line) => line.msg.includes(said))[which]!;
+  const [type = '', host = ''] = place.replace(/\d+$/, '').split(' on ');
+  const said = ({ msg }: LogLine): boolean => msg.startsWith(`listening on ${host}`) && msg.includes(` (${type}): `);
+  await logged(portico, () => portico.logLines.filter(said).length > which);
+  const { msg, addresses } = portico.logLines.filter(said)[which]!;
   const [address] = addresses as string[];
   return { line: msg, port: Number(address!.split(':')[1]) };
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { freePorts, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { logged } from './coap-transports.js';
 import { publish } from './mosquitto.js';
 import { type Finished, Program, run } from './programs.js';
 import { connectRaw } from './raw.js';
@@ -217,6 +218,27 @@ describe('the process', { timeout: 90_000 }, () => {
       deaf.cut();
     });
   }
+
+  test('SIGUSR1, by which Mosquitto saves, opens no debugger of Node.js and disturbs nobody', async () => {
+    const broker = await start();
+    const client = await connectRaw(broker.ports.mqtt, { clientId: 'saved' });
+    process.kill(broker.pid, 'SIGUSR1');
+    await logged(broker, ({ msg }) => msg.startsWith('SIGUSR1: there is nothing to save'));
+    client.send({ cmd: 'pingreq' });
+    await client.expect('pingresp');
+    assert.doesNotMatch(broker.log, /Debugger listening/);
+    client.cut();
+  });
+
+  test('SIGUSR2 sends all clients away and lets no other in', async () => {
+    const broker = await start();
+    const client = await connectRaw(broker.ports.mqtt, { clientId: 'drained', protocolVersion: 5 });
+    process.kill(broker.pid, 'SIGUSR2');
+    assert.equal((await client.expect('disconnect')).reasonCode, 0x9c, 'use another server');
+    await client.closed;
+    const late = await connectRaw(broker.ports.mqtt, { clientId: 'late', protocolVersion: 5 });
+    assert.equal(late.connack.reasonCode, 0x9c);
+  });
 
   test('SIGTERM while it starts ends with 0', async () => {
     const ports = await freePorts();

@@ -63,6 +63,26 @@ describe('portico import aedes-level', { timeout: 60_000 }, () => {
     assert.doesNotMatch(summary, /not taken/);
   });
 
+  test('on a terminal a line shows how far it has come, and goes at the end', async () => {
+    const path = await database('shown', entries);
+    const program = [
+      process.execPath,
+      porticoMain,
+      'import',
+      'aedes-level',
+      path,
+      '--data',
+      join(folder, 'shown-data'),
+    ];
+    const script = sourceFile('test/interop/python/terminal.py');
+    const { stdout } = await run('/usr/bin/python3', ['-B', script, '[]', ...program]);
+    const { shown, code } = JSON.parse(stdout.toString()) as { shown: string; code: number };
+    assert.equal(code, 0, shown);
+    const lines = shown.split('\r\u001b[K');
+    assert.match(lines[1] ?? '', /^read [\d,]+ records?, [\d.]+ (bytes|KiB)$/);
+    assert.match(lines.at(-1) ?? '', /^imported /);
+  });
+
   test('an absent client gets its messages in order, and the will of one that was connected', async () => {
     sleeper = await JsClient.connect(`mqtt://127.0.0.1:${port}`, { clientId: 'sleeper', clean: false });
     assert.equal(sleeper.sessionPresent, true);

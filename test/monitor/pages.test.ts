@@ -40,7 +40,7 @@ beforeEach(async () => {
   engine = await Engine.create({ store, journal });
   const { counters, router, sessions, connections, commit } = engine.broker;
   plugins = [];
-  daysLeft = { cert_file: 30, ca_file: 3650, crl_file: -1 };
+  daysLeft = { cert_file: 30, ca_file: 3650, crl_file: -1, http_ca_file: 9, jwt_jwks_ca_file: 12 };
   instruments = new Instruments({
     version: '1.2.3',
     counters,

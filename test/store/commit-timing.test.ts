@@ -135,20 +135,36 @@ describe('sync', () => {
     assert.equal(store.writes.length, count);
   });
 
-  test('interval: a sync that failed is reported and tried again at the next interval', async (t) => {
+  test('interval: a sync that failed is told as one for which no acknowledgement waits, tried again, and its recovery is told', async (t) => {
     withFakeTimers(t);
-    const { store, commit } = scene({ sync: 'interval', syncInterval: 700 });
-    const failures: unknown[] = [];
-    commit.onFailure = (error) => failures.push(error);
+    const { store, commit, wire, counters } = scene({ sync: 'interval', syncInterval: 700 });
+    const told: unknown[] = [];
+    commit.onFailure = () => told.push('a write failed');
+    commit.onRecovery = () => told.push('writes work again');
+    assert.ok(commit.timedSync);
+    commit.timedSync.onFailure = (error) => told.push(error);
+    commit.timedSync.onRecovery = (milliseconds) => told.push(milliseconds >= 0 && 'syncs work again');
     commit.add(put('a'));
     await commit.settled();
-    store.fail(new Error('disk full'));
+    const full = new Error('disk full');
+    store.fail(full);
     t.mock.timers.tick(700);
     await turns();
-    assert.equal(failures.length, 1);
+    assert.deepEqual(told, [full]);
+    commit.add(put('b'));
+    commit.acknowledge(wire, PUBACK, 1, 0);
+    await commit.settled();
+    assert.deepEqual([wire.sent, commit.failing], [[1], false]);
     t.mock.timers.tick(700);
     await turns();
-    assert.deepEqual(syncs(store), [false, true, true]);
+    assert.deepEqual(syncs(store), [false, true, false, true]);
+    assert.deepEqual(told, [full, 'syncs work again']);
+    assert.deepEqual([counters.syncFailures, counters.commitFailures], [1, 0]);
+    commit.add(put('c'));
+    await commit.settled();
+    t.mock.timers.tick(700);
+    await turns();
+    assert.equal(told.length, 2, 'a sync that follows one that succeeded is nothing to tell');
     await commit.close();
   });
 

@@ -161,6 +161,8 @@ export async function start(directory: string): Promise<Start> {
     storeFailed: (error) => lines.push(`failed: ${error}`),
     storeSilent() {},
     storeRecovered() {},
+    syncFailed() {},
+    syncRecovered() {},
     storeDamaged: (sentence) => lines.push(sentence),
     storeTorn: (sentence) => lines.push(`torn: ${sentence}`),
   } satisfies BrokerOptions['journal'];

@@ -1,9 +1,9 @@
 /** Values for the schema, each with the place that said it. */
 import type { Path } from '../options.js';
-import { BUILT_IN, type Place } from '../source.js';
+import { BUILT_IN, MOSQUITTO_BUILT_IN, type Place } from '../source.js';
 
 /** Origin of what no line says. */
-export const MOSQUITTO_DEFAULT: Place = { where: 'default of Mosquitto', line: 0 };
+export const MOSQUITTO_DEFAULT: Place = { where: MOSQUITTO_BUILT_IN, line: 0 };
 
 /** A value and who said it. */
 export interface Said {

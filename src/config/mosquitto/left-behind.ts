@@ -18,6 +18,7 @@ export function leftBehind(conf: string, { values }: Reader, dataDir: unknown): 
   const file = join(String(folder), String(values.get('persistence_file')?.value ?? USUAL));
   if (!existsSync(file) || existsSync(join(dataDir, 'store'))) return [];
   const command = `portico import mosquitto-db ${file} -c ${conf}`;
-  const sentence = `${file} has what Mosquitto has kept, which is not read: before the first start, "${command}" takes it over`;
+  const first = `with Portico stopped, and ${join(dataDir, 'store')} removed if it is there by then`;
+  const sentence = `${file} has what Mosquitto has kept, which is not read: ${first}, "${command}" takes it over`;
   return [`${persistence.place.where}: persistence: ${sentence}`];
 }

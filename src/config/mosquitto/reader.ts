@@ -21,6 +21,8 @@ export interface Listener {
   /** Address or name, or the path of a Unix socket; undefined for every address. */
   host?: Entry;
   readonly values: Map<string, Entry>;
+  /** The option that made it, if no line names its port or address. */
+  impliedBy?: string | undefined;
 }
 
 /** The plugin that `plugin_opt_` options belong to. */
@@ -143,13 +145,13 @@ export class Reader {
       this.#fault(place, `${name} belongs to a plugin: write it behind a line "plugin PATH"`);
       return false;
     }
-    if (row.scope === 'listener') position.listener ??= this.#defaultListener(place);
+    if (row.scope === 'listener') position.listener ??= this.#defaultListener(place, name);
     return true;
   }
 
-  #defaultListener(place: Place): Listener {
+  #defaultListener(place: Place, name: string): Listener {
     if (this.#default === undefined) {
-      this.#default = { place, port: { value: USUAL_PORT, place }, values: new Map() };
+      this.#default = { place, port: { value: USUAL_PORT, place }, values: new Map(), impliedBy: name };
       this.listeners.push(this.#default);
     }
     return this.#default;
@@ -160,7 +162,8 @@ export class Reader {
     const idle = row.idle?.includes(value) === true;
     if (row.name === 'port' || row.name === 'bind_address') {
       this.localOnly = false;
-      const listener = this.#defaultListener(place);
+      const listener = this.#defaultListener(place, name);
+      listener.impliedBy = undefined;
       position.listener = listener;
       if (row.name === 'port') listener.port = entry;
       else if (listener.host !== undefined) this.#twice(name, listener.host.place, place);

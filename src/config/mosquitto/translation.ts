@@ -28,6 +28,7 @@ export function translate(reader: Reader): Draft {
   const draft = new Draft();
   const listeners = reader.localOnly ? [] : reader.listeners;
   if (reader.localOnly) warnOfUnused(reader);
+  else warnOfImplied(reader);
   setListeners(draft, reader, listeners);
   setAnonymous(draft, reader, listeners);
   setQos(draft, reader, listeners);
@@ -51,6 +52,15 @@ function warnOfUnused({ listeners, warnings }: Reader): void {
     for (const [name, { place }] of values) {
       warnings.push(`${place.where}: ${name} has no effect without a listener; write it behind a line "listener PORT"`);
     }
+  }
+}
+
+/** Options in front of every listener make one of their own, which nobody may have meant. */
+function warnOfImplied({ listeners, warnings }: Reader): void {
+  for (const { impliedBy, place, port } of listeners) {
+    if (impliedBy === undefined) continue;
+    const opens = `opens a listener of its own on port ${port.value}, as in Mosquitto 2.1, for it stands before every "listener"`;
+    warnings.push(`${place.where}: ${impliedBy} ${opens}; write it behind the one that it is for, or take it out`);
   }
 }
 

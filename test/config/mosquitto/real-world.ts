@@ -63,7 +63,75 @@ connection_messages true
 max_queued_messages 5000
 persistent_client_expiration 2w
 `,
-    without: ['autosave_interval', 'connection_messages'],
+    without: ['autosave_interval'],
+  },
+  {
+    title: 'an add-on of home automation: four listeners, TLS without certificates of clients, rights',
+    text: `protocol mqtt
+user root
+log_dest stdout
+log_type error
+log_type information
+persistence true
+persistence_location @/data/
+max_queued_messages 8192
+password_file @/passwords
+acl_file @/acl
+allow_anonymous false
+
+listener 1884
+protocol mqtt
+
+listener 1885
+protocol websockets
+
+listener 8883
+protocol mqtt
+cafile @/ssl/fullchain.pem
+certfile @/ssl/fullchain.pem
+keyfile @/ssl/privkey.pem
+require_certificate false
+
+listener 8884
+protocol websockets
+cafile @/ssl/fullchain.pem
+certfile @/ssl/fullchain.pem
+keyfile @/ssl/privkey.pem
+require_certificate false
+`,
+    without: ['user'],
+  },
+  {
+    title: 'a file of Mosquitto 1.6 with every option of its example that is old by now',
+    text: `retry_interval 20
+sys_interval 10
+user mosquitto
+max_inflight_messages 20
+max_queued_messages 100
+message_size_limit 0
+upgrade_outgoing_qos false
+allow_duplicate_messages false
+queue_qos0_messages false
+persistent_client_expiration 2m
+bind_address 127.0.0.1
+port 1884
+max_connections -1
+autosave_interval 1800
+autosave_on_changes false
+persistence true
+persistence_file mosquitto.db
+persistence_location @/lib/
+log_dest syslog
+log_dest topic
+log_type error
+log_type notice
+connection_messages true
+log_timestamp true
+allow_anonymous true
+password_file @/passwords
+acl_file @/acl
+`,
+    without: ['retry_interval', 'user', 'autosave_interval', 'log_dest', 'log_dest'],
   },
   {
     title: 'a container: open to the network it is on',

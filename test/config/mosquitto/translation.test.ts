@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { migrate } from '../../../src/cli/migrate.js';
-import { anonymousAllowed } from '../../../src/config/listeners.js';
+import { anonymousAllowed, howToOpen } from '../../../src/config/listeners.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { hostOf, portOf } from '../configurations.js';
 import { confWith, faults, load } from './conf.js';
@@ -34,6 +34,14 @@ for (const { title, text, others = {}, without } of ACCEPTED) {
     }
   });
 }
+
+test('without listener the log says which line lets others in, with one it says nothing', () => {
+  assert.match(
+    howToOpen(load('persistence true\n')) ?? '',
+    /a line "listener PORT" lets others in, with password_file or/,
+  );
+  assert.equal(howToOpen(load('listener 1884 127.0.0.1\n')), null);
+});
 
 test('without listener: loopback only, port 1883, and anyone on the machine', () => {
   const { config } = load('password_file @/p\n', { p: '' });
@@ -346,6 +354,24 @@ test('message_size_limit is limits.payload, queue_qos0_messages limits.queue_qos
 test('websockets_origin of a listener without WebSocket has no effect, as for Mosquitto, and is told', () => {
   const { warnings } = load('listener 1 127.0.0.1\nallow_anonymous true\nwebsockets_origin http://a\n');
   assert.match(warnings[0], /mosquitto\.conf:3: websockets_origin is accepted without effect: /);
+});
+
+test('an option before every listener opens one, as in Mosquitto 2.1, and that is told unless a line names its port', () => {
+  const { config, warnings } = load('protocol mqtt\nlistener 1884 127.0.0.1\nallow_anonymous true\n');
+  assert.deepEqual(config.listeners.map(portOf), [1883, 1884]);
+  assert.match(
+    warnings[0],
+    /mosquitto\.conf:1: protocol opens a listener of its own on port 1883, as in Mosquitto 2\.1/,
+  );
+  for (const text of [
+    'max_connections 5\nport 1885\n',
+    'protocol mqtt\nbind_address 127.0.0.1\n',
+    'listener 1\nprotocol mqtt\n',
+  ])
+    assert.deepEqual(
+      load(text).warnings.filter((line) => line.includes('of its own')),
+      [],
+    );
 });
 
 test('options of a default listener that is not opened are told', () => {

@@ -145,6 +145,8 @@ const SILENT = {
   limit() {},
   storeSilent() {},
   storeRecovered() {},
+  syncFailed() {},
+  syncRecovered() {},
   storeDamaged() {},
   storeTorn() {},
 };

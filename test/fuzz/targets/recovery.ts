@@ -61,6 +61,8 @@ async function run(bytes: Buffer): Promise<string> {
     storeFailed: (error: unknown) => failed.push(error),
     storeSilent() {},
     storeRecovered() {},
+    syncFailed() {},
+    syncRecovered() {},
     storeDamaged() {},
     storeTorn() {},
   };

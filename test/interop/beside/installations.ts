@@ -52,6 +52,28 @@ export const installations: readonly Group[] = [
     ],
   },
   {
+    title: 'a file of Mosquitto 1.6: bind_address and port, names and strangers side by side',
+    conf:
+      'retry_interval 20\nallow_duplicate_messages false\nmessage_size_limit 0\npersistent_client_expiration 2m\n' +
+      'bind_address 127.0.0.1\nport <main>\nmax_connections -1\nautosave_interval 1800\npersistence true\n' +
+      'persistence_file mosquitto.db\npersistence_location @/\nlog_dest stderr\nlog_type information\n' +
+      'allow_anonymous true\npassword_file @/passwords\nacl_file @/acl\n',
+    users: USERS,
+    acl: 'topic read $SYS/#\ntopic public/#\n\nuser ann\ntopic foo/bar\n\npattern write clients/%c/state\n',
+    scenarios: [
+      {
+        name: 'installation: a file of 1.6',
+        after: {},
+        steps: [
+          ...['come N', ANN, 'come K clean=0 expiry=60 id=~K', 'sub K public/# 1', 'sub N # 1', 'sub A foo/bar 1'],
+          ...['pub N public/~ x 1', 'pub N private/~ x 1', 'pub A foo/bar y 1', 'pub A public/~ z 1', 'sees A 1'],
+          ...['sees N 1', 'sees K 1', 'leave K', 'pub N public/~ waits 1', 'restart'],
+          ...['come K clean=0 expiry=60 id=~K', 'sees K 1'],
+        ],
+      },
+    ],
+  },
+  {
     title: 'a container, with CR LF',
     conf: 'listener <main> 127.0.0.1\r\nallow_anonymous true\r\nlog_dest stderr\r\nmax_keepalive 60\r\n',
     scenarios: [

@@ -65,6 +65,7 @@ export const general: readonly Row[] = [
     kind: boolean,
     fate: 'ignored',
     words: 'the store is written before each acknowledgement',
+    idle: [false],
   },
   {
     name: 'check_retain_source',
@@ -87,6 +88,7 @@ export const general: readonly Row[] = [
     kind: boolean,
     fate: 'ignored',
     words: 'connections are logged as `log_type` says',
+    idle: [true],
   },
   {
     name: 'enable_control_api',
@@ -94,6 +96,7 @@ export const general: readonly Row[] = [
     kind: boolean,
     fate: 'ignored',
     words: 'there are no `$CONTROL` topics',
+    idle: [false],
   },
   {
     name: 'global_max_clients',
@@ -271,6 +274,7 @@ export const general: readonly Row[] = [
     once: true,
     fate: 'ignored',
     words: 'the store is the folder `portico` in `persistence_location`; it does not read `mosquitto.db`',
+    idle: ['mosquitto.db'],
   },
   {
     name: 'persistence_location',
@@ -364,6 +368,7 @@ export const general: readonly Row[] = [
     kind: text,
     once: true,
     fate: 'ignored',
-    words: 'Portico runs as the user that starts it and never changes it: start it as that user (`User=` of systemd)',
+    words:
+      'Portico runs as the user that starts it and never changes it: start it as that user (`User=` of systemd, `runuser -u`)',
   },
 ];
