@@ -1,7 +1,7 @@
 /** What a handshake needs of the transport. */
 import type { TimerWheel } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
-import type { Keys, LastFlight } from './association.js';
+import type { DtlsSession, Keys, LastFlight } from './association.js';
 import type { ClientCertificates } from './client-certificates.js';
 import type { DtlsCounters } from './counters.js';
 import type { Handshake } from './handshake.js';
@@ -28,6 +28,8 @@ export interface HandshakeHost extends HandshakeMaterial {
   readonly wheel: TimerWheel;
   now(): number;
   transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
+  /** Whether a device that has shown who it is gets an association. */
+  isWelcome(handshake: Handshake, session: DtlsSession): boolean;
   finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;
   ended(handshake: Handshake, end: HandshakeEnd, detail: string): void;
 }

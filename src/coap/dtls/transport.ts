@@ -45,6 +45,7 @@ export class DtlsTransport implements DatagramTransport {
   readonly #clock: Clock;
   readonly #onEvent: DtlsOptions['onEvent'];
   readonly #isBanned: NonNullable<DtlsOptions['isBanned']>;
+  readonly #isWelcome: NonNullable<DtlsOptions['isWelcome']>;
   readonly #wheel: TimerWheel;
   readonly #gate: HelloGate;
   #host: HandshakeHost;
@@ -68,6 +69,7 @@ export class DtlsTransport implements DatagramTransport {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#onEvent = options.onEvent;
     this.#isBanned = options.isBanned ?? (() => false);
+    this.#isWelcome = options.isWelcome ?? (() => true);
     this.#wheel = new TimerWheel(this.#clock);
     const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
     this.#gate = new HelloGate(this.#clock, this.counters, transmit);
@@ -84,6 +86,8 @@ export class DtlsTransport implements DatagramTransport {
       ...this.#material(options),
       now: () => this.#clock.now(),
       transmit,
+      isWelcome: ({ withdrawn, source }, session) =>
+        !withdrawn.some((which) => which(session)) && this.#isWelcome(session, source),
       finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
       ended: (handshake, end, detail) => this.#ended(handshake, end, detail),
     };
@@ -147,8 +151,12 @@ export class DtlsTransport implements DatagramTransport {
     this.#write(association, ContentType.ApplicationData, bytes.subarray(offset, offset + length));
   }
 
-  /** Ends the associations that `which` names, as when a key is withdrawn. Returns how many. */
+  /**
+   * Ends the associations that `which` names, as when a key is withdrawn. Returns how many. Handshakes that have begun are asked
+   * when they are done, since they have the keys of their beginning.
+   */
   endAssociations(which: (session: DtlsSession) => boolean): number {
+    for (const { withdrawn } of this.#handshakes.all()) withdrawn.push(which);
     const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
     for (const association of found) this.#end(association, Alert.CloseNotify, 'its DTLS association was ended');
     return found.length;
