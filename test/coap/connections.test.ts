@@ -42,8 +42,14 @@ test('POST makes a connection and answers its token; requests with it are of its
   assert.equal(String((await subscriber.expect('publish')).payload), '1');
   assert.equal((await elsewhere.ask('post', `/ps/a?c=dev&t=${token}`, { payload: '2' })).code, '2.04', 'short names');
   assert.equal((await elsewhere.ask('post', `/ps/a?c=other&t=${token}`, { payload: '3' })).code, '4.01');
-  assert.equal((await elsewhere.ask('post', '/ps/a?c=dev&t=guessed', { payload: '3' })).code, '4.01');
-  assert.equal((await elsewhere.ask('post', '/ps/a', { payload: '3' })).code, '4.01');
+  const refused = async (query: string): Promise<string[]> => {
+    const { code, payload } = await elsewhere.ask('post', `/ps/a${query}`, { payload: '3' });
+    return [code, String(payload)];
+  };
+  assert.deepEqual(await refused('?c=dev&t=guessed'), ['4.01', 'unknown token, or of another clientid']);
+  assert.deepEqual(await refused(''), ['4.01', 'anonymous devices are not served here']);
+  const heartbeat = await elsewhere.ask('put', '/mqtt/connection?c=dev&t=guessed');
+  assert.deepEqual([heartbeat.code, String(heartbeat.payload)], ['4.01', 'unknown token, or of another clientid']);
   assert.deepEqual(
     [...face.engine.broker.sessions.inProcess.values()].map(({ id, username }) => [id, username]),
     [['dev', 'tom']],
