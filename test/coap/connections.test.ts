@@ -271,6 +271,29 @@ test('devices with names of their own at one address do not end each other’s o
   }
 });
 
+test('when the broker ends or is drained, observations end with 5.03 and the time to try again', async () => {
+  const ends: readonly (readonly [boolean, (face: Face) => void])[] = [
+    [false, (face) => face.strangers.close()],
+    [true, (face) => face.connections.close()],
+    [true, (face) => face.engine.broker.drain()],
+    [true, (face) => face.engine.broker.drain('permanent')],
+  ];
+  for (const [connected, end] of ends) {
+    for (const uri of ['/ps/a?c=dev', '/ps/+?c=dev', '/ps/a?c=dev&session=s']) {
+      const face = await Face.create();
+      const device = face.device();
+      const token = connected ? `&t=${await tokenOf(device, 'clientid=dev')}` : '';
+      assert.notEqual(number(await device.ask('get', uri + token, OBSERVE), OPT.observe), undefined);
+      end(face);
+      const last = await device.next();
+      assert.deepEqual([last.code, number(last, OPT.maxAge), number(last, OPT.observe)], ['5.03', 10, undefined]);
+      device.acknowledge(last);
+      await device.none();
+      await face.stop();
+    }
+  }
+});
+
 test('another method on mqtt/connection is 4.05', async () => {
   const face = await Face.create();
   assert.equal((await face.device().ask('get', '/mqtt/connection')).code, '4.05');

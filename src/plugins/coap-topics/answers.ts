@@ -1,12 +1,17 @@
 /** Responses that say the same to anybody. */
 import { Code } from '../../coap/codes.js';
 import type { CoapResponse } from '../../coap/response.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
+import type { InProcessClient } from '../plugin.js';
+
+/** Seconds after which a device may try again while the broker cannot serve it. */
+const RETRY_AFTER = 10;
 
 export const CREATED: CoapResponse = { code: Code.Created };
 export const DELETED: CoapResponse = { code: Code.Deleted };
 export const CHANGED: CoapResponse = { code: Code.Changed };
 export const EMPTY_CONTENT: CoapResponse = { code: Code.Content };
-export const UNAUTHORIZED: CoapResponse = { code: Code.Unauthorized };
+const UNAUTHORIZED: CoapResponse = { code: Code.Unauthorized };
 export const FORBIDDEN: CoapResponse = { code: Code.Forbidden };
 export const NOT_FOUND: CoapResponse = { code: Code.NotFound };
 export const METHOD_NOT_ALLOWED: CoapResponse = { code: Code.MethodNotAllowed };
@@ -17,6 +22,18 @@ export const SERVER_ERROR: CoapResponse = { code: Code.InternalServerError };
 /** An error with a diagnostic payload, a sentence for people (RFC 7252 5.5.2). */
 export function diagnostic(code: number, sentence: string): CoapResponse {
   return { code, payload: Buffer.from(sentence) };
+}
+
+/** What ends an observation of a client that has ended: 5.03 and when to try again, if that is not for what it has done; else 4.01. */
+export function endOf({ closedWith }: InProcessClient): CoapResponse {
+  switch (closedWith) {
+    case ReasonCode.ServerShuttingDown:
+    case ReasonCode.UseAnotherServer:
+    case ReasonCode.ServerMoved:
+      return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
+    default:
+      return UNAUTHORIZED;
+  }
 }
 
 export const NO_TOPIC = diagnostic(Code.BadRequest, 'the path names no topic');

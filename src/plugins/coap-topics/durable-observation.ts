@@ -5,7 +5,7 @@
 import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { InProcessClient, KeptSubscription } from '../plugin.js';
-import { diagnostic, UNAUTHORIZED } from './answers.js';
+import { diagnostic, endOf } from './answers.js';
 import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import type { FilterReading } from './filters.js';
 import type { CoapTopicsOptions } from './options.js';
@@ -53,7 +53,7 @@ export async function observeDurably(
       envelopes.add(message, client.now());
       observation.notify({ code: Code.Content, contentFormat: format, payload: envelopes.bytes() }, true);
     },
-    lost: () => observation.end(UNAUTHORIZED),
+    lost: () => observation.end(endOf(client)),
   });
   if (typeof kept === 'number') {
     observation.end();

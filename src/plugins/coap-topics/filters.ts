@@ -6,7 +6,7 @@ import type { Observation } from '../../coap/observe.js';
 import type { CoapResponse } from '../../coap/response.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { FORBIDDEN, UNAUTHORIZED } from './answers.js';
+import { endOf, FORBIDDEN } from './answers.js';
 import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import { isConfirmable } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
@@ -57,7 +57,7 @@ export class FilterReading {
             this.#filter,
             qos,
             (message) => this.#offer(observation, message),
-            () => observation.end(UNAUTHORIZED),
+            () => observation.end(endOf(this.#client)),
           );
     if (subscription === ReasonCode.NotAuthorized) {
       observation?.end();

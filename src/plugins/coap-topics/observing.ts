@@ -5,7 +5,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { EMPTY_CONTENT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED } from './answers.js';
+import { EMPTY_CONTENT, endOf, FORBIDDEN, NOT_FOUND } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 import { acceptable, represent } from './reading.js';
 import type { TopicView } from './topic-view.js';
@@ -56,7 +56,7 @@ export function observe(
             const told = form === null ? taken : inFormat(taken, form);
             observation.notify(told, isConfirmable(state, qos, notification));
           },
-          () => observation.end(UNAUTHORIZED),
+          () => observation.end(endOf(client)),
         );
   if (typeof subscription === 'number') observation?.end();
   exchange.respond(first);
