@@ -1,11 +1,12 @@
 /** What a handshake needs of the transport. */
 import type { TimerWheel } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
-import type { DtlsSession, Keys, LastFlight } from './association.js';
+import type { Keys, LastFlight } from './association.js';
 import type { ClientCertificates } from './client-certificates.js';
 import type { DtlsCounters } from './counters.js';
 import type { Handshake } from './handshake.js';
 import type { DtlsLimits } from './limits.js';
+import type { DtlsOptions } from './options.js';
 import type { PskLookup } from './psk.js';
 import type { ServerCertificate } from './server-certificate.js';
 
@@ -29,7 +30,7 @@ export interface HandshakeHost extends HandshakeMaterial {
   now(): number;
   transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
   /** Whether a device that has shown who it is gets an association. */
-  isWelcome(handshake: Handshake, session: DtlsSession): boolean;
+  readonly isWelcome: NonNullable<DtlsOptions['isWelcome']>;
   finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;
   ended(handshake: Handshake, end: HandshakeEnd, detail: string): void;
 }

@@ -324,7 +324,8 @@ export class Handshake extends TimedHandshake<HandshakeEnd> {
       this.#unauthentic('bad Finished');
       return;
     }
-    if (!this.#host.isWelcome(this, keys.agreement.session)) {
+    const { session } = keys.agreement;
+    if (this.withdrawn.some((which) => which(session)) || !this.#host.isWelcome(session, this.source)) {
       this.#unauthentic('not welcome any more');
       return;
     }

@@ -15,7 +15,7 @@ import { HandshakeRate } from './handshake-rate.js';
 import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
-import { DEFAULT_DTLS_LIMITS, type DtlsLimits } from './limits.js';
+import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HANDSHAKE_RECORDS } from './limits.js';
 import type { DtlsEvent, DtlsOptions } from './options.js';
 import {
   Alert,
@@ -28,8 +28,6 @@ import {
 } from './protocol.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
 
-/** Sequence numbers kept for the records of a handshake. */
-const HANDSHAKE_RECORDS = 4096;
 /** One alert's worth of records stays in reserve below the limit. */
 const RESERVE = 1;
 
@@ -45,7 +43,6 @@ export class DtlsTransport implements DatagramTransport {
   readonly #clock: Clock;
   readonly #onEvent: DtlsOptions['onEvent'];
   readonly #isBanned: NonNullable<DtlsOptions['isBanned']>;
-  readonly #isWelcome: NonNullable<DtlsOptions['isWelcome']>;
   readonly #wheel: TimerWheel;
   readonly #gate: HelloGate;
   #host: HandshakeHost;
@@ -69,7 +66,6 @@ export class DtlsTransport implements DatagramTransport {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#onEvent = options.onEvent;
     this.#isBanned = options.isBanned ?? (() => false);
-    this.#isWelcome = options.isWelcome ?? (() => true);
     this.#wheel = new TimerWheel(this.#clock);
     const transmit = (bytes: Buffer, length: number, to: DatagramAddress): void => below.send(bytes, 0, length, to);
     this.#gate = new HelloGate(this.#clock, this.counters, transmit);
@@ -86,8 +82,7 @@ export class DtlsTransport implements DatagramTransport {
       ...this.#material(options),
       now: () => this.#clock.now(),
       transmit,
-      isWelcome: ({ withdrawn, source }, session) =>
-        !withdrawn.some((which) => which(session)) && this.#isWelcome(session, source),
+      isWelcome: options.isWelcome ?? (() => true),
       finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
       ended: (handshake, end, detail) => this.#ended(handshake, end, detail),
     };
@@ -151,10 +146,7 @@ export class DtlsTransport implements DatagramTransport {
     this.#write(association, ContentType.ApplicationData, bytes.subarray(offset, offset + length));
   }
 
-  /**
-   * Ends the associations that `which` names, as when a key is withdrawn. Returns how many. Handshakes that have begun are asked
-   * when they are done, since they have the keys of their beginning.
-   */
+  /** Ends the associations that `which` names, as when a key is withdrawn; handshakes when they are done. Returns how many it ends now. */
   endAssociations(which: (session: DtlsSession) => boolean): number {
     for (const { withdrawn } of this.#handshakes.all()) withdrawn.push(which);
     const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
