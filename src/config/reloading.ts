@@ -170,7 +170,10 @@ export const RELOADING: Readonly<Record<string, Row>> = {
     ['notification', 'waiting_notifications', 'session_expiry'],
     ['at once', 'observations go on as they have begun'],
   ),
-  ...coapRows(['listed', 'heartbeat', 'acknowledge_after', 'notification_interval', 'observer_check'], 'at once'),
+  ...coapRows(
+    ['listed', 'tell_publisher', 'heartbeat', 'acknowledge_after', 'notification_interval', 'observer_check'],
+    'at once',
+  ),
   ...coapRows(
     ['max_payload', 'block_size'],
     ['at once', 'for what comes to listeners and goes from them; not for devices that are asked'],

@@ -12,7 +12,7 @@ export function sendAway(
   reason: string,
 ): void {
   for (const connection of [...connections]) connection.reject(reasonCode, reason);
-  for (const client of [...inside]) client.close(reason);
+  for (const client of [...inside]) client.close(reason, reasonCode);
 }
 
 /**

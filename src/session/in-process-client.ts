@@ -59,7 +59,7 @@ export class InProcessClient implements Party {
   grant: Grant | null = null;
   /** It came with a user name and, if there are any to compare with, its password. */
   byPassword = false;
-  #closed = false;
+  #closedWith: number | null = null;
 
   constructor(environment: Environment, identity: ClientIdentity) {
     this.#environment = environment;
@@ -81,7 +81,12 @@ export class InProcessClient implements Party {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.#closedWith !== null;
+  }
+
+  /** The MQTT 5.0 reason code that it was closed with; null while it is open. */
+  get closedWith(): number | null {
+    return this.#closedWith;
   }
 
   /**
@@ -261,10 +266,11 @@ export class InProcessClient implements Party {
   /**
    * Ends all subscriptions, and the connection if there is one.
    * @param reason in words, for the log
+   * @param reasonCode whether it may come back, for whoever tells it
    */
-  close(reason = 'closed'): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(reason = 'closed', reasonCode: number = ReasonCode.NotAuthorized): void {
+    if (this.closed) return;
+    this.#closedWith = reasonCode;
     const { router, sessions, journal } = this.#environment;
     const subscriptions = [...this.#subscriptions];
     this.#subscriptions.clear();

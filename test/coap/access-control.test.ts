@@ -28,6 +28,22 @@ test('what a device may not publish, read or observe is 4.03', async () => {
   await face.stop();
 });
 
+test('a mapped resource is as its topic: what a device may not do with that is 4.03', async () => {
+  const mapping = { path: '/s/{box}/{name}', topic: '{box}/{name}', convert: 'none' } as const;
+  const face = await Face.create(
+    { mappings: [{ ...mapping, methods: ['GET', 'PUT', 'POST', 'DELETE'] }] },
+    { acl: ACL },
+  );
+  const device = face.device();
+  assert.equal((await device.ask('put', '/s/out/a', { payload: '1' })).code, '2.01');
+  assert.equal((await device.ask('post', '/s/in/a', { payload: '1' })).code, '4.03');
+  assert.equal((await device.ask('delete', '/s/in/a')).code, '4.03');
+  assert.equal((await device.ask('get', '/s/out/a')).code, '4.03');
+  assert.equal((await device.ask('get', '/s/in/secret', OBSERVE)).code, '4.03');
+  assert.equal((await device.ask('get', '/s/in/a', OBSERVE)).code, '2.05');
+  await face.stop();
+});
+
 test('a filter shows a device what it may read', async () => {
   const face = await Face.create({}, { acl: ACL });
   for (const topic of ['in/a', 'in/secret', 'out/a']) face.engine.broker.publish({ topic, payload: 'x', retain: true });

@@ -53,6 +53,40 @@ test('a confirmable publication has QoS 1, a non-confirmable one QoS 0, unless t
   await face.stop();
 });
 
+test('an observation has the QoS of its query: with 0 notifications are non-confirmable, for a topic and for a filter', async () => {
+  for (const path of ['/ps/a/b', '/ps/a/+']) {
+    for (const [query, published, type] of [
+      ['', 1, CON],
+      ['?qos=0', 1, NON],
+      ['?q=1', 2, CON],
+      ['?q=1', 0, NON],
+    ] as const) {
+      const face = await Face.create();
+      const [device, publisher] = [face.device(), face.device()];
+      const first = await device.ask('get', path + query, { token: '0a', options: [[OPT.observe, 0]] });
+      assert.notEqual(number(first, OPT.observe), undefined);
+      await publisher.ask('post', `/ps/a/b?qos=${published}`, { payload: 'x' });
+      assert.equal((await device.next()).type, type, path + query);
+      await face.stop();
+    }
+  }
+});
+
+test('a QoS, a retain or an expiry that there is not is 4.02, in words', async () => {
+  const face = await Face.create();
+  const device = face.device();
+  const words = 'qos, retain or expiry has a value that it cannot have';
+  for (const query of ['q=3', 'retain=yes', 'expiry=-1', 'expiry=4294967296']) {
+    const refused = await device.ask('put', `/ps/a?${query}`, { payload: 'x' });
+    assert.deepEqual([refused.code, String(refused.payload)], ['4.02', words]);
+  }
+  for (const path of ['/ps/a', '/ps/+']) {
+    const refused = await device.ask('get', `${path}?qos=3`, { token: '0a', options: [[OPT.observe, 0]] });
+    assert.deepEqual([refused.code, String(refused.payload), number(refused, OPT.observe)], ['4.02', words, undefined]);
+  }
+  await face.stop();
+});
+
 test('Content-Format is the Content Type of MQTT 5.0; one without a media type comes back as it was', async () => {
   const face = await Face.create();
   const subscriber = await face.engine.connect({ protocolVersion: 5 });

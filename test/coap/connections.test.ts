@@ -42,8 +42,14 @@ test('POST makes a connection and answers its token; requests with it are of its
   assert.equal(String((await subscriber.expect('publish')).payload), '1');
   assert.equal((await elsewhere.ask('post', `/ps/a?c=dev&t=${token}`, { payload: '2' })).code, '2.04', 'short names');
   assert.equal((await elsewhere.ask('post', `/ps/a?c=other&t=${token}`, { payload: '3' })).code, '4.01');
-  assert.equal((await elsewhere.ask('post', '/ps/a?c=dev&t=guessed', { payload: '3' })).code, '4.01');
-  assert.equal((await elsewhere.ask('post', '/ps/a', { payload: '3' })).code, '4.01');
+  const refused = async (query: string): Promise<string[]> => {
+    const { code, payload } = await elsewhere.ask('post', `/ps/a${query}`, { payload: '3' });
+    return [code, String(payload)];
+  };
+  assert.deepEqual(await refused('?c=dev&t=guessed'), ['4.01', 'unknown token, or of another clientid']);
+  assert.deepEqual(await refused(''), ['4.01', 'anonymous devices are not served here']);
+  const heartbeat = await elsewhere.ask('put', '/mqtt/connection?c=dev&t=guessed');
+  assert.deepEqual([heartbeat.code, String(heartbeat.payload)], ['4.01', 'unknown token, or of another clientid']);
   assert.deepEqual(
     [...face.engine.broker.sessions.inProcess.values()].map(({ id, username }) => [id, username]),
     [['dev', 'tom']],
@@ -262,6 +268,29 @@ test('devices with names of their own at one address do not end each other’s o
     }
     assert.equal(counters.subscriptions, before);
     await face.stop();
+  }
+});
+
+test('when the broker ends or is drained, observations end with 5.03 and the time to try again', async () => {
+  const ends: readonly (readonly [boolean, (face: Face) => void])[] = [
+    [false, (face) => face.strangers.close()],
+    [true, (face) => face.connections.close()],
+    [true, (face) => face.engine.broker.drain()],
+    [true, (face) => face.engine.broker.drain('permanent')],
+  ];
+  for (const [connected, end] of ends) {
+    for (const uri of ['/ps/a?c=dev', '/ps/+?c=dev', '/ps/a?c=dev&session=s']) {
+      const face = await Face.create();
+      const device = face.device();
+      const token = connected ? `&t=${await tokenOf(device, 'clientid=dev')}` : '';
+      assert.notEqual(number(await device.ask('get', uri + token, OBSERVE), OPT.observe), undefined);
+      end(face);
+      const last = await device.next();
+      assert.deepEqual([last.code, number(last, OPT.maxAge), number(last, OPT.observe)], ['5.03', 10, undefined]);
+      device.acknowledge(last);
+      await device.none();
+      await face.stop();
+    }
   }
 });
 

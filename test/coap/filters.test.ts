@@ -52,7 +52,8 @@ test('Accept 50 lists them in JSON, a payload that is no text in base64; another
   assert.deepEqual(await json(), [{ topic: 'a', qos: 1, retain: true, payload: 'ü' }]);
   await device.ask('put', '/ps/a', { payload: Buffer.from([0xff]) });
   assert.deepEqual(await json(), [{ topic: 'a', qos: 1, retain: true, payload_base64: '/w==' }]);
-  assert.equal((await device.ask('get', '/ps/+', { options: [[OPT.accept, 0]] })).code, '4.06');
+  const refused = await device.ask('get', '/ps/+', { options: [[OPT.accept, 0]] });
+  assert.deepEqual([refused.code, String(refused.payload)], ['4.06', 'a list is CBOR (60) or JSON (50)']);
   await face.stop();
 });
 
@@ -65,6 +66,34 @@ test('User Properties and a Content Type without a number stand in the envelope'
   const [envelope] = decodeCbor((await face.device().ask('get', '/ps/+')).payload);
   assert.deepEqual([envelope.content_type, envelope.user_properties], ['image/x', [['unit', 'K']]]);
   await face.stop();
+});
+
+test('coap.tell_publisher: the envelope says who has published, if it is a client; without it nobody is told', async () => {
+  for (const tell_publisher of [true, false]) {
+    const face = await Face.create({ tell_publisher });
+    const client = await face.engine.connect({ clientId: 'sensor-7' });
+    const device = face.device();
+    const publishers = (message: Decoded): unknown[] =>
+      decodeCbor(message.payload).map(({ topic, publisher }: { topic: string; publisher?: string }) => [
+        topic,
+        publisher,
+      ]);
+    const publish = async (messageId: number): Promise<void> => {
+      client.send({ cmd: 'publish', topic: 'a/1', payload: 'x', qos: 1, messageId, retain: true, dup: false });
+      await client.expect('puback');
+    };
+    await publish(1);
+    face.engine.broker.publish({ topic: 'a/own', payload: 'x', retain: true });
+    const told = tell_publisher ? 'sensor-7' : undefined;
+    const first = await device.ask('get', '/ps/a/+', OBSERVE);
+    assert.deepEqual(publishers(first).sort(), [
+      ['a/1', told],
+      ['a/own', undefined],
+    ]);
+    await publish(2);
+    assert.deepEqual(publishers(await device.next()), [['a/1', told]]);
+    await face.stop();
+  }
 });
 
 test('a long list goes in blocks; beyond coap.max_payload it is cut, says so, and the log names the option', async () => {
@@ -187,9 +216,13 @@ test('nothing can be published on a filter: 4.00; so is one that is no valid fil
   const face = await Face.create();
   const device = face.device();
   for (const method of ['put', 'post', 'delete'] as const) {
-    assert.equal((await device.ask(method, '/ps/a/+', method === 'delete' ? {} : { payload: 'x' })).code, '4.00');
+    const refused = await device.ask(method, '/ps/a/+', method === 'delete' ? {} : { payload: 'x' });
+    assert.deepEqual([refused.code, String(refused.payload)], ['4.00', 'a topic filter takes nothing but GET']);
   }
-  for (const filter of ['a/b+', 'a/#/c', '#a']) assert.equal((await device.ask('get', `/ps/${filter}`)).code, '4.00');
+  for (const filter of ['a/b+', 'a/#/c', '#a']) {
+    const refused = await device.ask('get', `/ps/${filter}`);
+    assert.deepEqual([refused.code, String(refused.payload)], ['4.00', 'the path names no topic']);
+  }
   await face.stop();
 });
 

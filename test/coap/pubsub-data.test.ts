@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseMosquittoAcl } from '../../src/access/acl/mosquitto-file.js';
+import { ReasonCode } from '../../src/wire/reason-codes.js';
 import { CON, type Decoded, NON, number, OPT, values } from './harness.js';
 import { cbor, type Device, date, LINKS, locationOf, PUBSUB, Scene } from './pubsub-scene.js';
 
@@ -215,6 +216,22 @@ test('Observe 1 unsubscribes; so does RST', async () => {
   await device.ask('put', data, { payload: 'three' });
   for (const one of [cancelling, resetting]) one.client.none();
   assert.equal(observations(), before);
+});
+
+test('a client that has ended observes no more: its device is told, and leaves its place', async () => {
+  const scene = await Scene.create();
+  const [publisher, observer, other] = [scene.device(), scene.device(), scene.device()];
+  const { data } = await publisher.topic('left by its client', { 6: 1 });
+  await publisher.ask('put', data, { payload: 'one' });
+  await observe(observer, data);
+  scene.clients[1].close('nothing heard');
+  await assertFinal(observer, '4.01');
+  await observe(other, data);
+  scene.clients[2].close('the broker ends', ReasonCode.ServerShuttingDown);
+  await assertFinal(other, '5.03');
+  await publisher.ask('put', data, { payload: 'two' });
+  for (const { client } of [observer, other]) client.none();
+  await scene.stop();
 });
 
 test('max-subscribers: beyond it 2.05 without Observe; who registers anew keeps its place; a place that is left is free', async () => {

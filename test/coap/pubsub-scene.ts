@@ -120,13 +120,16 @@ export class Scene {
   readonly pubsub: Pubsub;
   /** Options whose limits acted. */
   readonly limits: string[];
+  /** Clients of the broker, in the order in which their devices have come. */
+  readonly clients: InProcessClient[];
   #port = 50_000;
 
-  private constructor(engine: Engine, bench: Bench, pubsub: Pubsub, limits: string[]) {
+  private constructor(engine: Engine, bench: Bench, pubsub: Pubsub, limits: string[], opened: InProcessClient[]) {
     this.engine = engine;
     this.bench = bench;
     this.pubsub = pubsub;
     this.limits = limits;
+    this.clients = opened;
   }
 
   static async create({ broker, ...options }: SceneOptions = {}): Promise<Scene> {
@@ -139,14 +142,19 @@ export class Scene {
     );
     await pubsub.start(context);
     const clients = new WeakMap<CoapRemote, InProcessClient>();
+    const opened: InProcessClient[] = [];
+    const open = (remote: CoapRemote): InProcessClient => {
+      const client = context.openClient({ id: remote.key, remote: remote.key, transport: 'coap' });
+      opened.push(client);
+      return client;
+    };
     const bench = new Bench((request, exchange) => {
       const { remote } = request;
-      const client =
-        clients.get(remote) ?? context.openClient({ id: remote.key, remote: remote.key, transport: 'coap' });
+      const client = clients.get(remote) ?? open(remote);
       clients.set(remote, client);
       assert.ok(pubsub.handle(request, exchange, client), request.pathKey);
     });
-    return new Scene(engine, bench, pubsub, limits);
+    return new Scene(engine, bench, pubsub, limits, opened);
   }
 
   device(): Device {

@@ -236,8 +236,27 @@ test('a user that is banned whence it comes fails its handshake, and nothing tel
   assert.deepEqual(failed, []);
   const other = await device(context, door, { identity: 'other', key: KEY });
   assert.equal((await other.ask({ ...GET, mid: 1 })).code, '4.04');
-  // The address first, at each ClientHello with a good cookie; then the user.
-  assert.deepEqual(asked, [undefined, IDENTITY, undefined, IDENTITY, undefined, 'other']);
+  // The address first, at each ClientHello with a good cookie; then the user, and once more when its handshake is done.
+  assert.deepEqual(asked, [undefined, IDENTITY, undefined, IDENTITY, undefined, 'other', 'other']);
+});
+
+test('a user that is banned while its handshake goes on fails it with the right key, and that counts as no guess', async (context) => {
+  let asked = 0;
+  const failed: (string | null)[] = [];
+  const told: Partial<PluginContext> = {
+    // Others fail between its key exchange and its Finished.
+    isBanned: (_remote, _transport, username) => username === IDENTITY && asked++ > 0,
+    loginFailed: ({ username }) => void failed.push(username),
+  };
+  const door = await dtls(context, {}, told);
+  const late = new UdpDevice(door.port, { identity: IDENTITY, key: KEY });
+  context.after(() => late.close());
+  await late.start();
+  await late.alert(51);
+  assert.equal(asked, 2);
+  assert.equal(door.plugin.counters().dtlsHandshakesUnauthentic, 1);
+  assert.match(door.lines[0], /failed: identity "device" is banned from there for failed logins$/);
+  assert.deepEqual(failed, []);
 });
 
 const CERTIFIED = {

@@ -98,10 +98,13 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     });
   }
 
-  test('coap-client-openssl over coap+tcp: messages go both ways', () => across(js, CLIENTS[0], [], root('coap+tcp')));
+  for (const client of ['coap-client-notls', ...CLIENTS]) {
+    test(`${client} over coap+tcp: messages go both ways`, () => across(js, client, [], root('coap+tcp')));
+  }
 
-  test('coap-client-openssl over coaps+tcp: messages go both ways', () =>
-    across(js, CLIENTS[0], trust, root('coaps+tcp')));
+  for (const client of CLIENTS) {
+    test(`${client} over coaps+tcp: messages go both ways`, () => across(js, client, trust, root('coaps+tcp')));
+  }
 
   test('topics of draft-ietf-core-coap-pubsub are made, published on and found over coaps', async () => {
     const file = join(temporaryFolder(), 'topic');

@@ -30,6 +30,7 @@ export const FACE_OPTIONS: CoapTopicsOptions = {
   mappings: [],
   listed: 1_000,
   waiting_notifications: 100,
+  tell_publisher: false,
   connections: 10_000,
   heartbeat: 30,
   session_expiry: 86_400,

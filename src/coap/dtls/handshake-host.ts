@@ -6,6 +6,7 @@ import type { ClientCertificates } from './client-certificates.js';
 import type { DtlsCounters } from './counters.js';
 import type { Handshake } from './handshake.js';
 import type { DtlsLimits } from './limits.js';
+import type { DtlsOptions } from './options.js';
 import type { PskLookup } from './psk.js';
 import type { ServerCertificate } from './server-certificate.js';
 
@@ -28,6 +29,8 @@ export interface HandshakeHost extends HandshakeMaterial {
   readonly wheel: TimerWheel;
   now(): number;
   transmit(bytes: Buffer, length: number, to: DatagramAddress): void;
+  /** Whether a device that has shown who it is gets an association. */
+  readonly isWelcome: NonNullable<DtlsOptions['isWelcome']>;
   finished(handshake: Handshake, keys: Keys, lastFlight: LastFlight): void;
   ended(handshake: Handshake, end: HandshakeEnd, detail: string): void;
 }

@@ -40,6 +40,8 @@ const EARLY_RECORD_BYTES = 256;
 export class Handshake extends TimedHandshake<HandshakeEnd> {
   readonly source: DatagramAddress;
   readonly clientRandom: Buffer;
+  /** Whose association would have been ended meanwhile: `DtlsTransport.endAssociations`. */
+  readonly withdrawn: ((session: DtlsSession) => boolean)[] = [];
   readonly #host: HandshakeHost;
   readonly #transcript = new Transcript();
   readonly #serverRandom = randomBytes(RANDOM_BYTES);
@@ -320,6 +322,11 @@ export class Handshake extends TimedHandshake<HandshakeEnd> {
     const expected = verifyData(master, 'client', hash);
     if (body.length !== expected.length || !timingSafeEqual(body, expected)) {
       this.#unauthentic('bad Finished');
+      return;
+    }
+    const { session } = keys.agreement;
+    if (this.withdrawn.some((which) => which(session)) || !this.#host.isWelcome(session, this.source)) {
+      this.#unauthentic('not welcome any more');
       return;
     }
     const verify = verifyData(master, 'server', this.#transcript.hash());

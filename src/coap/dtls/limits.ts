@@ -41,3 +41,5 @@ export const LONGEST_RETRANSMISSION_TIME = 60_000;
 export const RETRANSMISSIONS = 16;
 /** Bytes of the longest identity hint: RFC 4279 5.3 asks for 128. */
 export const HINT_BYTES = 128;
+/** Sequence numbers kept for the records of a handshake. */
+export const HANDSHAKE_RECORDS = 4096;

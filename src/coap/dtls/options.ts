@@ -1,6 +1,7 @@
 /** What a DTLS transport is given, and what it tells. */
 import type { Clock } from '../timers.js';
 import type { DatagramAddress } from '../transport.js';
+import type { DtlsSession } from './association.js';
 import type { DtlsCredentials } from './credentials.js';
 import type { DtlsLimits } from './limits.js';
 
@@ -18,6 +19,11 @@ export interface DtlsOptions extends DtlsCredentials {
    * there. Default: none is.
    */
   readonly isBanned?: (remote: DatagramAddress) => boolean;
+  /**
+   * Asked about a device that has shown who it is, when its handshake is done: since it was asked for its key, others may have
+   * failed. False: it fails as with a wrong key. Default: true.
+   */
+  readonly isWelcome?: (session: DtlsSession, remote: DatagramAddress) => boolean;
   /** @param identity that a failed handshake was for, if it failed for the identity or its key */
   readonly onEvent?: (name: DtlsEvent, remote: DatagramAddress | undefined, detail: string, identity?: string) => void;
 }

@@ -15,7 +15,7 @@ import { HandshakeRate } from './handshake-rate.js';
 import { Handshakes, hostOf } from './handshakes.js';
 import { Admission, HelloGate, type VerifiedHello } from './hello-gate.js';
 import { IdleTimer } from './idle.js';
-import { DEFAULT_DTLS_LIMITS, type DtlsLimits } from './limits.js';
+import { DEFAULT_DTLS_LIMITS, type DtlsLimits, HANDSHAKE_RECORDS } from './limits.js';
 import type { DtlsEvent, DtlsOptions } from './options.js';
 import {
   Alert,
@@ -28,8 +28,6 @@ import {
 } from './protocol.js';
 import { LARGEST_RECORD, type OpenedRecord, RecordReader } from './record.js';
 
-/** Sequence numbers kept for the records of a handshake. */
-const HANDSHAKE_RECORDS = 4096;
 /** One alert's worth of records stays in reserve below the limit. */
 const RESERVE = 1;
 
@@ -84,6 +82,7 @@ export class DtlsTransport implements DatagramTransport {
       ...this.#material(options),
       now: () => this.#clock.now(),
       transmit,
+      isWelcome: options.isWelcome ?? (() => true),
       finished: (handshake, keys, lastFlight) => this.#finished(handshake, keys, lastFlight),
       ended: (handshake, end, detail) => this.#ended(handshake, end, detail),
     };
@@ -147,8 +146,9 @@ export class DtlsTransport implements DatagramTransport {
     this.#write(association, ContentType.ApplicationData, bytes.subarray(offset, offset + length));
   }
 
-  /** Ends the associations that `which` names, as when a key is withdrawn. Returns how many. */
+  /** Ends the associations that `which` names, as when a key is withdrawn; handshakes when they are done. Returns how many it ends now. */
   endAssociations(which: (session: DtlsSession) => boolean): number {
+    for (const { withdrawn } of this.#handshakes.all()) withdrawn.push(which);
     const found = [...this.#associations.all()].filter(({ keys }) => which(keys.agreement.session));
     for (const association of found) this.#end(association, Alert.CloseNotify, 'its DTLS association was ended');
     return found.length;

@@ -180,7 +180,7 @@ export const coap = z
         since: '0.1.0',
       }),
     commands: z.array(command).default([]).register(documentation, {
-      doc: 'Messages that become requests to CoAP devices; docs/coap.md has the fields and an example.',
+      doc: 'Messages that become requests to CoAP devices; docs/coap-commands.md has the fields and an example.',
       type: 'a list of commands',
       since: '0.1.0',
     }),
@@ -199,7 +199,7 @@ export const coap = z
       since: '0.1.0',
     }),
     observations: z.array(observation).default([]).register(documentation, {
-      doc: 'Resources of CoAP devices whose states are published; docs/coap.md has the fields and an example.',
+      doc: 'Resources of CoAP devices whose states are published; docs/coap-commands.md has the fields and an example.',
       type: 'a list of observations',
       since: '0.1.0',
     }),
@@ -230,6 +230,15 @@ export const coap = z
           'Topics of one wildcard observation whose newest message waits until the device has acknowledged the last ' +
           'notification. Beyond it the topic that has waited longest is dropped.',
         unit: 'messages',
+        since: '0.1.0',
+      }),
+    tell_publisher: z
+      .boolean()
+      .default(false)
+      .register(documentation, {
+        doc:
+          'Whether a device that reads or observes a topic filter is told the client identifier of who has published each ' +
+          'message, as `publisher`. Subscribers of MQTT never are.',
         since: '0.1.0',
       }),
     connections: whole(0, 10_000_000)

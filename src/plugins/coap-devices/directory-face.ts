@@ -8,7 +8,7 @@ import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { DatagramAddress } from '../../coap/transport.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
-import { BAD_REQUEST, CHANGED, diagnostic, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from '../coap-topics/answers.js';
+import { CHANGED, diagnostic, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE } from '../coap-topics/answers.js';
 import { isOfDevice } from '../coap-topics/device-query.js';
 import type { Face } from '../coap-topics/face.js';
 import type { InProcessClient } from '../plugin.js';
@@ -45,6 +45,8 @@ const FORBIDDEN: CoapResponse = diagnostic(
   Code.Forbidden,
   'this endpoint name needs the right to publish on its topic',
 );
+const NOT_SIMPLE = diagnostic(Code.BadRequest, 'a simple registration has no payload and no base');
+const NAME_TOO_LONG = diagnostic(Code.BadRequest, 'the topic of this endpoint name would be too long');
 /** Seconds after which a device that was refused for want of room may try again. */
 const RETRY_AFTER = 10;
 /** Parameters that say who the device is (`mqtt/connection`): they are not told to anybody else. */
@@ -151,7 +153,7 @@ export class DirectoryFace implements Face {
     const remote = reachable(request.remote);
     if (request.payload.length > 0 || query.some((argument) => argument.startsWith('base='))) {
       this.#devices.tally.badRegistrations++;
-      exchange.respond(BAD_REQUEST);
+      exchange.respond(NOT_SIMPLE);
       return;
     }
     this.#admit(query, request.remote, exchange, client, (registrant) => {
@@ -201,7 +203,7 @@ export class DirectoryFace implements Face {
       if (reasonCode < 0x80) allowed();
       else {
         this.#devices.tally.deniedRegistrations++;
-        exchange.respond(reasonCode === ReasonCode.TopicNameInvalid ? BAD_REQUEST : FORBIDDEN);
+        exchange.respond(reasonCode === ReasonCode.TopicNameInvalid ? NAME_TOO_LONG : FORBIDDEN);
       }
     });
   }

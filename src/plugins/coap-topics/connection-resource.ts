@@ -5,7 +5,7 @@
 import { Code, ContentFormat, Method } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
-import { CHANGED, DELETED, diagnostic, METHOD_NOT_ALLOWED, UNAUTHORIZED } from './answers.js';
+import { CHANGED, DELETED, diagnostic, METHOD_NOT_ALLOWED, UNKNOWN_TOKEN } from './answers.js';
 import type { Connections } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
 import { addressOf, identityOf, isSecured } from './devices.js';
@@ -39,7 +39,7 @@ export class ConnectionResource {
       case Method.Delete: {
         const connection = query.token === undefined ? undefined : this.#connections.hear(query.token);
         if (connection === undefined || (query.clientId ?? connection.client.id) !== connection.client.id) {
-          exchange.respond(UNAUTHORIZED);
+          exchange.respond(UNKNOWN_TOKEN);
         } else if (request.method === Method.Put) exchange.respond(CHANGED);
         else {
           // The answer first: what the device observes ends with a message of its own.

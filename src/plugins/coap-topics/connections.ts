@@ -125,7 +125,9 @@ export class Connections {
   /** Ends all connections. */
   close(): void {
     this.#stopTimer();
-    for (const { client } of [...this.#byToken.values()]) client.close('the CoAP listener is closed');
+    for (const { client } of [...this.#byToken.values()]) {
+      client.close('the CoAP listener is closed', ReasonCode.ServerShuttingDown);
+    }
   }
 
   #stopTimer(): void {

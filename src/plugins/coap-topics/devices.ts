@@ -4,7 +4,7 @@ import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { UNAUTHORIZED } from './answers.js';
+import { NO_ANONYMOUS, UNKNOWN_TOKEN } from './answers.js';
 import type { Connections, DeviceConnection } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
 import { type EndpointOptions, exchangeLifetimeOf } from './endpoint-options.js';
@@ -58,11 +58,11 @@ export class Devices {
     const query = readDeviceQuery(request.query);
     if (query.token !== undefined) {
       const client = this.#connections.hear(query.token)?.client;
-      return client !== undefined && (query.clientId ?? client.id) === client.id ? client : UNAUTHORIZED;
+      return client !== undefined && (query.clientId ?? client.id) === client.id ? client : UNKNOWN_TOKEN;
     }
     const identity = identityOf(request.remote);
     if (identity !== undefined) return this.#secure(request.remote, identity, query);
-    return this.#options.anonymous ? this.strangers.hear(request.remote, query.clientId) : UNAUTHORIZED;
+    return this.#options.anonymous ? this.strangers.hear(request.remote, query.clientId) : NO_ANONYMOUS;
   }
 
   /** A device that DTLS or TLS vouches for is connected from its first request on. */

@@ -5,9 +5,10 @@
 import { Code } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { InProcessClient, KeptSubscription } from '../plugin.js';
-import { diagnostic, UNAUTHORIZED } from './answers.js';
+import { diagnostic, endOf } from './answers.js';
 import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import type { FilterReading } from './filters.js';
+import type { CoapTopicsOptions } from './options.js';
 import { failureOf } from './publishing.js';
 
 /** Bytes of a message are no reason to leave it out. */
@@ -15,7 +16,6 @@ const ANY = Number.POSITIVE_INFINITY;
 
 /**
  * @param name of the session; each user, or client without user name, has names of its own
- * @param expiry seconds that messages wait
  */
 export async function observeDurably(
   client: InProcessClient,
@@ -24,7 +24,10 @@ export async function observeDurably(
   name: string,
   format: EnvelopeFormat,
   reading: FilterReading,
-  expiry: number,
+  {
+    session_expiry: expiry,
+    tell_publisher: tellsPublisher,
+  }: Pick<CoapTopicsOptions, 'session_expiry' | 'tell_publisher'>,
 ): Promise<void> {
   if (client.username === null && client.id === `coap-${client.remote}`) {
     exchange.respond(diagnostic(Code.BadRequest, 'a session is of a user name or a clientid'));
@@ -46,11 +49,11 @@ export async function observeDurably(
   kept = client.keepSubscription(sessionOf(client, name), filter, expiry, {
     take: (message) => {
       told = true;
-      const envelopes = new Envelopes(format, ANY);
+      const envelopes = new Envelopes(format, ANY, tellsPublisher);
       envelopes.add(message, client.now());
       observation.notify({ code: Code.Content, contentFormat: format, payload: envelopes.bytes() }, true);
     },
-    lost: () => observation.end(UNAUTHORIZED),
+    lost: () => observation.end(endOf(client)),
   });
   if (typeof kept === 'number') {
     observation.end();
@@ -60,7 +63,7 @@ export async function observeDurably(
   const subscription = kept;
   await subscription.settled();
   // What is retained is news to a new session alone.
-  const empty = { code: Code.Content, contentFormat: format, payload: new Envelopes(format, ANY).bytes() };
+  const empty = { code: Code.Content, contentFormat: format, payload: new Envelopes(format, ANY, false).bytes() };
   exchange.respond(subscription.present ? empty : await reading.retained());
   let begun = false;
   const proceed = (): void => {

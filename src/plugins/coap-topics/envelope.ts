@@ -27,13 +27,18 @@ const MORE = { more: true };
 export class Envelopes {
   readonly #format: EnvelopeFormat;
   readonly #most: number;
+  readonly #tellsPublisher: boolean;
   readonly #parts: Buffer[] = [];
   #bytes = FRAME;
 
-  /** @param most bytes; at least one envelope is taken, however large it is */
-  constructor(format: EnvelopeFormat, most: number) {
+  /**
+   * @param most bytes; at least one envelope is taken, however large it is
+   * @param tellsPublisher `coap.tell_publisher`
+   */
+  constructor(format: EnvelopeFormat, most: number, tellsPublisher: boolean) {
     this.#format = format;
     this.#most = most;
+    this.#tellsPublisher = tellsPublisher;
   }
 
   get count(): number {
@@ -42,7 +47,9 @@ export class Envelopes {
 
   /** Takes a message; false if it does not fit in any more. */
   add(message: Message, now: number): boolean {
-    const part = this.#encode(envelopeOf(message, this.#format, now));
+    const envelope = envelopeOf(message, this.#format, now);
+    if (this.#tellsPublisher && message.publisherId !== '') envelope.publisher = message.publisherId;
+    const part = this.#encode(envelope);
     // Behind each but the last there is a comma in JSON.
     if (this.#parts.length > 0 && this.#bytes + part.length + 1 > this.#most) return false;
     this.#parts.push(part);
@@ -75,7 +82,7 @@ function arrayHead(length: number): Buffer {
 }
 
 /** One message as a map. */
-function envelopeOf(message: Message, format: EnvelopeFormat, now: number): object {
+function envelopeOf(message: Message, format: EnvelopeFormat, now: number): Record<string, unknown> {
   const { topic, payload, qos, retain, expiresAt, properties } = message;
   const contentFormat = contentFormatOf(message);
   const envelope: Record<string, unknown> = { topic, qos, retain };

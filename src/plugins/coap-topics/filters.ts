@@ -6,7 +6,7 @@ import type { Observation } from '../../coap/observe.js';
 import type { CoapResponse } from '../../coap/response.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { FORBIDDEN, UNAUTHORIZED } from './answers.js';
+import { endOf, FORBIDDEN } from './answers.js';
 import { type EnvelopeFormat, Envelopes } from './envelope.js';
 import { isConfirmable } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
@@ -17,6 +17,7 @@ export class FilterReading {
   readonly #format: EnvelopeFormat;
   readonly #options: CoapTopicsOptions;
   readonly #context: PluginContext;
+  #qos: 0 | 1 | 2 = 2;
   /** Messages that wait until the device takes another notification, the newest of each topic. */
   readonly #waiting = new Map<string, Message>();
 
@@ -39,8 +40,12 @@ export class FilterReading {
     exchange.respond(await this.retained());
   }
 
-  /** The same, and what is published from now on follows. */
-  async observe(exchange: CoapExchange): Promise<void> {
+  /**
+   * The same, and what is published from now on follows.
+   * @param qos of the subscription
+   */
+  async observe(exchange: CoapExchange, qos: 0 | 1 | 2): Promise<void> {
+    this.#qos = qos;
     const observation = exchange.observe(() => {
       this.#waiting.clear();
       if (typeof subscription === 'object') subscription.cancel();
@@ -50,9 +55,9 @@ export class FilterReading {
         ? undefined
         : this.#client.subscribe(
             this.#filter,
-            2,
+            qos,
             (message) => this.#offer(observation, message),
-            () => observation.end(UNAUTHORIZED),
+            () => observation.end(endOf(this.#client)),
           );
     if (subscription === ReasonCode.NotAuthorized) {
       observation?.end();
@@ -66,8 +71,8 @@ export class FilterReading {
 
   /** The retained values. */
   async retained(): Promise<CoapResponse> {
-    const envelopes = new Envelopes(this.#format, this.#options.max_payload);
-    const { listed } = this.#options;
+    const { listed, max_payload: most, tell_publisher: tells } = this.#options;
+    const envelopes = new Envelopes(this.#format, most, tells);
     let cut = false;
     await this.#client.retainedMessages(this.#filter, (message) => {
       cut = envelopes.count === listed || !envelopes.add(message, this.#client.now());
@@ -100,13 +105,14 @@ export class FilterReading {
 
   /** Sends what waits, as many messages in a notification as fit into a block. */
   #send(observation: Observation): void {
+    const { block_size: block, tell_publisher: tells, notification } = this.#options;
     while (this.#waiting.size > 0 && !observation.busy && observation.active) {
-      const envelopes = new Envelopes(this.#format, this.#options.block_size);
+      const envelopes = new Envelopes(this.#format, block, tells);
       let confirmable = false;
       for (const [topic, message] of this.#waiting) {
         if (!envelopes.add(message, this.#client.now())) break;
         this.#waiting.delete(topic);
-        confirmable ||= isConfirmable(message, this.#options.notification);
+        confirmable ||= isConfirmable(message, this.#qos, notification);
       }
       const payload = envelopes.bytes();
       observation.notify({ code: Code.Content, contentFormat: this.#format, payload }, confirmable);

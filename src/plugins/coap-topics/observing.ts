@@ -5,17 +5,19 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { EMPTY_CONTENT, FORBIDDEN, NOT_FOUND, UNAUTHORIZED } from './answers.js';
+import { EMPTY_CONTENT, endOf, FORBIDDEN, NOT_FOUND } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 import { acceptable, represent } from './reading.js';
 import type { TopicView } from './topic-view.js';
 
+/** @param qos of the subscription */
 export function observe(
   client: InProcessClient,
   request: CoapRequest,
   exchange: CoapExchange,
   topic: string,
   view: TopicView,
+  qos: 0 | 1 | 2,
   notification: CoapTopicsOptions['notification'],
 ): void {
   if (!client.mayReceive(topic)) {
@@ -40,7 +42,7 @@ export function observe(
       ? undefined
       : client.subscribe(
           topic,
-          2,
+          qos,
           (state) => {
             if (state.payload.length === 0 && state.retain) {
               observation.end(NOT_FOUND);
@@ -52,16 +54,17 @@ export function observe(
             const taken = acceptable(content, accept);
             form ??= codeClass(taken.code) === 2 ? taken : null;
             const told = form === null ? taken : inFormat(taken, form);
-            observation.notify(told, isConfirmable(state, notification));
+            observation.notify(told, isConfirmable(state, qos, notification));
           },
-          () => observation.end(UNAUTHORIZED),
+          () => observation.end(endOf(client)),
         );
   if (typeof subscription === 'number') observation?.end();
   exchange.respond(first);
 }
 
-export function isConfirmable(message: Message, notification: CoapTopicsOptions['notification']): boolean {
-  return notification === 'auto' ? message.qos > 0 : notification === 'con';
+/** @param qos of the subscription */
+export function isConfirmable(message: Message, qos: number, notification: CoapTopicsOptions['notification']): boolean {
+  return notification === 'auto' ? Math.min(message.qos, qos) > 0 : notification === 'con';
 }
 
 /**

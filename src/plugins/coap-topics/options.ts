@@ -36,6 +36,8 @@ export interface CoapTopicsOptions extends EndpointOptions, TransportOptions {
   readonly mappings: readonly MappingOptions[];
   readonly listed: number;
   readonly waiting_notifications: number;
+  /** Whether envelopes say who has published. */
+  readonly tell_publisher: boolean;
   readonly connections: number;
   /** Seconds. */
   readonly heartbeat: number;

@@ -5,7 +5,15 @@ import type { Link } from '../../coap/link-format.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../plugin.js';
-import { BAD_REQUEST, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, NOT_FOUND, SERVER_ERROR } from './answers.js';
+import {
+  BAD_QUERY,
+  METHOD_NOT_ALLOWED,
+  NO_ENVELOPE,
+  NO_TOPIC,
+  NO_TOPIC_TO_WRITE,
+  NOT_FOUND,
+  SERVER_ERROR,
+} from './answers.js';
 import { CONNECTION_PATH, ConnectionResource } from './connection-resource.js';
 import type { Connections } from './connections.js';
 import { readDeviceQuery } from './device-query.js';
@@ -18,6 +26,7 @@ import { FilterReading } from './filters.js';
 import { Mapping } from './mappings.js';
 import { observe } from './observing.js';
 import type { CoapTopicsOptions } from './options.js';
+import { readPublishQuery } from './publishing.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { read } from './reading.js';
 import { TopicPaths } from './topic-paths.js';
@@ -98,7 +107,7 @@ export class Resources {
     for (const mapping of this.#mappings) {
       const topic = mapping.topicOf(request.path);
       if (topic === undefined) continue;
-      if (topic === null) exchange.respond(BAD_REQUEST);
+      if (topic === null) exchange.respond(NO_TOPIC);
       else if (!mapping.allows(request.method)) exchange.respond(METHOD_NOT_ALLOWED);
       else this.#topic(client, request, exchange, topic, mapping);
       return;
@@ -110,7 +119,7 @@ export class Resources {
       return;
     }
     if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
-    else if (target.kind === 'invalid') exchange.respond(BAD_REQUEST);
+    else if (target.kind === 'invalid') exchange.respond(NO_TOPIC);
     else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
       const { listed } = this.#options;
       const links = this.#links(client);
@@ -136,17 +145,19 @@ export class Resources {
     session: string | undefined,
   ): void {
     if (request.method !== Method.Get) {
-      exchange.respond(BAD_REQUEST);
+      exchange.respond(NO_TOPIC_TO_WRITE);
       return;
     }
     const format = envelopeFormat(request.accept);
-    if (format === null) exchange.respond(NOT_ACCEPTABLE);
+    const qos = qosOf(request);
+    if (format === null) exchange.respond(NO_ENVELOPE);
+    else if (qos === null) exchange.respond(BAD_QUERY);
     else {
       const reading = new FilterReading(client, filter, format, this.#options, this.#context);
       let served: Promise<void>;
       if (request.observe !== 0) served = reading.read(exchange);
-      else if (session === undefined) served = reading.observe(exchange);
-      else served = observeDurably(client, exchange, filter, session, format, reading, this.#options.session_expiry);
+      else if (session === undefined) served = reading.observe(exchange, qos);
+      else served = observeDurably(client, exchange, filter, session, format, reading, this.#options);
       this.#later(served, exchange);
     }
   }
@@ -154,7 +165,7 @@ export class Resources {
   #topic(client: InProcessClient, request: CoapRequest, exchange: CoapExchange, topic: string, view: TopicView): void {
     switch (request.method) {
       case Method.Get:
-        if (request.observe === 0) observe(client, request, exchange, topic, view, this.#options.notification);
+        if (request.observe === 0) this.#observe(client, request, exchange, topic, view);
         else read(client, request, exchange, topic, view);
         break;
       case Method.Put:
@@ -168,4 +179,23 @@ export class Resources {
         exchange.respond(METHOD_NOT_ALLOWED);
     }
   }
+
+  #observe(
+    client: InProcessClient,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    topic: string,
+    view: TopicView,
+  ): void {
+    const qos = qosOf(request);
+    if (qos === null) exchange.respond(BAD_QUERY);
+    else observe(client, request, exchange, topic, view, qos, this.#options.notification);
+  }
+}
+
+/** The QoS of an observation, by its query as in EMQX's gateway; null if it is none. */
+function qosOf({ observe, query }: CoapRequest): 0 | 1 | 2 | null {
+  const said = observe === 0 ? readPublishQuery(query) : undefined;
+  if (said === undefined) return 2;
+  return said === null ? null : (said.qos ?? 2);
 }

@@ -3,6 +3,7 @@
  * request until nothing has been heard of their endpoint for EXCHANGE_LIFETIME (RFC 7252 4.8.2). Who observes stays.
  */
 import type { CoapRemote } from '../../coap/remotes.js';
+import { ReasonCode } from '../../wire/reason-codes.js';
 import type { InProcessClient } from '../plugin.js';
 
 /** Milliseconds between two looks at who is silent. */
@@ -118,17 +119,19 @@ export class Strangers {
   }
 
   /** An endpoint will not be heard of again, or is no more waited for: its clients end, and what they observe. */
-  gone(key: string, reason: string): void {
+  gone(key: string, reason: string, reasonCode?: number): void {
     const stranger = this.#byKey.get(key);
     if (stranger === undefined) return;
     this.#byKey.delete(key);
-    for (const client of stranger.clients) client.close(reason);
+    for (const client of stranger.clients) client.close(reason, reasonCode);
   }
 
   /** Ends all. */
   close(): void {
     this.#stopTimer();
-    for (const key of [...this.#byKey.keys()]) this.gone(key, 'the CoAP listener is closed');
+    for (const key of [...this.#byKey.keys()]) {
+      this.gone(key, 'the CoAP listener is closed', ReasonCode.ServerShuttingDown);
+    }
   }
 
   #stopTimer(): void {

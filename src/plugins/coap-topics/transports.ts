@@ -169,15 +169,14 @@ function dtlsAround(
   let { psk } = first;
   /** Whence handshakes come whose user is banned there. */
   const banned = new WeakSet<DatagramAddress>();
+  const isBanned = (identity: string, remote: DatagramAddress): boolean => {
+    const is = context.isBanned(addressOf(remote), 'coaps', identity);
+    if (is) banned.add(remote);
+    return is;
+  };
   const materialOf = ({ psk: shared, certificate, clients: asked }: DtlsCredentials): DtlsCredentialsOfTransport => ({
     // A ban fails as a wrong key does: whether the handshake is done tells whether the key is right.
-    psk:
-      shared &&
-      ((identity, remote) => {
-        if (!context.isBanned(addressOf(remote), 'coaps', identity)) return shared.keys.get(identity) ?? null;
-        banned.add(remote);
-        return null;
-      }),
+    psk: shared && ((identity, remote) => (isBanned(identity, remote) ? null : (shared.keys.get(identity) ?? null))),
     ...(shared?.hint === undefined ? null : { identityHint: shared.hint }),
     certificate,
     clientCertificates: asked && { ...asked, publicKeys: userOf(asked.publicKeys) },
@@ -186,13 +185,16 @@ function dtlsAround(
     ...materialOf(first),
     limits: limitsOf(DTLS_LIMITS, options),
     isBanned: (remote) => context.isBanned(addressOf(remote), 'coaps'),
+    // Of many handshakes that were begun at once, those left when the ban comes tell nothing of their keys either.
+    isWelcome: ({ identity, proof }, remote) =>
+      proof !== 'psk' || identity === undefined || !isBanned(identity, remote),
     onEvent: (name, remote, detail, identity) => {
       if (name === 'limit') reached(context, DTLS_LIMITS, detail, remote);
       else if (name === 'handshake-failed') {
         const where = remote === undefined ? '' : addressOf(remote);
-        const isBanned = remote !== undefined && identity !== undefined && banned.has(remote);
-        log.failed('DTLS', where, isBanned ? bannedThere(identity) : reasonOf(detail, identity, psk?.keys));
-        if (identity === undefined || isBanned) return;
+        const isRefused = remote !== undefined && identity !== undefined && banned.has(remote);
+        log.failed('DTLS', where, isRefused ? bannedThere(identity) : reasonOf(detail, identity, psk?.keys));
+        if (identity === undefined || isRefused) return;
         context.loginFailed({ id: '', remote: where, username: identity, transport: 'coaps', version: 0 }, 'psk');
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
       else context.logger.debug({ remote: remote && addressOf(remote), detail }, `coap: DTLS ${name} ${detail}`);

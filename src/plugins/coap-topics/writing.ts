@@ -5,7 +5,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { BAD_OPTION, CHANGED, CREATED, DELETED, PRECONDITION_FAILED } from './answers.js';
+import { BAD_QUERY, CHANGED, CREATED, DELETED, PRECONDITION_FAILED } from './answers.js';
 import { propertiesOf } from './content-format.js';
 import { preconditionsHold } from './preconditions.js';
 import { type Decide, PublishReply, readPublishQuery } from './publishing.js';
@@ -24,7 +24,7 @@ export function publish(
   const put = request.method === Method.Put;
   const query = readPublishQuery(request.query);
   if (query === null) {
-    exchange.respond(BAD_OPTION);
+    exchange.respond(BAD_QUERY);
     return;
   }
   const retain = query.retain ?? view.retain ?? put;

@@ -365,6 +365,30 @@ test('the associations of an identity can be ended, as when its key is withdrawn
   bench.check(b);
 });
 
+test('a handshake that was under way when its key was withdrawn fails as with a wrong key', () => {
+  const bench = new DtlsBench({ psk: () => KEY });
+  const [a, b] = ['a', 'b'].map((identity, i) => {
+    const client = bench.client(i + 1, { identity });
+    const start = bench.flown;
+    // What the client says after ServerHello is lost for now.
+    bench.copies = (flown) => (flown >= start + 4 ? 0 : 1);
+    client.start();
+    bench.deliver();
+    return client;
+  });
+  bench.copies = () => 1;
+  assert.equal(bench.dtls.tables.handshakes, 2);
+  assert.equal(
+    bench.dtls.endAssociations((session) => session.identity === 'a'),
+    0,
+  );
+  for (const client of [a, b]) client.repeat();
+  bench.deliver();
+  assert.deepEqual([a.connected, a.alerts], [false, [[0, FATAL, 51]]]);
+  bench.check(b);
+  assert.equal(bench.dtls.tables.handshakes, 0);
+});
+
 test('what throws above or beside the transport stays there', () => {
   const bench = new DtlsBench({
     onEvent: () => {

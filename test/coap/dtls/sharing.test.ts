@@ -114,6 +114,27 @@ test('a banned address: nothing is known of it before its cookie, then each Clie
   assert.ok(bench.client(2).connect().connected);
 });
 
+test('of handshakes that were begun at once, those left when the ban comes fail, also with the right key', () => {
+  const asked: string[] = [];
+  const bench = new DtlsBench({
+    isWelcome: ({ identity, proof }, { port }) => {
+      asked.push(`${identity} ${proof} ${port}`);
+      return port !== 2;
+    },
+  });
+  bench.check(bench.client(1).connect());
+  const seen = (options: ClientOptions): unknown => {
+    const client = bench.client(2, options);
+    client.start();
+    bench.deliver();
+    return [client.alerts, client.messages, bench.dtls.tables];
+  };
+  assert.deepEqual(seen({}), seen({ key: Buffer.from('the wrong key...') }), 'nothing tells which key is right');
+  assert.deepEqual(asked, ['device psk 1', 'device psk 2'], 'it is asked only about who has shown its key');
+  assert.equal(bench.dtls.counters.handshakesUnauthentic, 2);
+  assert.equal(bench.dtls.counters.handshakesCompleted, 1);
+});
+
 test('a ban leaves associations alone that stand', () => {
   let banned = false;
   const bench = new DtlsBench({ isBanned: () => banned });

@@ -8,7 +8,7 @@ import type { CoapExchange } from '../../../coap/exchange.js';
 import type { CoapRequest } from '../../../coap/request.js';
 import type { CoapResponse } from '../../../coap/response.js';
 import type { InProcessClient, PluginContext } from '../../plugin.js';
-import { CHANGED, CREATED, FORBIDDEN } from '../answers.js';
+import { CHANGED, CREATED, endOf, FORBIDDEN } from '../answers.js';
 import { propertiesOf } from '../content-format.js';
 import { inFormat } from '../observing.js';
 import { preconditionsHold } from '../preconditions.js';
@@ -173,9 +173,12 @@ export class DataResource {
       return null;
     }
     const { name } = topic.configuration;
-    const handle = client.subscribe(name, 2, (message) => {
-      entry.notify(message, topic.configuration.observerCheck, this.#now());
-    });
+    const handle = client.subscribe(
+      name,
+      2,
+      (message) => entry.notify(message, topic.configuration.observerCheck, this.#now()),
+      () => entry.end(endOf(client)),
+    );
     if (typeof handle !== 'number') {
       entry.handle = handle;
       return null;
