@@ -10,13 +10,16 @@ export function ownAccess(listener: ListenerConfig): OwnAccess | undefined {
 }
 
 /** What holds for the clients of a listener. */
-export function accessOf({ access }: Pick<ExposureConfig, 'access'>, listener: ListenerConfig): Partial<Config['access']> {
+export function accessOf(
+  { access }: Pick<ExposureConfig, 'access'>,
+  listener: ListenerConfig,
+): Partial<Config['access']> {
   return ownAccess(listener) ?? access;
 }
 
-/** The dotted path of an option of `access` as it is for a listener. @param i its place in the list */
+/** The dotted path of `access`, or of an option of it, as it is for a listener. @param i its place in the list */
 export function accessOption(listener: ListenerConfig, i: number, option: string): string {
-  return option.startsWith('access.') && ownAccess(listener) !== undefined ? `listeners.${i}.${option}` : option;
+  return /^access\b/.test(option) && ownAccess(listener) !== undefined ? `listeners.${i}.${option}` : option;
 }
 
 /**

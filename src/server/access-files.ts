@@ -33,7 +33,10 @@ type Section = AclFiles & Pick<Config['access'], 'password_file' | 'scram_file'>
  * Reads the files that a configuration names, each of them once.
  * @throws PorticoError `PORTICO_SECURITY_FILE` or `PORTICO_CONFIGURATION`
  */
-export async function readAccessFiles({ access, listeners }: Pick<Config, 'access' | 'listeners'>): Promise<EveryAccess> {
+export async function readAccessFiles({
+  access,
+  listeners,
+}: Pick<Config, 'access' | 'listeners'>): Promise<EveryAccess> {
   const once = new Once();
   const sections = listeners.flatMap((listener, i) => {
     const section = ownAccess(listener);

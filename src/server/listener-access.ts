@@ -1,5 +1,5 @@
 /** What decides on the clients of each listener of MQTT: what it has of its own (`listeners.N.access`), or what all have. */
-import { Passwords, type PasswordsOptions } from '../access/passwords.js';
+import type { Passwords, PasswordsOptions } from '../access/passwords.js';
 import { ScramSha256 } from '../access/scram.js';
 import { storeNames } from '../config/listener-access.js';
 import type { Config, ListenerConfig } from '../config/schema.js';

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readSecurityFile } from '../access/security-file.js';
-import type { LoadedConfig } from '../config/load.js';
 import { ownAccess } from '../config/listener-access.js';
+import type { LoadedConfig } from '../config/load.js';
 import { type Change, changesBetween, type When, whenOf } from '../config/reloading.js';
 import type { Config } from '../config/schema.js';
 import { sourceOf } from '../config/source.js';

@@ -9,12 +9,16 @@ const DOC =
   'Who the clients of this listener are and what they may do, in the place of `access` of the top level, from which nothing comes ' +
   'through: neither its files, nor its tokens, nor its server of logins. `{}` is nobody’s password and no list. Unset: that section.';
 const TYPE = 'a section with files of its own';
+const EXAMPLE = '{ password_file: /etc/portico/here, acl_file: /etc/portico/here-acl }';
 
 const files = { password_file, scram_file, acl_file, acl };
 
 /** Of a listener without pre-shared keys. */
 export const ownAccess = {
-  access: z.strictObject(files).optional().register(documentation, { doc: DOC, type: TYPE, since: '0.1.0' }),
+  access: z
+    .strictObject(files)
+    .optional()
+    .register(documentation, { doc: DOC, type: TYPE, example: EXAMPLE, since: '0.1.0' }),
 };
 
 /** Of a listener that may take pre-shared keys. */
@@ -33,5 +37,5 @@ export const keyedAccess = {
         }),
     })
     .optional()
-    .register(documentation, { doc: DOC, type: TYPE, since: '0.1.0' }),
+    .register(documentation, { doc: DOC, type: TYPE, example: EXAMPLE, since: '0.1.0' }),
 };
