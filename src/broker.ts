@@ -16,6 +16,7 @@ import { MemoryBudget } from './bus/memory-budget.js';
 import { type RetainedLimits, RetainedMessages } from './bus/retained.js';
 import { Router } from './bus/router.js';
 import { ErrorKinds, PorticoError } from './errors.js';
+import { type AccessControl, usualAccess } from './session/access-control.js';
 import { AddressRates } from './session/address-rates.js';
 import { admit, type Credentials } from './session/admission.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './session/aedes-packets.js';
@@ -139,8 +140,8 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, budget, this.#clock, (message, client, username, decided, grant) => {
-      publishWill(this.environment, message, client, username, decided, grant);
+    this.wills = new Wills(commit, budget, this.#clock, (message, client, will, decided) => {
+      publishWill(this.environment, message, client, will, decided);
     });
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
@@ -166,7 +167,8 @@ export class Broker extends Aedes {
       sessions: this.sessions,
       wills: this.wills,
       hooks: this.#hooks,
-      access: { acl: options.acl ?? null },
+      access: usualAccess(options.acl ?? null),
+      listenerAccess: new Map(),
       journal,
       gate: new Gate(session, counters, journal, lockout),
       lockout,
@@ -295,9 +297,13 @@ export class Broker extends Aedes {
     else this.drain(options.draining);
   }
 
-  /** Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike. */
-  replaceAcl(acl: Acl | null): void {
+  /**
+   * Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike.
+   * @param listeners what decides on clients of each listener, by its name in the store; empty if none has its own
+   */
+  replaceAcl(acl: Acl | null, listeners: ReadonlyMap<string, AccessControl> = new Map()): void {
     this.environment.access.acl = acl;
+    this.environment.listenerAccess = listeners;
     guardRetained(this.environment);
   }
 

@@ -24,19 +24,49 @@ export interface PasswordsOptions {
 
 const ALWAYS = (): boolean => true;
 
+/** Checks that are under way or wait, and what was right lately; of one file or of several. */
+class PasswordLine {
+  /** Files that share it. */
+  files = 0;
+  options: PasswordsOptions;
+  readonly questions: Questions<boolean>;
+
+  constructor(options: PasswordsOptions, now: () => number) {
+    this.options = options;
+    this.questions = new Questions(limitsOf(options), (right) => (right ? this.options.cache * 1000 : 0), now);
+  }
+
+  replaceOptions(options: PasswordsOptions): void {
+    this.options = options;
+    this.questions.replaceOptions(limitsOf(options), options.cache * 1000);
+  }
+}
+
 export class Passwords {
-  #cache: number;
   #file: PasswordSource | null;
-  readonly #questions: Questions<boolean>;
+  readonly #line: PasswordLine;
+  /** Tells what is asked of it from what is asked of others in the line. */
+  readonly #number: string;
 
   /**
    * @param file null if nobody has a password
    * @param now milliseconds of a clock that only goes on
+   * @param line where checks wait, and where it is known what was right: for files that share one
    */
-  constructor(file: PasswordSource | null, options: PasswordsOptions, now: () => number = () => performance.now()) {
+  constructor(
+    file: PasswordSource | null,
+    options: PasswordsOptions,
+    now: () => number = () => performance.now(),
+    line = new PasswordLine(options, now),
+  ) {
     this.#file = file;
-    this.#cache = options.cache;
-    this.#questions = new Questions(limitsOf(options), (right) => (right ? this.#cache * 1000 : 0), now);
+    this.#line = line;
+    this.#number = String(line.files++);
+  }
+
+  /** The same for another file: its checks wait in the same line. */
+  beside(file: PasswordSource | null): Passwords {
+    return new Passwords(file, this.#line.options, undefined, this.#line);
   }
 
   /** Null if nobody has a password. */
@@ -51,19 +81,18 @@ export class Passwords {
 
   /** Checks that wait. */
   get waiting(): number {
-    return this.#questions.waiting;
+    return this.#line.questions.waiting;
   }
 
   /** From here on another file counts; nothing that was known of the former one is used again. */
   replace(file: PasswordSource | null): void {
     this.#file = file;
-    this.#questions.forget();
+    this.#line.questions.forget();
   }
 
-  /** Other limits from here on. What is known already is known for no longer than it would be by them. */
+  /** Other limits from here on, for all that share the line. What is known already is known for no longer than it would be by them. */
   replaceOptions(options: PasswordsOptions): void {
-    this.#cache = options.cache;
-    this.#questions.replaceOptions(limitsOf(options), options.cache * 1000);
+    this.#line.replaceOptions(options);
   }
 
   /**
@@ -72,9 +101,10 @@ export class Passwords {
    * @param wanted asked when the turn comes: if nobody wants to know any more, nothing is computed, and the answer is no
    */
   verify(username: string, password: Uint8Array, wanted: () => boolean = ALWAYS): boolean | 'busy' | Promise<boolean> {
-    const key = this.#questions.keyOf([username, password]);
-    if (this.#questions.recall(key) === true) return true;
-    const answer = this.#questions.put(key, wanted, () => this.#ask(username, password));
+    const { questions } = this.#line;
+    const key = questions.keyOf([this.#number, username, password]);
+    if (questions.recall(key) === true) return true;
+    const answer = questions.put(key, wanted, () => this.#ask(username, password));
     return answer === 'busy' ? answer : answer.then((right) => right === true);
   }
 

@@ -3,6 +3,8 @@ export interface Source {
   /** Client identifier. */
   readonly id: string;
   readonly username: string | null;
+  /** The listener that it came by, if that has its own access control; otherwise empty or absent. */
+  readonly listener?: string;
 }
 
 /** A message that outlives the turn it arrived in: retained, queued, a will, or handed to a hook. */

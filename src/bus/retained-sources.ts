@@ -13,7 +13,8 @@ const HASH = 8;
 const FLAGS = 12;
 const ID_LENGTH = 13;
 const NAME_LENGTH = 15;
-const HEAD = 17;
+const LISTENER_LENGTH = 17;
+const HEAD = 19;
 
 /** Flags: its rights are asked for; it has a user name. These two are part of its identity. */
 const ACCOUNTABLE = 1;
@@ -129,9 +130,11 @@ export class RetainedSources {
     const flags = words.getUint8(start + FLAGS);
     const idEnd = start + HEAD + words.getUint16(start + ID_LENGTH);
     const id = bytes.utf8Slice(start + HEAD, idEnd);
-    const name = bytes.utf8Slice(idEnd, idEnd + words.getUint16(start + NAME_LENGTH));
-    const username = (flags & NAMED) === 0 ? null : name;
-    const read: Known = { number, publisherId: id, source: (flags & ACCOUNTABLE) === 0 ? null : { id, username } };
+    const nameEnd = idEnd + words.getUint16(start + NAME_LENGTH);
+    const username = (flags & NAMED) === 0 ? null : bytes.utf8Slice(idEnd, nameEnd);
+    const listener = bytes.utf8Slice(nameEnd, nameEnd + words.getUint16(start + LISTENER_LENGTH));
+    const source = (flags & ACCOUNTABLE) === 0 ? null : plain({ id, username, listener });
+    const read: Known = { number, publisherId: id, source };
     this.#remember(read);
     return read;
   }
@@ -146,26 +149,30 @@ export class RetainedSources {
     const username = source?.username ?? null;
     const id = Buffer.from(publisherId);
     const name = Buffer.from(username ?? '');
+    const listener = Buffer.from(source?.listener ?? '');
     const flags = (source === null ? 0 : ACCOUNTABLE) | (username === null ? 0 : NAMED);
-    const hash = this.#hashOf(id, name);
+    const hash = this.#hashOf(id, name, listener);
     for (let number = this.#table[hash & (this.#table.length - 1)]; number !== 0; number = this.#field(number, NEXT)) {
-      if (this.#field(number, HASH) === hash && this.#is(number, flags, id, name)) return number;
+      if (this.#field(number, HASH) === hash && this.#is(number, flags, id, name, listener)) return number;
     }
-    return this.#add(hash, flags, id, name);
+    return this.#add(hash, flags, id, name, listener);
   }
 
-  #is(number: number, flags: number, id: Buffer, name: Buffer): boolean {
+  #is(number: number, flags: number, id: Buffer, name: Buffer, listener: Buffer): boolean {
     const { bytes, words } = this.#slabs.slab(number);
     const start = this.#slabs.offset(number);
     if ((words.getUint8(start + FLAGS) & ~IDLE) !== flags || words.getUint16(start + ID_LENGTH) !== id.length)
       return false;
     if (words.getUint16(start + NAME_LENGTH) !== name.length) return false;
+    if (words.getUint16(start + LISTENER_LENGTH) !== listener.length) return false;
     const idEnd = start + HEAD + id.length;
-    return id.compare(bytes, start + HEAD, idEnd) === 0 && name.compare(bytes, idEnd, idEnd + name.length) === 0;
+    const nameEnd = idEnd + name.length;
+    if (id.compare(bytes, start + HEAD, idEnd) !== 0 || name.compare(bytes, idEnd, nameEnd) !== 0) return false;
+    return listener.compare(bytes, nameEnd, nameEnd + listener.length) === 0;
   }
 
-  #add(hash: number, flags: number, id: Buffer, name: Buffer): number {
-    const number = this.#slabs.allocate(HEAD + id.length + name.length);
+  #add(hash: number, flags: number, id: Buffer, name: Buffer, listener: Buffer): number {
+    const number = this.#slabs.allocate(HEAD + id.length + name.length + listener.length);
     const { bytes, words } = this.#slabs.slab(number);
     const start = this.#slabs.offset(number);
     words.setUint32(start + USES, 0);
@@ -173,8 +180,10 @@ export class RetainedSources {
     words.setUint8(start + FLAGS, flags);
     words.setUint16(start + ID_LENGTH, id.length);
     words.setUint16(start + NAME_LENGTH, name.length);
+    words.setUint16(start + LISTENER_LENGTH, listener.length);
     id.copy(bytes, start + HEAD);
     name.copy(bytes, start + HEAD + id.length);
+    listener.copy(bytes, start + HEAD + id.length + name.length);
     if (++this.#kept > this.#table.length) this.#grow();
     this.#link(number, hash);
     return number;
@@ -224,11 +233,12 @@ export class RetainedSources {
   }
 
   /** FNV-1a from a secret beginning, with its upper bits mixed into the lower ones. */
-  #hashOf(id: Buffer, name: Buffer): number {
+  #hashOf(id: Buffer, name: Buffer, listener: Buffer): number {
     let hash = this.#seed;
     for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id[i], 0x01000193);
     hash = Math.imul(hash ^ id.length, 0x01000193);
     for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name[i], 0x01000193);
+    for (let i = 0; i < listener.length; i++) hash = Math.imul(hash ^ listener[i], 0x01000193);
     hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
     return (hash ^ (hash >>> 13)) >>> 0;
   }
@@ -236,12 +246,12 @@ export class RetainedSources {
 
 function isSame(known: Source | null, source: Source | null): boolean {
   if (known === null || source === null) return known === source;
-  return known.username === source.username;
+  return known.username === source.username && (known.listener ?? '') === (source.listener ?? '');
 }
 
 /** A connection is one, too, and must not be kept by what it has published. */
-function plain({ id, username }: Source): Source {
-  return { id, username };
+function plain({ id, username, listener = '' }: Source): Source {
+  return listener === '' ? { id, username } : { id, username, listener };
 }
 
 /** Identifiers that are numbered differ at their end. */

@@ -58,7 +58,7 @@ export interface Arguments {
 export const usage = `portico [-c FILE] [-p PORT] [--data DIR] [-v]
 portico check [-c FILE]     validates the configuration and prints what is in effect, or every fault
 portico health [-c FILE]    asks the first MQTT listener whether it answers
-portico acl explain [--user U] --client C --topic T publish|receive|subscribe [-c FILE]
+portico acl explain [--user U] --client C --topic T [--listener L] publish|receive|subscribe [-c FILE]
                             says whether a client may do that, and by which line
 portico passwd [-c] [-b] [--mosquitto | --cost N] FILE USER [PASSWORD]
                             sets a password in a file for access.password_file; asks for it, or with -b takes PASSWORD
@@ -98,6 +98,8 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --user U, --client C, --topic T
                       whom and what acl explain is about; without --user a client without user name;
                       whose bans are lifted
+      --listener L    where the client of acl explain comes in, if listeners have different lists: a port, the path of
+                      a socket, or a place as listeners.0
   -h, --help
       --version
 
@@ -116,6 +118,7 @@ const OPTIONS = {
   user: { type: 'string' },
   client: { type: 'string' },
   topic: { type: 'string' },
+  listener: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
   // Mosquitto's; known so that it can be refused in words.
@@ -246,12 +249,13 @@ function bansOf(command: Command, words: readonly string[], user: string | undef
 function questionOf(
   command: Command,
   words: readonly string[],
-  { user, client, topic }: { user?: string; client?: string; topic?: string },
+  { user, client, topic, listener }: { user?: string; client?: string; topic?: string; listener?: string },
 ): AclQuestion | undefined {
   if (command !== 'acl') {
     if ((user !== undefined && command !== 'bans') || client !== undefined || topic !== undefined) {
       throw wrong('--user, --client and --topic belong to acl explain, --user to bans lift too');
     }
+    if (listener !== undefined) throw wrong('--listener belongs to acl explain');
     return undefined;
   }
   const [, verb, word, ...rest] = words;
@@ -260,7 +264,7 @@ function questionOf(
     throw wrong(`acl takes two words, explain and one of ${ACTIONS.join(', ')}`);
   }
   if (client === undefined || topic === undefined) throw wrong('acl explain needs --client and --topic');
-  return { action, username: user ?? null, clientId: client, topic };
+  return { action, username: user ?? null, clientId: client, topic, listener: listener ?? null };
 }
 
 /** A number; whether it is a port is the schema's to say. */

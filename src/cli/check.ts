@@ -16,8 +16,9 @@ export async function check(request: LoadRequest, testOnly = false): Promise<voi
   } catch (error) {
     throw await withFileFaults(error);
   }
-  const { acl } = (await readSecurityFiles(loaded)).files;
+  const { usual, own } = (await readSecurityFiles(loaded)).files;
+  const lists = [usual, ...own.values()].flatMap(({ acl }) => acl?.warnings ?? []);
   process.stdout.write(testOnly ? 'the configuration is right\n' : annotated(loaded.config, loaded.sources));
   for (const line of describeListeners(loaded)) process.stderr.write(`${line}\n`);
-  for (const warning of [...loaded.warnings, ...(acl?.warnings ?? [])]) process.stderr.write(`warning: ${warning}\n`);
+  for (const warning of [...loaded.warnings, ...new Set(lists)]) process.stderr.write(`warning: ${warning}\n`);
 }

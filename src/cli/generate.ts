@@ -2,8 +2,8 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { safeParse, type z } from 'zod';
-import { docOf, listenerSchemas, type Option, options, sections, typeOf } from '../config/options.js';
+import { safeParse, ZodObject, type z } from 'zod';
+import { bare, docOf, listenerSchemas, type Option, options, sections, typeOf } from '../config/options.js';
 import { configSchema } from '../config/schema.js';
 import { measuresPage } from './measures-page.js';
 import { mosquittoPage } from './mosquitto-page.js';
@@ -85,11 +85,19 @@ function listenerTables(): string[] {
     lines.push(`### \`type: ${type}\``, '', docOf(schema.shape.type).doc, '');
     lines.push('| Option | Value | Default | What it does | Since |', '|---|---|---|---|---|');
     for (const [name, field] of Object.entries(schema.shape)) {
-      if (name !== 'type') lines.push(row(name, field, defaultField(field), null));
+      if (name === 'type') continue;
+      lines.push(row(name, field, defaultField(field), null));
+      for (const [key, inner] of innerFields(field)) lines.push(row(`${name}.${key}`, inner, undefined, null));
     }
     lines.push('');
   }
   return lines;
+}
+
+/** The options of a section that stands in a listener; none for a plain option. */
+function innerFields(field: z.core.$ZodType): [string, z.core.$ZodType][] {
+  const section = bare(field);
+  return section instanceof ZodObject ? Object.entries(section.shape) : [];
 }
 
 /** What a listener has for an option if nobody says anything. */

@@ -38,7 +38,8 @@ without a broker. \`$SYS/broker/reload/...\` and \`portico_reload...\` tell how 
 As with Mosquitto, a client that could not connect any more is disconnected, with 0x87 (Not authorized) in MQTT 5.0, and its will is
 published:
 
-- one that came with a user name and password, if its user is gone from \`access.password_file\`, or has another line there. Passwords are
+- one that came with a user name and password, if its user is gone from \`access.password_file\`, or from that of its
+  [listener](listeners.md#users-and-rules-of-a-listener), or has another line there. Passwords are
   not kept in memory, so a password that was hashed again counts as another one; its client comes back with it. With a first password file
   that is everybody who came with a name, since nobody has been asked so far;
 - one that a token or the server of logins has let in, if there is no such back-end any more, or the password file has its user

@@ -56,10 +56,30 @@ export function unknownOption(path: Path, key: string, raw: unknown): string {
   const schema = schemaAt(path, raw);
   const section = schema === undefined ? undefined : bare(schema);
   const siblings = section instanceof z.ZodObject ? Object.keys(section.shape) : [];
+  const types = typesWith(path, key);
+  if (types.length > 0) {
+    const type = child(path.slice(0, 2).reduce<unknown>(child, raw), 'type');
+    return `${prefix}${key} is an option of listeners of type ${types.join(', ')}, not of ${String(type)}`;
+  }
   const meant = rightWord(prefix, key, siblings);
   const hint =
     meant === undefined ? `the nearest here is ${prefix}${closest(key, siblings)}` : `did you mean ${meant}?`;
   return `${prefix}${key} is not an option; ${hint}`;
+}
+
+/** Types of listeners that have an option, which stands in one that has not; none if it stands elsewhere. */
+function typesWith([section, , ...inner]: Path, key: string): string[] {
+  if (section !== 'listeners') return [];
+  const has = (schema: z.core.$ZodType): boolean => {
+    let here: z.core.$ZodType = schema;
+    for (const name of [...inner, key]) {
+      const section = bare(here);
+      if (!(section instanceof z.ZodObject) || !Object.hasOwn(section.shape, name)) return false;
+      here = section.shape[name];
+    }
+    return true;
+  };
+  return [...listenerSchemas].flatMap(([type, schema]) => (has(schema) ? [type] : []));
 }
 
 /** A near word in the same section, unless another section has the very word; then a near word of any section. */

@@ -1,4 +1,5 @@
 /** What the options of a listener that speaks MQTT over TLS lack, and which of them exclude each other. */
+import { accessOf } from './listener-access.js';
 import type { ExposureConfig, ListenerConfig } from './schema.js';
 
 export type TlsListener = Extract<ListenerConfig, { type: 'mqtts' | 'wss' }>;
@@ -20,14 +21,14 @@ export function authoritiesOf({ ca_file: file, ca_path: folder }: TlsListener): 
 
 /** What is wrong, by the option that should say it. */
 export function tlsFaults(
-  { access }: Pick<ExposureConfig, 'access'>,
+  config: Pick<ExposureConfig, 'access'>,
   listener: TlsListener,
 ): [keyof TlsListener, string][] {
   const { cert_file: cert, key_file: key, crl_file: crl, psk_hint: hint } = listener;
   const ca = authoritiesOf(listener);
   const faults: [keyof TlsListener, string][] = [];
   if (hint !== undefined) {
-    if (access.psk_file === undefined) {
+    if (accessOf(config, listener).psk_file === undefined) {
       faults.push(['psk_hint', 'knows no pre-shared keys: name their file in access.psk_file']);
     }
     for (const option of ['cert_file', 'key_file', 'ca_file', 'ca_path', 'crl_file'] as const) {

@@ -1,6 +1,7 @@
 /** Where the broker listens, who may connect there, and which configurations are too open to start with. */
 import { BlockList, isIP } from 'node:net';
 import { addressesOf } from './interfaces.js';
+import { accessOf, accessOption, credentialsOf, ownAccess, wordsOf } from './listener-access.js';
 import { isCertifiedByProxy, isNamedByAnybody, isNamedByProxy, isProxied, proxyFaults } from './listeners-proxies.js';
 import { authoritiesOf, isTls, namesUsers, tlsFaults } from './listeners-tls.js';
 import type { LoadedConfig } from './load.js';
@@ -62,38 +63,6 @@ export function isLoopback(listener: ListenerConfig): boolean {
   return !isProxied(listener) && hostsOf(listener).every(isLoopbackHost);
 }
 
-/** Where somebody looks who a client is by its password, or by what stands in its place. */
-interface Credentials {
-  readonly option: string;
-  /** Of users; null for a back-end. */
-  readonly file: string | null;
-  /** Of a back-end: who is let in. */
-  readonly who: string;
-}
-
-/** Who is let in by credentials, in words. */
-function wordsOf(credentials: readonly Credentials[]): string[] {
-  const files = credentials.flatMap(({ file }) => file ?? []);
-  const others = credentials.flatMap(({ file, who }) => (file === null ? [who] : []));
-  return [...(files.length > 0 ? [`users of ${files.join(' and ')}`] : []), ...others];
-}
-
-/** What shows who a client is by its password, or as one: files of users and back-ends, with the options that name them. */
-function credentialsOf({ access }: ExposureConfig): Credentials[] {
-  const files: Credentials[] = [];
-  for (const name of ['password_file', 'scram_file'] as const) {
-    const file = access[name];
-    if (file !== undefined) files.push({ option: `access.${name}`, file, who: '' });
-  }
-  for (const name of ['jwt_secret_file', 'jwt_jwks_file', 'jwt_jwks_url'] as const) {
-    if (access[name] !== undefined) files.push({ option: `access.${name}`, file: null, who: 'clients with a token' });
-  }
-  if (access.http_url !== undefined) {
-    files.push({ option: 'access.http_url', file: null, who: 'whom the server of access.http_url lets in' });
-  }
-  return files;
-}
-
 /** What shows who a device is, other than a password: an option, of the listener if it has no section, and who has it. */
 interface Proof {
   readonly option:
@@ -112,7 +81,8 @@ function takesPublicKeys(listener: ListenerConfig): boolean {
 }
 
 /** What a listener of DTLS or TLS asks of devices. */
-function proofsOf({ access }: ExposureConfig, listener: ListenerConfig): Proof[] {
+function proofsOf(config: ExposureConfig, listener: ListenerConfig): Proof[] {
+  const access = accessOf(config, listener);
   const proofs: Proof[] = [];
   if (listener.type === 'coaps' && access.psk_file !== undefined) {
     proofs.push({ option: 'access.psk_file', who: `devices with a key of ${access.psk_file}` });
@@ -166,7 +136,7 @@ export function anonymousAllowed(config: ExposureConfig, listener: ListenerConfi
   if (!admitsStrangers(listener)) return false;
   const own = ownAnonymous(listener);
   if (own !== undefined) return own;
-  const asks = credentialsOf(config).length > 0 || proofsOf(config, listener).length > 0;
+  const asks = credentialsOf(config, listener).length > 0 || proofsOf(config, listener).length > 0;
   return config.allow_anonymous ?? (!asks && isLoopback(listener));
 }
 
@@ -190,7 +160,7 @@ export interface ExposureFault {
 function isOpen(config: ExposureConfig, listener: ListenerConfig): boolean {
   if (isLoopback(listener) || config.allow_anonymous !== undefined || !admitsStrangers(listener)) return false;
   if (ownAnonymous(listener) !== undefined) return false;
-  return credentialsOf(config).length === 0 && proofsOf(config, listener).length === 0;
+  return credentialsOf(config, listener).length === 0 && proofsOf(config, listener).length === 0;
 }
 
 type SecureListener = Extract<ListenerConfig, { type: `coaps${string}` }>;
@@ -251,10 +221,13 @@ export function exposureFaults(config: ExposureConfig): ExposureFault[] {
       const whose = isTls(listener) ? 'clients' : 'devices';
       const devices =
         'require_certificate' in listener && namesUsers(listener) ? `, or the CA of its ${whose} in ca_file` : '';
+      const users = 'name a password file in access.password_file or a SCRAM file in access.scram_file';
+      const others = `, what verifies tokens in access.jwt_..., or a server of logins in access.http_url`;
+      const [whole, what] =
+        ownAccess(listener) === undefined ? ['configured', users + others] : ['in its access', `${users} there`];
       const sentence =
-        `${place(listener)} can be reached from other machines, and no credentials are configured: ` +
-        `name a password file in access.password_file or a SCRAM file in access.scram_file, what ` +
-        `verifies tokens in access.jwt_..., or a server of logins in access.http_url${devices}, or write allow_anonymous: true to let anyone in`;
+        `${place(listener)} can be reached from other machines, and no credentials are ${whole}: ` +
+        `${what}${devices}, or write allow_anonymous: true to let anyone in`;
       faults.push({ path: ['listeners', i, 'host'], sentence });
     }
     if (listener.type === 'coaps' || listener.type === 'coaps+tcp') {
@@ -291,7 +264,8 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
   const warnings: string[] = [];
   const takesKeys = (listener: ListenerConfig): boolean =>
     listener.type === 'coaps' || (isTls(listener) && listener.psk_hint !== undefined);
-  if (config.access.psk_file !== undefined && !config.listeners.some(takesKeys)) {
+  const takesCommon = (listener: ListenerConfig): boolean => takesKeys(listener) && ownAccess(listener) === undefined;
+  if (config.access.psk_file !== undefined && !config.listeners.some(takesCommon)) {
     warnings.push(
       'access.psk_file is set, and no listener takes its keys: none is of type coaps, and none of MQTT over TLS has psk_hint',
     );
@@ -299,9 +273,10 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
   if (config.access.public_key_file !== undefined && !config.listeners.some(takesPublicKeys)) {
     warnings.push('access.public_key_file is set, and no listener of type coaps with a key_file takes its keys');
   }
+  const hasCredentials = (listener: ListenerConfig): boolean => credentialsOf(config, listener).length > 0;
   const proved = config.listeners.some((listener) => proofsOf(config, listener).length > 0);
   const admitted = config.listeners.some((listener) => ownAnonymous(listener) === true);
-  if (config.allow_anonymous === false && credentialsOf(config).length === 0 && !proved && !admitted) {
+  if (config.allow_anonymous === false && !config.listeners.some(hasCredentials) && !proved && !admitted) {
     warnings.push(
       'allow_anonymous is false, and access.password_file and access.scram_file are unset, as are tokens and ' +
         'access.http_url: no client can connect',
@@ -318,6 +293,9 @@ export function exposureWarnings(config: ExposureConfig & Pick<Config, 'coap'>):
     if (!isLoopback(listener) && anonymous) {
       const what = listener.type === 'http' ? 'read metrics and health' : 'publish and subscribe';
       warnings.push(`${place(listener)}: anyone who reaches it may ${what} without a password`);
+    }
+    if (ownAccess(listener)?.psk_file !== undefined && !takesKeys(listener)) {
+      warnings.push(`${place(listener)}: its access.psk_file is set, and without psk_hint it takes no keys`);
     }
     if (isNamedByAnybody(listener)) {
       warnings.push(
@@ -345,7 +323,9 @@ export function describeListeners(
     const port = loaded.sources.get(`listeners.${i}.port`) ?? '';
     const by = sourceOf(loaded, `listeners.${i}`) + (port.startsWith(COMMAND_LINE) ? `, port: ${port}` : '');
     // Options of the listener itself have no section.
-    const named = options.map((option) => (own.includes(option) ? `listeners.${i}.${option}` : option));
+    const named = options.map((option) =>
+      own.includes(option) ? `listeners.${i}.${option}` : accessOption(listener, i, option),
+    );
     const nobody = [BUILT_IN, MOSQUITTO_BUILT_IN].includes(by) && named.every((one) => sourceOf(loaded, one) === by);
     const why = named.map((option) => `${option}: ${sourceOf(loaded, option)}`).join(', ');
     const said = nobody ? by : `listener: ${by}${why === '' ? '' : `; ${why}`}`;
@@ -372,7 +352,7 @@ function describe(config: Config, listener: ListenerConfig): { who: string; opti
   if (listener.type === 'http') {
     return { who: anonymous ? `${anyone} may read metrics and health` : 'nobody may connect', options: [] };
   }
-  const credentials = admitsStrangers(listener) ? credentialsOf(config) : [];
+  const credentials = admitsStrangers(listener) ? credentialsOf(config, listener) : [];
   const proofs = proofsOf(config, listener);
   const known = proofs.map(({ who }) => who);
   const password = !PLAIN_COAP.includes(listener.type) || config.coap.insecure_password;

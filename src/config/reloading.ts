@@ -227,6 +227,14 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ),
   ...rowsOf(MQTT, ['allow_anonymous'], ['at once', 'clients without user name are sent away if they may not connect']),
   ...rowsOf(['http'], ['allow_anonymous'], 'at once'),
+  ...rowsOf(
+    MQTT,
+    ['access'],
+    [
+      'at once',
+      'its files are read again also if their names are the same, as those of `access`. Clients whose user is gone, or has another password hash, by the files that hold for the listener then, are sent away',
+    ],
+  ),
   ...rowsOf(MQTT, ['max_connections'], ['at once', 'those that are too many stay']),
   ...rowsOf(MQTT, ['max_qos'], ['new', TOLD]),
   ...rowsOf(MQTT, ['protocol_versions', 'use_username_as_clientid', 'auto_id_prefix'], 'new'),

@@ -12,6 +12,7 @@ import { TcpListener } from '../listeners/tcp.js';
 import { TrustedProxies } from '../listeners/trusted-proxies.js';
 import { UnixListener } from '../listeners/unix.js';
 import { type Refusal, WebSocketListener } from '../listeners/websocket.js';
+import type { AccessControl } from '../session/access-control.js';
 import type { Entry } from '../session/gate.js';
 import type { Party } from '../session/journal.js';
 import { type ListenerOptions, ListenerTerms, USUAL_PREFIX } from '../session/listener-terms.js';
@@ -99,12 +100,16 @@ export class MqttListeners {
   readonly #cameTo = new WeakMap<object, MqttListenerConfig>();
   readonly #isOpen: (listener: MqttListenerConfig) => boolean;
 
-  /** @param isOpen whether a client without user name may connect to a listener, asked for each connection */
+  /**
+   * @param isOpen whether a client without user name may connect to a listener, asked for each connection
+   * @param accessOf what decides on those that come by a listener
+   */
   constructor(
     broker: Broker,
     { listeners }: Config,
     tls: TlsSecurity,
     isOpen: (listener: MqttListenerConfig) => boolean,
+    accessOf: (listener: MqttListenerConfig) => AccessControl,
   ) {
     this.#tls = tls;
     this.#broker = broker;
@@ -112,7 +117,7 @@ export class MqttListeners {
     this.#listeners = listeners;
     for (const [i, listener] of listeners.entries()) {
       if (!isMqtt(listener)) continue;
-      const terms = new ListenerTerms(termsOf(listener, `listeners.${i}`));
+      const terms = new ListenerTerms(termsOf(listener, `listeners.${i}`), accessOf(listener));
       this.#standing.set(listener, {
         options: listener,
         terms,
@@ -156,8 +161,8 @@ export class MqttListeners {
     this.#cameTo.set(connection, listener);
     // A reload may have come between its handshake and this.
     const { psk } = connection;
-    if (psk === null || this.#tls.isKeyOf(psk)) return;
-    connection.reject(ReasonCode.NotAuthorized, 'its key is not in access.psk_file any more');
+    if (psk === null || this.#tls.isKeyOf(psk, listener)) return;
+    connection.reject(ReasonCode.NotAuthorized, 'its key is not in the psk_file any more');
   }
 
   /** @param host one of the addresses of the listener */

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readSecurityFile } from '../access/security-file.js';
+import { ownAccess } from '../config/listener-access.js';
 import type { LoadedConfig } from '../config/load.js';
 import { type Change, changesBetween, type When, whenOf } from '../config/reloading.js';
 import type { Config } from '../config/schema.js';
@@ -151,6 +152,9 @@ function filesOf({ access, coap, listeners }: Config): WatchedFile[] {
   for (const [i, listener] of listeners.entries()) {
     for (const [name, file] of Object.entries(listener)) {
       if (name.endsWith('_file')) add(`listeners.${i}.${name}`, file, `listeners.${listener.type}.${name}`);
+    }
+    for (const [name, file] of Object.entries(ownAccess(listener) ?? {})) {
+      add(`listeners.${i}.access.${name}`, file, `listeners.${listener.type}.access`);
     }
   }
   return files;

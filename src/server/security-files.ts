@@ -1,18 +1,19 @@
 /** All files of a configuration that say who is who, and who may do what: read together, so that all their faults are told at once. */
 import { everyFault, readAll } from '../access/every-fault.js';
 import { UnsoundConfiguration } from '../config/faults.js';
+import { ownAccess } from '../config/listener-access.js';
 import type { LoadedConfig } from '../config/load.js';
 import { BUILT_IN, sourceOf } from '../config/source.js';
 import { PorticoError } from '../errors.js';
 import { EVERY_DEVICE } from '../plugins/coap-devices/credentials.js';
-import { type AccessFiles, readAccessFiles } from './access-files.js';
+import { type EveryAccess, readAccessFiles } from './access-files.js';
 import { type BackendFiles, readBackendFiles } from './backend-files.js';
 import { errandsOf } from './coap-errands.js';
 import { CoapSecurity } from './coap-security.js';
 import { TlsSecurity } from './tls-security.js';
 
 export interface SecurityFiles {
-  readonly files: AccessFiles;
+  readonly files: EveryAccess;
   readonly backends: BackendFiles;
   readonly security: CoapSecurity;
   readonly tls: TlsSecurity;
@@ -73,11 +74,16 @@ function located(error: PorticoError, loaded: LoadedConfig): PorticoError {
 
 /** The option that names a file of which a sentence says something; null if the sentence is about a line of it. */
 function optionOf(sentence: string, { config }: LoadedConfig): string | null {
-  const own = /^((?:listeners\.\d+|coap|access)\.\w+): /.exec(sentence)?.[1];
+  const own = /^((?:listeners\.\d+(?:\.access)?|coap|access)\.\w+): /.exec(sentence)?.[1];
   if (own !== undefined) return own;
   for (const section of ['access', 'coap'] as const) {
     for (const [name, file] of Object.entries(config[section])) {
       if (typeof file === 'string' && sentence.startsWith(`${file}: `)) return `${section}.${name}`;
+    }
+  }
+  for (const [i, listener] of config.listeners.entries()) {
+    for (const [name, file] of Object.entries(ownAccess(listener) ?? {})) {
+      if (sentence.startsWith(`${file}: `)) return `listeners.${i}.access.${name}`;
     }
   }
   return null;

@@ -21,13 +21,14 @@ import { Instruments } from '../monitor/reading.js';
 import { SysTree } from '../monitor/sys-tree.js';
 import type { Plugin, PluginContext } from '../plugins/plugin.js';
 import { endKeyed } from '../session/ending.js';
+import type { ShownKey } from '../session/shown.js';
 import { keptAside } from '../store/aside.js';
 import { LevelStore } from '../store/level-store.js';
 import { MemoryStore } from '../store/memory-store.js';
 import { describeVersion } from '../store/upgrade.js';
 import { version } from '../version.js';
 import { isAbsent, missingInterface } from './absent-addresses.js';
-import { type AccessFiles, changedUsers } from './access-files.js';
+import type { AccessFiles } from './access-files.js';
 import { type BackendFiles, backendRenewal } from './backend-files.js';
 import { Backends } from './backends.js';
 import { retainedLimits, sessionOptions } from './broker-options.js';
@@ -35,10 +36,12 @@ import { type Errand, errandsOf } from './coap-errands.js';
 import { CoapFaces } from './coap-faces.js';
 import { type CoapListener, type CoapSecurity, isCoap } from './coap-security.js';
 import { identifier, passwordOptions } from './identification.js';
+import { ListenerAccess } from './listener-access.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { contextOf } from './plugin-context.js';
 import { type Renewal, Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
+import { isOut, type Reloaded } from './sent-away.js';
 import type { TlsSecurity } from './tls-security.js';
 
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
@@ -50,7 +53,7 @@ export class Server {
   #loaded: LoadedConfig;
   /** What `#takesStrangers` has found in `#loaded`: each request over CoAP asks. */
   readonly #strangersTaken = new Map<ListenerConfig, boolean>();
-  #files: AccessFiles;
+  readonly #access: ListenerAccess;
   #scram: ScramSha256 | null;
   readonly #logger: Logger;
   readonly #tls: TlsSecurity;
@@ -77,13 +80,13 @@ export class Server {
   private constructor(
     loaded: LoadedConfig,
     logger: Logger,
-    { security, tls, files, passwords, backends, backendFiles, scram }: Known,
+    { security, tls, access, passwords, backends, backendFiles, scram }: Known,
     broker: Broker,
   ) {
     this.#loaded = loaded;
     this.passwords = passwords;
     this.#backends = backends;
-    this.#files = files;
+    this.#access = access;
     this.#opened = loaded.config.listeners;
     this.#scram = scram;
     this.#tls = tls;
@@ -93,7 +96,8 @@ export class Server {
     this.broker = broker;
     const { store, commit } = broker;
     const isOpen = (listener: ListenerConfig): boolean => this.#takesStrangers(listener);
-    this.#mqtt = new MqttListeners(broker, loaded.config, tls, isOpen);
+    this.#mqtt = new MqttListeners(broker, loaded.config, tls, isOpen, (listener) => access.of(listener));
+    broker.replaceAcl(access.filesOf(undefined).acl, access.controls);
     this.#coap = new CoapFaces(loaded.config.coap, security, { contextOf: (plugin) => this.#context(plugin), isOpen });
     this.#latecomers = new Latecomers({
       late: (error) => {
@@ -126,11 +130,12 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const { files, security, tls, backends: backendFiles } = await readSecurityFiles(loaded);
-    const passwords = new Passwords(files.passwords, passwordOptions(config));
+    const { usual } = files;
+    const passwords = new Passwords(usual.passwords, passwordOptions(config));
+    const access = new ListenerAccess(config.listeners, passwords, files);
     const backends = Backends.of(backendFiles.make);
-    const { acl } = files;
-    for (const warning of acl?.warnings ?? []) logger.warn({ option: 'access.acl_file' }, warning);
-    const scram = files.scram === null ? null : new ScramSha256(files.scram);
+    for (const warning of access.warnings) logger.warn({ option: 'access.acl_file' }, warning);
+    const scram = usual.scram === null ? null : new ScramSha256(usual.scram);
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: {
@@ -143,14 +148,14 @@ export class Server {
       session: sessionOptions(config),
       retained: retainedLimits(config),
       identify: identifier(passwords, backends),
-      acl,
+      acl: usual.acl,
       authenticationMethods: scram === null ? [] : [scram],
     });
     backends.counts = broker.counters;
     // Aedes' declarations leave its `error` event out.
     const events: EventEmitter = broker;
     events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
-    const known = { security, tls, files, passwords, backends, backendFiles, scram };
+    const known = { security, tls, access, passwords, backends, backendFiles, scram };
     const server = new Server(loaded, logger, known, broker);
     // Before the store is opened, which may add one and say so.
     const aside = await keptAside(config.data_dir);
@@ -284,9 +289,9 @@ export class Server {
     return this.#loaded;
   }
 
-  /** Of the access control list in force. */
+  /** Of the access control lists in force. */
   get warnings(): readonly string[] {
-    return this.#files.acl?.warnings ?? [];
+    return this.#access.warnings;
   }
 
   /**
@@ -306,16 +311,13 @@ export class Server {
     this.#loaded = { ...next, config: inForce(before, next.config) };
     this.#strangersTaken.clear();
     const { config } = this.#loaded;
-    const isOther = changedUsers(this.#files, files);
-    this.#files = files;
-    this.passwords.replace(files.passwords);
-    this.passwords.replaceOptions(passwordOptions(config));
     this.#backendRenewal.replace(backendRenewal(next.config, backends, () => {}));
-    this.#replaceScram(files.scram);
-    broker.replaceAcl(files.acl);
+    this.#replaceScram(files.usual.scram);
     broker.replaceOptions(sessionOptions(config), retainedLimits(config));
     const counterpartOf = (listener: ListenerConfig): ListenerConfig | undefined =>
       found[this.#opened.indexOf(listener)];
+    const filesBefore = this.#access.replace(files, passwordOptions(config), counterpartOf);
+    broker.replaceAcl(files.usual.acl, this.#access.controls);
     this.#tls.replace(tls, counterpartOf);
     this.#mqtt.replace(config.listeners);
     this.#coap.replace(config.coap, security, counterpartOf);
@@ -327,17 +329,19 @@ export class Server {
       if (listener !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(listener);
     }
     const reason = 'it could not connect any more by the configuration that was read again';
-    const keyed = endKeyed(broker.connections, (key) => this.#tls.isKeyOf(key), reason);
-    const others = broker.endClients((client) => {
-      const listener = this.#mqtt.listenerOf(client);
-      // Whom a back-end has let in, it would be asked about again.
-      if (client.grant !== null)
-        return !this.#backends.has(client.grant.by) || this.passwords.knows(client.username ?? undefined);
-      if (client.username !== null && files.passwords !== null) return isOther(client.username);
-      if (client.username !== null && this.#backends.size > 0) return true;
-      // Nobody is asked for a password: whoever may come without a name may come with one.
-      return listener !== undefined && !this.#takesStrangers(listener);
-    }, reason);
+    const listenerOf = (client: object): ListenerConfig | undefined => this.#mqtt.listenerOf(client);
+    const isIn = (key: ShownKey, client: object): boolean => this.#tls.isKeyOf(key, listenerOf(client));
+    const keyed = endKeyed(broker.connections, isIn, reason);
+    const reloaded: Reloaded = {
+      listenerOf,
+      filesOf: (listener) => this.#access.filesOf(listener),
+      filesBefore,
+      hasOwn: (listener) => listener !== undefined && this.#access.of(listener).listener !== '',
+      takesStrangers: (listener) => this.#takesStrangers(listener),
+      backends: this.#backends,
+      passwords: this.passwords,
+    };
+    const others = broker.endClients((client) => isOut(client, reloaded), reason);
     return { warnings: this.warnings, sentAway: keyed + others };
   }
 
@@ -389,7 +393,7 @@ export interface Replaced {
 interface Known {
   readonly security: CoapSecurity;
   readonly tls: TlsSecurity;
-  readonly files: AccessFiles;
+  readonly access: ListenerAccess;
   readonly passwords: Passwords;
   readonly backends: Backends;
   readonly backendFiles: BackendFiles;

@@ -4,6 +4,7 @@ import { fault, type NamedFile, reasonOf } from '../access/certificate.js';
 import { readAll } from '../access/every-fault.js';
 import { readPskFile } from '../access/psk-file.js';
 import { isSame, readTlsFiles, type TlsFiles } from '../access/tls-files.js';
+import { ownAccess } from '../config/listener-access.js';
 import { authoritiesOf, isTls, type TlsListener as TlsListenerConfig } from '../config/listeners-tls.js';
 import { TLS_VERSIONS } from '../config/schema/tls.js';
 import type { Config, ListenerConfig } from '../config/schema.js';
@@ -37,14 +38,24 @@ interface Keys {
 /** What one listener of the configuration shows and asks for, on all its addresses. */
 class Credentials implements TlsCredentials {
   readonly renewal: Renewal<TlsFiles>;
+  /** Those of all listeners. */
   readonly #keys: Keys;
+  /** Its own, in their place. */
+  #own: Keys['current'] | null;
   readonly #renewals = new Set<() => void>();
   #listener: TlsListenerConfig;
   #context: SecureContextOptions;
 
-  private constructor(listener: TlsListenerConfig, source: RenewalSource<TlsFiles>, files: TlsFiles, keys: Keys) {
+  private constructor(
+    listener: TlsListenerConfig,
+    source: RenewalSource<TlsFiles>,
+    files: TlsFiles,
+    keys: Keys,
+    own: Keys['current'] | null,
+  ) {
     this.#listener = listener;
     this.#keys = keys;
+    this.#own = own;
     this.#context = contextOf(listener, files);
     this.renewal = new Renewal(source, files, (renewed) => {
       this.#context = contextOf(this.#listener, renewed);
@@ -70,7 +81,8 @@ class Credentials implements TlsCredentials {
       createSecureContext(contextOf(listener, files));
       return files;
     };
-    return new Credentials(listener, { path, names, read, isSame }, await read(), keys);
+    const [files, own] = await readAll(read(), readOwnKeys(listener));
+    return new Credentials(listener, { path, names, read, isSame }, files, keys, own);
   }
 
   get demand(): Demand {
@@ -88,7 +100,7 @@ class Credentials implements TlsCredentials {
   }
 
   keyOf(identity: string): Buffer | undefined {
-    return this.#keys.current.get(identity);
+    return (this.#own ?? this.#keys.current).get(identity);
   }
 
   onRenewal(renewed: () => void): () => void {
@@ -101,6 +113,7 @@ class Credentials implements TlsCredentials {
   /** Shows and asks for what others do, which another configuration has at this place. */
   replace(other: Credentials): void {
     this.#listener = other.#listener;
+    this.#own = other.#own;
     this.renewal.replace(other.renewal);
   }
 }
@@ -147,9 +160,10 @@ export class TlsSecurity {
     return [...this.#credentials.values()].map(({ renewal }) => renewal);
   }
 
-  /** Whether a key is that of an identity now. */
-  isKeyOf({ identity, key }: ShownKey): boolean {
-    return this.#keys.current.get(identity)?.equals(key) === true;
+  /** Whether a key is that of an identity now, at a listener of the configuration. */
+  isKeyOf({ identity, key }: ShownKey, listener: ListenerConfig | undefined): boolean {
+    const credentials = listener && this.#credentials.get(listener);
+    return credentials?.keyOf(identity)?.equals(key) === true;
   }
 
   /**
@@ -164,6 +178,13 @@ export class TlsSecurity {
       if (next !== undefined) credentials.replace(next);
     }
   }
+}
+
+/** What a listener without a section of its own takes its keys from is for all of them: null. */
+async function readOwnKeys(listener: TlsListenerConfig): Promise<Keys['current'] | null> {
+  const own = ownAccess(listener);
+  if (own === undefined) return null;
+  return own.psk_file === undefined ? new Map() : readPskFile(own.psk_file);
 }
 
 function contextOf(listener: TlsListenerConfig, { context }: TlsFiles): SecureContextOptions {

@@ -38,7 +38,8 @@ export async function checkPassword(
   if (ban !== null) return ban;
   const { remote, transport } = client;
   const wanted = (): boolean => !client.closed && lockout.banOf(remote, transport, user) === null;
-  const identified = hooks.identify(username, password, anonymous, wanted, client);
+  const identify = client.access.identify ?? hooks.identify;
+  const identified = identify(username, password, anonymous, wanted, client);
   const isLater = typeof identified === 'object' && 'then' in identified;
   const verdict = isLater ? await answered(environment, client, identified) : identified;
   // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.

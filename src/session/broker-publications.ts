@@ -2,10 +2,12 @@
 import { Rights } from '../access/acl/acl.js';
 import { words } from '../access/acl/rule.js';
 import type { Message, Source } from '../bus/message.js';
-import { isLent, type Lent } from '../bus/party.js';
+import { isLent } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import { isValidName } from '../bus/topics.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import type { WillRecord } from '../store/records.js';
+import { accessAt, NO_LISTENER } from './access-control.js';
 import { type AedesPacket, messageOf, type PublishRequest, packetOf } from './aedes-packets.js';
 import type { Connection } from './connection.js';
 import type { Environment } from './environment.js';
@@ -78,30 +80,26 @@ export function publishMessage(environment: Environment, message: Message): void
 /**
  * A will is a publication of its client: the access control list and `authorizePublish` decide on it.
  * @param client null if its connection is long gone
- * @param username of the client, null for none
+ * @param will says who the client is
  * @param decided called once it has been published or refused
- * @param grant what a back-end has said of the client
  */
 export function publishWill(
   environment: Environment,
   message: Message,
   client: Connection | null,
-  username: string | null,
+  will: WillRecord,
   decided: () => void,
-  grant: Lent | null = null,
 ): void {
-  const { hooks, journal, counters, clock, access } = environment;
-  const named: Source = { id: message.publisherId, username };
+  const { hooks, journal, counters, clock } = environment;
+  const { username = null, grant = null } = will;
+  const named: Source = { id: message.publisherId, username, listener: will.message.source?.listener ?? '' };
   const source = isLent(grant) ? null : named;
-  if (access.acl !== null) {
-    const rights = new Rights(access.acl, { username, clientId: message.publisherId, grant });
-    const { allowed, rule } = rights.decide('publish', message.topic);
-    if (!allowed) {
-      counters.deniedPublish++;
-      journal.denied(client ?? partyOf(named), 'publish', message.topic, `its will: ${words(rule)}`);
-      decided();
-      return;
-    }
+  const denial = denialOf(environment, message.topic, named, grant);
+  if (denial !== null) {
+    counters.deniedPublish++;
+    journal.denied(client ?? partyOf(named), 'publish', message.topic, `its will: ${denial}`);
+    decided();
+    return;
   }
   if (hooks.authorizePublish === null) {
     publishMessage(environment, { ...message, source });
@@ -126,6 +124,20 @@ export function publishWill(
     // A connection has just ended, or a timer has run out: nobody above could take this.
     answer(error instanceof Error ? error : new Error(String(error)));
   }
+}
+
+/** Why a client that is gone may not publish on a topic, in words; null if it may. */
+function denialOf(
+  environment: Environment,
+  topic: string,
+  { id: clientId, username, listener }: Source,
+  grant: WillRecord['grant'] = null,
+): string | null {
+  const access = accessAt(environment, listener);
+  if (access === null) return NO_LISTENER;
+  if (access.acl === null) return null;
+  const { allowed, rule } = new Rights(access.acl, { username, clientId, grant }).decide('publish', topic);
+  return allowed ? null : words(rule);
 }
 
 /** Tells Aedes' `published` hook and `publish` event of a message without a network client. */

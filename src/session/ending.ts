@@ -33,8 +33,12 @@ export function endClients(
 }
 
 /** Ends those whose pre-shared key lets nobody in any more, also if they have not sent CONNECT. Returns how many. */
-export function endKeyed(connections: Iterable<Connection>, isIn: (key: ShownKey) => boolean, reason: string): number {
-  const out = [...connections].filter(({ psk }) => psk !== null && !isIn(psk));
+export function endKeyed(
+  connections: Iterable<Connection>,
+  isIn: (key: ShownKey, connection: Connection) => boolean,
+  reason: string,
+): number {
+  const out = [...connections].filter((one) => one.psk !== null && !isIn(one.psk, one));
   for (const connection of out) connection.reject(ReasonCode.NotAuthorized, reason);
   return out.length;
 }

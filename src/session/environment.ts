@@ -8,6 +8,7 @@ import type { Router } from '../bus/router.js';
 import type { SharedStrategy } from '../bus/shared.js';
 import type { GroupCommit } from '../store/commit.js';
 import type { Store } from '../store/store.js';
+import type { AccessControl } from './access-control.js';
 import type { AddressRates } from './address-rates.js';
 import type { Arriving } from './arriving.js';
 import type { Flusher } from './flusher.js';
@@ -18,7 +19,6 @@ import type { Journal } from './journal.js';
 import type { Pacer } from './pacer.js';
 import type { PluginStorage } from './plugin-storage.js';
 import type { Refusals } from './refusals.js';
-import type { AccessControl } from './rights.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
 import type { Throttle } from './throttle.js';
@@ -137,7 +137,10 @@ export interface Environment {
   readonly sessions: SessionRegistry;
   readonly wills: Wills;
   readonly hooks: Hooks;
+  /** What decides on clients of listeners without anything of their own, and on everybody else. */
   readonly access: AccessControl;
+  /** What decides on those of each listener, by its name in the store; empty if no listener has anything of its own. */
+  listenerAccess: ReadonlyMap<string, AccessControl>;
   readonly journal: Journal;
   readonly gate: Gate;
   /** Who has failed to prove who it is too often. */

@@ -8,6 +8,7 @@ import type { Grant } from '../bus/party.js';
 import { Publication } from '../bus/publication.js';
 import type { Subscription } from '../bus/tree.js';
 import { ReasonCode } from '../wire/reason-codes.js';
+import type { AccessControl } from './access-control.js';
 import type { Environment } from './environment.js';
 import type { MessageHandler } from './handling.js';
 import { InProcessPublications } from './in-process-publications.js';
@@ -53,6 +54,8 @@ export class InProcessClient implements Party {
   readonly #kept = new Set<KeptSubscription>();
   /** Told of the end; undefined if the client is not on the list of those connected. */
   #onEnd: ((reason: string) => void) | null | undefined = undefined;
+  /** What decides on it. */
+  readonly access: AccessControl;
   /** What it may do; null until that is asked for. */
   rights: ClientRights | null = null;
   /** What a back-end has said of it; null if none has let it in. */
@@ -68,6 +71,7 @@ export class InProcessClient implements Party {
     this.remote = identity.remote;
     this.transport = identity.transport;
     this.trusted = identity.trusted ?? false;
+    this.access = environment.access;
     this.#publications = new InProcessPublications(environment, this);
   }
 
@@ -141,16 +145,15 @@ export class InProcessClient implements Party {
 
   /** Whether the client may be given a message, counted if not. */
   mayReceive(topic: string): boolean {
-    const { access, counters } = this.#environment;
-    const acl = aclOf(this, access);
+    const acl = aclOf(this);
     if (acl === null || rightsOf(this, acl).decide('receive', topic).allowed) return true;
-    counters.deniedReceive++;
+    this.#environment.counters.deniedReceive++;
     return false;
   }
 
   /** Whether the client may know of a topic: access control lists let it read there, or publish. No hook is asked; not counted. */
   mayKnow(topic: string): boolean {
-    const acl = aclOf(this, this.#environment.access);
+    const acl = aclOf(this);
     if (acl === null) return true;
     const rights = rightsOf(this, acl);
     return rights.decide('receive', topic).allowed || rights.decide('publish', topic).allowed;
@@ -224,8 +227,8 @@ export class InProcessClient implements Party {
 
   /** Whether a topic has a retained message: for whoever may read it, or replace it, which goes for one that is withheld, too. */
   hasRetained(topic: string): boolean {
-    const { router, access } = this.#environment;
-    const acl = aclOf(this, access);
+    const { router } = this.#environment;
+    const acl = aclOf(this);
     const route = router.known(topic) ?? null;
     const bytes = route?.topicBytes ?? Buffer.from(topic);
     if (acl === null) return router.retained.holds(bytes, route);

@@ -90,7 +90,7 @@ export class InProcessPublications {
 
   /** Whether the access control list keeps the client from publishing on a topic, counted and logged. */
   #isDenied(route: Route): boolean {
-    const acl = aclOf(this.#client, this.#environment.access);
+    const acl = aclOf(this.#client);
     if (acl === null) return false;
     const { allowed, rule } = rightsOf(this.#client, acl).publish(route);
     if (!allowed) this.#denyPublish(route.topic, words(rule));

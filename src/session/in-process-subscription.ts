@@ -37,8 +37,8 @@ export class InProcessSubscription implements Subscriber {
   }
 
   deliver(publication: Publication, _receiver: Receiver): void {
-    const { access, counters, router, handling } = this.#environment;
-    const acl = aclOf(this.#holder, access);
+    const { counters, router, handling } = this.#environment;
+    const acl = aclOf(this.#holder);
     if (acl !== null && !mayReceive(this.#holder, acl, publication.route, publication.topicBytes)) {
       counters.deniedReceive++;
       return;
@@ -59,13 +59,13 @@ export function subscribeRefusal(
   filter: string,
   subscriptions: number,
 ): number {
-  const { options, journal, counters, access } = environment;
+  const { options, journal, counters } = environment;
   let refusal: number = ReasonCode.Success;
   let why = 'refused';
   if (!isValidFilter(filter) || exceedsLimits(party, filter, environment)) refusal = ReasonCode.TopicFilterInvalid;
   else if (isShared(filter)) refusal = ReasonCode.SharedSubscriptionsNotSupported;
   else if (subscriptions >= options.subscriptionsPerClient) refusal = ReasonCode.QuotaExceeded;
-  const acl = aclOf(party, access);
+  const acl = aclOf(party);
   if (refusal === ReasonCode.Success && acl !== null) {
     const { share, denying } = rightsOf(party, acl).subscribe(filter);
     why = words(denying);

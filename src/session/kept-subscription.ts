@@ -109,10 +109,9 @@ export class KeptSubscription implements Link {
   }
 
   #isDenied(topicBytes: Buffer): boolean {
-    const { access, counters } = this.#environment;
-    const acl = aclOf(this.#holder, access);
+    const acl = aclOf(this.#holder);
     if (acl === null || mayReceive(this.#holder, acl, null, topicBytes)) return false;
-    counters.deniedReceive++;
+    this.#environment.counters.deniedReceive++;
     return true;
   }
 

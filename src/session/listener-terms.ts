@@ -1,4 +1,5 @@
 /** What one listener asks of its clients, and what it gives them. All its connections share one. */
+import type { AccessControl } from './access-control.js';
 import type { Mount } from './mount.js';
 
 /** Each is an option of the listener with the same name. */
@@ -31,8 +32,11 @@ export class ListenerTerms {
   options: ListenerOptions;
   /** Clients that are connected through it. */
   connected = 0;
+  /** What decides on them; null for what does on those of the whole broker. */
+  readonly access: AccessControl | null;
 
-  constructor(options: Partial<ListenerOptions> = {}) {
+  constructor(options: Partial<ListenerOptions> = {}, access: AccessControl | null = null) {
+    this.access = access;
     this.options = {
       name: 'the listener',
       maxConnections: Number.POSITIVE_INFINITY,

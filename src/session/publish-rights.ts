@@ -4,6 +4,7 @@ import { words } from '../access/acl/rule.js';
 import type { Message } from '../bus/message.js';
 import { NO_PROPERTIES } from '../bus/message.js';
 import { ReasonCode } from '../wire/reason-codes.js';
+import type { AccessControl } from './access-control.js';
 import { packetOf } from './aedes-packets.js';
 import { Connection } from './connection.js';
 import type { Environment } from './environment.js';
@@ -28,14 +29,15 @@ const NO_MESSAGE: Message = {
  * has left it
  */
 export function askToPublish(
-  { hooks, access, clock }: Environment,
+  { hooks, access: usual, clock }: Environment,
   topic: string,
-  party: Party | null,
+  party: (Party & { readonly access?: AccessControl }) | null,
   decided: (reasonCode: number, reason: string, allowed?: string) => void,
 ): void {
-  if (access.acl !== null && party?.trusted !== true) {
+  const { acl } = party?.access ?? usual;
+  if (acl !== null && party?.trusted !== true) {
     const subject = { username: party?.username ?? null, clientId: party?.id ?? '', grant: party?.grant ?? null };
-    const { allowed, rule } = new Rights(access.acl, subject).decide('publish', topic);
+    const { allowed, rule } = new Rights(acl, subject).decide('publish', topic);
     if (!allowed) {
       decided(ReasonCode.NotAuthorized, words(rule));
       return;

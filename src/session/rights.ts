@@ -3,12 +3,7 @@ import { type Acl, Rights } from '../access/acl/acl.js';
 import type { Decision, FilterDecision } from '../access/acl/rule.js';
 import type { Grant } from '../bus/party.js';
 import type { Route } from '../bus/router.js';
-
-/** The list in force; a reload puts another one in its place. */
-export interface AccessControl {
-  /** Null for none: everybody may do everything. */
-  acl: Acl | null;
-}
+import type { AccessControl } from './access-control.js';
 
 /** Whoever has rights. */
 export interface RightsHolder {
@@ -17,6 +12,8 @@ export interface RightsHolder {
   readonly trusted?: boolean;
   readonly username: string | null;
   readonly grant?: Grant | null;
+  /** What decides on it. */
+  readonly access: AccessControl;
   rights: ClientRights | null;
 }
 
@@ -99,8 +96,8 @@ export function rightsOf(holder: RightsHolder, acl: Acl): ClientRights {
 }
 
 /** The list that a client inside the process is asked by; null for none. */
-export function aclOf({ trusted }: Pick<RightsHolder, 'trusted'>, { acl }: AccessControl): Acl | null {
-  return trusted === true ? null : acl;
+export function aclOf({ trusted, access }: Pick<RightsHolder, 'trusted' | 'access'>): Acl | null {
+  return trusted === true ? null : access.acl;
 }
 
 /** Whether a message may go to a client. @param route null if its topic is no route */

@@ -4,6 +4,7 @@ import { Output } from '../wire/output.js';
 import { PacketType } from '../wire/protocol.js';
 import { reasonText } from '../wire/reason-codes.js';
 import { writeAcknowledgement } from '../wire/writers.js';
+import type { AccessControl } from './access-control.js';
 import { AedesClient } from './aedes-client.js';
 import type { Environment } from './environment.js';
 import type { Intake } from './intake.js';
@@ -20,6 +21,8 @@ export abstract class Sender extends AedesClient {
   readonly transportLayer: Transport;
   /** Those of the listener that it came by. */
   readonly terms: ListenerTerms;
+  /** What decides on its client. */
+  readonly access: AccessControl;
   /** `mqtt.max_qos`, or that of the listener if it is less. */
   readonly maxQos: 0 | 1 | 2;
   /** It counts among the clients of its listener. */
@@ -47,7 +50,13 @@ export abstract class Sender extends AedesClient {
     this.transportLayer = transport;
     this.holding = new Holding(environment.budget);
     this.terms = transport.terms ?? USUAL_TERMS;
+    this.access = this.terms.access ?? environment.access;
     this.maxQos = Math.min(environment.options.maxQos, this.terms.options.maxQos) as 0 | 1 | 2;
+  }
+
+  /** The listener that it came by, if that has its own access control; otherwise empty. */
+  get listener(): string {
+    return this.access.listener;
   }
 
   /** From here on it is one of the clients of its listener. */

@@ -24,8 +24,9 @@ export function sendPublication(
   identifiers: readonly number[] | null,
 ): boolean {
   const version5 = connection.version === 5;
-  const { access, hooks } = connection.environment;
-  if (access.acl !== null && !mayReceive(connection, access.acl, publication.route, publication.topicBytes)) {
+  const { hooks } = connection.environment;
+  const { acl } = connection.access;
+  if (acl !== null && !mayReceive(connection, acl, publication.route, publication.topicBytes)) {
     connection.environment.counters.deniedReceive++;
     return false;
   }
@@ -89,9 +90,9 @@ export function sendPublish(
   expiresAt: number,
   identifiers: readonly number[] | null,
 ): boolean {
-  const { access, counters } = connection.environment;
-  if (access.acl !== null && !mayReceive(connection, access.acl, route, source.topicBytes)) {
-    counters.deniedReceive++;
+  const { acl } = connection.access;
+  if (acl !== null && !mayReceive(connection, acl, route, source.topicBytes)) {
+    connection.environment.counters.deniedReceive++;
     return false;
   }
   return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, mount);

@@ -4,7 +4,6 @@
  */
 import type { MemoryBudget } from '../bus/memory-budget.js';
 import type { Message } from '../bus/message.js';
-import type { Lent } from '../bus/party.js';
 import { TextMap } from '../bus/text-map.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
@@ -24,16 +23,10 @@ interface Waiting {
 /**
  * Publishes a will under the rules of its client.
  * @param client null if its connection is long gone
- * @param username of the client, null for none
+ * @param will says who the client is
  * @param decided called once it has been published or refused
  */
-type Deliver = (
-  message: Message,
-  client: Connection | null,
-  username: string | null,
-  decided: () => void,
-  grant: Lent | null | undefined,
-) => void;
+type Deliver = (message: Message, client: Connection | null, will: WillRecord, decided: () => void) => void;
 
 export class Wills {
   readonly #commit: GroupCommit;
@@ -147,7 +140,7 @@ export class Wills {
     const { message } = will;
     const expiresAt = message.expiresAt === 0 ? 0 : this.#clock.now() + (message.expiresAt - message.receivedAt);
     const sent = { ...message, expiresAt, receivedAt: this.#clock.now() };
-    this.#deliver(sent, client, will.username ?? null, () => this.#forget(clientId), will.grant);
+    this.#deliver(sent, client, will, () => this.#forget(clientId));
   }
 
   /** The store keeps a will until it is decided on and published; its client may have brought a new one meanwhile. */

@@ -9,6 +9,8 @@ import { ErrorKinds, PorticoError } from '../errors.js';
 const VERSION = 1;
 /** Version 1 of a message that stands on the rights of its publisher, whose user name stands before its topic. */
 const SOURCED_MESSAGE = 0x41;
+/** The same of one that came by a listener with its own access control, which stands behind the user name. */
+const PLACED_MESSAGE = 0x81;
 /** Version 1 of a will whose client has a user name, which stands before the message. */
 const NAMED_WILL = 0x41;
 /** Version 1 of a will whose client has rights of a grant; these, and its user name, stand before the message. */
@@ -39,17 +41,19 @@ const NAMED = 8;
 
 /**
  * version, flags, expiresAt, receivedAt, lengths of topic, publisher and properties, then those and the payload. With a
- * source, the length of its user name and that name stand before the topic.
+ * source, the length of its user name and that name stand before the topic, and behind them those of its listener if it has one.
  */
 export function encodeMessage(message: Message): Buffer {
   const { source = null } = message;
   const username = source?.username ?? null;
   const name = username === null ? 0 : Buffer.byteLength(username);
-  const start = MESSAGE_HEAD + (source === null ? 0 : 2 + name);
+  const listener = source?.listener ?? '';
+  const place = listener === '' ? 0 : 2 + Buffer.byteLength(listener);
+  const start = MESSAGE_HEAD + (source === null ? 0 : 2 + name + place);
   const topic = Buffer.byteLength(message.topic);
   const publisher = Buffer.byteLength(message.publisherId);
   const value = Buffer.allocUnsafe(start + topic + publisher + message.properties.length + message.payload.length);
-  value[0] = source === null ? VERSION : SOURCED_MESSAGE;
+  value[0] = source === null ? VERSION : place === 0 ? SOURCED_MESSAGE : PLACED_MESSAGE;
   value[1] = message.qos | (message.retain ? RETAIN : 0) | (username === null ? 0 : NAMED);
   value.writeDoubleBE(message.expiresAt, 2);
   value.writeDoubleBE(message.receivedAt, 10);
@@ -58,6 +62,10 @@ export function encodeMessage(message: Message): Buffer {
   value.writeUInt32BE(message.properties.length, 22);
   if (source !== null) value.writeUInt16BE(name, MESSAGE_HEAD);
   if (username !== null) value.write(username, MESSAGE_HEAD + 2);
+  if (place > 0) {
+    value.writeUInt16BE(place - 2, start - place);
+    value.write(listener, start - place + 2);
+  }
   let at = start;
   at += value.write(message.topic, at);
   at += value.write(message.publisherId, at);
@@ -67,11 +75,10 @@ export function encodeMessage(message: Message): Buffer {
 }
 
 export function decodeMessage(value: Buffer): Message {
-  const sourced = value[0] === SOURCED_MESSAGE;
+  const sourced = value[0] === SOURCED_MESSAGE || value[0] === PLACED_MESSAGE;
   if (!sourced) check(value, 'a stored message', MESSAGE_HEAD);
-  else if (value.length < MESSAGE_HEAD + 2)
-    throw new PorticoError(ErrorKinds.StoreValue, 'a stored message is cut short');
-  const start = MESSAGE_HEAD + (sourced ? 2 + value.readUInt16BE(MESSAGE_HEAD) : 0);
+  const nameEnd = sourced ? fieldEnd(value, MESSAGE_HEAD) : MESSAGE_HEAD;
+  const start = value[0] === PLACED_MESSAGE ? fieldEnd(value, nameEnd) : nameEnd;
   const topicEnd = start + value.readUInt16BE(18);
   const publisherEnd = topicEnd + value.readUInt16BE(20);
   const propertiesEnd = publisherEnd + value.readUInt32BE(22);
@@ -90,13 +97,20 @@ export function decodeMessage(value: Buffer): Message {
     retain: (value[1] & RETAIN) !== 0,
     expiresAt: value.readDoubleBE(2),
     receivedAt: value.readDoubleBE(10),
-    ...(sourced ? { source: sourceIn(value, publisherId, start) } : {}),
+    ...(sourced ? { source: sourceIn(value, publisherId, nameEnd, start) } : {}),
   };
 }
 
-/** @param end of the user name */
-function sourceIn(value: Buffer, id: string, end: number): Source {
-  return { id, username: (value[1] & NAMED) === 0 ? null : value.utf8Slice(MESSAGE_HEAD + 2, end) };
+/** Where a text that stands behind its length ends. */
+function fieldEnd(value: Buffer, at: number): number {
+  if (value.length < at + 2) throw new PorticoError(ErrorKinds.StoreValue, 'a stored message is cut short');
+  return at + 2 + value.readUInt16BE(at);
+}
+
+/** @param end of the listener, which begins behind the user name; the same as of that without one */
+function sourceIn(value: Buffer, id: string, nameEnd: number, end: number): Source {
+  const username = (value[1] & NAMED) === 0 ? null : value.utf8Slice(MESSAGE_HEAD + 2, nameEnd);
+  return { id, username, ...(end > nameEnd ? { listener: value.utf8Slice(nameEnd + 2, end) } : {}) };
 }
 
 /** What a session is, apart from its subscriptions and messages. */

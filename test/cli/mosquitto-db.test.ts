@@ -131,13 +131,13 @@ describe('a mosquitto.db', () => {
     const outcome = await importOf(
       head(6),
       message({ id: 1, topic: 'a', payload: 'x', publisher: 'c1', user: 'ann' }),
-      message({ id: 2, topic: 'b', payload: 'x', publisher: 'c2' }),
+      message({ id: 2, topic: 'b', payload: 'x', publisher: 'c2', port: 1884 }),
       message({ id: 3, topic: 'c', payload: 'x' }),
       ...[1, 2, 3].map(retained),
     );
     assert.deepEqual(outcome.sources, [
       ['a', { id: 'c1', username: 'ann' }],
-      ['b', { id: 'c2', username: null }],
+      ['b', { id: 'c2', username: null, listener: '1884' }],
       ['c', undefined],
     ]);
   });

@@ -63,9 +63,9 @@ test('the right word in the wrong section names its section', () => {
   ]);
 });
 
-test('an option of another type of listener is unknown', () => {
+test('an option of another type of listener is refused, with the types that have it', () => {
   const [fault] = faultsOf('listeners:\n  - type: mqtt\n    path: /mqtt\n');
-  assert.match(fault, /^3: listeners\.0\.path is not an option/);
+  assert.equal(fault, '3: listeners.0.path is an option of listeners of type websocket, wss, unix, not of mqtt');
 });
 
 test('a wrong type or a value out of range is refused with its line and what is right', () => {

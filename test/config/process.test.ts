@@ -188,6 +188,30 @@ test('portico acl explain prints the deciding line', () => {
     'a client without user name, client "c", publish a/x: denied; no rule allows it\n',
   );
   assert.match(explain('--topic', 'a/#', 'publish').stderr, /^portico: --topic "a\/#" is no topic name/);
+  const there = fileWith('topic write x\n');
+  const different = fileWith(
+    `access: { acl_file: ${file} }\nlisteners:\n  - { type: mqtt }\n  - { type: mqtt, port: 1884, access: { acl_file: ${there} } }\n` +
+      '  - { type: unix, path: /run/m.sock, access: {} }\n',
+  );
+  const at = (...words: string[]) => {
+    return run(['acl', 'explain', '-c', different, '--client', 'c', '--topic', 'x', 'publish', ...words]);
+  };
+  const start = 'a client without user name, client "c", publish x';
+  assert.equal(at('--listener', '1883').stdout, `${start}: denied; no rule allows it\n`);
+  assert.equal(at('--listener', '1884').stdout, `${start}: allowed; ${there}:1: topic write x\n`);
+  assert.equal(at('--listener', 'listeners.1').stdout, at('--listener', 'loopback:1884').stdout);
+  const none = 'allowed; there is no access control list (listeners.2.access.acl_file, listeners.2.access.acl)\n';
+  assert.equal(at('--listener', '/run/m.sock').stdout, none);
+  assert.equal(
+    at().stderr,
+    'portico: listeners have different access control lists, so --listener has to say which one is meant; ' +
+      'name one of them: 1883, 1884, /run/m.sock\n',
+  );
+  assert.match(
+    at('--listener', '9').stderr,
+    /^portico: --listener 9: there is no such listener; name one of them: 1883/,
+  );
+  assert.equal(at('--listener', '9').status, 3);
   const both = fileWith(`access: { acl_file: ${file}, acl: ${file} }\n`);
   assert.match(run(['check', '-c', both]).stderr, /there can be one of the two/);
 });

@@ -367,6 +367,6 @@ test('what an editor of Windows puts in front of a file is not part of the first
   const [passwords] = KINDS;
   const { loaded } = configured(passwords, put(join(folder, 'marked'), `\ufeff${files.passwords}`));
   const { files: read } = await readSecurityFiles(loaded);
-  assert.equal(read.users?.has('ann'), true);
-  assert.equal(read.passwords?.size, 1);
+  assert.equal(read.usual.users?.has('ann'), true);
+  assert.equal(read.usual.passwords?.size, 1);
 });

@@ -10,6 +10,7 @@ import { seeds } from '../support/seeds.js';
 
 const IDS = ['', 'a', 'b', 'é', 'x'.repeat(300), 'y'.repeat(65_535)];
 const NAMES = [null, '', 'a', 'ann', 'n'.repeat(65_535)];
+const LISTENERS = [{}, {}, { listener: 'a' }, { listener: '1884' }, { listener: '/s'.repeat(300) }];
 
 test('sources are as a map of them has them, whatever comes and goes', () => {
   for (const seed of seeds(4)) {
@@ -24,7 +25,7 @@ test('sources are as a map of them has them, whatever comes and goes', () => {
         continue;
       }
       const id = random.oneIn(3) ? `c${random.below(4000)}` : random.pick(IDS);
-      const source = random.oneIn(4) ? null : { id, username: random.pick(NAMES) };
+      const source = random.oneIn(4) ? null : { id, username: random.pick(NAMES), ...random.pick(LISTENERS) };
       const number = sources.use(id, source);
       const key = JSON.stringify([id, source]);
       const same = uses.find((use) => use.key === key);

@@ -12,6 +12,7 @@ import { connecting } from './beside/connecting.js';
 import { ERRORS } from './beside/errors.js';
 import { installations } from './beside/installations.js';
 import { listening, mounting } from './beside/listening.js';
+import { perListener } from './beside/per-listener.js';
 import { publishing } from './beside/publishing.js';
 import { reloading } from './beside/reloading.js';
 import { sessions } from './beside/sessions.js';
@@ -24,6 +25,7 @@ const GROUPS: readonly Group[] = [
   ...listening,
   mounting,
   ...reloading,
+  ...perListener,
 ];
 const SCENARIOS = GROUPS.flatMap(({ scenarios }) => scenarios);
 

@@ -9,14 +9,15 @@ import { play } from '../support/beside/play.js';
 import { connecting } from './beside/connecting.js';
 import { installations } from './beside/installations.js';
 import { listening, mounting } from './beside/listening.js';
+import { perListener } from './beside/per-listener.js';
 import { publishing } from './beside/publishing.js';
 import { sessions } from './beside/sessions.js';
 
 /** Those in which the file says more than that anyone may connect. */
 const PLAIN = new Set(['anyone may connect', 'messages', 'wills', 'sessions', 'no persistence']);
-const GROUPS = [...installations, ...connecting, ...publishing, ...sessions, ...listening, mounting].filter(
-  ({ title }) => !PLAIN.has(title),
-);
+const ALL = [...installations, ...connecting, ...publishing, ...sessions, ...listening, mounting, ...perListener];
+/** Without those that change their files. */
+const GROUPS = ALL.filter(({ title, scenarios }) => !PLAIN.has(title) && scenarios.every(({ after: files }) => !files));
 
 for (const group of GROUPS) {
   describe(`portico migrate: ${group.title}`, { timeout: 120_000 }, () => {

@@ -102,6 +102,25 @@ describe('round trips', () => {
     assert.deepEqual(decodeMessage(encodeMessage({ ...MESSAGE, source: null })), MESSAGE);
   });
 
+  test('messages whose publisher came by a listener with rules of its own, and wills of such clients', () => {
+    const id = MESSAGE.publisherId;
+    for (const username of [null, '', 'ann']) {
+      for (const listener of ['1884', '/run/portico/é.sock']) {
+        const message = { ...MESSAGE, source: { id, username, listener } };
+        const value = encodeMessage(message);
+        assert.deepEqual(decodeMessage(value), message);
+        for (let length = 0; length < 50; length++) {
+          assert.throws(() => decodeMessage(value.subarray(0, length)), damaged, `${length}`);
+        }
+        const will = { delay: 5, sessionExpiry: 9, message };
+        assert.deepEqual(decodeWill(encodeWill(will)), will);
+      }
+      const source = { id, username };
+      const plain = encodeMessage({ ...MESSAGE, source });
+      assert.deepEqual(encodeMessage({ ...MESSAGE, source: { ...source, listener: '' } }), plain);
+    }
+  });
+
   test('a decoded message does not share memory with what it was read from', () => {
     const value = encodeMessage(MESSAGE);
     const message = decodeMessage(value);

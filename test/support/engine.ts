@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type Duplex, duplexPair } from 'node:stream';
 import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { Broker, type BrokerOptions } from '../../src/broker.js';
+import type { ListenerTerms } from '../../src/session/listener-terms.js';
 import { StreamTransport } from '../../src/session/transport.js';
 
 export class FakeClock {
@@ -156,8 +157,9 @@ export class Engine {
   /**
    * A connection that has said nothing yet.
    * @param remote `address:port` that it seems to come from; by default it has none
+   * @param terms of the listener that it comes by; by default it comes by none
    */
-  open(version = 4, remote?: string): RawClient {
+  open(version = 4, remote?: string, terms?: ListenerTerms): RawClient {
     const [near, far] = duplexPair();
     // A pair knows no reset: destroying one end, as the broker does to cut a client off, and as a client that writes
     // behind its own end does, has to be passed on.
@@ -167,18 +169,19 @@ export class Engine {
     near.once('close', () => {
       if (!near.writableFinished) far.destroy();
     });
-    const transport = new StreamTransport(far);
+    const transport = new StreamTransport(far, undefined, terms);
     this.broker.accept(remote === undefined ? transport : Object.assign(transport, { remote }));
     return new RawClient(near, version);
   }
 
-  /** Connects; returns the client and the CONNACK. @param remote as for `open` */
+  /** Connects; returns the client and the CONNACK. @param remote and terms as for `open` */
   async connect(
     options: Partial<IConnectPacket> = {},
     remote?: string,
+    terms?: ListenerTerms,
   ): Promise<RawClient & { connack: IConnackPacket }> {
     const version = options.protocolVersion ?? 4;
-    const client = this.open(version, remote);
+    const client = this.open(version, remote, terms);
     client.send({
       cmd: 'connect',
       protocolId: version === 3 ? 'MQIsdp' : 'MQTT',

@@ -33,6 +33,8 @@ export interface MessageFields {
   readonly expiresAt?: number;
   readonly publisher?: string;
   readonly user?: string;
+  /** Port of the listener. */
+  readonly port?: number;
   /** With their length. */
   readonly properties?: Buffer;
   /** Times and numbers as a big-endian machine writes them. */
@@ -48,6 +50,7 @@ export function message(fields: MessageFields): Buffer {
   fixed.writeUInt16BE(Buffer.byteLength(publisher), 22);
   fixed.writeUInt16BE(Buffer.byteLength(user), 24);
   fixed.writeUInt16BE(Buffer.byteLength(topic), 26);
+  fixed.writeUInt16BE(fields.port ?? 0, 28);
   fixed.set([qos, retain ? 1 : 0], 30);
   return chunk(2, fixed, publisher, user, topic, payload, fields.properties ?? '');
 }

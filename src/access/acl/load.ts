@@ -14,11 +14,13 @@ export interface AclFiles {
 
 /**
  * Reads the list; null if there is none.
+ * @param section that names it, for faults
  * @throws PorticoError `PORTICO_CONFIGURATION` if there are two, `PORTICO_SECURITY_FILE` with a line for each fault
  */
-export async function readAcl({ acl_file: theirs, acl: ours }: AclFiles): Promise<Acl | null> {
+export async function readAcl({ acl_file: theirs, acl: ours }: AclFiles, section = 'access'): Promise<Acl | null> {
   if (theirs !== undefined && ours !== undefined) {
-    throw new PorticoError(ErrorKinds.Configuration, 'access.acl_file and access.acl: there can be one of the two');
+    const sentence = `${section}.acl_file and ${section}.acl: there can be one of the two`;
+    throw new PorticoError(ErrorKinds.Configuration, sentence);
   }
   if (theirs !== undefined) return readMosquittoAcl(theirs);
   return ours === undefined ? null : readRoleAcl(ours);

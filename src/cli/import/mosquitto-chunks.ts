@@ -103,12 +103,15 @@ export function messageIn(body: Buffer): StoredMessage {
   const publisherEnd = 32 + body.readUInt16BE(22);
   const topicStart = publisherEnd + body.readUInt16BE(24);
   const publisherId = textIn(body, 32, publisherEnd);
+  const port = body.readUInt16BE(28);
   const username = topicStart === publisherEnd ? null : textIn(body, publisherEnd, topicStart);
   return {
     id: idAt(body, 0),
     expiresAt: secondsAt(body, 8) * 1000,
     publisherId,
-    source: publisherId === '' ? null : { id: publisherId, username },
+    // By the port of its listener, as listeners with rules of their own are called here too; 0 if it is not known.
+    source:
+      publisherId === '' ? null : { id: publisherId, username, ...(port === 0 ? {} : { listener: String(port) }) },
     topic: textIn(body, topicStart, topicStart + body.readUInt16BE(26)),
     qos: Math.min(body[30], 2) as 0 | 1 | 2,
     retain: body[31] !== 0,

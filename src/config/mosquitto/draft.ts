@@ -11,7 +11,7 @@ export interface Said {
   readonly place: Place;
 }
 
-/** An entry of `listeners`. */
+/** An entry of `listeners`, by the names of its fields; those of a section in it stand behind it, with its name and a dot. */
 export type DraftListener = Readonly<Record<string, Said>> & Readonly<Record<'type', Said>>;
 
 export class Draft {
@@ -32,13 +32,11 @@ export class Draft {
 
   /** The list of listeners, of which each knows where it and its fields were written. */
   setListeners(entries: readonly DraftListener[]): void {
-    const list = entries.map((entry) =>
-      Object.fromEntries(Object.entries<Said>(entry).map(([key, { value }]) => [key, value])),
-    );
-    this.set('listeners', list, entries[0]?.type.place ?? MOSQUITTO_DEFAULT);
+    this.set('listeners', [], entries[0]?.type.place ?? MOSQUITTO_DEFAULT);
     entries.forEach((entry, i) => {
-      this.#places.set(`listeners.${i}`, entry.type.place);
-      for (const [key, { place }] of Object.entries<Said>(entry)) this.#places.set(`listeners.${i}.${key}`, place);
+      this.set(`listeners.${i}`, {}, entry.type.place);
+      for (const [key, { value, place }] of Object.entries<Said>(entry))
+        this.set(`listeners.${i}.${key}`, value, place);
     });
   }
 

@@ -14,6 +14,38 @@ const SAME: Readonly<Record<string, string>> = {
 export interface Apart {
   readonly anonymous: boolean;
   readonly qos: boolean;
+  readonly files: boolean;
+}
+
+/** Files that say who clients are and what they may do. */
+const FILES = ['password_file', 'acl_file', 'psk_file'] as const;
+type FileName = (typeof FILES)[number];
+
+/**
+ * The file of a listener, or of the whole broker: with `per_listener_settings` that of a global plugin. Keys are only of use for a
+ * listener that takes them.
+ */
+function fileOf(reader: Reader, { values }: Listener, name: FileName): Entry | undefined {
+  if (name === 'psk_file' && !values.has('psk_hint')) return undefined;
+  return values.get(name) ?? reader.values.get(name);
+}
+
+/** Whether the listeners have different files, or one has none; of keys, those that take them. */
+export function haveOwnFiles(reader: Reader, listeners: readonly Listener[]): boolean {
+  return FILES.some((name) => {
+    const concerned = listeners.filter(({ values }) => name !== 'psk_file' || values.has('psk_hint'));
+    return new Set(concerned.map((listener) => fileOf(reader, listener, name)?.value)).size > 1;
+  });
+}
+
+/** Its own section of files. */
+function filesOf(reader: Reader, listener: Listener): Record<string, Said> {
+  const said: Record<string, Said> = { access: { value: {}, place: listener.place } };
+  for (const name of FILES) {
+    const entry = fileOf(reader, listener, name);
+    if (entry !== undefined) said[`access.${name}`] = entry;
+  }
+  return said;
 }
 
 /** Whether the listeners have different values of an option. */
@@ -48,6 +80,7 @@ export function fieldsOf(reader: Reader, listener: Listener, apart: Apart): Reco
     );
   }
   if (apart.anonymous) said.allow_anonymous = anonymousOf(reader, listener) ?? { value: false, place };
+  if (apart.files) Object.assign(said, filesOf(reader, listener));
   if (apart.qos) said.max_qos = values.get('max_qos') ?? { value: 2, place };
   if (listener.port.value !== 0) Object.assign(said, bindingOf(listener));
   const mount = values.get('mount_point');

@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Fault, Place } from '../source.js';
 import { Draft, MOSQUITTO_DEFAULT } from './draft.js';
-import { type Apart, anonymousOf, differ, fieldsOf, identifiersOf } from './listener-fields.js';
+import { type Apart, anonymousOf, differ, fieldsOf, haveOwnFiles, identifiersOf } from './listener-fields.js';
 import { ACL_PLUGIN, type Entry, type Listener, type Reader } from './reader.js';
 import type { Row } from './row.js';
 import { groups } from './table.js';
@@ -80,7 +80,7 @@ function hostOf(listener: Listener): Entry {
   return { value: everywhere(), place };
 }
 
-/** Whether all listeners have the same `allow_anonymous` and `max_qos`; then those of the whole broker say it. */
+/** Whether all listeners have the same files, `allow_anonymous` and `max_qos`; then those of the whole broker say it. */
 function apartOf(reader: Reader, listeners: readonly Listener[]): Apart {
   return {
     anonymous: differ(
@@ -91,6 +91,7 @@ function apartOf(reader: Reader, listeners: readonly Listener[]): Apart {
       listeners.map(({ values }) => values.get('max_qos')),
       2,
     ),
+    files: haveOwnFiles(reader, listeners),
   };
 }
 
@@ -163,15 +164,17 @@ function setQos(draft: Draft, reader: Reader, listeners: readonly Listener[]): v
 }
 
 function setFiles(draft: Draft, reader: Reader, listeners: readonly Listener[]): void {
+  checkAclPlugins(reader);
+  // Where they differ, each listener names them itself.
+  if (apartOf(reader, listeners).files) return;
   setFile(draft, reader, listeners, 'password_file');
   setFile(draft, reader, listeners, 'acl_file');
-  checkAclPlugins(reader);
   // Other listeners have no use for it.
   const keyed = listeners.filter(({ values }) => values.has('psk_hint'));
   if (keyed.length > 0) setFile(draft, reader, keyed, 'psk_file');
 }
 
-/** A file of security, of which Portico has one for all listeners. */
+/** A file of security that all listeners have. */
 function setFile(
   draft: Draft,
   reader: Reader,
@@ -181,7 +184,7 @@ function setFile(
   // With per_listener_settings only a global plugin has one for the whole broker.
   const said = reader.values.get(name);
   const entries = reader.localOnly ? [said] : listeners.map(({ values }) => values.get(name) ?? said);
-  const entry = agreed(reader, name, entries)?.entry;
+  const entry = entries.find((one) => one !== undefined);
   if (entry !== undefined) draft.set(`access.${name}`, entry.value, entry.place);
 }
 

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { bindOptions, clientOptions, pageOptions } from './client-options.js';
 import { documentation, text, whole } from './documentation.js';
+import { keyedAccess, ownAccess } from './listener-access.js';
 import { proxyProtocol, trustedProxies } from './proxies.js';
 import { tlsOptions } from './tls.js';
 import { unixSocket } from './unix.js';
@@ -36,6 +37,7 @@ const mqttListener = z.strictObject({
   port: port(1883),
   ...bindOptions,
   ...clientOptions,
+  ...ownAccess,
   ...proxyProtocol,
   ...trustedProxies,
 });
@@ -53,6 +55,7 @@ const websocketListener = z.strictObject({
   ...pageOptions,
   ...bindOptions,
   ...clientOptions,
+  ...ownAccess,
   ...proxyProtocol,
   ...trustedProxies,
 });
@@ -67,6 +70,7 @@ const mqttsListener = z.strictObject({
   ...tlsOptions,
   ...bindOptions,
   ...clientOptions,
+  ...keyedAccess,
   ...proxyProtocol,
   ...trustedProxies,
 });
@@ -83,11 +87,12 @@ const wssListener = z.strictObject({
   ...pageOptions,
   ...bindOptions,
   ...clientOptions,
+  ...keyedAccess,
   ...proxyProtocol,
   ...trustedProxies,
 });
 
-const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...proxyProtocol });
+const unixListener = z.strictObject({ ...unixSocket, ...clientOptions, ...ownAccess, ...proxyProtocol });
 
 const coapListener = z.strictObject({
   type: z.literal('coap').register(documentation, { doc: 'CoAP over UDP.', since: '0.1.0' }),

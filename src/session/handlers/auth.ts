@@ -62,7 +62,7 @@ export async function authenticateByMethod(
     connection.reject(reasonCode, reason, told);
     return false;
   };
-  const method = environment.authenticationMethods.get(name);
+  const method = (connection.access.methods ?? environment.authenticationMethods).get(name);
   // [MQTT-4.12.0-1]
   if (method === undefined) {
     return refuse(ReasonCode.BadAuthenticationMethod, 'an authentication method that the broker does not offer');

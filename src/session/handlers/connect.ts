@@ -268,7 +268,9 @@ function willOf(will: WillPacket, connection: Connection, sessionExpiry: number)
     properties: forwarded,
   };
   const message: Message = messageOf(request, connection.id, connection.environment.clock.now());
-  return { delay, sessionExpiry, message, username: connection.username, grant: connection.grant };
+  const { id, username, grant, listener } = connection;
+  const placed = listener === '' ? message : { ...message, source: { id, username, listener } };
+  return { delay, sessionExpiry, message: placed, username, grant };
 }
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {

@@ -78,7 +78,7 @@ export function handlePublish(connection: Connection, view: PublishView): void {
     refuse(connection, view.qos, view.packetId, route.topic, ReasonCode.NotAuthorized, '$SYS is the broker’s own');
   } else if (payload > environment.options.maxPayload) refusePayload(connection, view.qos, view.packetId);
   else if (environment.options.validatePayloadFormat && !isWhatItSays(view)) refuseFormat(connection, view, route);
-  else if (environment.access.acl !== null && isDenied(connection, view, route, environment.access.acl)) return;
+  else if (connection.access.acl !== null && isDenied(connection, view, route, connection.access.acl)) return;
   else if (hooks.authorizePublish !== null) askHook(connection, view.qos, view.packetId, publication);
   else publish(connection, view.qos, view.packetId, publication);
 }

@@ -181,10 +181,10 @@ function faultWords(fault: number): string {
 
 /** How much of a filter the access control list allows; null if there is none. */
 function decideFilter(connection: Connection, filter: string): FilterDecision | null {
-  const { access, router } = connection.environment;
-  if (access.acl === null) return null;
-  const decision = rightsOf(connection, access.acl).subscribe(filter);
-  router.work.done += decision.steps;
+  const { acl } = connection.access;
+  if (acl === null) return null;
+  const decision = rightsOf(connection, acl).subscribe(filter);
+  connection.environment.router.work.done += decision.steps;
   return decision;
 }
 

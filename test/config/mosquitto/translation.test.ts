@@ -176,10 +176,6 @@ cafile /a
 test('what Portico has once for all listeners is refused where they differ, with the line', () => {
   const cases: [text: string, fault: RegExp][] = [
     ['listener 1\nlistener 2\nmax_topic_alias 5\n', /^mosquitto\.conf:3: max_topic_alias differs/],
-    [
-      'per_listener_settings true\nlistener 1\npassword_file a\nlistener 2\npassword_file b\n',
-      /^mosquitto\.conf:5: password_file differs/,
-    ],
   ];
   for (const [text, fault] of cases) assert.match(faults(text)[0], fault);
   assert.equal(load('listener 1\nlistener 2\nmax_qos 2\nmax_connections -1\n').config.mqtt.max_qos, 2);
@@ -191,10 +187,7 @@ test('passwords: of a plugin for one listener, and of a global plugin for all of
   const { access } = load(`per_listener_settings true\n${listeners}global_plugin ${plugin}`).config;
   assert.equal(access.password_file, '/p');
   assert.equal(load(`plugin ${plugin}${listeners}`).config.access.password_file, '/p');
-  assert.match(
-    faults(`per_listener_settings true\n${listeners}plugin ${plugin}`)[0],
-    /^mosquitto\.conf:5: password_file differs between the listeners/,
-  );
+  assert.deepEqual(ownOf(`per_listener_settings true\n${listeners}plugin ${plugin}`), [{}, { password_file: '/p' }]);
 });
 
 test('access lists: of a line, of a plugin for one listener, and of a global plugin for all of them', () => {
@@ -209,13 +202,23 @@ test('access lists: of a line, of a plugin for one listener, and of a global plu
   assert.equal(load(both).config.access.acl_file, '/a');
 });
 
-test('a list for one of several listeners is refused: Mosquitto would leave the others open', () => {
-  const differs = /^mosquitto\.conf:3: acl_file differs between the listeners, which is not supported yet/;
-  assert.match(faults('per_listener_settings true\nlistener 1\nacl_file a\nlistener 2\n')[0], differs);
-  assert.match(
-    faults('per_listener_settings true\nlistener 1\nacl_file a\nlistener 2\nacl_file b\n')[0],
-    /acl_file differs/,
-  );
+/** What each listener has of its own; nothing may be left for all of them. */
+function ownOf(text: string): unknown[] {
+  const { access, listeners } = load(text).config;
+  assert.deepEqual([access.password_file, access.acl_file, access.psk_file], [undefined, undefined, undefined]);
+  return listeners.map((listener) => ('access' in listener ? listener.access : null));
+}
+
+test('where listeners have different files, or one has none, each has a section of its own with its lines', () => {
+  const head = 'per_listener_settings true\n';
+  assert.deepEqual(ownOf(`${head}listener 1\nacl_file a\nlistener 2\n`), [{ acl_file: 'a' }, {}]);
+  const both = `${head}listener 1\nacl_file a\npassword_file p\nlistener 2\npassword_file p\nacl_file b\nlistener 0 /s\n`;
+  assert.deepEqual(ownOf(both), [{ password_file: 'p', acl_file: 'a' }, { password_file: 'p', acl_file: 'b' }, {}]);
+  const { sources } = load(both);
+  assert.match(sources.get('listeners.1.access.acl_file') ?? '', /mosquitto\.conf:7$/);
+  const global = 'global_plugin /usr/lib/mosquitto_acl_file.so\nplugin_opt_acl_file /g\n';
+  const beside = `${head}listener 1\npassword_file p\nlistener 2\n${global}`;
+  assert.deepEqual(ownOf(beside), [{ password_file: 'p', acl_file: '/g' }, { acl_file: '/g' }]);
 });
 
 test('an installation with TLS, access lists and a bridge: each line that cannot be is named, and no other', () => {

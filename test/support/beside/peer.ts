@@ -103,15 +103,22 @@ export class Peer {
 
   write(files: Partial<Files>): void {
     this.#files = { ...this.#files, ...files };
-    const { conf, users = {}, acl = '', included = {} } = this.#files;
+    const { conf, users = {}, acl = '', included = {}, further = {}, lists = {} } = this.#files;
     const put = (name: string, text: string): void => writeFileSync(join(this.folder, name), this.#filled(text));
     // mosquitto that root starts would become another user.
     put('mosquitto.conf', `user ${userInfo().username}\n${conf}`);
     put('acl', acl);
     mkdirSync(join(this.folder, 'conf.d'), { recursive: true });
     for (const [name, text] of Object.entries(included)) put(join('conf.d', name), text);
-    const lines = Object.entries(users).map(([user, password]) => `${user}:${hashOf(user, password)}\n`);
-    put('passwords', lines.join(''));
+    for (const [name, text] of Object.entries(lists)) put(name, text);
+    for (const [name, of] of Object.entries({ passwords: users, ...further })) {
+      put(
+        name,
+        Object.entries(of)
+          .map(([user, password]) => `${user}:${hashOf(user, password)}\n`)
+          .join(''),
+      );
+    }
     if (this.kind !== 'migrated') return;
     const { status, stdout, stderr } = spawnSync(
       process.execPath,

@@ -32,6 +32,10 @@ export interface Files {
   readonly users?: Readonly<Record<string, string>>;
   /** `@/acl`. */
   readonly acl?: string;
+  /** Users of further password files, by the names of those. */
+  readonly further?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Further texts, by the names of their files. */
+  readonly lists?: Readonly<Record<string, string>>;
   /** Files in `@/conf.d`, by name. */
   readonly included?: Readonly<Record<string, string>>;
 }

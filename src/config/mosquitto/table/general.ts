@@ -18,7 +18,7 @@ export const general: readonly Row[] = [
     fate: 'honoured',
     words:
       '`access.acl_file`, in the same format; a relative path starts at the working directory, and a file that is missing stops ' +
-      'the start, both as in Mosquitto. All listeners have to agree. What differs is in [access control](acl.md)',
+      'the start, both as in Mosquitto. Where listeners differ, `access.acl_file` of each of them. What differs is in [access control](acl.md)',
   },
   {
     name: 'allow_anonymous',
@@ -27,7 +27,7 @@ export const general: readonly Row[] = [
     fate: 'honoured',
     words:
       '`allow_anonymous`: false by default, and true for the listeners on loopback of a file that defines no listener. ' +
-      'All listeners have to agree',
+      'Where listeners differ, that of each of them',
   },
   {
     name: 'allow_duplicate_messages',
@@ -248,7 +248,7 @@ export const general: readonly Row[] = [
     scope: 'security',
     kind: text,
     fate: 'honoured',
-    words: '`access.password_file`. All listeners have to agree',
+    words: '`access.password_file`; where listeners differ, `access.password_file` of each of them',
   },
   {
     name: 'per_listener_settings',
@@ -256,8 +256,8 @@ export const general: readonly Row[] = [
     kind: boolean,
     fate: 'honoured',
     words:
-      'options of security belong to the listener before them; as Portico has them once for all listeners, listeners that ' +
-      'differ are refused',
+      'options of security belong to the listener before them: where listeners differ, each gets an ' +
+      '[`access`](listeners.md#users-and-rules-of-a-listener) of its own, and one without files has none',
   },
   {
     name: 'persistence',
@@ -306,7 +306,7 @@ export const general: readonly Row[] = [
     scope: 'security',
     kind: text,
     fate: 'honoured',
-    words: '`access.psk_file`, if a listener has `psk_hint`. All of those have to agree',
+    words: '`access.psk_file`, if a listener has `psk_hint`; where those differ, `access.psk_file` of each of them',
   },
   {
     name: 'queue_qos0_messages',

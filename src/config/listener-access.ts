@@ -1,0 +1,76 @@
+/** Which section says who the clients of a listener are, and what they may do: `access`, or one of its own. */
+import type { Config, ExposureConfig, ListenerConfig } from './schema.js';
+
+/** What a listener may have of its own. */
+export type OwnAccess = NonNullable<Extract<ListenerConfig, { type: 'mqtts' }>['access']>;
+
+/** The section of the listener itself; undefined if it has none. */
+export function ownAccess(listener: ListenerConfig): OwnAccess | undefined {
+  return 'access' in listener ? listener.access : undefined;
+}
+
+/** What holds for the clients of a listener. */
+export function accessOf(
+  { access }: Pick<ExposureConfig, 'access'>,
+  listener: ListenerConfig,
+): Partial<Config['access']> {
+  return ownAccess(listener) ?? access;
+}
+
+/** The dotted path of `access`, or of an option of it, as it is for a listener. @param i its place in the list */
+export function accessOption(listener: ListenerConfig, i: number, option: string): string {
+  return /^access\b/.test(option) && ownAccess(listener) !== undefined ? `listeners.${i}.${option}` : option;
+}
+
+/**
+ * What listeners of MQTT are called in the store, where it says by which one somebody came: by the port, as in that of Mosquitto,
+ * or by the path of the socket. Where another one before has the same port, the address stands there too.
+ */
+export function storeNames(listeners: readonly ListenerConfig[]): Map<ListenerConfig, string> {
+  const names = new Map<ListenerConfig, string>();
+  const taken = new Set<string>();
+  for (const listener of listeners) {
+    if (listener.type === 'http' || listener.type.startsWith('coap')) continue;
+    let name = listener.type === 'unix' ? listener.path : 'port' in listener ? String(listener.port) : '';
+    if (taken.has(name) && 'host' in listener) name = `${[listener.host].flat().join()}:${name}`;
+    taken.add(name);
+    names.set(listener, name);
+  }
+  return names;
+}
+
+/** Where somebody looks who a client is by its password, or by what stands in its place. */
+interface Credentials {
+  readonly option: string;
+  /** Of users; null for a back-end. */
+  readonly file: string | null;
+  /** Of a back-end: who is let in. */
+  readonly who: string;
+}
+
+/** Who is let in by credentials, in words. */
+export function wordsOf(credentials: readonly Credentials[]): string[] {
+  const files = credentials.flatMap(({ file }) => file ?? []);
+  const others = credentials.flatMap(({ file, who }) => (file === null ? [who] : []));
+  return [...(files.length > 0 ? [`users of ${files.join(' and ')}`] : []), ...others];
+}
+
+/**
+ * What shows a listener who a client is by its password, or as one: files of users and back-ends, with the options that name
+ * them, without the listener.
+ */
+export function credentialsOf(config: ExposureConfig, listener: ListenerConfig): Credentials[] {
+  const access = accessOf(config, listener);
+  const files: Credentials[] = [];
+  for (const name of ['password_file', 'scram_file'] as const) {
+    const file = access[name];
+    if (file !== undefined) files.push({ option: `access.${name}`, file, who: '' });
+  }
+  for (const name of ['jwt_secret_file', 'jwt_jwks_file', 'jwt_jwks_url'] as const) {
+    if (access[name] !== undefined) files.push({ option: `access.${name}`, file: null, who: 'clients with a token' });
+  }
+  if (access.http_url !== undefined) {
+    files.push({ option: 'access.http_url', file: null, who: 'whom the server of access.http_url lets in' });
+  }
+  return files;
+}
