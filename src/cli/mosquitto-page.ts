@@ -44,7 +44,8 @@ listener for CoAP and none for metrics: write them into the file that \`portico 
 address is on \`::\`, which is IPv4 too, or on \`0.0.0.0\` of a machine without IPv6.
 
 Variables \`PORTICO_...\` and the command line override this file as they do ours; those of Mosquitto
-(\`MOSQUITTO_PERSISTENCE_LOCATION\`) are not read. \`-p PORT\` is the port of the first MQTT
+(\`MOSQUITTO_PERSISTENCE_LOCATION\`) are not read. The log is JSON where it is no terminal; \`PORTICO_LOG_FORMAT=pretty\` makes lines
+for people. \`-p PORT\` is the port of the first MQTT
 listener. \`-d\` is refused: Portico never forks. SIGHUP [reads everything again](reload.md). SIGUSR1, at which Mosquitto saves its
 database, does nothing, since everything is saved. **SIGUSR2**, at which Mosquitto prints its subscriptions, [sends all clients
 away](mqtt.md#moving-clients-to-another-broker).
