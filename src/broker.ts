@@ -140,9 +140,7 @@ export class Broker extends Aedes {
     this.commit = commit;
     this.#clock = clock;
     const journal = options.journal ?? SILENT;
-    this.wills = new Wills(commit, budget, this.#clock, (message, client, will, decided) => {
-      publishWill(this.environment, message, client, will, decided);
-    });
+    this.wills = new Wills(commit, budget, this.#clock, (...sent) => publishWill(this.environment, ...sent));
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
     this.#arrivals = new Arrivals(session.connectsPerSecond, this.#rateTimer, (arrival) => {
@@ -297,10 +295,7 @@ export class Broker extends Aedes {
     else this.drain(options.draining);
   }
 
-  /**
-   * Puts another access control list in the place of the one there is, for publications, deliveries and subscriptions alike.
-   * @param listeners what decides on clients of each listener, by its name in the store; empty if none has its own
-   */
+  /** Puts another access control list in the place of the one there is. @param listeners see `Environment.listenerAccess` */
   replaceAcl(acl: Acl | null, listeners: ReadonlyMap<string, AccessControl> = new Map()): void {
     this.environment.access.acl = acl;
     this.environment.listenerAccess = listeners;

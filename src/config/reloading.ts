@@ -19,6 +19,8 @@ const WATCHED_CA =
   'as `cert_file`. At a reload devices that have shown a certificate are sent away if the CAs, or the lists of revoked certificates, are others than at the last one, and come back with a good one';
 const HANDSHAKE = 'for handshakes';
 const BOUND = 'it is settled when the address is bound, which is done at the start only';
+const OWN =
+  'its files are read again also if their names are the same, as those of `access`. Clients whose user is gone, or has another password hash, by the files that hold for the listener then, are sent away';
 const SOCKET = 'the file of the socket is made at the start only';
 const AGAIN = 'the file is read again also if its name is the same';
 const DEVICE = 'The first keys or CAs for registered devices need a restart';
@@ -227,14 +229,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   ),
   ...rowsOf(MQTT, ['allow_anonymous'], ['at once', 'clients without user name are sent away if they may not connect']),
   ...rowsOf(['http'], ['allow_anonymous'], 'at once'),
-  ...rowsOf(
-    MQTT,
-    ['access'],
-    [
-      'at once',
-      'its files are read again also if their names are the same, as those of `access`. Clients whose user is gone, or has another password hash, by the files that hold for the listener then, are sent away',
-    ],
-  ),
+  ...rowsOf(MQTT, ['access'], ['at once', OWN]),
   ...rowsOf(MQTT, ['max_connections'], ['at once', 'those that are too many stay']),
   ...rowsOf(MQTT, ['max_qos'], ['new', TOLD]),
   ...rowsOf(MQTT, ['protocol_versions', 'use_username_as_clientid', 'auto_id_prefix'], 'new'),

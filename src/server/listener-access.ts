@@ -90,6 +90,8 @@ export class ListenerAccess {
       const there = counterpartOf(listener);
       if (there !== undefined) this.#apply(standing, files.own.get(there));
       else if (standing.control.listener === '') this.#apply(standing, undefined);
+      // What it shared with others may be another file for them now.
+      else standing.control.identify = identifier(this.#usual.beside(standing.files.passwords), NO_BACKENDS);
     }
     return (listener) => before.get(listener) ?? usual;
   }

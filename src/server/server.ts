@@ -21,7 +21,6 @@ import { Instruments } from '../monitor/reading.js';
 import { SysTree } from '../monitor/sys-tree.js';
 import type { Plugin, PluginContext } from '../plugins/plugin.js';
 import { endKeyed } from '../session/ending.js';
-import type { ShownKey } from '../session/shown.js';
 import { keptAside } from '../store/aside.js';
 import { LevelStore } from '../store/level-store.js';
 import { MemoryStore } from '../store/memory-store.js';
@@ -330,13 +329,11 @@ export class Server {
     }
     const reason = 'it could not connect any more by the configuration that was read again';
     const listenerOf = (client: object): ListenerConfig | undefined => this.#mqtt.listenerOf(client);
-    const isIn = (key: ShownKey, client: object): boolean => this.#tls.isKeyOf(key, listenerOf(client));
-    const keyed = endKeyed(broker.connections, isIn, reason);
+    const keyed = endKeyed(broker.connections, (key, client) => this.#tls.isKeyOf(key, listenerOf(client)), reason);
     const reloaded: Reloaded = {
       listenerOf,
-      filesOf: (listener) => this.#access.filesOf(listener),
       filesBefore,
-      hasOwn: (listener) => listener !== undefined && this.#access.of(listener).listener !== '',
+      access: this.#access,
       takesStrangers: (listener) => this.#takesStrangers(listener),
       backends: this.#backends,
       passwords: this.passwords,

@@ -180,6 +180,29 @@ password_file @/passwords
     without: [],
   },
   {
+    title: 'a home network that anyone may use, and users with rights from outside',
+    text: `per_listener_settings true
+persistence true
+persistence_location @/data
+
+listener 1883
+allow_anonymous true
+
+listener 8883
+certfile @/server.crt
+keyfile @/server.key
+allow_anonymous false
+password_file @/passwords
+acl_file @/acl
+
+listener 9001
+protocol websockets
+password_file @/guests
+`,
+    others: { passwords: '', guests: '', acl: 'user ann\ntopic readwrite home/#\n' },
+    without: [],
+  },
+  {
     title: 'the bundled plugins for passwords and the store',
     text: `plugin /usr/lib/x86_64-linux-gnu/mosquitto_password_file.so
 plugin_opt_password_file @/passwords
