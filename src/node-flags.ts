@@ -8,5 +8,4 @@ export const NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=4',
   '--no-concurrent-marking',
   '--no-parallel-scavenge',
-  '--no-concurrent-array-buffer-sweeping',
 ];
