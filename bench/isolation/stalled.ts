@@ -23,33 +23,39 @@ async function subscriber(port: number, index: number): Promise<ScaleClient> {
   return client;
 }
 
-/** What was measured in all rounds counts together: how fast the machine is changes from one second to the next. */
+/**
+ * The median of the rounds counts: how fast the machine is changes from one second to the next, and one fsync that takes long
+ * is all that the hundredth of a round tells of.
+ */
 async function run(stage: Stage, { seconds }: ScaleOptions): Promise<Figure[]> {
   await stage.open({});
   const flow = await Flow.open(stage.port, PAYLOAD_BYTES);
   flow.start();
   const reading: number[] = [];
   const stalled: number[] = [];
+  let longest = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const others: ScaleClient[] = [];
     for (let i = 0; i < OTHERS; i++) others.push(await subscriber(stage.port, i));
     await sleep(1000);
     await flow.take();
     await sleep(seconds * 1000);
-    reading.push(...(await flow.take()).each);
+    reading.push((await flow.take()).p99);
     for (const other of others) other.pause();
     await sleep(FILL_SECONDS * 1000);
     await flow.take();
     await sleep(seconds * 1000);
-    stalled.push(...(await flow.take()).each);
+    const { p99, worst } = await flow.take();
+    stalled.push(p99);
+    longest = Math.max(longest, worst);
     for (const other of others) other.end();
   }
   await flow.end();
-  const [before, after] = [percentile(reading, 0.99), percentile(stalled, 0.99)];
+  const [before, after] = [percentile(reading, 0.5), percentile(stalled, 0.5)];
   return [
     { name: 'p99, ten others read', value: before, unit: 'ms' },
     { name: 'p99, ten others do not read', value: after, unit: 'ms' },
-    { name: 'longest, ten others do not read', value: percentile(stalled, 1), unit: 'ms' },
+    { name: 'longest, ten others do not read', value: longest, unit: 'ms' },
     {
       name: 'p99, not reading over reading',
       value: after / before,

@@ -50,7 +50,7 @@ class Stream {
     this.#latencies = [];
     const worst = latencies.reduce((a, b) => Math.max(a, b), 0);
     const [p50, p99] = [percentile(latencies, 0.5), percentile(latencies, 0.99)];
-    return { p50, p99, worst, count: latencies.length, each: latencies };
+    return { p50, p99, worst, count: latencies.length };
   }
 
   end(): void {

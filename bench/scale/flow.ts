@@ -14,8 +14,6 @@ export interface FlowTimes {
   readonly p99: number;
   readonly worst: number;
   readonly count: number;
-  /** All of them. */
-  readonly each: readonly number[];
 }
 
 /** What is asked of the process. */
