@@ -6,8 +6,10 @@ import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { AclQuestion } from './acl.js';
 import type { BansRequest } from './bans.js';
+import type { ClientsRequest } from './clients.js';
 import type { ImportKind } from './import.js';
 import { type PasswdRequest, parsePasswd } from './passwd-arguments.js';
+import { clientsRequest } from './view-arguments.js';
 
 const COMMANDS = [
   'run',
@@ -15,6 +17,7 @@ const COMMANDS = [
   'health',
   'acl',
   'bans',
+  'clients',
   'passwd',
   'scram',
   'backup',
@@ -39,6 +42,8 @@ export interface Arguments {
   readonly source?: { readonly kind: ImportKind; readonly path: string };
   /** `bans`. */
   readonly bans?: BansRequest;
+  /** `clients`. */
+  readonly clients?: ClientsRequest;
   /** `passwd`. */
   readonly passwd?: PasswdRequest;
   /** `acl explain`. */
@@ -69,6 +74,12 @@ portico bans list [-c FILE] [--data DIR]
                             lists who is banned from the running broker for failed logins
 portico bans lift ADDRESS|all [--user U] [-c FILE] [--data DIR]
                             lifts bans of an address or of all, or there those of one user
+portico clients [--all] [--json] [-c FILE] [--data DIR]
+                            lists who is connected to the running broker, with --all also sessions that are kept
+portico clients CLIENT [--json]
+                            tells all of one client, with its subscriptions or observations
+portico clients disconnect CLIENT
+                            ends its connection
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -94,6 +105,7 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
+      --all, --json   sessions of clients that are away, too; one JSON value a line
       --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 14 unless given (16 MiB)
       --user U, --client C, --topic T
                       whom and what acl explain is about; without --user a client without user name;
@@ -115,6 +127,8 @@ const OPTIONS = {
   force: { type: 'boolean' },
   damaged: { type: 'boolean' },
   check: { type: 'boolean' },
+  all: { type: 'boolean' },
+  json: { type: 'boolean' },
   user: { type: 'string' },
   client: { type: 'string' },
   topic: { type: 'string' },
@@ -157,10 +171,13 @@ export function parseArguments(args: readonly string[]): Arguments {
   }
   const { command, name, source } = commandOf(positionals);
   const bans = bansOf(command, positionals, values.user);
+  const clients = command === 'clients' ? clientsRequest(positionals.slice(1), values) : undefined;
   const question = questionOf(command, positionals, values);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
+  if ((values.all ?? values.json) !== undefined && command !== 'clients')
+    throw wrong('--all and --json belong to clients');
   if (values.mosquitto !== undefined && values.config !== undefined) {
     throw wrong('-c and --mosquitto both name a file; leave one of them out');
   }
@@ -174,6 +191,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
     ...(bans === undefined ? {} : { bans }),
+    ...(clients === undefined ? {} : { clients }),
     ...(question === undefined ? {} : { question }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
@@ -214,7 +232,7 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
   if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
-  if (command === 'acl' || command === 'bans') return { command };
+  if (command === 'acl' || command === 'bans' || command === 'clients') return { command };
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };

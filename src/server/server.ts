@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Passwords } from '../access/passwords.js';
 import { ScramSha256 } from '../access/scram.js';
-import { BackupRoute } from '../admin/backup.js';
-import { banRoutes } from '../admin/bans.js';
 import { ControlServer } from '../admin/control.js';
 import { Broker } from '../broker.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from '../config/listeners.js';
@@ -34,6 +32,7 @@ import { retainedLimits, sessionOptions } from './broker-options.js';
 import { type Errand, errandsOf } from './coap-errands.js';
 import { CoapFaces } from './coap-faces.js';
 import { type CoapListener, type CoapSecurity, isCoap } from './coap-security.js';
+import { controlRoutes } from './control-routes.js';
 import { identifier, passwordOptions } from './identification.js';
 import { ListenerAccess } from './listener-access.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
@@ -93,7 +92,6 @@ export class Server {
     this.#renewals = new Renewals([...tls.renewals, ...security.renewals, this.#backendRenewal]);
     this.#logger = logger;
     this.broker = broker;
-    const { store, commit } = broker;
     const isOpen = (listener: ListenerConfig): boolean => this.#takesStrangers(listener);
     this.#mqtt = new MqttListeners(broker, loaded.config, tls, isOpen, (listener) => access.of(listener));
     broker.replaceAcl(access.filesOf(undefined).acl, access.controls);
@@ -105,12 +103,7 @@ export class Server {
       },
       opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
     });
-    const backup = new BackupRoute({ store, commit, portico: version }, logger);
-    this.#control = new ControlServer(
-      loaded.config.data_dir,
-      [backup, ...banRoutes(broker.environment, logger)],
-      logger,
-    );
+    this.#control = new ControlServer(loaded.config.data_dir, controlRoutes(broker, logger), logger);
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,

@@ -16,6 +16,9 @@ const HANDLING = 10;
 /** One subscription of an in-process client; each is a receiver of its own. */
 export class InProcessSubscription implements Subscriber {
   readonly filter: string;
+  readonly qos: 0 | 1 | 2;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   /** Told that the client was closed with this subscription. */
   readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
@@ -26,12 +29,15 @@ export class InProcessSubscription implements Subscriber {
     holder: RightsHolder,
     environment: Environment,
     filter: string,
+    qos: 0 | 1 | 2,
     handler: MessageHandler,
     ended: (() => void) | null,
   ) {
     this.#holder = holder;
     this.#environment = environment;
     this.filter = filter;
+    this.qos = qos;
+    this.since = environment.clock.now();
     this.ended = ended;
     this.#handler = handler;
   }

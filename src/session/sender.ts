@@ -74,6 +74,11 @@ export abstract class Sender extends AedesClient {
   /** There is room for more output. */
   abstract onDrain(): void;
 
+  /** Bytes that the transport has been given. */
+  get bytesSent(): number {
+    return this.#progress.handedOver;
+  }
+
   get congested(): boolean {
     const { outputBuffer } = this.environment.options;
     return this.output.length + this.transportLayer.pending > outputBuffer || this.holding.isOver;

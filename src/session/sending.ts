@@ -183,6 +183,7 @@ function forward(
 
 function tooLarge(connection: Connection): boolean {
   const { counters, journal } = connection.environment;
+  if (connection.session !== null) connection.session.dropped++;
   counters.publishDropped++;
   counters.droppedPacketTooLarge++;
   journal.limit(connection, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
@@ -192,6 +193,7 @@ function tooLarge(connection: Connection): boolean {
 /** A QoS 0 publication to a client that does not read. @param lacksMemory it is `limits.memory` that has no room for it */
 export function dropQos0(connection: Connection, lacksMemory: boolean): void {
   const { counters, journal } = connection.environment;
+  if (connection.session !== null) connection.session.dropped++;
   counters.publishDropped++;
   if (lacksMemory) counters.droppedMemory++;
   else counters.droppedOutputBuffer++;

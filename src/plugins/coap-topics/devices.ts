@@ -1,4 +1,5 @@
 /** Who sends a request: the client of the broker that stands for a device. */
+import type { DtlsSession } from '../../coap/dtls/association.js';
 import { DEFAULT_LIMITS } from '../../coap/limits.js';
 import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
@@ -27,6 +28,19 @@ export function isSecured({ session }: CoapRemote): boolean {
   return session !== undefined;
 }
 
+/** What an admin reads of the way of a device: where it is now, and what protects what it sends. */
+export function securityOf(remote: CoapRemote): Readonly<Record<string, unknown>> {
+  const { session } = remote;
+  if (session === undefined || !('cipherSuite' in session)) return {};
+  const { cipherSuite, proof, connectionId } = session as Partial<DtlsSession>;
+  return {
+    now_at: addressOf(remote),
+    cipher_suite: cipherSuite,
+    proof,
+    ...(connectionId === undefined ? null : { connection_id: connectionId }),
+  };
+}
+
 export class Devices {
   readonly #connections: Connections;
   readonly #options: { readonly anonymous: boolean };
@@ -34,6 +48,8 @@ export class Devices {
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /** Those that prove nothing. */
   readonly strangers: Strangers;
+  /** The address that they come to, `scheme://host:port`; empty while it is not known. */
+  endpoint = '';
 
   /** @param now milliseconds of a clock */
   constructor(
@@ -47,8 +63,10 @@ export class Devices {
     const { transport } = connections;
     const open = (remote: CoapRemote, clientId: string | undefined): InProcessClient => {
       const address = addressOf(remote);
-      return context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
+      return context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport, details });
     };
+    // One for all of them.
+    const details = (): Readonly<Record<string, unknown>> => ({ endpoint: this.endpoint });
     const most = options.clients ?? DEFAULT_LIMITS.remotes;
     this.strangers = new Strangers(open, { lifetime: exchangeLifetimeOf(options), most }, now);
   }
@@ -86,6 +104,7 @@ export class Devices {
       remote: address,
       verified: true,
       observes: true,
+      details: () => ({ endpoint: this.endpoint, ...securityOf(remote) }),
     });
     this.#secured.set(key, opening);
     return opening.then(

@@ -66,9 +66,10 @@ export class CoapTopics implements Plugin {
         else context.logger.debug({ event: name, remote: where, detail }, `coap: ${name} ${detail}`);
       },
     });
+    const scheme = options.below?.type ?? 'coap';
+    const via = `${scheme}://${this.describe().join()}`;
+    devices.endpoint = via;
     if (this.#directory !== null) {
-      const scheme = options.below?.type ?? 'coap';
-      const via = `${scheme}://${this.describe().join()}`;
       resources.add(this.#directory.open(this.#endpoint.line, via, scheme === 'coap'));
     }
   }
