@@ -49,6 +49,7 @@ import { Shares } from './session/shares.js';
 import type { Shown } from './session/shown.js';
 import { Throttle } from './session/throttle.js';
 import { checkTimeouts, endExpiredGrants } from './session/timeouts.js';
+import { Tracing } from './session/tracing.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
@@ -76,6 +77,7 @@ export interface BrokerOptions extends AedesOptions {
   /** `limits.retained_messages`, `limits.retained_bytes` and `limits.retained_payload`. */
   retained?: RetainedLimits;
   journal?: Journal;
+  tracing?: Tracing;
   clock?: Clock;
   identify?: Identify;
   /** What clients may do; absent for everything. The hooks are asked besides. */
@@ -168,6 +170,7 @@ export class Broker extends Aedes {
       access: usualAccess(options.acl ?? null),
       listenerAccess: new Map(),
       journal,
+      tracing: options.tracing ?? new Tracing(),
       gate: new Gate(session, counters, journal, lockout),
       lockout,
       refusals: new Refusals(this.#rateTimer),

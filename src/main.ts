@@ -33,6 +33,9 @@ async function execute(words: Arguments): Promise<number> {
     case 'clients':
       if (words.clients !== undefined) await (await import('./cli/clients.js')).clients(request, words.clients);
       return 0;
+    case 'trace':
+      if (words.trace !== undefined) await (await import('./cli/trace.js')).trace(request, words.trace);
+      return 0;
     case 'passwd':
       if (words.passwd !== undefined) await (await import('./cli/passwd.js')).passwd(words.passwd);
       return 0;

@@ -6,7 +6,7 @@ import { type LoadRequest, loadConfig } from '../config/load.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { brokerLines } from './broker-lines.js';
 import { size } from './progress.js';
-import { printable, StandardLines, Table } from './terminal.js';
+import { fields, printable, StandardLines, Table, text, words } from './terminal.js';
 
 export interface ClientsRequest {
   /** Ends this client; others are undefined then. */
@@ -125,20 +125,4 @@ async function describe(told: ToldClient & ToldDetails, apart: boolean, out: Sta
   for (const [name, value] of Object.entries({ ...others, ...details })) {
     if (value !== null) await out.print(`  ${words(name)}: ${text(value)}`);
   }
-}
-
-function words(name: string): string {
-  return printable(name.replaceAll('_', ' '));
-}
-
-function fields(values: object): string {
-  return Object.entries(values)
-    .map(([name, value]) => `${words(name)} ${text(value)}`)
-    .join(', ');
-}
-
-function text(value: unknown): string {
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value === 'object' && value !== null) return fields(value);
-  return printable(String(value));
 }

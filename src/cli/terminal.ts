@@ -9,6 +9,25 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** The name of a field for people. */
+export function words(name: string): string {
+  return printable(name.replaceAll('_', ' '));
+}
+
+/** The fields of a JSON value, for people. */
+export function fields(values: object): string {
+  return Object.entries(values)
+    .map(([name, value]) => (Array.isArray(values) ? text(value) : `${words(name)} ${text(value)}`))
+    .join(', ');
+}
+
+/** A JSON value, for people. */
+export function text(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (typeof value === 'object' && value !== null) return `(${fields(value)})`;
+  return printable(String(value));
+}
+
 /** Standard output: never more in memory than it takes. */
 export class StandardLines {
   constructor() {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { Passwords } from '../access/passwords.js';
 import { ScramSha256 } from '../access/scram.js';
 import { ControlServer } from '../admin/control.js';
+import { TracedJournal } from '../admin/tracing/traced-journal.js';
 import { Broker } from '../broker.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from '../config/listeners.js';
 import type { LoadedConfig } from '../config/load.js';
@@ -19,6 +20,7 @@ import { Instruments } from '../monitor/reading.js';
 import { SysTree } from '../monitor/sys-tree.js';
 import type { Plugin, PluginContext } from '../plugins/plugin.js';
 import { endKeyed } from '../session/ending.js';
+import { Tracing } from '../session/tracing.js';
 import { keptAside } from '../store/aside.js';
 import { LevelStore } from '../store/level-store.js';
 import { MemoryStore } from '../store/memory-store.js';
@@ -103,7 +105,11 @@ export class Server {
       },
       opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
     });
-    this.#control = new ControlServer(loaded.config.data_dir, controlRoutes(broker, logger), logger);
+    this.#control = new ControlServer(
+      loaded.config.data_dir,
+      controlRoutes(broker, () => this.#loaded.config.limits.traces, logger),
+      logger,
+    );
     this.#instruments = new Instruments({
       version,
       counters: broker.counters,
@@ -128,6 +134,7 @@ export class Server {
     const backends = Backends.of(backendFiles.make);
     for (const warning of access.warnings) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = usual.scram === null ? null : new ScramSha256(usual.scram);
+    const tracing = new Tracing();
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: {
@@ -136,7 +143,8 @@ export class Server {
         unwrittenBytes: config.store.unwritten_bytes,
         closePatience: CLOSE_PATIENCE,
       },
-      journal: new JournalLog(logger),
+      journal: new TracedJournal(new JournalLog(logger), tracing),
+      tracing,
       session: sessionOptions(config),
       retained: retainedLimits(config),
       identify: identifier(passwords, backends),

@@ -169,6 +169,8 @@ export class InProcessClient implements Party {
     const acl = aclOf(this);
     if (acl === null || rightsOf(this, acl).decide('receive', topic).allowed) return true;
     this.#environment.counters.deniedReceive++;
+    const { tracing } = this.#environment;
+    if (tracing.tracer !== null) tracing.withheld(this, Buffer.from(topic));
     return false;
   }
 

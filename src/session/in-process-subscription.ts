@@ -22,11 +22,11 @@ export class InProcessSubscription implements Subscriber {
   /** Told that the client was closed with this subscription. */
   readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
-  readonly #holder: RightsHolder;
+  readonly #holder: Party & RightsHolder;
   readonly #environment: Environment;
 
   constructor(
-    holder: RightsHolder,
+    holder: Party & RightsHolder,
     environment: Environment,
     filter: string,
     qos: 0 | 1 | 2,
@@ -47,6 +47,7 @@ export class InProcessSubscription implements Subscriber {
     const acl = aclOf(this.#holder);
     if (acl !== null && !mayReceive(this.#holder, acl, publication.route, publication.topicBytes)) {
       counters.deniedReceive++;
+      this.#environment.tracing.withheld(this.#holder, publication.topicBytes);
       return;
     }
     router.work.done += HANDLING;

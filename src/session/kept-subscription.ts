@@ -24,7 +24,7 @@ export class KeptSubscription implements Link {
   readonly #environment: Environment;
   readonly session: Session;
   readonly #keeper: Keeper;
-  readonly #holder: RightsHolder;
+  readonly #holder: Party & RightsHolder;
   /** Packet identifier of the message that was handed over and is not acknowledged; 0 for none. */
   #pending = 0;
   readonly window = 1;
@@ -34,7 +34,13 @@ export class KeptSubscription implements Link {
   /** Whether the session was there before. */
   readonly present: boolean;
 
-  constructor(environment: Environment, session: Session, present: boolean, keeper: Keeper, holder: RightsHolder) {
+  constructor(
+    environment: Environment,
+    session: Session,
+    present: boolean,
+    keeper: Keeper,
+    holder: Party & RightsHolder,
+  ) {
     this.#environment = environment;
     this.session = session;
     this.since = environment.clock.now();
@@ -122,6 +128,7 @@ export class KeptSubscription implements Link {
     const acl = aclOf(this.#holder);
     if (acl === null || mayReceive(this.#holder, acl, null, topicBytes)) return false;
     this.#environment.counters.deniedReceive++;
+    this.#environment.tracing.withheld(this.#holder, topicBytes);
     return true;
   }
 

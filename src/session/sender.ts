@@ -18,7 +18,8 @@ import type { Transport } from './transport.js';
 const NOTHING = 0;
 
 export abstract class Sender extends AedesClient {
-  readonly transportLayer: Transport;
+  /** Another one takes its place while somebody traces it. */
+  transportLayer: Transport;
   /** Those of the listener that it came by. */
   readonly terms: ListenerTerms;
   /** What decides on its client. */

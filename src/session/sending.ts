@@ -28,6 +28,7 @@ export function sendPublication(
   const { acl } = connection.access;
   if (acl !== null && !mayReceive(connection, acl, publication.route, publication.topicBytes)) {
     connection.environment.counters.deniedReceive++;
+    connection.environment.tracing.withheld(connection, publication.topicBytes);
     return false;
   }
   if (hooks.authorizeForward !== null) {
@@ -93,6 +94,7 @@ export function sendPublish(
   const { acl } = connection.access;
   if (acl !== null && !mayReceive(connection, acl, route, source.topicBytes)) {
     connection.environment.counters.deniedReceive++;
+    connection.environment.tracing.withheld(connection, source.topicBytes);
     return false;
   }
   return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, mount);

@@ -238,7 +238,13 @@ export class Session implements Member, Participant, OutboundHost {
 
   onLimit(option: string, messages = 1): void {
     this.dropped += messages;
-    this.#environment.journal.limit(this.connection, option, `a message for ${this.id} was dropped`);
+    const detail = `a message for ${this.id} was dropped`;
+    this.#environment.journal.limit(this.connection, option, detail);
+    const { tracer } = this.#environment.tracing;
+    if (this.connection === null && tracer !== null) {
+      const away = { id: this.id, remote: '', username: null, transport: '', version: this.version };
+      tracer.tell(away, 'limit', { option, detail });
+    }
   }
 
   now(): number {

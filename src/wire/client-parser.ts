@@ -39,6 +39,11 @@ export class ClientPacketParser extends PacketFramer {
     this.version = version;
   }
 
+  /** CONNACK has come before. */
+  join(): void {
+    this.#accepted = true;
+  }
+
   protected override checkFirst(first: number): void {
     const type = first >>> 4;
     // Only an exchange of AUTH may come before CONNACK [MQTT-3.2.0-1].

@@ -68,6 +68,11 @@ export class Connections {
     return this.#byToken.size;
   }
 
+  /** The connection of a token, which does not count as heard of. */
+  peek(token: string): DeviceConnection | undefined {
+    return this.#byToken.get(token);
+  }
+
   /** The connection of a token, heard of now. */
   hear(token: string): DeviceConnection | undefined {
     const connection = this.#byToken.get(token);

@@ -4,7 +4,8 @@ import { DEFAULT_LIMITS } from '../../coap/limits.js';
 import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
-import type { InProcessClient, PluginContext } from '../plugin.js';
+import type { DatagramAddress } from '../../coap/transport.js';
+import type { InProcessClient, Party, PluginContext } from '../plugin.js';
 import { NO_ANONYMOUS, UNKNOWN_TOKEN } from './answers.js';
 import type { Connections, DeviceConnection } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
@@ -18,7 +19,7 @@ export function addressOf({ family, address, port }: Pick<CoapRemote, 'family' |
 }
 
 /** The identity that DTLS or TLS has proved, by a pre-shared key or a certificate, if it has. */
-export function identityOf({ session }: CoapRemote): string | undefined {
+export function identityOf({ session }: DatagramAddress): string | undefined {
   if (session === undefined || !('identity' in session)) return undefined;
   return typeof session.identity === 'string' ? session.identity : undefined;
 }
@@ -118,6 +119,26 @@ export class Devices {
         throw error;
       },
     );
+  }
+
+  /** Who sends a request, as far as it says so, for those who follow it: nothing is opened, and nobody counts as heard of. */
+  partyOf(remote: DatagramAddress, query: DeviceQuery): Party {
+    const { token, clientId, username = null } = query;
+    const connected = token === undefined ? undefined : this.#connections.peek(token);
+    if (connected !== undefined) return connected.client;
+    const secured = remote.session === undefined ? undefined : this.#secured.get(remote.session);
+    if (clientId === undefined && secured !== undefined && 'client' in secured) return secured.client;
+    const at = addressOf(remote);
+    const stranger = this.strangers.peek(remote.key ?? `${remote.address}:${remote.port}`);
+    if (clientId === undefined && stranger !== undefined) return stranger;
+    const identity = identityOf(remote);
+    return {
+      id: clientId ?? `coap-${identity ?? at}`,
+      username: identity ?? username,
+      remote: at,
+      transport: this.#connections.transport,
+      version: 0,
+    };
   }
 
   /** A remote endpoint will never send anything again: its client ends. */

@@ -5,6 +5,7 @@
 import { CoapEndpoint } from '../../coap/endpoint.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
+import { DeviceTap } from './device-tap.js';
 import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { FaceOwner } from './face.js';
@@ -59,6 +60,7 @@ export class CoapTopics implements Plugin {
     this.#endpoint = new CoapEndpoint(this.#bound.transport, {
       handler: (request, exchange) => resources.handle(request, exchange),
       ...endpointOptions(options),
+      taps: new DeviceTap(context, devices),
       onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
       onEvent: (name, remote, detail) => {
         const where = remote === undefined ? undefined : addressOf(remote);

@@ -72,6 +72,11 @@ export class Strangers {
     return client;
   }
 
+  /** The client that an endpoint has called itself last, without counting as heard of. */
+  peek(key: string): InProcessClient | undefined {
+    return this.#byKey.get(key)?.clients.at(0);
+  }
+
   #appear(remote: CoapRemote, clientId: string | undefined): InProcessClient {
     const client = this.#open(remote, clientId);
     client.appear();
