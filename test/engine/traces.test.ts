@@ -232,8 +232,10 @@ test('a client that gets its name from the broker, or from what it has proved, i
   client.send(connectPacket('user:alice', { clientId: 'c' }));
   await client.expect('connack');
   assert.equal((await follower.next('connected')).username, 'alice');
+  assert.equal((await follower.next('sent')).packet, 'connack', 'it leaves with the end of the turn');
   await client.subscribe('a', 0);
   await follower.next('received', 'subscribe');
+  assert.deepEqual((await follower.next('sent', 'suback')).reason_codes, [0]);
   follower.leave();
   await engine.stop();
 });

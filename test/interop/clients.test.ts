@@ -129,7 +129,7 @@ describe('portico clients', { timeout: 120_000 }, () => {
     assert.equal(none.code, 1);
     assert.match(none.stderr, /no broker runs in/);
     const health = await run(process.execPath, [porticoMain, 'health', '--json']);
-    assert.match(health.stderr, /--all and --json belong to clients/);
+    assert.match(health.stderr, /--all belongs to clients, --json to clients and trace/);
   });
 
   test('the fields in the documentation are those that there are', async () => {
