@@ -64,6 +64,14 @@ export class TracedJournal implements Journal {
     this.#journal.storeRecovered(outage);
   }
 
+  syncFailed(error: unknown): void {
+    this.#journal.syncFailed(error);
+  }
+
+  syncRecovered(milliseconds: number): void {
+    this.#journal.syncRecovered(milliseconds);
+  }
+
   storeDamaged(sentence: string): void {
     this.#journal.storeDamaged(sentence);
   }
