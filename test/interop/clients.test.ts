@@ -53,7 +53,7 @@ describe('portico clients', { timeout: 120_000 }, () => {
     const observer = await Observer.start(topicUri(portico.ports.coap, 'a/1'));
     const uri = `coaps://127.0.0.1:${coaps}/ps/a/2`;
     const secured = await Program.start('coap-client-openssl', [...METER, '-w', '-s', '60', uri]);
-    await publish(portico.ports.mqtt, 'mqttv5', ['-t', 'a/2', '-m', 'on', '-q', '1']);
+    await publish(portico.ports.mqtt, 'mqttv5', ['-t', 'a/2', '-m', 'on', '-q', '1', '-r']);
     assert.equal(await secured.lines.next('a notification'), 'on');
 
     const list = await listed();
