@@ -126,8 +126,7 @@ export class Broker extends Aedes {
     const session: SessionOptions = { ...DEFAULT_OPTIONS, ...options.session };
     const counters = new Counters();
     const budget = new MemoryBudget(session.memory);
-    const clock = options.clock ?? { now: Date.now };
-    const retainedLimits = options.retained ?? DEFAULT_RETAINED;
+    const { clock = { now: Date.now }, retained: retainedLimits = DEFAULT_RETAINED } = options;
     const retained = new RetainedMessages({ ...retainedLimits, budget }, counters, () => clock.now());
     const router = new Router(retained, counters, session, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);
@@ -141,7 +140,7 @@ export class Broker extends Aedes {
     this.store = store;
     this.commit = commit;
     this.#clock = clock;
-    const journal = options.journal ?? SILENT;
+    const { journal = SILENT, tracing = new Tracing() } = options;
     this.wills = new Wills(commit, budget, this.#clock, (...sent) => publishWill(this.environment, ...sent));
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
@@ -170,7 +169,7 @@ export class Broker extends Aedes {
       access: usualAccess(options.acl ?? null),
       listenerAccess: new Map(),
       journal,
-      tracing: options.tracing ?? new Tracing(),
+      tracing,
       gate: new Gate(session, counters, journal, lockout),
       lockout,
       refusals: new Refusals(this.#rateTimer),
