@@ -49,6 +49,7 @@ import { Shares } from './session/shares.js';
 import type { Shown } from './session/shown.js';
 import { Throttle } from './session/throttle.js';
 import { checkTimeouts, endExpiredGrants } from './session/timeouts.js';
+import { Tracing } from './session/tracing.js';
 import { StreamTransport, type Transport } from './session/transport.js';
 import { Wills } from './session/will.js';
 import { type CommitOptions, GroupCommit } from './store/commit.js';
@@ -76,6 +77,7 @@ export interface BrokerOptions extends AedesOptions {
   /** `limits.retained_messages`, `limits.retained_bytes` and `limits.retained_payload`. */
   retained?: RetainedLimits;
   journal?: Journal;
+  tracing?: Tracing;
   clock?: Clock;
   identify?: Identify;
   /** What clients may do; absent for everything. The hooks are asked besides. */
@@ -124,8 +126,7 @@ export class Broker extends Aedes {
     const session: SessionOptions = { ...DEFAULT_OPTIONS, ...options.session };
     const counters = new Counters();
     const budget = new MemoryBudget(session.memory);
-    const clock = options.clock ?? { now: Date.now };
-    const retainedLimits = options.retained ?? DEFAULT_RETAINED;
+    const { clock = { now: Date.now }, retained: retainedLimits = DEFAULT_RETAINED } = options;
     const retained = new RetainedMessages({ ...retainedLimits, budget }, counters, () => clock.now());
     const router = new Router(retained, counters, session, session.sharedStrategy);
     const emitter = new BusEmitter<AedesPacket>(router);
@@ -139,7 +140,7 @@ export class Broker extends Aedes {
     this.store = store;
     this.commit = commit;
     this.#clock = clock;
-    const journal = options.journal ?? SILENT;
+    const { journal = SILENT, tracing = new Tracing() } = options;
     this.wills = new Wills(commit, budget, this.#clock, (...sent) => publishWill(this.environment, ...sent));
     this.#hooks = new BrokerHooks(this, options.identify ?? (() => true), this.#connections);
     this.#rateTimer = new RateTimer(() => clock.now());
@@ -168,6 +169,7 @@ export class Broker extends Aedes {
       access: usualAccess(options.acl ?? null),
       listenerAccess: new Map(),
       journal,
+      tracing,
       gate: new Gate(session, counters, journal, lockout),
       lockout,
       refusals: new Refusals(this.#rateTimer),

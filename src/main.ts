@@ -30,6 +30,12 @@ async function execute(words: Arguments): Promise<number> {
     case 'bans':
       if (words.bans !== undefined) console.log(await (await import('./cli/bans.js')).bans(request, words.bans));
       return 0;
+    case 'clients':
+      if (words.clients !== undefined) await (await import('./cli/clients.js')).clients(request, words.clients);
+      return 0;
+    case 'trace':
+      if (words.trace !== undefined) await (await import('./cli/trace.js')).trace(request, words.trace);
+      return 0;
     case 'passwd':
       if (words.passwd !== undefined) await (await import('./cli/passwd.js')).passwd(words.passwd);
       return 0;

@@ -60,6 +60,7 @@ const REFUSED: readonly Import[] = [
   ['src/broker.ts', './server/server.js'],
   ['src/server/x.ts', '../cli/run.js'],
   ['src/access/x.ts', '../server/renewal.js'],
+  ['src/admin/tracing/x.ts', '../../monitor/log.js'],
   ['src/cli/x.ts', '../main.js'],
 ];
 

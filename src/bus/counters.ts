@@ -58,6 +58,8 @@ export class Counters {
   refusedAtSessions = 0;
   refusedAtMemory = 0;
   refusedDraining = 0;
+  /** Traces that were refused, as too many run (`limits.traces`). */
+  refusedTraces = 0;
   /** Connections refused because too many passwords wait to be checked (`limits.password_queue`). */
   refusedAtPasswordQueue = 0;
   /** Connections refused because a back-end could not say who they are, and at `access.http_queue`. */

@@ -30,6 +30,9 @@ const RETAINING = 4;
 const TOPIC_NAME_INVALID = 0x90;
 const NOBODY: Receiver[] = [];
 
+/** How somebody who only looks stands in the tree. */
+const WATCHING = { qos: 0, noLocal: false, retainAsPublished: true, retainHandling: 2, identifier: 0 } as const;
+
 /** How a group of a shared subscription stands in the tree; its members have their own options. */
 const GROUP = { qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, identifier: 0 } as const;
 
@@ -39,6 +42,8 @@ export class Route implements Place {
   /** Made when somebody asks: most of what comes once is passed on in the bytes that it came in. */
   #topicBytes: Buffer | null;
   receivers: Receiver[] = NOBODY;
+  /** How many of them only look. */
+  watchers = 0;
   /** What the Subscription Identifiers of the receivers count for, which go with each message. */
   identifying = 0;
   /** Generation of the tree that `receivers` was computed for, -1 for never. */
@@ -55,6 +60,11 @@ export class Route implements Place {
     this.topic = topic;
     this.reserved = isReserved(topic);
     this.#topicBytes = topicBytes;
+  }
+
+  /** How many it reaches that asked for it. */
+  get reaches(): number {
+    return this.receivers.length - this.watchers;
   }
 
   /** The topic in UTF-8. */
@@ -98,6 +108,8 @@ export class Router {
   readonly #once = new Uint32Array(1 << (ONCE_BITS - 5));
   #marks = 0;
   #generation = 0;
+  /** Places in the tree of those who only look. */
+  #watching = 0;
 
   constructor(retained: RetainedMessages, counters: Counters, limits: TopicLimits, strategy: SharedStrategy) {
     this.shared = new SharedSubscriptions(strategy, this.work);
@@ -218,9 +230,19 @@ export class Router {
     return removed;
   }
 
+  /** Lets somebody look at what is published on the topics of a filter, which is valid and not shared. */
+  watch(filter: string, subscriber: Subscriber): void {
+    this.#watching++;
+    this.#add({ ...WATCHING, filter, subscriber });
+  }
+
+  unwatch(filter: string, subscriber: Subscriber): void {
+    if (this.#remove(filter, subscriber)) this.#watching--;
+  }
+
   #count(): void {
     this.#counters.sharedSubscriptions = this.shared.members;
-    this.#counters.subscriptions = this.tree.size - this.shared.size + this.shared.members;
+    this.#counters.subscriptions = this.tree.size - this.#watching - this.shared.size + this.shared.members;
   }
 
   #invalidate(filter: string): void {
@@ -237,6 +259,7 @@ export class Router {
       route.receivers = this.tree.receivers(route.topic);
       route.identifying = 0;
       for (const { identifiers } of route.receivers) route.identifying += (identifiers?.length ?? 0) >> IDENTIFIED;
+      route.watchers = this.#watching === 0 ? 0 : route.receivers.filter(({ subscriber }) => subscriber.watches).length;
       route.generation = this.#generation;
     }
     return route.receivers;

@@ -13,6 +13,8 @@ export interface Subscriber {
   deliver(publication: Publication, receiver: Receiver): void;
   /** Whether the store keeps what it is given with QoS 1 or 2; absent for no. */
   readonly durable?: boolean;
+  /** It only looks: a message that reaches nobody else reaches nobody. Absent for no. */
+  readonly watches?: boolean;
 }
 
 /** A subscription as one subscriber made it. */

@@ -6,8 +6,11 @@ import type { CommandLine } from '../config/overrides.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { AclQuestion } from './acl.js';
 import type { BansRequest } from './bans.js';
+import type { ClientsRequest } from './clients.js';
 import type { ImportKind } from './import.js';
 import { type PasswdRequest, parsePasswd } from './passwd-arguments.js';
+import type { TraceRequest } from './trace.js';
+import { clientsRequest, traceRequest } from './view-arguments.js';
 
 const COMMANDS = [
   'run',
@@ -15,6 +18,8 @@ const COMMANDS = [
   'health',
   'acl',
   'bans',
+  'clients',
+  'trace',
   'passwd',
   'scram',
   'backup',
@@ -39,6 +44,10 @@ export interface Arguments {
   readonly source?: { readonly kind: ImportKind; readonly path: string };
   /** `bans`. */
   readonly bans?: BansRequest;
+  /** `clients`. */
+  readonly clients?: ClientsRequest;
+  /** `trace`. */
+  readonly trace?: TraceRequest;
   /** `passwd`. */
   readonly passwd?: PasswdRequest;
   /** `acl explain`. */
@@ -69,6 +78,14 @@ portico bans list [-c FILE] [--data DIR]
                             lists who is banned from the running broker for failed logins
 portico bans lift ADDRESS|all [--user U] [-c FILE] [--data DIR]
                             lifts bans of an address or of all, or there those of one user
+portico clients [--all] [--json] [-c FILE] [--data DIR]
+                            lists who is connected to the running broker, with --all also sessions that are kept
+portico clients CLIENT [--json]
+                            tells all of one client, with its subscriptions or observations
+portico clients disconnect CLIENT
+                            ends its connection
+portico trace CLIENT | --user U | --address A | --topic FILTER [--payload] [--json] [-c FILE] [--data DIR]
+                            tells what happens to a client, a user, an address or on topics, until Ctrl-C
 portico scram NAME          asks for a password and prints a line for access.scram_file
 portico backup FILE [-c FILE] [--data DIR] [--force] [--damaged]
                             saves everything that is durable, of the running broker or of its store; - is standard output
@@ -94,6 +111,8 @@ portico migrate FILE        prints a mosquitto.conf as a configuration of Portic
       --force         replace FILE, if it is there
       --damaged       save what can be read of a damaged store without a broker, and say what is left out
       --check         verify only
+      --payload       trace: show the first 256 bytes of payloads
+      --all, --json   sessions of clients that are away, too; one JSON value a line
       --cost N        passwd: each step takes twice the memory and time of a login; 10 to 18, 14 unless given (16 MiB)
       --user U, --client C, --topic T
                       whom and what acl explain is about; without --user a client without user name;
@@ -115,6 +134,10 @@ const OPTIONS = {
   force: { type: 'boolean' },
   damaged: { type: 'boolean' },
   check: { type: 'boolean' },
+  all: { type: 'boolean' },
+  json: { type: 'boolean' },
+  payload: { type: 'boolean' },
+  address: { type: 'string' },
   user: { type: 'string' },
   client: { type: 'string' },
   topic: { type: 'string' },
@@ -124,6 +147,9 @@ const OPTIONS = {
   // Mosquitto's; known so that it can be refused in words.
   daemon: { type: 'boolean', short: 'd' },
 } as const;
+
+/** Commands whose words are read where their request is. */
+const OF_THEIR_OWN: ReadonlySet<Command> = new Set(['acl', 'bans', 'clients', 'trace']);
 
 /** The word that a command needs. */
 const WORDS: ReadonlyMap<Command, string> = new Map([
@@ -157,10 +183,13 @@ export function parseArguments(args: readonly string[]): Arguments {
   }
   const { command, name, source } = commandOf(positionals);
   const bans = bansOf(command, positionals, values.user);
+  const clients = command === 'clients' ? clientsRequest(positionals.slice(1), values) : undefined;
+  const trace = command === 'trace' ? traceRequest(positionals.slice(1), values) : undefined;
   const question = questionOf(command, positionals, values);
   if (values.force === true && command !== 'backup') throw wrong('--force belongs to backup');
   if (values.damaged === true && command !== 'backup') throw wrong('--damaged belongs to backup');
   if (values.check === true && command !== 'restore') throw wrong('--check belongs to restore');
+  refuseViewOptions(command, values);
   if (values.mosquitto !== undefined && values.config !== undefined) {
     throw wrong('-c and --mosquitto both name a file; leave one of them out');
   }
@@ -174,6 +203,8 @@ export function parseArguments(args: readonly string[]): Arguments {
     ...(name === undefined ? {} : { name }),
     ...(source === undefined ? {} : { source }),
     ...(bans === undefined ? {} : { bans }),
+    ...(clients === undefined ? {} : { clients }),
+    ...(trace === undefined ? {} : { trace }),
     ...(question === undefined ? {} : { question }),
     ...(values.force === undefined ? {} : { force: values.force }),
     ...(values.damaged === undefined ? {} : { damaged: values.damaged }),
@@ -214,7 +245,7 @@ function commandOf(words: readonly string[]): Pick<Arguments, 'command' | 'name'
   if (command === undefined) throw wrong(`unknown command ${word}; did you mean ${closest(word, COMMANDS)}?`);
   if (command === 'import') return { command, source: sourceOf(rest) };
   const needed = WORDS.get(command);
-  if (command === 'acl' || command === 'bans') return { command };
+  if (OF_THEIR_OWN.has(command)) return { command };
   if (needed !== undefined) {
     if (rest.length !== 1) throw wrong(`${command} takes one word, ${needed}`);
     return { command, name: rest[0] };
@@ -234,6 +265,17 @@ function sourceOf([word, path, ...rest]: readonly string[]): Arguments['source']
   return { kind, path };
 }
 
+/** Options of `clients` and `trace` that stand with another command. */
+function refuseViewOptions(
+  command: Command,
+  { all, json, payload, address }: { all?: boolean; json?: boolean; payload?: boolean; address?: string },
+): void {
+  if (command === 'trace') return;
+  if (payload !== undefined || address !== undefined) throw wrong('--payload and --address belong to trace');
+  if (command === 'clients') return;
+  if (all !== undefined || json !== undefined) throw wrong('--all belongs to clients, --json to clients and trace');
+}
+
 /** What `bans` is to do; undefined for other commands. */
 function bansOf(command: Command, words: readonly string[], user: string | undefined): BansRequest | undefined {
   if (command !== 'bans') return undefined;
@@ -251,9 +293,12 @@ function questionOf(
   words: readonly string[],
   { user, client, topic, listener }: { user?: string; client?: string; topic?: string; listener?: string },
 ): AclQuestion | undefined {
+  if (command === 'trace' && client === undefined) return undefined;
   if (command !== 'acl') {
     if ((user !== undefined && command !== 'bans') || client !== undefined || topic !== undefined) {
-      throw wrong('--user, --client and --topic belong to acl explain, --user to bans lift too');
+      throw wrong(
+        '--user, --client and --topic belong to acl explain, --user to bans lift and trace, --topic to trace too',
+      );
     }
     if (listener !== undefined) throw wrong('--listener belongs to acl explain');
     return undefined;

@@ -10,6 +10,7 @@ import { MessageWriter } from './message.js';
 import { Observers } from './observe.js';
 import { type CoapRemote, type Remote, RemoteTable } from './remotes.js';
 import { type Frame, MESSAGE_BYTES, writeFrame } from './response.js';
+import { NO_TAPS, type TapSource } from './tap.js';
 import { type Clock, SYSTEM_CLOCK, TimerWheel } from './timers.js';
 import { Transmission } from './transmission.js';
 import type { DatagramAddress, DatagramTransport } from './transport.js';
@@ -33,6 +34,8 @@ export interface CoreOptions {
   readonly clock?: Clock;
   /** From 0 to less than 1, for ACK_RANDOM_FACTOR. Default `Math.random`. */
   readonly random?: () => number;
+  /** Who listens in; asked with each message. Default: nobody. */
+  readonly taps?: TapSource;
   readonly onEvent?: (name: CoapEvent, remote: CoapRemote | undefined, detail: string) => void;
 }
 
@@ -76,6 +79,7 @@ export class Core {
   pendingExchanges = 0;
   /** Nothing is sent any more. */
   closed = false;
+  readonly taps: TapSource;
   readonly #onEvent: CoreOptions['onEvent'];
   readonly #empty = Buffer.alloc(4);
   readonly #start: number;
@@ -86,6 +90,7 @@ export class Core {
     this.transmissionParameters = { ...DEFAULT_TRANSMISSION, ...options.transmission };
     this.clock = options.clock ?? SYSTEM_CLOCK;
     this.random = options.random ?? Math.random;
+    this.taps = options.taps ?? NO_TAPS;
     this.#onEvent = options.onEvent;
     this.#start = this.clock.now();
     const { limits, counters, clock } = this;
@@ -136,6 +141,7 @@ export class Core {
     if (this.closed) return;
     this.counters.datagramsSent++;
     this.counters.bytesSent += length;
+    this.taps.tap?.sent(bytes, offset, length, remote);
     this.transport.send(bytes, offset, length, remote);
   }
 

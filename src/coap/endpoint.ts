@@ -155,6 +155,7 @@ export class CoapEndpoint {
     }
     const message = this.#message;
     const error = parseMessage(bytes, message);
+    if (error === FormatError.None) this.#core.taps.tap?.received(message, source);
     if (error !== FormatError.None) this.#malformed(error, source);
     else if (message.code === EMPTY) this.#receiveEmpty(source);
     else if (codeClass(message.code) === 0 && message.type <= Type.NonConfirmable) this.#receiveRequest(source);

@@ -98,6 +98,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'access.lockout_time': ['at once', 'bans there are last as long, from when they began'],
   'access.lockout_loopback': ['at once', 'with `false`, bans of addresses of this machine hold no more'],
   'limits.lockout_entries': ['at once', 'those that are too many are forgotten, the oldest first'],
+  'limits.traces': ['at once', 'those that are too many go on'],
   'limits.password_queue': ['at once', 'those that are too many go on waiting'],
   data_dir: ['restart', 'the store is open there'],
   'store.type': ['restart', 'what is kept would have to move from one store to the other'],

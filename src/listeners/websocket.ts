@@ -322,6 +322,10 @@ class WebSocketTransport implements Transport {
     return this.#webSocket.bufferedAmount;
   }
 
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
   get writing(): number {
     return writingOf(this.#socket);
   }

@@ -307,6 +307,12 @@ const REFUSED: readonly Metric[] = [
     'httpLoginsRemembered',
   ),
   counter(
+    'portico_traces_refused_total',
+    'Traces that were refused, as too many run.',
+    'traces/refused',
+    'refusedTraces',
+  ),
+  counter(
     'portico_protocol_errors_total',
     'Packets that broke the protocol; each ended its connection.',
     'errors/protocol',

@@ -10,6 +10,7 @@ import type { Entrance } from '../session/entrance.js';
 import type { ClientIdentity, InProcessClient } from '../session/in-process-client.js';
 import type { Party } from '../session/journal.js';
 import type { PluginStorage } from '../session/plugin-storage.js';
+import type { Tracing } from '../session/tracing.js';
 
 export type {
   AuthenticationExchange,
@@ -26,6 +27,7 @@ export type {
   InProcessClient,
   SubscriptionHandle,
 } from '../session/in-process-client.js';
+export type { Party } from '../session/journal.js';
 export type { Keeper, KeptSubscription } from '../session/kept-subscription.js';
 export type { PluginStorage } from '../session/plugin-storage.js';
 export type { PublishOptions, PublishOutcome } from '../session/publish-outcome.js';
@@ -45,6 +47,8 @@ export interface PluginContext {
   readonly counters: Counters;
   /** What the plugin keeps from one start to the next; plugins of one name share it. */
   readonly storage: PluginStorage;
+  /** What admins follow: whatever a plugin tells there of a client is shown to those who trace it. */
+  readonly tracing: Tracing;
   /** Opens a client of the broker. Close it when whoever stands behind it is gone. */
   openClient(identity: ClientIdentity): InProcessClient;
   /**

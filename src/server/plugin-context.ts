@@ -12,6 +12,7 @@ export function contextOf(plugin: string, broker: Broker, logger: Logger): Plugi
     logger,
     counters,
     storage: broker.storageOf(plugin),
+    tracing: environment.tracing,
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
     isBanned: (remote, transport, username) => {

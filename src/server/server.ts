@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Passwords } from '../access/passwords.js';
 import { ScramSha256 } from '../access/scram.js';
-import { BackupRoute } from '../admin/backup.js';
-import { banRoutes } from '../admin/bans.js';
 import { ControlServer } from '../admin/control.js';
+import { TracedJournal } from '../admin/tracing/traced-journal.js';
 import { Broker } from '../broker.js';
 import { anonymousAllowed, bindAddresses, describeListeners } from '../config/listeners.js';
 import type { LoadedConfig } from '../config/load.js';
@@ -21,6 +20,7 @@ import { Instruments } from '../monitor/reading.js';
 import { SysTree } from '../monitor/sys-tree.js';
 import type { Plugin, PluginContext } from '../plugins/plugin.js';
 import { endKeyed } from '../session/ending.js';
+import { Tracing } from '../session/tracing.js';
 import { keptAside } from '../store/aside.js';
 import { LevelStore } from '../store/level-store.js';
 import { MemoryStore } from '../store/memory-store.js';
@@ -34,6 +34,7 @@ import { retainedLimits, sessionOptions } from './broker-options.js';
 import { type Errand, errandsOf } from './coap-errands.js';
 import { CoapFaces } from './coap-faces.js';
 import { type CoapListener, type CoapSecurity, isCoap } from './coap-security.js';
+import { controlRoutes } from './control-routes.js';
 import { identifier, passwordOptions } from './identification.js';
 import { ListenerAccess } from './listener-access.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
@@ -93,7 +94,6 @@ export class Server {
     this.#renewals = new Renewals([...tls.renewals, ...security.renewals, this.#backendRenewal]);
     this.#logger = logger;
     this.broker = broker;
-    const { store, commit } = broker;
     const isOpen = (listener: ListenerConfig): boolean => this.#takesStrangers(listener);
     this.#mqtt = new MqttListeners(broker, loaded.config, tls, isOpen, (listener) => access.of(listener));
     broker.replaceAcl(access.filesOf(undefined).acl, access.controls);
@@ -105,10 +105,9 @@ export class Server {
       },
       opened: (what, attempts) => logger.info({ attempts }, `${what} is open now, after ${attempts} attempts`),
     });
-    const backup = new BackupRoute({ store, commit, portico: version }, logger);
     this.#control = new ControlServer(
       loaded.config.data_dir,
-      [backup, ...banRoutes(broker.environment, logger)],
+      controlRoutes(broker, () => this.#loaded.config.limits.traces, logger),
       logger,
     );
     this.#instruments = new Instruments({
@@ -135,6 +134,7 @@ export class Server {
     const backends = Backends.of(backendFiles.make);
     for (const warning of access.warnings) logger.warn({ option: 'access.acl_file' }, warning);
     const scram = usual.scram === null ? null : new ScramSha256(usual.scram);
+    const tracing = new Tracing();
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
       commit: {
@@ -143,7 +143,8 @@ export class Server {
         unwrittenBytes: config.store.unwritten_bytes,
         closePatience: CLOSE_PATIENCE,
       },
-      journal: new JournalLog(logger),
+      journal: new TracedJournal(new JournalLog(logger), tracing),
+      tracing,
       session: sessionOptions(config),
       retained: retainedLimits(config),
       identify: identifier(passwords, backends),

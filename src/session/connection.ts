@@ -209,6 +209,7 @@ export class Connection extends Sender implements Link, Waiting {
     this.environment.counters.packetsReceived++;
     this.environment.counters.connects++;
     this.version = packet.protocolVersion;
+    this.environment.tracing.tracer?.arrived(this, packet);
     this.decide();
     handleConnect(this, packet).catch((error: Error) => this.fail(error));
   }

@@ -22,6 +22,7 @@ import type { Refusals } from './refusals.js';
 import type { SessionRegistry } from './sessions.js';
 import type { Shares } from './shares.js';
 import type { Throttle } from './throttle.js';
+import type { Tracing } from './tracing.js';
 import type { Wills } from './will.js';
 
 /** Limits and capabilities; each is an option of the configuration with the same name. */
@@ -142,6 +143,8 @@ export interface Environment {
   /** What decides on those of each listener, by its name in the store; empty if no listener has anything of its own. */
   listenerAccess: ReadonlyMap<string, AccessControl>;
   readonly journal: Journal;
+  /** What admins follow. */
+  readonly tracing: Tracing;
   readonly gate: Gate;
   /** Who has failed to prove who it is too often. */
   readonly lockout: Lockout;

@@ -17,6 +17,7 @@ import type { Party } from './journal.js';
 import { type Keeper, type KeptSubscription, keepSubscription } from './kept-subscription.js';
 import type { PublishOptions, PublishOutcome } from './publish-outcome.js';
 import { aclOf, type ClientRights, rightsOf } from './rights.js';
+import type { Session } from './session.js';
 
 /** Who an in-process client is. */
 export interface ClientIdentity {
@@ -31,6 +32,18 @@ export interface ClientIdentity {
    * Absent: they are.
    */
   readonly trusted?: boolean;
+  /** What whoever opens it knows of the way there, by names that an admin reads; absent for nothing. Asked when an admin asks. */
+  readonly details?: () => Readonly<Record<string, unknown>>;
+}
+
+/** What a client inside the process has subscribed to. */
+export interface Held {
+  readonly filter: string;
+  readonly qos: 0 | 1 | 2;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** The session in which its messages wait while nobody takes them; null if they do not. */
+  readonly session: Session | null;
 }
 
 /** Steps of a walk through retained messages before others have their turn. */
@@ -49,6 +62,11 @@ export class InProcessClient implements Party {
   readonly transport: string;
   readonly version = 0;
   readonly trusted: boolean;
+  readonly details: ClientIdentity['details'];
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Seconds; 0 for none. */
+  keepalive = 0;
   readonly #publications: InProcessPublications;
   readonly #subscriptions = new Set<InProcessSubscription>();
   readonly #kept = new Set<KeptSubscription>();
@@ -72,6 +90,8 @@ export class InProcessClient implements Party {
     this.transport = identity.transport;
     this.trusted = identity.trusted ?? false;
     this.access = environment.access;
+    this.details = identity.details;
+    this.since = environment.clock.now();
     this.#publications = new InProcessPublications(environment, this);
   }
 
@@ -95,7 +115,7 @@ export class InProcessClient implements Party {
 
   /**
    * Puts the client on the list of those connected; a former one of its transport and identifier is taken over.
-   * @param keepalive seconds, for the log
+   * @param keepalive seconds, for the log and for admins
    * @param onEnd told, once, that the client is closed
    */
   connect(keepalive: number, onEnd: ((reason: string) => void) | null): void {
@@ -106,6 +126,7 @@ export class InProcessClient implements Party {
       former.close(`another connection took over its client identifier: ${this.remote}`);
     }
     this.#onEnd = onEnd;
+    this.keepalive = keepalive;
     sessions.inProcess.set(this.key, this);
     journal.connected(this, false, false, keepalive);
   }
@@ -148,6 +169,8 @@ export class InProcessClient implements Party {
     const acl = aclOf(this);
     if (acl === null || rightsOf(this, acl).decide('receive', topic).allowed) return true;
     this.#environment.counters.deniedReceive++;
+    const { tracing } = this.#environment;
+    if (tracing.tracer !== null) tracing.withheld(this, Buffer.from(topic));
     return false;
   }
 
@@ -183,7 +206,7 @@ export class InProcessClient implements Party {
     const { router, journal } = this.#environment;
     const refusal = subscribeRefusal(this.#environment, this, filter, this.subscriptions);
     if (refusal !== ReasonCode.Success) return refusal;
-    const subscriber = new InProcessSubscription(this, this.#environment, filter, handler, ended);
+    const subscriber = new InProcessSubscription(this, this.#environment, filter, qos, handler, ended);
     const subscription: Subscription = {
       subscriber,
       filter,
@@ -259,6 +282,17 @@ export class InProcessClient implements Party {
   /** Milliseconds since the epoch, by the clock that messages expire by. */
   now(): number {
     return this.#environment.clock.now();
+  }
+
+  /** What it has subscribed to. */
+  *held(): Iterable<Held> {
+    for (const { filter, qos, since } of this.#subscriptions) yield { filter, qos, since, session: null };
+    for (const kept of this.#kept) if (kept.filter !== '') yield kept;
+  }
+
+  /** The topic of its last publication; null if there was none. */
+  get lastTopic(): string | null {
+    return this.#publications.lastTopic;
   }
 
   /** Number of subscriptions. */

@@ -30,6 +30,11 @@ export class InProcessPublications {
     this.#publication.publisher = client;
   }
 
+  /** See `InProcessClient.lastTopic`. */
+  get lastTopic(): string | null {
+    return this.#publication.route?.topic ?? null;
+  }
+
   /** See `InProcessClient.retryAfter`. */
   get retryAfter(): number {
     return this.#rates?.retryAfter ?? 1;

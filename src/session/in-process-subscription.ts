@@ -16,22 +16,28 @@ const HANDLING = 10;
 /** One subscription of an in-process client; each is a receiver of its own. */
 export class InProcessSubscription implements Subscriber {
   readonly filter: string;
+  readonly qos: 0 | 1 | 2;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   /** Told that the client was closed with this subscription. */
   readonly ended: (() => void) | null;
   readonly #handler: MessageHandler;
-  readonly #holder: RightsHolder;
+  readonly #holder: Party & RightsHolder;
   readonly #environment: Environment;
 
   constructor(
-    holder: RightsHolder,
+    holder: Party & RightsHolder,
     environment: Environment,
     filter: string,
+    qos: 0 | 1 | 2,
     handler: MessageHandler,
     ended: (() => void) | null,
   ) {
     this.#holder = holder;
     this.#environment = environment;
     this.filter = filter;
+    this.qos = qos;
+    this.since = environment.clock.now();
     this.ended = ended;
     this.#handler = handler;
   }
@@ -41,6 +47,7 @@ export class InProcessSubscription implements Subscriber {
     const acl = aclOf(this.#holder);
     if (acl !== null && !mayReceive(this.#holder, acl, publication.route, publication.topicBytes)) {
       counters.deniedReceive++;
+      this.#environment.tracing.withheld(this.#holder, publication.topicBytes);
       return;
     }
     router.work.done += HANDLING;

@@ -43,6 +43,11 @@ export class Intake implements Throttled, Sharing, Sending {
     return this.#reading;
   }
 
+  /** Whether a PUBLISH waits until the store has room, and will come again. */
+  get hasPutBack(): boolean {
+    return this.#putBack;
+  }
+
   /** Bytes have come. */
   take(chunk: Buffer): void {
     const { environment, parser, lastPacketAt } = this.#connection;

@@ -22,21 +22,37 @@ export interface Keeper {
 
 export class KeptSubscription implements Link {
   readonly #environment: Environment;
-  readonly #session: Session;
+  readonly session: Session;
   readonly #keeper: Keeper;
-  readonly #holder: RightsHolder;
+  readonly #holder: Party & RightsHolder;
   /** Packet identifier of the message that was handed over and is not acknowledged; 0 for none. */
   #pending = 0;
   readonly window = 1;
+  readonly qos = 1;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   /** Whether the session was there before. */
   readonly present: boolean;
 
-  constructor(environment: Environment, session: Session, present: boolean, keeper: Keeper, holder: RightsHolder) {
+  constructor(
+    environment: Environment,
+    session: Session,
+    present: boolean,
+    keeper: Keeper,
+    holder: Party & RightsHolder,
+  ) {
     this.#environment = environment;
-    this.#session = session;
+    this.session = session;
+    this.since = environment.clock.now();
     this.#keeper = keeper;
     this.#holder = holder;
     this.present = present;
+  }
+
+  /** What it has subscribed to; empty once its session has ended. */
+  get filter(): string {
+    for (const filter of this.session.subscriptions.keys()) return filter;
+    return '';
   }
 
   get congested(): boolean {
@@ -50,28 +66,28 @@ export class KeptSubscription implements Link {
 
   /** Messages come from now on. */
   resume(): void {
-    if (this.#session.keeper === this) this.#session.outbound.resume(this);
+    if (this.session.keeper === this) this.session.outbound.resume(this);
   }
 
   /** The message that was taken last has reached its receiver; the next one follows. */
   acknowledge(): void {
     const packetId = this.#pending;
-    if (packetId === 0 || this.#session.keeper !== this) return;
+    if (packetId === 0 || this.session.keeper !== this) return;
     this.#pending = 0;
-    this.#session.outbound.puback(packetId);
-    this.#session.outbound.pump();
+    this.session.outbound.puback(packetId);
+    this.session.outbound.pump();
   }
 
   /** No more messages for now: they wait. */
   suspend(): void {
-    if (this.#session.keeper === this) this.#session.keep(null);
+    if (this.session.keeper === this) this.session.keep(null);
   }
 
   /** Ends the session, with all that waits. */
   end(): void {
-    if (this.#session.keeper !== this) return;
-    this.#session.keep(null);
-    this.#environment.sessions.end(this.#session);
+    if (this.session.keeper !== this) return;
+    this.session.keep(null);
+    this.#environment.sessions.end(this.session);
   }
 
   /** For the session: it has another owner, or its end. */
@@ -112,6 +128,7 @@ export class KeptSubscription implements Link {
     const acl = aclOf(this.#holder);
     if (acl === null || mayReceive(this.#holder, acl, null, topicBytes)) return false;
     this.#environment.counters.deniedReceive++;
+    this.#environment.tracing.withheld(this.#holder, topicBytes);
     return true;
   }
 
@@ -123,7 +140,7 @@ export class KeptSubscription implements Link {
     this.#environment.counters.publishSent++;
     this.#environment.counters.publishBytesSent += message.payload.length;
     process.nextTick(() => {
-      if (this.#pending === packetId && this.#session.keeper === this) this.#keeper.take(message);
+      if (this.#pending === packetId && this.session.keeper === this) this.#keeper.take(message);
     });
   }
 }

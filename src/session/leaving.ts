@@ -6,6 +6,7 @@ export function leaveBehind(connection: Connection, publishWill: boolean): void 
   const { environment, session, id } = connection;
   // Another connection may have taken it over.
   if (session !== null && session.connection === connection) {
+    session.leftBecause = connection.closeReason;
     session.detach();
     if (session.expiryInterval > 0) connection.retainedDelivery?.handOver(session);
     // Before the will: a shared subscription must not hand it to a session that ends with this connection.

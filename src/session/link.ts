@@ -60,8 +60,8 @@ export interface OutboundHost {
   enlist(bytes?: number): void;
   /** Something should be written with the next group. */
   enlistLazily(): void;
-  /** A queue limit took a message; `option` is its name. */
-  onLimit(option: string): void;
+  /** A queue limit took a message, or so many; `option` is its name. */
+  onLimit(option: string, messages?: number): void;
   onStoreFailure(error: unknown): void;
   /** A stored segment cannot be read. @param value its bytes, if there are any */
   onDamage(error: unknown, key: Buffer, value: Buffer | undefined): void;

@@ -113,7 +113,7 @@ export class QueueLimits {
     counters.droppedExpired += expired;
     if (aged === 0) return;
     counters.droppedAged += aged;
-    this.#host.onLimit('limits.queue_age');
+    this.#host.onLimit('limits.queue_age', aged);
   }
 
   /** So many messages that wait, the oldest, turn out not to be there. */

@@ -18,7 +18,8 @@ import type { Transport } from './transport.js';
 const NOTHING = 0;
 
 export abstract class Sender extends AedesClient {
-  readonly transportLayer: Transport;
+  /** Another one takes its place while somebody traces it. */
+  transportLayer: Transport;
   /** Those of the listener that it came by. */
   readonly terms: ListenerTerms;
   /** What decides on its client. */
@@ -73,6 +74,11 @@ export abstract class Sender extends AedesClient {
   abstract readonly intake: Intake;
   /** There is room for more output. */
   abstract onDrain(): void;
+
+  /** Bytes that the transport has been given. */
+  get bytesSent(): number {
+    return this.#progress.handedOver;
+  }
 
   get congested(): boolean {
     const { outputBuffer } = this.environment.options;

@@ -28,6 +28,7 @@ export function sendPublication(
   const { acl } = connection.access;
   if (acl !== null && !mayReceive(connection, acl, publication.route, publication.topicBytes)) {
     connection.environment.counters.deniedReceive++;
+    connection.environment.tracing.withheld(connection, publication.topicBytes);
     return false;
   }
   if (hooks.authorizeForward !== null) {
@@ -93,6 +94,7 @@ export function sendPublish(
   const { acl } = connection.access;
   if (acl !== null && !mayReceive(connection, acl, route, source.topicBytes)) {
     connection.environment.counters.deniedReceive++;
+    connection.environment.tracing.withheld(connection, source.topicBytes);
     return false;
   }
   return send(connection, source, qos, retain, dup, packetId, expiresAt, identifiers, mount);
@@ -183,6 +185,7 @@ function forward(
 
 function tooLarge(connection: Connection): boolean {
   const { counters, journal } = connection.environment;
+  if (connection.session !== null) connection.session.dropped++;
   counters.publishDropped++;
   counters.droppedPacketTooLarge++;
   journal.limit(connection, 'Maximum Packet Size of the client', 'a message that exceeds it was not sent');
@@ -192,6 +195,7 @@ function tooLarge(connection: Connection): boolean {
 /** A QoS 0 publication to a client that does not read. @param lacksMemory it is `limits.memory` that has no room for it */
 export function dropQos0(connection: Connection, lacksMemory: boolean): void {
   const { counters, journal } = connection.environment;
+  if (connection.session !== null) connection.session.dropped++;
   counters.publishDropped++;
   if (lacksMemory) counters.droppedMemory++;
   else counters.droppedOutputBuffer++;

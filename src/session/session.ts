@@ -54,6 +54,10 @@ export class Session implements Member, Participant, OutboundHost {
   /** Milliseconds since the epoch; 0 while connected. */
   disconnectedAt = 0;
   version = 4;
+  /** Messages for it that a limit has taken, since the broker started or it began. */
+  dropped = 0;
+  /** Why its last connection ended, in words; empty if none has since the broker started. */
+  leftBecause = '';
   /** Whether it has, or had, a shared subscription, whose other members inherit from it. */
   sharing = false;
   group: Group | null = null;
@@ -131,6 +135,7 @@ export class Session implements Member, Participant, OutboundHost {
     const { options, commit, counters, journal } = this.#environment;
     if (!options.queueQos0 || this.keeper !== null || (this.online && !this.outbound.holdsQos0)) return false;
     if (commit.load.crowded) {
+      this.dropped++;
       counters.publishDropped++;
       counters.droppedUnqueued++;
       journal.limit(this.connection, 'store.unwritten_bytes', `a QoS 0 message for ${this.id} was dropped`);
@@ -231,8 +236,15 @@ export class Session implements Member, Participant, OutboundHost {
     if (!this.#ended) this.#environment.commit.enlistLazily(this);
   }
 
-  onLimit(option: string): void {
-    this.#environment.journal.limit(this.connection, option, `a message for ${this.id} was dropped`);
+  onLimit(option: string, messages = 1): void {
+    this.dropped += messages;
+    const detail = `a message for ${this.id} was dropped`;
+    this.#environment.journal.limit(this.connection, option, detail);
+    const { tracer } = this.#environment.tracing;
+    if (this.connection === null && tracer !== null) {
+      const away = { id: this.id, remote: '', username: null, transport: '', version: this.version };
+      tracer.tell(away, 'limit', { option, detail });
+    }
   }
 
   now(): number {

@@ -26,6 +26,8 @@ export interface Transport {
   /** Bytes of the write under way that the system has not taken. Falls while `pending` stands, if a write is long. */
   readonly writing: number;
   handler: TransportHandler | null;
+  /** Bytes that have come from the peer, with all that carries MQTT above TCP or TLS. */
+  readonly bytesRead: number;
   /** The stream below, if there is one. */
   readonly stream: Duplex | null;
   /** The client has been accepted. @param maximumPacketSize bytes of the largest packet that it may send */
@@ -108,6 +110,10 @@ export class StreamTransport implements Transport {
 
   get writing(): number {
     return writingOf(this.stream);
+  }
+
+  get bytesRead(): number {
+    return this.stream instanceof Socket ? this.stream.bytesRead : 0;
   }
 
   accept(): void {}

@@ -31,12 +31,19 @@ export class ClientPacketParser extends PacketFramer {
   readonly #view = new PublishView();
   readonly #version: ProtocolVersion;
   #accepted = false;
+  #joined = false;
 
   constructor(handler: ClientPacketHandler, version: ProtocolVersion, maximumPacketSize: number = LARGEST_PACKET) {
     super(maximumPacketSize);
     this.#handler = handler;
     this.#version = version;
     this.version = version;
+  }
+
+  /** It listens in on a connection that there was before: CONNACK may have come, or not. */
+  join(): void {
+    this.#joined = true;
+    this.#accepted = true;
   }
 
   protected override checkFirst(first: number): void {
@@ -74,8 +81,9 @@ export class ClientPacketParser extends PacketFramer {
         return;
       }
       case PacketType.CONNACK:
-        if (this.#accepted) protocolError('a second CONNACK [MQTT-3.2.0-2]');
+        if (this.#accepted && !this.#joined) protocolError('a second CONNACK [MQTT-3.2.0-2]');
         this.#accepted = true;
+        this.#joined = false;
         handler.onConnack(decodeConnack(buffer, body, end, version));
         return;
       case PacketType.SUBACK:

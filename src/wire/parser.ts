@@ -44,7 +44,8 @@ const FLAGS = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
 export class PacketParser extends PacketFramer {
   /** Whether an exchange of AUTH goes on before CONNACK: only AUTH and DISCONNECT may come then [MQTT-3.1.2-30]. */
   authenticating = false;
-  readonly #handler: PacketHandler;
+  /** Whoever takes the packets; another one may take its place between two of them. */
+  handler: PacketHandler;
   readonly #view = new PublishView();
   /** Filters of the largest SUBSCRIBE or UNSUBSCRIBE that is taken: they are decoded in one turn of the event loop. */
   maximumFilters = Number.POSITIVE_INFINITY;
@@ -59,7 +60,7 @@ export class PacketParser extends PacketFramer {
   constructor(handler: PacketHandler, maximumPacketSize: number, maximumConnectSize = maximumPacketSize) {
     super(Math.min(maximumPacketSize, maximumConnectSize));
     this.#most = maximumPacketSize;
-    this.#handler = handler;
+    this.handler = handler;
   }
 
   /** The client has been accepted: it may send packets as large as any. */
@@ -90,7 +91,7 @@ export class PacketParser extends PacketFramer {
   }
 
   protected override takePacket(buffer: Buffer, start: number, body: number, end: number): void {
-    const handler = this.#handler;
+    const handler = this.handler;
     const version = this.version;
     const first = buffer[start];
     const type = first >>> 4;
@@ -136,7 +137,7 @@ export class PacketParser extends PacketFramer {
   }
 
   protected override takeError(error: WireError): void {
-    this.#handler.onProtocolError(error);
+    this.handler.onProtocolError(error);
   }
 
   #connect(buffer: Buffer, start: number, body: number, end: number): void {
@@ -157,6 +158,6 @@ export class PacketParser extends PacketFramer {
     this.version = protocol.version;
     this.#bridgeMode = protocol.bridgeMode;
     this.#connected = true;
-    this.#handler.onConnect(packet);
+    this.handler.onConnect(packet);
   }
 }

@@ -11,6 +11,7 @@ import { HandshakeLog } from '../../src/plugins/coap-topics/handshake-log.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { CoapTopics } from '../../src/plugins/coap-topics/plugin.js';
 import type { InProcessClient, PluginContext } from '../../src/plugins/plugin.js';
+import { Tracing } from '../../src/session/tracing.js';
 import { FACE_OPTIONS, faceContext } from '../support/coap-face.js';
 import { Engine } from '../support/engine.js';
 import { temporaryFolder } from '../support/portico.js';
@@ -315,7 +316,7 @@ test('at most one line a second is about handshakes; it says how many others hav
   const lines: string[] = [];
   let now = 0;
   const logger = { info() {}, error() {}, debug() {}, warn: (_: object, text: string) => void lines.push(text) };
-  const log = new HandshakeLog(logger, () => now);
+  const log = new HandshakeLog({ logger, tracing: new Tracing() }, () => now);
   for (const at of [0, 1, 999, 1000, 2500]) {
     now = at;
     log.failed('TLS', `192.0.2.1:${at}`, 'no reason');

@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Broker, BrokerOptions } from '../../src/broker.js';
 import type { DatagramAddress, DatagramTransport } from '../../src/coap/transport.js';
 import { Connections } from '../../src/plugins/coap-topics/connections.js';
+import { DeviceTap } from '../../src/plugins/coap-topics/device-tap.js';
 import { Devices } from '../../src/plugins/coap-topics/devices.js';
 import type { CoapTopicsOptions } from '../../src/plugins/coap-topics/options.js';
 import { Resources } from '../../src/plugins/coap-topics/resources.js';
@@ -45,6 +46,7 @@ export function faceContext(broker: Broker, told: Partial<PluginContext> = {}): 
     logger: { info: silent, warn: silent, error: silent, debug: silent },
     counters: broker.counters,
     storage: broker.storageOf('coap'),
+    tracing: broker.environment.tracing,
     openClient: (identity) => broker.openClient(identity),
     enter: (remote, transport) => broker.enter(remote, transport),
     isBanned: () => false,
@@ -86,6 +88,7 @@ export class Face {
     this.resources = resources;
     this.bench = new Bench((request, exchange) => resources.handle(request, exchange), {
       limits: { bodyBytes: options.max_payload, blockSize: options.block_size },
+      taps: new DeviceTap(context, devices),
       onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
     });
   }

@@ -12,6 +12,8 @@ export interface DtlsSession {
   /** What shows the identity; 'none': the client has verified the server, but nobody the client. */
   readonly proof: 'psk' | 'certificate' | 'public-key' | 'none';
   readonly cipherSuite: string;
+  /** The Connection ID on records from the client, in hexadecimal; absent if they bear none. */
+  readonly connectionId?: string;
 }
 
 /** Keys and Connection IDs as a handshake has agreed on them. */

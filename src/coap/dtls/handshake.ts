@@ -289,9 +289,10 @@ export class Handshake extends TimedHandshake<HandshakeEnd> {
 
   /** Holds from Finished on. @param identity of the pre-shared key */
   #session(identity: string | undefined): DtlsSession {
-    const cipherSuite = this.#suite.name;
-    if (identity !== undefined) return { identity, cipherSuite, proof: 'psk' };
-    return { identity: this.#proof?.identity, cipherSuite, proof: this.#proof?.proof ?? 'none' };
+    const connectionId = this.#cid?.toString('hex');
+    const agreed = { cipherSuite: this.#suite.name, ...(connectionId === undefined ? null : { connectionId }) };
+    if (identity !== undefined) return { identity, ...agreed, proof: 'psk' };
+    return { identity: this.#proof?.identity, ...agreed, proof: this.#proof?.proof ?? 'none' };
   }
 
   /** Nothing more comes unprotected but ChangeCipherSpec. */

@@ -19,6 +19,7 @@ export interface OptionDoc {
     | 'failures'
     | 'sessions'
     | 'subscriptions'
+    | 'traces'
     | 'connections per second'
     | 'handshakes per second'
     | 'messages per second'

@@ -61,6 +61,11 @@ export const limits = z
         unit: 'passwords',
         since: '0.1.0',
       }),
+    traces: whole(1, 100).default(4).register(documentation, {
+      doc: 'Traces at once (`portico trace`). One more is refused, and counted.',
+      unit: 'traces',
+      since: '0.1.0',
+    }),
     messages_per_second: whole(1, 100_000_000)
       .optional()
       .register(documentation, {

@@ -43,7 +43,7 @@ export function dtlsTo(
   options: TransportOptions,
   context: PluginContext,
 ): DtlsClientTransport {
-  const log = new HandshakeLog(context.logger);
+  const log = new HandshakeLog(context);
   return new DtlsClientTransport(below, {
     credential: ({ session }) => (session as Asked | undefined)?.credential(),
     limits: limitsOf(DTLS_LIMITS, options),

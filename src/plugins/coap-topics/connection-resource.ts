@@ -8,7 +8,7 @@ import type { CoapRequest } from '../../coap/request.js';
 import { CHANGED, DELETED, diagnostic, METHOD_NOT_ALLOWED, UNKNOWN_TOKEN } from './answers.js';
 import type { Connections } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
-import { addressOf, identityOf, isSecured } from './devices.js';
+import { addressOf, identityOf, isSecured, securityOf } from './devices.js';
 
 export const CONNECTION_PATH = '/mqtt/connection';
 
@@ -74,6 +74,7 @@ export class ConnectionResource {
       remote: addressOf(remote),
       verified,
       observes: false,
+      details: () => securityOf(remote),
     });
     if ('code' in made) exchange.respond(made);
     else {

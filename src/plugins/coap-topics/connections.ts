@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { Code } from '../../coap/codes.js';
 import type { CoapResponse } from '../../coap/response.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
-import type { Credentials, InProcessClient, PluginContext, Refusal } from '../plugin.js';
+import type { ClientIdentity, Credentials, InProcessClient, PluginContext, Refusal } from '../plugin.js';
 import { diagnostic } from './answers.js';
 import type { CoapTopicsOptions } from './options.js';
 
@@ -38,6 +38,8 @@ export interface Asking {
   /** DTLS or TLS has proved the user name. */
   readonly verified: boolean;
   readonly observes: boolean;
+  /** See `ClientIdentity.details`. */
+  readonly details?: ClientIdentity['details'];
 }
 
 type ConnectionOptions = Pick<CoapTopicsOptions, 'below' | 'anonymous' | 'connections' | 'heartbeat'>;
@@ -66,6 +68,11 @@ export class Connections {
     return this.#byToken.size;
   }
 
+  /** The connection of a token, which does not count as heard of. */
+  peek(token: string): DeviceConnection | undefined {
+    return this.#byToken.get(token);
+  }
+
   /** The connection of a token, heard of now. */
   hear(token: string): DeviceConnection | undefined {
     const connection = this.#byToken.get(token);
@@ -79,8 +86,9 @@ export class Connections {
   /** Opens a connection, or says why not in a response. */
   async open(asking: Asking): Promise<DeviceConnection | CoapResponse> {
     const { anonymous, heartbeat } = this.#options;
-    const { clientId: id, username, password, remote, verified, observes } = asking;
-    const identity = { id, username: username ?? null, remote, transport: this.transport };
+    const { clientId: id, username, password, remote, verified, observes, details } = asking;
+    const way = details === undefined ? null : { details };
+    const identity = { id, username: username ?? null, remote, transport: this.transport, ...way };
     if (this.#isFull(id, remote)) return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const credentials: Credentials = {

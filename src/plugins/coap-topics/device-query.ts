@@ -41,6 +41,13 @@ export function readDeviceQuery(query: readonly string[]): DeviceQuery {
   return said ?? NOTHING;
 }
 
+/** Whether an argument of a query must not be shown to anybody: a password, or the token of a connection. */
+export function isSecret(argument: string): boolean {
+  const at = argument.indexOf('=');
+  const name = at < 0 ? undefined : NAMES.get(argument.slice(0, at));
+  return name === 'password' || name === 'token';
+}
+
 /** Whether an argument of a query is one that says who the device is. */
 export function isOfDevice(argument: string): boolean {
   const at = argument.indexOf('=');

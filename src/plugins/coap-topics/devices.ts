@@ -1,9 +1,11 @@
 /** Who sends a request: the client of the broker that stands for a device. */
+import type { DtlsSession } from '../../coap/dtls/association.js';
 import { DEFAULT_LIMITS } from '../../coap/limits.js';
 import type { CoapRemote } from '../../coap/remotes.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
-import type { InProcessClient, PluginContext } from '../plugin.js';
+import type { DatagramAddress } from '../../coap/transport.js';
+import type { InProcessClient, Party, PluginContext } from '../plugin.js';
 import { NO_ANONYMOUS, UNKNOWN_TOKEN } from './answers.js';
 import type { Connections, DeviceConnection } from './connections.js';
 import { type DeviceQuery, readDeviceQuery } from './device-query.js';
@@ -17,7 +19,7 @@ export function addressOf({ family, address, port }: Pick<CoapRemote, 'family' |
 }
 
 /** The identity that DTLS or TLS has proved, by a pre-shared key or a certificate, if it has. */
-export function identityOf({ session }: CoapRemote): string | undefined {
+export function identityOf({ session }: DatagramAddress): string | undefined {
   if (session === undefined || !('identity' in session)) return undefined;
   return typeof session.identity === 'string' ? session.identity : undefined;
 }
@@ -27,6 +29,19 @@ export function isSecured({ session }: CoapRemote): boolean {
   return session !== undefined;
 }
 
+/** What an admin reads of the way of a device: where it is now, and what protects what it sends. */
+export function securityOf(remote: CoapRemote): Readonly<Record<string, unknown>> {
+  const { session } = remote;
+  if (session === undefined || !('cipherSuite' in session)) return {};
+  const { cipherSuite, proof, connectionId } = session as Partial<DtlsSession>;
+  return {
+    now_at: addressOf(remote),
+    cipher_suite: cipherSuite,
+    proof,
+    ...(connectionId === undefined ? null : { connection_id: connectionId }),
+  };
+}
+
 export class Devices {
   readonly #connections: Connections;
   readonly #options: { readonly anonymous: boolean };
@@ -34,6 +49,8 @@ export class Devices {
   readonly #secured = new WeakMap<object, DeviceConnection | Promise<DeviceConnection | CoapResponse>>();
   /** Those that prove nothing. */
   readonly strangers: Strangers;
+  /** The address that they come to, `scheme://host:port`; empty while it is not known. */
+  endpoint = '';
 
   /** @param now milliseconds of a clock */
   constructor(
@@ -47,8 +64,10 @@ export class Devices {
     const { transport } = connections;
     const open = (remote: CoapRemote, clientId: string | undefined): InProcessClient => {
       const address = addressOf(remote);
-      return context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport });
+      return context.openClient({ id: clientId ?? `coap-${address}`, remote: address, transport, details });
     };
+    // One for all of them.
+    const details = (): Readonly<Record<string, unknown>> => ({ endpoint: this.endpoint });
     const most = options.clients ?? DEFAULT_LIMITS.remotes;
     this.strangers = new Strangers(open, { lifetime: exchangeLifetimeOf(options), most }, now);
   }
@@ -86,6 +105,7 @@ export class Devices {
       remote: address,
       verified: true,
       observes: true,
+      details: () => ({ endpoint: this.endpoint, ...securityOf(remote) }),
     });
     this.#secured.set(key, opening);
     return opening.then(
@@ -99,6 +119,26 @@ export class Devices {
         throw error;
       },
     );
+  }
+
+  /** Who sends a request, as far as it says so, for those who follow it: nothing is opened, and nobody counts as heard of. */
+  partyOf(remote: DatagramAddress, query: DeviceQuery): Party {
+    const { token, clientId, username = null } = query;
+    const connected = token === undefined ? undefined : this.#connections.peek(token);
+    if (connected !== undefined) return connected.client;
+    const secured = remote.session === undefined ? undefined : this.#secured.get(remote.session);
+    if (clientId === undefined && secured !== undefined && 'client' in secured) return secured.client;
+    const at = addressOf(remote);
+    const stranger = this.strangers.peek(remote.key ?? `${remote.address}:${remote.port}`);
+    if (clientId === undefined && stranger !== undefined) return stranger;
+    const identity = identityOf(remote);
+    return {
+      id: clientId ?? `coap-${identity ?? at}`,
+      username: identity ?? username,
+      remote: at,
+      transport: this.#connections.transport,
+      version: 0,
+    };
   }
 
   /** A remote endpoint will never send anything again: its client ends. */

@@ -5,6 +5,7 @@
 import { CoapEndpoint } from '../../coap/endpoint.js';
 import type { Plugin, PluginContext } from '../plugin.js';
 import { Connections } from './connections.js';
+import { DeviceTap } from './device-tap.js';
 import { addressOf, Devices } from './devices.js';
 import { endpointOptions, optionOf } from './endpoint-options.js';
 import type { FaceOwner } from './face.js';
@@ -59,6 +60,7 @@ export class CoapTopics implements Plugin {
     this.#endpoint = new CoapEndpoint(this.#bound.transport, {
       handler: (request, exchange) => resources.handle(request, exchange),
       ...endpointOptions(options),
+      taps: new DeviceTap(context, devices),
       onGone: ({ key, session }, reason) => devices.gone(key, session, reason),
       onEvent: (name, remote, detail) => {
         const where = remote === undefined ? undefined : addressOf(remote);
@@ -66,9 +68,10 @@ export class CoapTopics implements Plugin {
         else context.logger.debug({ event: name, remote: where, detail }, `coap: ${name} ${detail}`);
       },
     });
+    const scheme = options.below?.type ?? 'coap';
+    const via = `${scheme}://${this.describe().join()}`;
+    devices.endpoint = via;
     if (this.#directory !== null) {
-      const scheme = options.below?.type ?? 'coap';
-      const via = `${scheme}://${this.describe().join()}`;
       resources.add(this.#directory.open(this.#endpoint.line, via, scheme === 'coap'));
     }
   }

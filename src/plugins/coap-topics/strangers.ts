@@ -61,12 +61,20 @@ export class Strangers {
     if (stranger === undefined) stranger = this.#add(key);
     else if (stranger.heardAt !== this.#lookedAt) this.#touch(key, stranger);
     const last = stranger.clients.at(0);
-    if (last !== undefined && (clientId === undefined || clientId === last.id)) return last;
-    const client = stranger.clients.find(({ id }) => id === clientId) ?? this.#appear(remote, clientId);
+    // An admin may have ended it.
+    const stays = last !== undefined && !last.closed;
+    if (stays && (clientId === undefined || clientId === last.id)) return last;
+    const client =
+      stranger.clients.find(({ id, closed }) => id === clientId && !closed) ?? this.#appear(remote, clientId);
     const others = stranger.clients.filter((other) => other !== client);
     stranger.clients = [client, ...others.filter(({ subscriptions }) => subscriptions > 0)];
     for (const other of others) if (other.subscriptions === 0) other.close();
     return client;
+  }
+
+  /** The client that an endpoint has called itself last, without counting as heard of. */
+  peek(key: string): InProcessClient | undefined {
+    return this.#byKey.get(key)?.clients.at(0);
   }
 
   #appear(remote: CoapRemote, clientId: string | undefined): InProcessClient {

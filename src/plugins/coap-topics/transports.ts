@@ -165,7 +165,7 @@ function dtlsAround(
   options: TransportOptions,
   context: PluginContext,
 ): { dtls: DtlsTransport } & Pick<Bound, 'replace' | 'endOutdated'> {
-  const log = new HandshakeLog(context.logger);
+  const log = new HandshakeLog(context);
   let { psk } = first;
   /** Whence handshakes come whose user is banned there. */
   const banned = new WeakSet<DatagramAddress>();
@@ -193,7 +193,8 @@ function dtlsAround(
       else if (name === 'handshake-failed') {
         const where = remote === undefined ? '' : addressOf(remote);
         const isRefused = remote !== undefined && identity !== undefined && banned.has(remote);
-        log.failed('DTLS', where, isRefused ? bannedThere(identity) : reasonOf(detail, identity, psk?.keys));
+        const reason = isRefused ? bannedThere(identity) : reasonOf(detail, identity, psk?.keys);
+        log.failed('DTLS', where, reason, identity);
         if (identity === undefined || isRefused) return;
         context.loginFailed({ id: '', remote: where, username: identity, transport: 'coaps', version: 0 }, 'psk');
       } else if (name === 'internal-error') context.logger.error({ detail }, `coap: DTLS failed: ${detail}`);
@@ -266,7 +267,7 @@ async function bindTcp(
   options: TransportOptions,
   context: PluginContext,
 ): Promise<Bound> {
-  const log = new HandshakeLog(context.logger);
+  const log = new HandshakeLog(context);
   let before = textOf(tls?.clients?.ca, tls?.clients?.crl);
   const transport = await TcpTransport.bind({
     address,

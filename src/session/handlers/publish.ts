@@ -231,7 +231,7 @@ function publish(connection: Connection, qos: number, packetId: number, publicat
     return;
   }
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
-  const nobody = connection.version === 5 && publication.route?.receivers.length === 0;
+  const nobody = connection.version === 5 && publication.route?.reaches === 0;
   const reasonCode = nobody ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success;
   acknowledge(connection, type, packetId, reasonCode, changes, load.caused - caused);
 }

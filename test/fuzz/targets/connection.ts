@@ -25,6 +25,7 @@ class MemoryTransport implements Transport {
   readonly remote = 'memory';
   readonly stream = null;
   readonly writing = 0;
+  readonly bytesRead = 0;
   pending = 0;
   handler: TransportHandler | null = null;
   readonly written: Buffer[] = [];
