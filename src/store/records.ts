@@ -107,10 +107,10 @@ function fieldEnd(value: Buffer, at: number): number {
   return at + 2 + value.readUInt16BE(at);
 }
 
-/** @param end of the listener, which begins behind the user name; the same as of that without one */
+/** @param end of the listener, which begins with its length behind the user name; an empty one is none */
 function sourceIn(value: Buffer, id: string, nameEnd: number, end: number): Source {
   const username = (value[1] & NAMED) === 0 ? null : value.utf8Slice(MESSAGE_HEAD + 2, nameEnd);
-  return { id, username, ...(end > nameEnd ? { listener: value.utf8Slice(nameEnd + 2, end) } : {}) };
+  return { id, username, ...(end > nameEnd + 2 ? { listener: value.utf8Slice(nameEnd + 2, end) } : {}) };
 }
 
 /** What a session is, apart from its subscriptions and messages. */

@@ -15,7 +15,7 @@ import { addressText } from '../../src/session/remote.js';
 import { decodePacket } from '../../src/store/aedes-packets.js';
 import { Family, MAX_NUMBER, queueRangeFrom, sessionKey, sessionRange, versionKey } from '../../src/store/keys.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
-import { encodeSession } from '../../src/store/records.js';
+import { decodeMessage, encodeMessage, encodeSession } from '../../src/store/records.js';
 import { Engine } from '../support/engine.js';
 import { Recorder } from '../wire/recorder.js';
 import { scratchFile } from './scratch.js';
@@ -180,4 +180,11 @@ test('an IPv6 address that only begins like an IPv4 address mapped to it is not 
   assert.match(header?.source ?? '', /^\[::ffff:0:.*\]:1$/);
   const request = { headers: { 'x-forwarded-for': '::ffff:1f:1.2.3.4' } } as unknown as IncomingMessage;
   assert.equal(new TrustedProxies([]).clientOf(request), '[::ffff:1f:102:304]:0');
+});
+
+test('a stored message that names no listener, in the form of those that do, is read as what is written again', () => {
+  const stored = Buffer.from(`81006c00000000006eb6ed2bb7df9c${'00'.repeat(23)}`, 'hex');
+  const message = decodeMessage(stored);
+  assert.deepEqual(message.source, { id: '', username: null });
+  assert.deepEqual(decodeMessage(encodeMessage(message)), message);
 });
