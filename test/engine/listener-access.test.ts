@@ -315,6 +315,74 @@ test('the listener of a retained message survives a restart; if it is gone, the 
   await engine.stop();
 });
 
+test('a will goes by the rules that its listener has when it is published, whenever they came', async () => {
+  const { engine, control, here } = await scene();
+  const witness = await here({ clientId: 'witness', username: 'w' });
+  await subscribe(witness, '#');
+  const terms = new ListenerTerms({}, own(USUAL, ''));
+  const late = terms.access ?? control;
+  const bring = (clientId: string, topic: string, willDelayInterval: number): Promise<RawClient> => {
+    const will = {
+      topic,
+      payload: Buffer.from('w'),
+      qos: 0 as const,
+      retain: false,
+      properties: { willDelayInterval },
+    };
+    const properties = { sessionExpiryInterval: 100 };
+    return engine.connect({ protocolVersion: 5, clientId, username: 'ann', will, properties }, undefined, terms);
+  };
+  const clients = [await bring('c1', 'a/1', 0), await bring('c2', 'a/2', 5), await bring('c3', 'b/3', 5)];
+  // The listener gets rules of its own.
+  const controls = new Map([
+    ['1884', control],
+    ['1885', late],
+  ]);
+  Object.assign(late, { acl: OWN, listener: '1885' });
+  engine.broker.replaceAcl(USUAL, controls);
+  for (const client of clients) await engine.cut(client);
+  engine.pass(6);
+  assert.deepEqual(await got(witness), ['b/3']);
+  const [one, other] = [await bring('c4', 'a/4', 0), await bring('c5', 'b/5', 0)];
+  // And they go.
+  Object.assign(late, { acl: USUAL, listener: '' });
+  engine.broker.replaceAcl(USUAL, new Map([['1884', control]]));
+  await engine.cut(one);
+  await engine.cut(other);
+  assert.deepEqual(await got(witness), ['a/4']);
+  await engine.stop();
+});
+
+test('a will whose listener gets rules while its client is connected is checked by them after the death of the broker', async () => {
+  const store = new LastingStore();
+  const former = await Engine.create({ store, acl: USUAL });
+  const control = own(USUAL, '');
+  const will = { topic: 'a/will', payload: Buffer.from('w'), qos: 1 as const, retain: true };
+  const more = { protocolVersion: 5 as const, clientId: 'c1', username: 'ann', will };
+  await former.connect(more, undefined, new ListenerTerms({}, control));
+  Object.assign(control, { acl: OWN, listener: '1885' });
+  former.broker.replaceAcl(USUAL, new Map([['1885', control]]));
+  await former.broker.commit.settled();
+  const engine = await Engine.create({ store: await copyOf(store), acl: USUAL });
+  engine.broker.replaceAcl(USUAL, new Map([['1885', own(OWN, '1885')]]));
+  engine.pass(1);
+  const witness = await engine.connect({ clientId: 'witness', username: 'w', protocolVersion: 5 });
+  assert.equal(await subscribe(witness, '#'), 1);
+  assert.deepEqual(await got(witness), []);
+  await engine.stop();
+  await former.stop();
+});
+
+test('a client that nobody knows may have an answer where anybody may: by the list of every listener', async () => {
+  const { engine, control } = await scene(own(acl('topic write open/#\n')), { acl: null });
+  engine.broker.replaceAcl(null, new Map([['1884', control]]));
+  const bus = engine.broker.openClient({ id: 'bus', remote: 'internal', transport: 'internal', trusted: true });
+  const codes: number[] = [];
+  for (const topic of ['shut/1', 'open/1']) bus.mayPublish(topic, (code) => codes.push(code), null);
+  assert.deepEqual(codes, [0x87, 0]);
+  await engine.stop();
+});
+
 test('clients inside the process have what all have', async () => {
   const { engine } = await scene();
   const device = engine.broker.openClient({ id: 'c1', username: 'ann', remote: 'test', transport: 'coap' });
