@@ -91,7 +91,9 @@ export class Wills {
     for (const [clientId, will] of [...this.#armed]) {
       const client = clientOf(clientId);
       if (client === undefined || (client.listener ?? '') === (will.message.source?.listener ?? '')) continue;
-      this.arm(clientId, { ...will, message: placed(will.message, client) });
+      // No back-end is asked about the clients of a listener with rules of its own.
+      const grant = client.listener ? null : (will.grant ?? null);
+      this.arm(clientId, { ...will, grant, message: placed(will.message, client) });
     }
   }
 

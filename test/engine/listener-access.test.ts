@@ -109,6 +109,34 @@ test('login is decided by what the listener has, and by what all have where it h
   await engine.stop();
 });
 
+test('who is being asked about while its listener gets a section is asked about again, by what that has', async () => {
+  const grant = { by: 'jwt', username: null, groups: [], superuser: true, expiresAt: Infinity } as const;
+  const asked: (() => void)[] = [];
+  const control = own(null, '');
+  const { engine, there } = await scene(control, {
+    identify: () => new Promise((resolve) => asked.push(() => resolve({ outcome: 'allow', grant }))),
+  });
+  const codes: Promise<unknown>[] = [];
+  for (const clientId of ['token', 'ann']) {
+    const more = clientId === 'ann' ? { username: 'ann', password: Buffer.from('here') } : {};
+    codes.push(
+      there({ clientId, ...more }).then((client) => Reflect.get(Reflect.get(client, 'connack'), 'reasonCode')),
+    );
+  }
+  while (asked.length < 2) await new Promise(setImmediate);
+  Object.assign(control, {
+    acl: OWN,
+    listener: '1884',
+    identify: ((username, password, anonymous) =>
+      username === undefined ? anonymous : String(password) === 'there') satisfies AccessControl['identify'],
+  });
+  for (const answer of asked) answer();
+  assert.deepEqual(await Promise.all(codes), [0, BAD]);
+  const [token] = engine.broker.connections;
+  assert.equal(token.grant, null);
+  await engine.stop();
+});
+
 test('authentication methods are those of the listener: what all have is not offered there', async () => {
   const scram = new ScramSha256(new Map([['ann', await scramCredentials('right')]]));
   const control = own(null, '1884', { methods: new Map() });
@@ -350,6 +378,22 @@ test('a will goes by the rules that its listener has when it is published, whene
   await engine.cut(one);
   await engine.cut(other);
   assert.deepEqual(await got(witness), ['a/4']);
+  await engine.stop();
+});
+
+test('what a back-end has said of a client does not help its will once the listener has rules of its own', async () => {
+  const grant = { by: 'jwt', username: null, groups: [], superuser: true, expiresAt: Infinity } as const;
+  const late = own(USUAL, '');
+  const { engine, there, here, denied } = await scene(late, { identify: () => ({ outcome: 'allow', grant }) });
+  const witness = await here({ clientId: 'witness', username: 'w' });
+  await subscribe(witness, '#');
+  const will = { topic: 'c/will', payload: Buffer.from('w'), qos: 0 as const, retain: false };
+  const client = await there({ clientId: 'c1', username: 'ann', will });
+  Object.assign(late, { acl: OWN, listener: '1884' });
+  engine.broker.replaceAcl(USUAL, new Map([['1884', late]]));
+  await engine.cut(client);
+  assert.deepEqual(await got(witness), []);
+  assert.deepEqual(denied, ['c1 publish c/will: its will: no rule allows it']);
   await engine.stop();
 });
 
