@@ -42,7 +42,7 @@ import { Pacer } from './session/pacer.js';
 import { PluginStorage } from './session/plugin-storage.js';
 import { RateTimer } from './session/rate-timer.js';
 import { Refusals } from './session/refusals.js';
-import { heapLimitOf, replaceOptions } from './session/replace-options.js';
+import { heapLimitOf, replaceAccess, replaceOptions } from './session/replace-options.js';
 import { guardRetained } from './session/retained-rights.js';
 import { SessionRegistry } from './session/sessions.js';
 import { Shares } from './session/shares.js';
@@ -299,9 +299,7 @@ export class Broker extends Aedes {
 
   /** Puts another access control list in the place of the one there is. @param listeners see `Environment.listenerAccess` */
   replaceAcl(acl: Acl | null, listeners: ReadonlyMap<string, AccessControl> = new Map()): void {
-    this.environment.access.acl = acl;
-    this.environment.listenerAccess = listeners;
-    guardRetained(this.environment);
+    replaceAccess(this.environment, acl, listeners);
   }
 
   /**

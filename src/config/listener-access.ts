@@ -22,19 +22,37 @@ export function accessOption(listener: ListenerConfig, i: number, option: string
   return /^access\b/.test(option) && ownAccess(listener) !== undefined ? `listeners.${i}.${option}` : option;
 }
 
+/** What a listener may be called by. */
+interface Called {
+  readonly listener: ListenerConfig;
+  /** Its port, or its path. */
+  readonly short: string;
+  readonly address: string;
+}
+
 /**
  * What listeners of MQTT are called in the store, where it says by which one somebody came: by the port, as in that of Mosquitto,
- * or by the path of the socket. Where another one before has the same port, the address stands there too.
+ * or by the path of the socket. Where others have the same port, the address, or the interface, stands there too, so that the name
+ * says the same whatever the order of the list.
  */
 export function storeNames(listeners: readonly ListenerConfig[]): Map<ListenerConfig, string> {
+  const places = listeners.flatMap((listener): Called[] => {
+    if (listener.type === 'http' || listener.type.startsWith('coap')) return [];
+    if (listener.type === 'unix') return [{ listener, short: listener.path, address: 'unix' }];
+    const device = 'interface' in listener ? listener.interface : undefined;
+    const hosts = 'host' in listener ? [listener.host].flat() : [];
+    return [{ listener, short: 'port' in listener ? String(listener.port) : '', address: device ?? hosts.join() }];
+  });
   const names = new Map<ListenerConfig, string>();
   const taken = new Set<string>();
-  for (const listener of listeners) {
-    if (listener.type === 'http' || listener.type.startsWith('coap')) continue;
-    let name = listener.type === 'unix' ? listener.path : 'port' in listener ? String(listener.port) : '';
-    if (taken.has(name) && 'host' in listener) name = `${[listener.host].flat().join()}:${name}`;
-    taken.add(name);
-    names.set(listener, name);
+  for (const { listener, short, address } of places) {
+    const shared = places.some((other) => other.short === short && other.listener !== listener);
+    const name = shared ? `${address}:${short}` : short;
+    // Only of port 0, of which nobody can tell one from the other.
+    let unique = name;
+    for (let n = 2; taken.has(unique); n++) unique = `${name}#${n}`;
+    taken.add(unique);
+    names.set(listener, unique);
   }
   return names;
 }

@@ -20,7 +20,7 @@ const WATCHED_CA =
 const HANDSHAKE = 'for handshakes';
 const BOUND = 'it is settled when the address is bound, which is done at the start only';
 const OWN =
-  'its files are read again also if their names are the same, as those of `access`. Clients whose user is gone, or has another password hash, by the files that hold for the listener then, are sent away';
+  'its files are read again also if their names are the same, as those of `access`. Clients whose user is gone, or has another password hash, by the files that hold for the listener then, are sent away, as are those that came by SCRAM where a section comes or goes, or has no such file any more';
 const SOCKET = 'the file of the socket is made at the start only';
 const AGAIN = 'the file is read again also if its name is the same';
 const DEVICE = 'The first keys or CAs for registered devices need a restart';
@@ -332,6 +332,8 @@ function isSamePlace(one: ListenerConfig, other: ListenerConfig): boolean {
     type,
     child(more, 'host'),
     child(more, 'port'),
+    // It stands in the place of the host.
+    child(more, 'interface'),
     // That of other types is of the URL.
     type === 'unix' ? child(more, 'path') : undefined,
   ];

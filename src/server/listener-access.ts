@@ -1,4 +1,5 @@
 /** What decides on the clients of each listener of MQTT: what it has of its own (`listeners.N.access`), or what all have. */
+import type { AuthenticationMethod } from '../access/authentication-method.js';
 import type { Passwords, PasswordsOptions } from '../access/passwords.js';
 import { ScramSha256 } from '../access/scram.js';
 import { storeNames } from '../config/listener-access.js';
@@ -27,6 +28,8 @@ export class ListenerAccess {
   readonly #usual: Passwords;
   /** By the path of the file, so that listeners with the same one share what is known of it. */
   readonly #passwords = new Map<string, Passwords>();
+  /** Methods that are, or were, of a listener's own. */
+  readonly #ownMethods = new WeakSet<AuthenticationMethod>();
   #files: EveryAccess;
 
   /**
@@ -52,6 +55,15 @@ export class ListenerAccess {
   filesOf(listener: ListenerConfig | undefined): AccessFiles {
     const standing = listener && this.#standing.get(listener);
     return standing?.files ?? this.#files.usual;
+  }
+
+  /**
+   * Whether a client stays that came by a method: not if that belongs to another section than the one that holds for its listener
+   * now. Who the users of a method are does not matter, as by `access.scram_file`.
+   */
+  keeps(method: AuthenticationMethod, listener: ListenerConfig | undefined): boolean {
+    const methods = (listener && this.#standing.get(listener)?.control.methods) ?? null;
+    return methods === null ? !this.#ownMethods.has(method) : methods.get(method.name) === method;
   }
 
   /** What decides by each listener, by its name in the store; empty if none has anything of its own. */
@@ -109,6 +121,7 @@ export class ListenerAccess {
     else if (standing.scram === null) standing.scram = new ScramSha256(scram);
     else standing.scram.replace(scram);
     const methods = standing.scram === null ? [] : [standing.scram];
+    for (const method of methods) this.#ownMethods.add(method);
     control.methods = own === undefined ? null : new Map(methods.map((method) => [method.name, method]));
   }
 

@@ -1,11 +1,16 @@
 /** Which clients could not connect any more by what a reload has put in force. */
 import type { Passwords } from '../access/passwords.js';
+import type { Broker } from '../broker.js';
 import type { ListenerConfig } from '../config/schema.js';
 import type { Connection } from '../session/connection.js';
+import { endConnections } from '../session/ending.js';
 import type { InProcessClient } from '../session/in-process-client.js';
 import { type AccessFiles, isOther } from './access-files.js';
 import type { Backends } from './backends.js';
 import type { ListenerAccess } from './listener-access.js';
+import type { TlsSecurity } from './tls-security.js';
+
+const REASON = 'it could not connect any more by the configuration that was read again';
 
 /** What is in force now, and what was before. */
 export interface Reloaded {
@@ -18,9 +23,27 @@ export interface Reloaded {
   /** Asked about clients of listeners without files of their own. */
   readonly backends: Backends;
   readonly passwords: Passwords;
+  /** Knows the keys that are in force. */
+  readonly tls: TlsSecurity;
 }
 
-export function isOut(client: Connection | InProcessClient, reloaded: Reloaded): boolean {
+/** Sends them away. Returns how many. */
+export function sendOut(broker: Broker, reloaded: Reloaded): number {
+  const { tls, access } = reloaded;
+  const byProof = endConnections(
+    broker.connections,
+    (client) => {
+      const listener = reloaded.listenerOf(client);
+      const { psk, authentication } = client;
+      if (psk !== null && !tls.isKeyOf(psk, listener)) return true;
+      return authentication !== null && !access.keeps(authentication.method, listener);
+    },
+    REASON,
+  );
+  return byProof + broker.endClients((client) => isOut(client, reloaded), REASON);
+}
+
+function isOut(client: Connection | InProcessClient, reloaded: Reloaded): boolean {
   const { access, backends, passwords } = reloaded;
   const { grant, username } = client;
   const listener = reloaded.listenerOf(client);

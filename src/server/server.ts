@@ -19,7 +19,6 @@ import { pagesOf } from '../monitor/pages.js';
 import { Instruments } from '../monitor/reading.js';
 import { SysTree } from '../monitor/sys-tree.js';
 import type { Plugin, PluginContext } from '../plugins/plugin.js';
-import { endKeyed } from '../session/ending.js';
 import { Tracing } from '../session/tracing.js';
 import { keptAside } from '../store/aside.js';
 import { LevelStore } from '../store/level-store.js';
@@ -41,7 +40,7 @@ import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
 import { contextOf } from './plugin-context.js';
 import { type Renewal, Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
-import { isOut, type Reloaded } from './sent-away.js';
+import { type Reloaded, sendOut } from './sent-away.js';
 import type { TlsSecurity } from './tls-security.js';
 
 /** Seconds of one measurement of the event loop while `sys.interval` is 0. */
@@ -328,19 +327,16 @@ export class Server {
       // It has not said CONNECT yet.
       if (listener !== undefined && !connection.connected) connection.anonymousAllowed = this.#takesStrangers(listener);
     }
-    const reason = 'it could not connect any more by the configuration that was read again';
-    const listenerOf = (client: object): ListenerConfig | undefined => this.#mqtt.listenerOf(client);
-    const keyed = endKeyed(broker.connections, (key, client) => this.#tls.isKeyOf(key, listenerOf(client)), reason);
     const reloaded: Reloaded = {
-      listenerOf,
+      listenerOf: (client) => this.#mqtt.listenerOf(client),
       filesBefore,
       access: this.#access,
       takesStrangers: (listener) => this.#takesStrangers(listener),
       backends: this.#backends,
       passwords: this.passwords,
+      tls: this.#tls,
     };
-    const others = broker.endClients((client) => isOut(client, reloaded), reason);
-    return { warnings: this.warnings, sentAway: keyed + others };
+    return { warnings: this.warnings, sentAway: sendOut(broker, reloaded) };
   }
 
   #replaceScram(users: AccessFiles['scram']): void {

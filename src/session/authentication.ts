@@ -45,6 +45,11 @@ export async function checkPassword(
   // Others may have failed meanwhile: a guess that comes with theirs is not answered any more.
   const late = isLater ? banned(environment, client, user) : null;
   if (late !== null) return late;
+  // A reload has put something else in the place of what was asked: files of the listener, or that of all.
+  if (!client.closed && (client.access.identify ?? hooks.identify) !== identify) {
+    const allowed = 'anonymousAllowed' in client ? client.anonymousAllowed : anonymous;
+    return checkPassword(environment, client, username, password, allowed);
+  }
   if (verdict === true) return null;
   if (typeof verdict === 'object') return judge(environment, client, user, password, verdict);
   if (verdict === 'busy') {

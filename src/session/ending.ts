@@ -2,7 +2,6 @@
 import { ReasonCode } from '../wire/reason-codes.js';
 import type { Connection } from './connection.js';
 import type { InProcessClient } from './in-process-client.js';
-import type { ShownKey } from './shown.js';
 
 /** Ends every client. */
 export function sendAway(
@@ -32,13 +31,13 @@ export function endClients(
   return out.length + gone.length;
 }
 
-/** Ends those whose pre-shared key lets nobody in any more, also if they have not sent CONNECT. Returns how many. */
-export function endKeyed(
+/** Ends those that what let them in lets in no more, also if they have not got CONNACK. Returns how many. */
+export function endConnections(
   connections: Iterable<Connection>,
-  isIn: (key: ShownKey, connection: Connection) => boolean,
+  isOut: (connection: Connection) => boolean,
   reason: string,
 ): number {
-  const out = [...connections].filter((one) => one.psk !== null && !isIn(one.psk, one));
+  const out = [...connections].filter(isOut);
   for (const connection of out) connection.reject(ReasonCode.NotAuthorized, reason);
   return out.length;
 }

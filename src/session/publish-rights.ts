@@ -24,24 +24,24 @@ const NO_MESSAGE: Message = {
 
 /**
  * @param topic a valid topic that is not reserved
- * @param party null for a client that nobody knows, which may only where anybody may
+ * @param party null for a client that nobody knows, which may only where anybody may, by whichever listener
  * @param decided told once, possibly before this returns: the MQTT 5.0 reason code, in words why not, and the topic as the hook
  * has left it
  */
 export function askToPublish(
-  { hooks, access: usual, clock }: Environment,
+  environment: Environment,
   topic: string,
   party: (Party & { readonly access?: AccessControl }) | null,
   decided: (reasonCode: number, reason: string, allowed?: string) => void,
 ): void {
-  const { acl } = party?.access ?? usual;
-  if (acl !== null && party?.trusted !== true) {
-    const subject = { username: party?.username ?? null, clientId: party?.id ?? '', grant: party?.grant ?? null };
-    const { allowed, rule } = new Rights(acl, subject).decide('publish', topic);
-    if (!allowed) {
-      decided(ReasonCode.NotAuthorized, words(rule));
-      return;
-    }
+  const { hooks, access: usual, listenerAccess, clock } = environment;
+  const asked = party === null ? [usual, ...listenerAccess.values()] : [party.access ?? usual];
+  const subject = { username: party?.username ?? null, clientId: party?.id ?? '', grant: party?.grant ?? null };
+  for (const { acl } of party?.trusted === true ? [] : asked) {
+    const decision = acl === null ? null : new Rights(acl, subject).decide('publish', topic);
+    if (decision === null || decision.allowed) continue;
+    decided(ReasonCode.NotAuthorized, words(decision.rule));
+    return;
   }
   if (hooks.authorizePublish === null) {
     decided(ReasonCode.Success, '');

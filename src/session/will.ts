@@ -3,7 +3,7 @@
  * the broker does not swallow the news of a client's [MQTT-3.1.2-8].
  */
 import type { MemoryBudget } from '../bus/memory-budget.js';
-import type { Message } from '../bus/message.js';
+import type { Message, Source } from '../bus/message.js';
 import { TextMap } from '../bus/text-map.js';
 import type { GroupCommit } from '../store/commit.js';
 import { willKey } from '../store/keys.js';
@@ -27,6 +27,11 @@ interface Waiting {
  * @param decided called once it has been published or refused
  */
 type Deliver = (message: Message, client: Connection | null, will: WillRecord, decided: () => void) => void;
+
+/** The message of a will, which says by which listener its client came if that has rules of its own. */
+export function placed(message: Message, { id, username, listener = '' }: Source): Message {
+  return { ...message, source: listener === '' ? null : { id, username, listener } };
+}
 
 export class Wills {
   readonly #commit: GroupCommit;
@@ -76,6 +81,20 @@ export class Wills {
 
   get(clientId: string): WillRecord | null {
     return this.#armed.get(clientId) ?? this.#waiting.get(clientId)?.will ?? null;
+  }
+
+  /**
+   * A reload may have given a listener rules of its own, or taken them: the wills of clients that are connected say so too.
+   * @param clientOf undefined for one that is not connected
+   */
+  placeAnew(clientOf: (clientId: string) => Source | undefined): void {
+    for (const [clientId, will] of [...this.#armed]) {
+      const client = clientOf(clientId);
+      if (client === undefined || (client.listener ?? '') === (will.message.source?.listener ?? '')) continue;
+      // No back-end is asked about the clients of a listener with rules of its own.
+      const grant = client.listener ? null : (will.grant ?? null);
+      this.arm(clientId, { ...will, grant, message: placed(will.message, client) });
+    }
   }
 
   /** All wills that are armed or waiting. */

@@ -4,8 +4,9 @@ import { pbkdf2Sync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { AuthenticationMethod } from '../../src/access/authentication-method.js';
 import { Passwords } from '../../src/access/passwords.js';
-import { scramCredentials } from '../../src/access/scram.js';
+import { ScramSha256, scramCredentials } from '../../src/access/scram.js';
 import { type Config, configSchema, type ListenerConfig } from '../../src/config/schema.js';
 import { readAccessFiles } from '../../src/server/access-files.js';
 import { Backends } from '../../src/server/backends.js';
@@ -127,6 +128,39 @@ test('a section that comes or goes with a reload, and files that change', async 
   await scene.reload(config({ password_file: all }, [{}]));
   assert.deepEqual([await scene.lets(0, 'all'), await scene.lets(0, 'other'), control.listener], [true, false, '']);
   assert.equal(control.methods, null);
+});
+
+test('a method lets nobody stay whose listener has another section by now', async () => {
+  const [one, other] = [put('scram-4', await scramLine('ann')), put('list-4', 'topic x\n')];
+  const first = config({}, [{ access: { scram_file: one } }, {}]);
+  const scene = await Scene.of(first);
+  const keeps = (method: AuthenticationMethod | undefined): boolean[] =>
+    first.listeners.map((listener) => method !== undefined && scene.access.keeps(method, listener));
+  const usual = new ScramSha256(new Map());
+  const own = scene.at(0).methods?.get('SCRAM-SHA-256');
+  assert.deepEqual(
+    [keeps(own), keeps(usual)],
+    [
+      [true, false],
+      [false, true],
+    ],
+  );
+  await scene.reload(config({}, [{ access: { acl_file: other } }, {}]));
+  assert.deepEqual(
+    [keeps(own), keeps(usual)],
+    [
+      [false, false],
+      [false, true],
+    ],
+  );
+  await scene.reload(config({}, [{}, {}]));
+  assert.deepEqual(
+    [keeps(own), keeps(usual)],
+    [
+      [false, false],
+      [true, true],
+    ],
+  );
 });
 
 test('a listener that is not in the new configuration keeps what it has of its own until it closes', async () => {

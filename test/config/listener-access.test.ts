@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { accessOf, storeNames } from '../../src/config/listener-access.js';
 import { anonymousAllowed, describeListeners } from '../../src/config/listeners.js';
 import { loadConfig } from '../../src/config/load.js';
-import { changesBetween } from '../../src/config/reloading.js';
+import { changesBetween, counterparts } from '../../src/config/reloading.js';
 import { configSchema } from '../../src/config/schema.js';
 import { readAccessFiles } from '../../src/server/access-files.js';
 import { readSecurityFiles } from '../../src/server/security-files.js';
@@ -83,17 +83,47 @@ test('where it cannot be it is refused, with the types of listeners that have it
   );
 });
 
-test('in the store a listener is called by its port or path, and by its address too where the port is taken', () => {
-  const { listeners } = configSchema.parse({
-    listeners: [
-      { type: 'mqtt' },
-      { type: 'coap' },
-      { type: 'websocket', host: ['127.0.0.1', '::1'], port: 1883 },
-      { type: 'unix', path: '/run/m' },
-      { type: 'mqtts' },
-    ],
-  });
-  assert.deepEqual([...storeNames(listeners).values()], ['1883', '127.0.0.1,::1:1883', '/run/m', '8883']);
+const namesOf = (listeners: object[]): string[] => [
+  ...storeNames(configSchema.parse({ listeners }).listeners).values(),
+];
+
+test('in the store a listener is called by its port or path, and by its address too where others have the port', () => {
+  const [plain, web, socket] = [
+    { type: 'mqtt' },
+    { type: 'websocket', host: ['127.0.0.1', '::1'], port: 1883 },
+    { type: 'unix', path: '/run/m' },
+  ];
+  assert.deepEqual(namesOf([plain, { type: 'coap', port: 1883 }, socket, { type: 'mqtts' }]), [
+    '1883',
+    '/run/m',
+    '8883',
+  ]);
+  assert.deepEqual(namesOf([plain, web, socket]), ['loopback:1883', '127.0.0.1,::1:1883', '/run/m']);
+});
+
+test('the order of listeners changes no name in the store: none would answer for what came by another', () => {
+  const listeners = ['10.0.0.1', '10.0.0.2'].map((host) => ({ type: 'mqtt', host }));
+  assert.deepEqual(namesOf(listeners), ['10.0.0.1:1883', '10.0.0.2:1883']);
+  assert.deepEqual(namesOf(listeners.toReversed()), ['10.0.0.2:1883', '10.0.0.1:1883']);
+});
+
+test('no two listeners have one name in the store', () => {
+  const mqtt = { type: 'mqtt' };
+  const by = (name: string) => ({ ...mqtt, interface: name });
+  assert.deepEqual(namesOf(['a', 'b', 'c'].map(by)), ['a:1883', 'b:1883', 'c:1883']);
+  const any = { ...mqtt, port: 0 };
+  assert.deepEqual(namesOf([any, any, any]), ['loopback:0', 'loopback:0#2', 'loopback:0#3']);
+  assert.deepEqual(namesOf([mqtt, { type: 'unix', path: '1883' }]), ['loopback:1883', 'unix:1883']);
+});
+
+test('listeners of two interfaces that change places in the list keep each what it has of its own', () => {
+  const listeners = ['a', 'b'].map((name) => ({ type: 'mqtt', interface: name, access: { acl_file: `/${name}` } }));
+  const [running, next] = [
+    configSchema.parse({ listeners }),
+    configSchema.parse({ listeners: listeners.toReversed() }),
+  ];
+  assert.deepEqual(counterparts(running, next), running.listeners);
+  assert.deepEqual(changesBetween(running, next), []);
 });
 
 test('a file that several sections name is read once, and shared', async () => {

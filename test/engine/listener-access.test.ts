@@ -109,6 +109,34 @@ test('login is decided by what the listener has, and by what all have where it h
   await engine.stop();
 });
 
+test('who is being asked about while its listener gets a section is asked about again, by what that has', async () => {
+  const grant = { by: 'jwt', username: null, groups: [], superuser: true, expiresAt: Infinity } as const;
+  const asked: (() => void)[] = [];
+  const control = own(null, '');
+  const { engine, there } = await scene(control, {
+    identify: () => new Promise((resolve) => asked.push(() => resolve({ outcome: 'allow', grant }))),
+  });
+  const codes: Promise<unknown>[] = [];
+  for (const clientId of ['token', 'ann']) {
+    const more = clientId === 'ann' ? { username: 'ann', password: Buffer.from('here') } : {};
+    codes.push(
+      there({ clientId, ...more }).then((client) => Reflect.get(Reflect.get(client, 'connack'), 'reasonCode')),
+    );
+  }
+  while (asked.length < 2) await new Promise(setImmediate);
+  Object.assign(control, {
+    acl: OWN,
+    listener: '1884',
+    identify: ((username, password, anonymous) =>
+      username === undefined ? anonymous : String(password) === 'there') satisfies AccessControl['identify'],
+  });
+  for (const answer of asked) answer();
+  assert.deepEqual(await Promise.all(codes), [0, BAD]);
+  const [token] = engine.broker.connections;
+  assert.equal(token.grant, null);
+  await engine.stop();
+});
+
 test('authentication methods are those of the listener: what all have is not offered there', async () => {
   const scram = new ScramSha256(new Map([['ann', await scramCredentials('right')]]));
   const control = own(null, '1884', { methods: new Map() });
@@ -312,6 +340,90 @@ test('the listener of a retained message survives a restart; if it is gone, the 
   // No listener has anything of its own any more: one list is for all.
   engine.broker.replaceAcl(USUAL);
   assert.deepEqual(await retained(all), ['a/1']);
+  await engine.stop();
+});
+
+test('a will goes by the rules that its listener has when it is published, whenever they came', async () => {
+  const { engine, control, here } = await scene();
+  const witness = await here({ clientId: 'witness', username: 'w' });
+  await subscribe(witness, '#');
+  const terms = new ListenerTerms({}, own(USUAL, ''));
+  const late = terms.access ?? control;
+  const bring = (clientId: string, topic: string, willDelayInterval: number): Promise<RawClient> => {
+    const will = {
+      topic,
+      payload: Buffer.from('w'),
+      qos: 0 as const,
+      retain: false,
+      properties: { willDelayInterval },
+    };
+    const properties = { sessionExpiryInterval: 100 };
+    return engine.connect({ protocolVersion: 5, clientId, username: 'ann', will, properties }, undefined, terms);
+  };
+  const clients = [await bring('c1', 'a/1', 0), await bring('c2', 'a/2', 5), await bring('c3', 'b/3', 5)];
+  // The listener gets rules of its own.
+  const controls = new Map([
+    ['1884', control],
+    ['1885', late],
+  ]);
+  Object.assign(late, { acl: OWN, listener: '1885' });
+  engine.broker.replaceAcl(USUAL, controls);
+  for (const client of clients) await engine.cut(client);
+  engine.pass(6);
+  assert.deepEqual(await got(witness), ['b/3']);
+  const [one, other] = [await bring('c4', 'a/4', 0), await bring('c5', 'b/5', 0)];
+  // And they go.
+  Object.assign(late, { acl: USUAL, listener: '' });
+  engine.broker.replaceAcl(USUAL, new Map([['1884', control]]));
+  await engine.cut(one);
+  await engine.cut(other);
+  assert.deepEqual(await got(witness), ['a/4']);
+  await engine.stop();
+});
+
+test('what a back-end has said of a client does not help its will once the listener has rules of its own', async () => {
+  const grant = { by: 'jwt', username: null, groups: [], superuser: true, expiresAt: Infinity } as const;
+  const late = own(USUAL, '');
+  const { engine, there, here, denied } = await scene(late, { identify: () => ({ outcome: 'allow', grant }) });
+  const witness = await here({ clientId: 'witness', username: 'w' });
+  await subscribe(witness, '#');
+  const will = { topic: 'c/will', payload: Buffer.from('w'), qos: 0 as const, retain: false };
+  const client = await there({ clientId: 'c1', username: 'ann', will });
+  Object.assign(late, { acl: OWN, listener: '1884' });
+  engine.broker.replaceAcl(USUAL, new Map([['1884', late]]));
+  await engine.cut(client);
+  assert.deepEqual(await got(witness), []);
+  assert.deepEqual(denied, ['c1 publish c/will: its will: no rule allows it']);
+  await engine.stop();
+});
+
+test('a will whose listener gets rules while its client is connected is checked by them after the death of the broker', async () => {
+  const store = new LastingStore();
+  const former = await Engine.create({ store, acl: USUAL });
+  const control = own(USUAL, '');
+  const will = { topic: 'a/will', payload: Buffer.from('w'), qos: 1 as const, retain: true };
+  const more = { protocolVersion: 5 as const, clientId: 'c1', username: 'ann', will };
+  await former.connect(more, undefined, new ListenerTerms({}, control));
+  Object.assign(control, { acl: OWN, listener: '1885' });
+  former.broker.replaceAcl(USUAL, new Map([['1885', control]]));
+  await former.broker.commit.settled();
+  const engine = await Engine.create({ store: await copyOf(store), acl: USUAL });
+  engine.broker.replaceAcl(USUAL, new Map([['1885', own(OWN, '1885')]]));
+  engine.pass(1);
+  const witness = await engine.connect({ clientId: 'witness', username: 'w', protocolVersion: 5 });
+  assert.equal(await subscribe(witness, '#'), 1);
+  assert.deepEqual(await got(witness), []);
+  await engine.stop();
+  await former.stop();
+});
+
+test('a client that nobody knows may have an answer where anybody may: by the list of every listener', async () => {
+  const { engine, control } = await scene(own(acl('topic write open/#\n')), { acl: null });
+  engine.broker.replaceAcl(null, new Map([['1884', control]]));
+  const bus = engine.broker.openClient({ id: 'bus', remote: 'internal', transport: 'internal', trusted: true });
+  const codes: number[] = [];
+  for (const topic of ['shut/1', 'open/1']) bus.mayPublish(topic, (code) => codes.push(code), null);
+  assert.deepEqual(codes, [0x87, 0]);
   await engine.stop();
 });
 

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import mqtt, { type IConnackPacket } from 'mqtt';
 import type { IAuthPacket } from 'mqtt-packet';
-import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { freePorts, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { ScramClient } from '../support/scram-client.js';
+import { Changing } from './changing.js';
 import { type Finished, run, sourceFile } from './programs.js';
 import { connectPacket, openRaw, openWebSocket, type RawClient } from './raw.js';
 
@@ -209,5 +210,45 @@ test('a SCRAM file that is missing or malformed stops the start with exit code 3
     const { code, stderr } = await start(...args);
     const fault = `portico: ${file}:1: the credentials are not SCRAM-SHA-256; portico scram NAME makes such a line\n`;
     assert.deepEqual([code, stderr], [3, fault]);
+  }
+});
+
+test('a reload sends away who came by SCRAM if its listener has another section then, and nobody else', async () => {
+  const file = join(temporaryFolder(), 'scram');
+  writeFileSync(file, (await porticoScram(['alice'], 'correct horse')).stdout);
+  const other = await freePorts();
+  const host = '127.0.0.1';
+  let ports = { mqtt: 0, websocket: 0, coap: 0 };
+  const listeners = (access?: object): object[] => [
+    { type: 'mqtt', host, port: ports.mqtt },
+    { type: 'websocket', host, port: ports.websocket },
+    { type: 'coap', host, port: ports.coap },
+    { type: 'mqtt', host, port: other.mqtt, ...(access && { access }) },
+  ];
+  const portico = await Portico.start((own) => {
+    ports = own;
+    return { listeners: listeners(), access: { scram_file: file } };
+  });
+  try {
+    const scene = await Changing.of(portico);
+    const come = async (port: number, clientId: string): Promise<RawClient> => {
+      const client = await openRaw(port, 5);
+      const { reasonCode } = await logIn(client, clientId, new ScramClient('alice', 'correct horse'));
+      assert.equal(reasonCode, 0);
+      return client;
+    };
+    const [stays, goes] = [await come(ports.mqtt, 'stays'), await come(other.mqtt, 'goes')];
+    scene.write({ listeners: listeners({ scram_file: file }) });
+    const lines = await scene.reload();
+    assert.ok(lines.includes('reload: clients that may not connect any more, and were sent away: 1'), lines.join('\n'));
+    assert.equal((await goes.expect('disconnect')).reasonCode, 0x87);
+    const back = await come(other.mqtt, 'goes');
+    await scene.reload();
+    for (const client of [stays, back]) {
+      client.send({ cmd: 'pingreq' });
+      await client.expect('pingresp');
+    }
+  } finally {
+    await portico.dispose();
   }
 });

@@ -14,6 +14,7 @@ import { UNWRITABLE } from '../reasons.js';
 import { heapBytesOf } from '../session.js';
 import { OutboundAliases } from '../topic-aliases.js';
 import { exceedsLimits } from '../topic-limits.js';
+import { placed } from '../will.js';
 import { authenticateByMethod } from './auth.js';
 import { hasRoomForConnack } from './room.js';
 import { hasRoomAtListener, speaksAllowedVersion, takeClientId, takeUsernameAsId } from './terms.js';
@@ -268,9 +269,8 @@ function willOf(will: WillPacket, connection: Connection, sessionExpiry: number)
     properties: forwarded,
   };
   const message: Message = messageOf(request, connection.id, connection.environment.clock.now());
-  const { id, username, grant, listener } = connection;
-  const placed = listener === '' ? message : { ...message, source: { id, username, listener } };
-  return { delay, sessionExpiry, message: placed, username, grant };
+  const { username, grant } = connection;
+  return { delay, sessionExpiry, message: placed(message, connection), username, grant };
 }
 
 function connackProperties(connection: Connection, packet: ConnectPacket, expiry: number): Properties {
