@@ -12,7 +12,7 @@ export interface TraceRequest {
   readonly subject: URLSearchParams;
   /** Shows the beginning of payloads. */
   readonly payload: boolean;
-  /** Prints the lines of the broker as they are. */
+  /** Prints the JSON of the broker. */
   readonly json: boolean;
 }
 
@@ -29,7 +29,7 @@ export async function trace(request: LoadRequest, { subject, payload, json }: Tr
   const out = new StandardLines();
   try {
     for await (const line of brokerLines(directory, `${TRACE_PATH}?${query}`, stop.signal)) {
-      await out.print(json ? line : lineOf(JSON.parse(line) as Told));
+      await out.print(json ? printable(line) : lineOf(JSON.parse(line) as Told));
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
