@@ -45,6 +45,7 @@ interface Told {
   readonly address?: string;
   readonly transport?: string;
   readonly packet?: string;
+  readonly publisher?: string;
   readonly lines?: number;
   readonly subject?: object;
   readonly [field: string]: unknown;
@@ -55,7 +56,7 @@ function lineOf({ time, event, client, username: _user, address, transport, pack
   const clock = time.slice(11, 23);
   if (event === 'lost') return `${clock} ... ${others.lines} lines lost: they came faster than they were read`;
   if (event === 'tracing') return `${clock} tracing ${fields(others.subject ?? {})}; Ctrl-C ends it`;
-  const who = printable(client ?? address ?? (event === 'published' ? 'the broker' : 'somebody'));
+  const who = printable(client ?? address ?? (event === 'published' ? (others.publisher ?? 'the broker') : 'somebody'));
   const passes = event === 'received' ? '<' : event === 'sent' ? '>' : null;
   if (passes === null) {
     const where = address === undefined || event === 'published' ? '' : ` (${transport} ${address})`;
