@@ -15,7 +15,7 @@ export interface ClientsRequest {
   readonly client?: string;
   /** Lists the sessions of clients that are away, too. */
   readonly all: boolean;
-  /** Prints the lines of the broker as they are. */
+  /** Prints the JSON of the broker. */
   readonly json: boolean;
 }
 
@@ -65,7 +65,7 @@ const HEAD = [
 async function tellAll(directory: string, { all, json }: ClientsRequest, out: StandardLines): Promise<void> {
   const table = new Table(HEAD, (line) => out.print(line));
   for await (const line of brokerLines(directory, all ? `${CLIENTS_PATH}?all` : CLIENTS_PATH)) {
-    if (json) await out.print(line);
+    if (json) await out.print(printable(line));
     else await table.add(cellsOf(JSON.parse(line) as ToldClient));
   }
   if (!json) await table.end();
@@ -107,7 +107,7 @@ type Told = (ToldClient & ToldDetails) | ToldSubscription;
 async function tellOne(directory: string, client: string, { json }: ClientsRequest, out: StandardLines): Promise<void> {
   let known = false;
   for await (const line of brokerLines(directory, `${CLIENT_PATH}?${new URLSearchParams({ client })}`)) {
-    if (json) await out.print(line);
+    if (json) await out.print(printable(line));
     else {
       const told = JSON.parse(line) as Told;
       if ('subscription' in told) await out.print(`  subscription: ${fields(told.subscription)}`);

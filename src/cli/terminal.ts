@@ -4,7 +4,7 @@ import { once } from 'node:events';
 /** What would move the cursor, change colours or turn the direction of writing: no client may do that to an admin's terminal. */
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A text with what is not to be printed in its place: `\u001b`. */
+/** A text with what is not to be printed in its place: `\u001b`. The JSON of one line means the same as before. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
@@ -86,5 +86,8 @@ export class Table {
 }
 
 function short(text: string): string {
-  return text.length <= WIDEST ? text : `${text.slice(0, WIDEST - 1)}…`;
+  if (text.length <= WIDEST) return text;
+  const cut = text.slice(0, WIDEST - 1);
+  // Not through the middle of a character.
+  return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
 }

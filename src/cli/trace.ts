@@ -12,7 +12,7 @@ export interface TraceRequest {
   readonly subject: URLSearchParams;
   /** Shows the beginning of payloads. */
   readonly payload: boolean;
-  /** Prints the lines of the broker as they are. */
+  /** Prints the JSON of the broker. */
   readonly json: boolean;
 }
 
@@ -29,7 +29,7 @@ export async function trace(request: LoadRequest, { subject, payload, json }: Tr
   const out = new StandardLines();
   try {
     for await (const line of brokerLines(directory, `${TRACE_PATH}?${query}`, stop.signal)) {
-      await out.print(json ? line : lineOf(JSON.parse(line) as Told));
+      await out.print(json ? printable(line) : lineOf(JSON.parse(line) as Told));
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
@@ -45,6 +45,7 @@ interface Told {
   readonly address?: string;
   readonly transport?: string;
   readonly packet?: string;
+  readonly publisher?: string;
   readonly lines?: number;
   readonly subject?: object;
   readonly [field: string]: unknown;
@@ -55,7 +56,7 @@ function lineOf({ time, event, client, username: _user, address, transport, pack
   const clock = time.slice(11, 23);
   if (event === 'lost') return `${clock} ... ${others.lines} lines lost: they came faster than they were read`;
   if (event === 'tracing') return `${clock} tracing ${fields(others.subject ?? {})}; Ctrl-C ends it`;
-  const who = printable(client ?? address ?? (event === 'published' ? 'the broker' : 'somebody'));
+  const who = printable(client ?? address ?? (event === 'published' ? (others.publisher ?? 'the broker') : 'somebody'));
   const passes = event === 'received' ? '<' : event === 'sent' ? '>' : null;
   if (passes === null) {
     const where = address === undefined || event === 'published' ? '' : ` (${transport} ${address})`;

@@ -29,6 +29,11 @@ export class MountedConnection extends Connection {
     super.onConnect(packet);
   }
 
+  /** A topic as the client says it. */
+  said(topic: string): string {
+    return topic.slice(this.#mount.prefix.length);
+  }
+
   override onPublish(view: PublishView): void {
     this.#mount.mount(view);
     super.onPublish(view);

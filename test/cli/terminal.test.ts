@@ -10,6 +10,21 @@ test('what would move the cursor, end a line or turn the direction of writing is
   );
 });
 
+test('a line of JSON without such characters means the same', () => {
+  const value = { client: 'a\u001b[2J\u009b2J\u2028\u202eb' };
+  const line = printable(JSON.stringify(value));
+  assert.match(line, /^[ -~]*$/);
+  assert.deepEqual(JSON.parse(line), value);
+});
+
+test('a cell is not cut through the middle of a character', async () => {
+  const lines: string[] = [];
+  const table = new Table(['A'], async (line) => void lines.push(line));
+  await table.add([`${'x'.repeat(46)}😀😀`]);
+  await table.end();
+  assert.equal(lines[1], `${'x'.repeat(46)}…`);
+});
+
 test('the columns of a table stand below one another; what is too long is cut', async () => {
   const lines: string[] = [];
   const table = new Table(['A', 'LONGER', 'C'], async (line) => void lines.push(line));

@@ -149,3 +149,31 @@ test('messages of a topic that a device publishes are told with it', async () =>
   follower.leave();
   await face.stop();
 });
+
+test('the token of a connection is not shown either where another request has its CoAP token, or comes before the answer', async () => {
+  const face = await create({ insecure_password: true });
+  const follower = new Follower(face.engine, 'address', '192.0.2.1', 1000);
+  const device = face.device();
+  device.send({ code: '0.02', path: ['mqtt', 'connection'], options: [[OPT.uriQuery, 'clientid=dev']] });
+  device.send({ code: '0.01', path: ['ps', 'a'] });
+  const answers = [await device.next(), await device.next()];
+  const token = answers.find(({ code }) => code === '2.01')!.payload.toString();
+  assert.equal(token.length, 22);
+  await follower.rest();
+  assert.ok(follower.text.includes('"2.01"') && !follower.text.includes(token), follower.text);
+  follower.leave();
+  await face.stop();
+});
+
+test('passwords in a query are not shown either where the device has written them wrong', async () => {
+  const face = await create();
+  const follower = new Follower(face.engine, 'address', '192.0.2.1');
+  const wrong = ['Password=hidden', 'PASSWORD=hidden', '%70assword=hidden', 'password=a&hidden'];
+  for (const query of wrong) {
+    face.device().send({ code: '0.02', path: ['mqtt', 'connection'], options: [[OPT.uriQuery, query]] });
+  }
+  await follower.rest();
+  assert.ok(follower.text.includes('not shown') && !follower.text.includes('hidden'), follower.text);
+  follower.leave();
+  await face.stop();
+});

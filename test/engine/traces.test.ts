@@ -6,6 +6,8 @@ import { subjectFrom } from '../../src/admin/tracing/subject.js';
 import { Traces } from '../../src/admin/tracing/traces.js';
 import type { BrokerOptions } from '../../src/broker.js';
 import { PorticoError } from '../../src/errors.js';
+import { ListenerTerms } from '../../src/session/listener-terms.js';
+import { Mount } from '../../src/session/mount.js';
 import { Engine } from '../support/engine.js';
 import { journalOf } from '../support/journal.js';
 import { Follower, fieldsOf, type Line, traced } from '../support/tracing.js';
@@ -156,6 +158,29 @@ test('a topic that comes by its alias is told by its name, both ways', async () 
     assert.ok('topic_alias' in (properties as object), event);
   }
   follower.leave();
+  await engine.stop();
+});
+
+test('topics are told as a client says them, without the mount point of its listener: that of its will, and those with aliases', async () => {
+  const engine = await create({ session: { topicAliasMaximum: 5 } });
+  const follower = new Follower(engine, 'client', 'c');
+  const terms = new ListenerTerms({ mount: new Mount('in/') });
+  const will = { topic: 'gone', payload: Buffer.from('x'), qos: 0 as const, retain: false };
+  const client = await engine.connect({ clientId: 'c', protocolVersion: 5, will }, undefined, terms);
+  assert.equal(((await follower.next('received', 'connect')).will as { topic: string }).topic, 'gone');
+  for (const [topic, messageId] of [
+    ['a/b', 1],
+    ['', 2],
+  ] as const) {
+    const properties = { topicAlias: 3 };
+    client.send({ cmd: 'publish', topic, payload: 'x', qos: 1, messageId, retain: false, dup: false, properties });
+    await client.expect('puback');
+    assert.equal((await follower.next('received', 'publish')).topic, 'a/b');
+  }
+  const watcher = new Follower(engine, 'topic', 'in/#');
+  await engine.cut(client);
+  assert.equal((await watcher.next('published')).topic, 'in/gone');
+  for (const one of [follower, watcher]) one.leave();
   await engine.stop();
 });
 

@@ -9,7 +9,11 @@ const VERSIONS: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5
 /** Filters, reason codes and User Properties of one packet that are told; of more, how many there are. */
 const MOST_LISTED = 50;
 
-export function connectFields({ clientId, username, password, will, clean, keepalive, ...packet }: ConnectPacket) {
+/** @param willTopic as the client says it */
+export function connectFields(
+  { clientId, username, password, will, clean, keepalive, ...packet }: ConnectPacket,
+  willTopic: string | undefined,
+) {
   return {
     packet: 'connect',
     protocol: VERSIONS[packet.protocolVersion],
@@ -22,7 +26,7 @@ export function connectFields({ clientId, username, password, will, clean, keepa
       ? null
       : {
           will: {
-            topic: will.topic,
+            topic: willTopic,
             qos: will.qos,
             retain: will.retain,
             bytes: will.payload.length,

@@ -41,10 +41,18 @@ export function readDeviceQuery(query: readonly string[]): DeviceQuery {
   return said ?? NOTHING;
 }
 
-/** Whether an argument of a query must not be shown to anybody: a password, or the token of a connection. */
+const ESCAPE = /%([0-9a-f]{2})/gi;
+
+/**
+ * Whether an argument of a query must not be shown to anybody: a password, or the token of a connection. Also one that is
+ * not taken, since its name has other letters or escapes of URIs: what stands behind it is a secret all the same.
+ */
 export function isSecret(argument: string): boolean {
   const at = argument.indexOf('=');
-  const name = at < 0 ? undefined : NAMES.get(argument.slice(0, at));
+  if (at < 0) return false;
+  const said = argument.slice(0, at);
+  const meant = said.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  const name = NAMES.get(meant.toLowerCase());
   return name === 'password' || name === 'token';
 }
 

@@ -7,7 +7,7 @@ import type { Party, PluginContext } from '../plugin.js';
 import { CONNECTION_PATH } from './connection-resource.js';
 import { readDeviceQuery } from './device-query.js';
 import type { Devices } from './devices.js';
-import { isRequest, messageFields, textsOf, tokenOf } from './message-fields.js';
+import { hasFormOfToken, isRequest, messageFields, textsOf, tokenOf } from './message-fields.js';
 
 /** Requests that are remembered, so that what answers them is told as their client's. */
 const REMEMBERED = 4096;
@@ -15,7 +15,7 @@ const REMEMBERED = 4096;
 /** A request that was heard. */
 interface Heard {
   readonly party: Party;
-  /** Its answer is a token, which lets whoever has it in. */
+  /** Its payload and that of its answer are nobody's business: it opens a connection. */
   readonly secret: boolean;
 }
 
@@ -58,7 +58,8 @@ export class DeviceTap implements MessageTap, TapSource {
     const { tracer } = this.#tracing;
     if (tracer?.follows(party) !== true) return;
     const { bytes, payloadStart, payloadEnd } = message;
-    const payload = secret ? undefined : bytes.subarray(payloadStart, payloadEnd);
+    // Requests may have had the same token, or more have come since than are remembered.
+    const payload = secret || hasFormOfToken(message) ? undefined : bytes.subarray(payloadStart, payloadEnd);
     tracer.tell(party, event, messageFields(message), payload);
   }
 

@@ -1,5 +1,5 @@
 /** CoAP messages as traces tell them. What proves who a device is, passwords and tokens of connections, is left out. */
-import { codeClass, codeDigits, EMPTY, Type } from '../../coap/codes.js';
+import { Code, ContentFormat, codeClass, codeDigits, EMPTY, Type } from '../../coap/codes.js';
 import { type Message, readUint } from '../../coap/message.js';
 import { OptionNumber } from '../../coap/options.js';
 import { isSecret } from './device-query.js';
@@ -70,6 +70,17 @@ export function textsOf(
     if (optionNumbers[i] === number) texts.push(bytes.utf8Slice(optionStarts[i], optionStarts[i] + optionLengths[i]));
   }
   return texts;
+}
+
+/** Whether a message has the form of what answers a new connection: its token, which lets whoever has it in. */
+export function hasFormOfToken(message: Message): boolean {
+  if (message.code !== Code.Created) return false;
+  const { bytes, optionCount, optionNumbers, optionStarts, optionLengths } = message;
+  for (let i = 0; i < optionCount; i++) {
+    if (optionNumbers[i] !== OptionNumber.ContentFormat) continue;
+    return readUint(bytes, optionStarts[i], optionLengths[i]) === ContentFormat.Text;
+  }
+  return true;
 }
 
 function optionFields(message: Message): object {
