@@ -32,7 +32,10 @@ export class DeviceTap implements MessageTap, TapSource {
   }
 
   get tap(): MessageTap | null {
-    return this.#tracing.tracer === null ? null : this;
+    if (this.#tracing.tracer !== null) return this;
+    // What was heard for traces that have ended is no news for the next one.
+    if (this.#heard.size > 0) this.#heard.clear();
+    return null;
   }
 
   received(message: Message, source: DatagramAddress): void {
