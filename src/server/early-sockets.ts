@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { bindAddresses } from '../config/listeners.js';
 import type { Config, ListenerConfig } from '../config/schema.js';
+import type { SystemUser } from '../config/system-users.js';
+import { ErrorKinds, PorticoError } from '../errors.js';
 import { keepEarly, placeOf } from '../listeners/early.js';
 import { isNotYet } from '../listeners/latecomers.js';
 import { listen } from '../listeners/tcp.js';
-import { type SocketOwner, UnixListener } from '../listeners/unix.js';
-import { isAbsent } from './absent-addresses.js';
+import { UnixListener } from '../listeners/unix.js';
+import { isAbsent, missingInterface } from './absent-addresses.js';
 import { isCoap } from './coap-security.js';
 import { USUAL_MODE } from './mqtt-listeners.js';
 
@@ -28,20 +30,38 @@ const goAway = (socket: Socket): void => {
 };
 
 /**
- * @param owner of the Unix sockets
- * @throws PorticoError `PORTICO_LISTEN`; an address that is not up yet is left to its listener
+ * @param user whom the process becomes, and who owns the Unix sockets
+ * @param warn told of an address that is not up yet, which its listener will find closed
+ * @throws PorticoError `PORTICO_LISTEN`
  */
-export async function bindEarly(listeners: Config['listeners'], owner: SocketOwner): Promise<void> {
+export async function bindEarly(
+  listeners: Config['listeners'],
+  user: SystemUser,
+  warn: (sentence: string) => void,
+): Promise<void> {
   const free = firstFreePort();
   for (const listener of listeners) {
     if (listener.type === 'unix') {
       const { path, mode = USUAL_MODE, group } = listener;
-      await new UnixListener({ path, mode: Number.parseInt(mode, 8), group }, goAway).bindEarly(owner);
-    } else if (!isCoap(listener) && listener.port > 0 && listener.port < free) await bindPort(listener, listener.port);
+      await new UnixListener({ path, mode: Number.parseInt(mode, 8), group }, goAway).bindEarly(user);
+      continue;
+    }
+    const { type, port } = listener;
+    if (port === 0 || port >= free) continue;
+    const mayNot = `the user ${user.name} may not open a port below ${free}`;
+    if (isCoap(listener)) {
+      const sentence = `cannot listen for CoAP (${type}) on port ${port}: ${mayNot}; take a higher one`;
+      throw new PorticoError(ErrorKinds.Listen, sentence);
+    }
+    const late = (what: string): void => {
+      warn(`${what} is not there yet, and later ${mayNot}: restart Portico for port ${port} when it is`);
+    };
+    if (missingInterface(listener) !== null) late(`an interface of ${type}`);
+    await bindPort(listener, port, late);
   }
 }
 
-async function bindPort(listener: ListenerConfig, port: number): Promise<void> {
+async function bindPort(listener: ListenerConfig, port: number, late: (host: string) => void): Promise<void> {
   const ipv6Only = 'ipv6_only' in listener && listener.ipv6_only === true;
   for (const { host, optional } of bindAddresses(listener)) {
     const server = createServer(goAway);
@@ -49,7 +69,9 @@ async function bindPort(listener: ListenerConfig, port: number): Promise<void> {
       await listen(server, host, port, listener.type === 'http' ? 'HTTP' : 'MQTT', ipv6Only);
       keepEarly(placeOf(host, port), server);
     } catch (error) {
-      if (!(optional && isAbsent(error)) && !isNotYet(error)) throw error;
+      if (optional && isAbsent(error)) continue;
+      if (!isNotYet(error)) throw error;
+      late(host);
     }
   }
 }

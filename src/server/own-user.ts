@@ -50,7 +50,7 @@ export async function becomeUser(loaded: LoadedConfig, logger: Logger): Promise<
   if (![undefined, '', '0'].includes(process.env[IO_URING])) {
     throw cannot(`with ${IO_URING} the system would go on as root; take it out of the environment`);
   }
-  await bindEarly(config.listeners, user);
+  await bindEarly(config.listeners, user, (sentence) => logger.warn({ option: 'user' }, sentence));
   try {
     (process as WithGroups).initgroups?.(user.name, user.gid);
     process.setgid?.(user.gid);
