@@ -54,6 +54,20 @@ export class PorticoError extends Error {
   }
 }
 
+// --- who may not, for sentences about files and addresses
+
+let who = 'this user';
+
+/** The process has become another user: what it may not do from then on is that one's. */
+export function becameUser(name: string): void {
+  who = `the user ${name}, which Portico became at its start,`;
+}
+
+/** `this user may not`, or who it is. */
+export function mayNot(): string {
+  return `${who} may not`;
+}
+
 // --- the right word in the place of one that nobody knows, for sentences about faults
 
 /** Characters of the longest word that the right one is looked up for. */

@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { ErrorKinds, mayNot, PorticoError } from '../errors.js';
 
 /** What may stand in a file. */
 export interface UserFileFormat<Secret> {
@@ -83,6 +83,7 @@ const MOST_BYTES = 2 ** 28;
 /** Why a file cannot be read, in words. */
 export function unreadable(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES') return mayNot();
   return UNREADABLE[code ?? ''] ?? message;
 }
 
@@ -92,7 +93,6 @@ const READABLE_BY_ALL = 0o004;
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   ENOENT: 'there is none of that name',
-  EACCES: 'this user may not',
   EISDIR: 'it is a folder',
   ELOOP: 'its symbolic links lead in a circle',
   ENOTDIR: 'a part of its path is no folder',

@@ -28,6 +28,9 @@ what to do. A refused option with a value that asks for nothing is accepted: \`r
 - Whole numbers may be hexadecimal (\`0x10\`) or octal (\`010\`).
 - All faults are told at once; Mosquitto ends at the first.
 
+Started as root, Portico becomes the user \`mosquitto\`, or what \`user\` names, as Mosquitto does
+([how, and what a reload cannot read then](configuration.md#started-as-root)).
+
 ## Defaults
 
 Under a mosquitto.conf these are Mosquitto's: \`mqtt.max_inflight\` and \`mqtt.receive_maximum\` 20, \`mqtt.keepalive_max\` any,

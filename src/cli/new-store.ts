@@ -1,10 +1,11 @@
 /** Makes the store of a data directory that has none: beside its place, and moved there when it is whole. */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lchownSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
+import { whomToBecome } from '../server/own-user.js';
 import { LevelStore } from '../store/level-store.js';
 import type { Operation } from '../store/store.js';
 import { flushAll, flushNames, reason, refuseRoot } from './files.js';
@@ -42,6 +43,7 @@ export async function makeStore<T>(
     const filled = await fill((batch) => write(command, store, batch, data), config);
     await store.close();
     await flushAll(temporary);
+    giveAway(temporary, made, config);
     refuseStore(command, target);
     renameSync(temporary, target);
     await flushNames(data);
@@ -52,6 +54,19 @@ export async function makeStore<T>(
     rmSync(temporary, { recursive: true, force: true });
     if (made !== undefined) rmSync(made, { recursive: true, force: true });
     throw error instanceof PorticoError ? error : failed(command, `cannot write to ${data}: ${reason(error)}`, error);
+  }
+}
+
+/** What root has made here belongs to the user that the broker becomes. Only root's own folders get here (`refuseRoot`). */
+function giveAway(store: string, made: string | undefined, config: Config): void {
+  const user = whomToBecome(config);
+  if (user === null) return;
+  for (const name of readdirSync(store)) lchownSync(join(store, name), user.uid, user.gid);
+  lchownSync(store, user.uid, user.gid);
+  if (made === undefined) return;
+  for (let path = resolve(config.data_dir); ; path = dirname(path)) {
+    lchownSync(path, user.uid, user.gid);
+    if (path === resolve(made)) return;
   }
 }
 

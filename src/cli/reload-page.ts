@@ -63,6 +63,9 @@ All other files are read at a reload only, as by Mosquitto: passwords, SCRAM use
 \`access.psk_file\`, \`access.public_key_file\` and \`coap.device_psk_file\`. They say who may do what, and who is sent away; an
 editor's half-written file should not.
 
+A broker that [root has started as another user](configuration.md#started-as-root) reads everything as that user: the log names each file that
+only root may read, and what was in force before still is.
+
 ## Terminals
 
 A terminal that is closed sends SIGHUP, too. If standard input, output or error was a terminal at the start and is gone, the

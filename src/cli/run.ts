@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { howToOpen } from '../config/listeners.js';
 import { type LoadedConfig, type LoadRequest, loadConfig } from '../config/load.js';
 import { createLogger } from '../monitor/log.js';
+import { whomToBecome } from '../server/own-user.js';
 import { digestsOf, Reload } from '../server/reload.js';
 import { withFileFaults } from '../server/security-files.js';
 import { Server } from '../server/server.js';
@@ -91,10 +92,11 @@ export async function run(request: LoadRequest): Promise<number> {
 }
 
 /** A warning if what is kept would belong to root in a place of another user, as where Mosquitto has kept it. */
-function rootsPlace({ data_dir: folder, store }: LoadedConfig['config']): string[] {
-  const sentence = store.type === 'memory' ? null : lockedOut(folder);
+function rootsPlace(config: LoadedConfig['config']): string[] {
+  const { data_dir: folder, store } = config;
+  const sentence = store.type === 'memory' || whomToBecome(config) !== null ? null : lockedOut(folder);
   if (sentence === null) return [];
-  return [`portico runs as root: ${sentence}. It never changes its user as Mosquitto does: start it as that user`];
+  return [`portico runs as root: ${sentence}. Name that user in the option user, or start it as that user`];
 }
 
 /**

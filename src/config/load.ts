@@ -15,7 +15,8 @@ import {
 } from './overrides.js';
 import { type Config, configSchema } from './schema.js';
 import { soundPartOf } from './sound-part.js';
-import { type Fault, type Source, YamlSource } from './source.js';
+import { type Fault, MOSQUITTO_BUILT_IN, type Source, YamlSource } from './source.js';
+import { userFindings } from './system-users.js';
 import { fileReason } from './unreadable.js';
 import { Values } from './values.js';
 
@@ -69,10 +70,16 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
   for (const { path, sentence } of coap.success ? pathFaults(coap.data.coap) : []) {
     faults.push({ ...values.place(path), sentence });
   }
+  const { user } = values.raw;
+  const said = values.place(['user']);
+  const written = said.where !== MOSQUITTO_BUILT_IN;
+  const found = typeof user === 'string' ? userFindings(user, process.geteuid?.(), written) : {};
+  if (found.fault !== undefined) faults.push({ ...said, sentence: found.fault });
   const parsed = configSchema.safeParse(values.raw);
   if (!parsed.success) faults.push(...values.faultsOf(parsed.error.issues));
   if (!parsed.success || faults.length > 0) throw refusal(faults, soundPart(values));
   const warnings = [...(source?.warnings ?? []), ...exposureWarnings(parsed.data)];
+  if (found.warning !== undefined) warnings.push(`${said.where}: ${found.warning}`);
   return { config: parsed.data, sources: values.sources(), warnings };
 }
 

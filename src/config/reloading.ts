@@ -101,6 +101,7 @@ export const RELOADING: Readonly<Record<string, Row>> = {
   'limits.traces': ['at once', 'those that are too many go on'],
   'limits.password_queue': ['at once', 'those that are too many go on waiting'],
   data_dir: ['restart', 'the store is open there'],
+  user: ['restart', 'who has given up being root cannot become anybody else'],
   'store.type': ['restart', 'what is kept would have to move from one store to the other'],
   'store.sync': ['restart', 'acknowledgements that wait were promised by what there was'],
   'store.sync_interval': ['restart', 'as `store.sync`'],

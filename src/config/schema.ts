@@ -56,6 +56,17 @@ export const configSchema = z.strictObject({
     doc: 'Folder of the store; created if it is missing. A relative path starts at the working directory.',
     since: '0.1.0',
   }),
+  user: text()
+    .optional()
+    .register(documentation, {
+      doc:
+        'User of this machine, by name, that a broker started as root becomes, with its groups, once it has read its files and ' +
+        'bound the ports and Unix sockets that only root may; the store is opened as that user. `root` stays root; for ' +
+        '`mosquitto`, where there is no such user, `nobody` is taken, as Mosquitto does. Without effect for any other user than ' +
+        'root. Unset: the process stays who it is.',
+      example: 'mosquitto',
+      since: '0.1.0',
+    }),
   store,
   mqtt,
   limits,

@@ -1,8 +1,8 @@
 /** Why a file cannot be read, in words. */
+import { mayNot } from '../errors.js';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is none of that name',
-  EACCES: 'this user may not',
   EISDIR: 'it is a folder',
   ENOTDIR: 'it is no folder',
 };
@@ -10,5 +10,6 @@ const REASONS: Readonly<Record<string, string>> = {
 /** The reason of an error of the file system. */
 export function fileReason(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (code === 'EACCES') return mayNot();
   return REASONS[code] ?? (error as Error).message;
 }

@@ -1,6 +1,7 @@
 /** MQTT over TCP. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { ErrorKinds, mayNot, PorticoError } from '../errors.js';
+import { placeOf, takeEarly } from './early.js';
 import type { Listener } from './listener.js';
 import { behind, type ProxyDoor } from './proxy-door.js';
 
@@ -59,12 +60,15 @@ export function listen(server: Server, host: string, port: number, what: string,
       reject(new PorticoError(ErrorKinds.Listen, message, { cause: error }));
     };
     server.once('error', failed);
-    server.listen({ host, port, ipv6Only, backlog: BACKLOG }, () => {
+    const listening = (): void => {
       server.off('error', failed);
       // A failing accept (too many open files) must not end the process; the connection is lost, not the listener.
       server.on('error', () => {});
       resolve();
-    });
+    };
+    const early = takeEarly(placeOf(host, port));
+    if (early === undefined) server.listen({ host, port, ipv6Only, backlog: BACKLOG }, listening);
+    else server.listen(early, BACKLOG, listening);
   });
 }
 
@@ -80,7 +84,7 @@ function words(error: NodeJS.ErrnoException): string {
     case 'EADDRINUSE':
       return 'another program uses this port';
     case 'EACCES':
-      return 'this user may not open this port';
+      return `${mayNot()} open this port`;
     case 'EADDRNOTAVAIL':
       return 'this machine has no such address';
     case 'ENOTFOUND':

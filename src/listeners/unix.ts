@@ -1,9 +1,10 @@
 /** MQTT over a Unix socket: a file of the machine, whose permissions say who may connect. */
 
-import { chmodSync, chownSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync } from 'node:fs';
 import { lstat, readFile, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { ErrorKinds, mayNot, PorticoError } from '../errors.js';
+import { keepEarly, takeEarly } from './early.js';
 import type { Listener } from './listener.js';
 import { behind, type ProxyDoor } from './proxy-door.js';
 
@@ -24,9 +25,16 @@ export interface SocketFile {
   readonly group: string | undefined;
 }
 
+/** Who is to own it in the place of the process. */
+export interface SocketOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export class UnixListener implements Listener {
   readonly type = 'unix';
-  readonly #server: Server;
+  #server: Server;
+  readonly #accept: (socket: Socket) => void;
   readonly #file: SocketFile;
 
   readonly #door: ProxyDoor | null;
@@ -35,7 +43,8 @@ export class UnixListener implements Listener {
   constructor(file: SocketFile, accept: (socket: Socket) => void, door: ProxyDoor | null = null) {
     this.#file = file;
     this.#door = door;
-    this.#server = createServer({ allowHalfOpen: false }, behind(door, accept));
+    this.#accept = behind(door, accept);
+    this.#server = createServer({ allowHalfOpen: false }, this.#accept);
   }
 
   get address(): string {
@@ -43,40 +52,71 @@ export class UnixListener implements Listener {
   }
 
   async listen(): Promise<void> {
-    const { path, group } = this.#file;
-    try {
+    await this.#orWords(async () => {
+      const { path, group } = this.#file;
+      const early = takeEarly(path);
+      if (early !== undefined) {
+        this.#server = early.removeAllListeners('connection').on('connection', this.#accept);
+        return;
+      }
       const gid = group === undefined ? null : await groupId(group);
       await clearStale(path);
       await this.#bind(gid);
+    });
+  }
+
+  /**
+   * Binds as root, for the listener of the same path that another user makes. That one may be free to do what it likes in the
+   * folder, so nothing is done to the path that would follow a link there.
+   */
+  async bindEarly(owner: SocketOwner): Promise<void> {
+    await this.#orWords(async () => {
+      const { path, mode, group } = this.#file;
+      const gid = group === undefined ? owner.gid : await groupId(group);
+      await clearStale(path);
+      await this.#listenWith(0o777 & ~mode);
+      lchownSync(path, owner.uid, gid);
+      keepEarly(path, this.#server);
+    });
+  }
+
+  async #orWords(open: () => Promise<void>): Promise<void> {
+    const { path } = this.#file;
+    try {
+      await open();
     } catch (error) {
       const reason = error instanceof Error ? words(error) : String(error);
       throw new PorticoError(ErrorKinds.Listen, `cannot listen for MQTT on ${path}: ${reason}`, { cause: error });
     }
   }
 
-  #bind(gid: number | null): Promise<void> {
+  async #bind(gid: number | null): Promise<void> {
     const { path, mode } = this.#file;
+    // The file is there when `listen` returns: nobody may connect before its group and mode are set.
+    await this.#listenWith(OWNER_ONLY);
+    try {
+      if (gid !== null) chownSync(path, process.geteuid?.() ?? -1, gid);
+      chmodSync(path, mode);
+    } catch (error) {
+      this.#server.close();
+      throw error;
+    }
+  }
+
+  #listenWith(umask: number): Promise<void> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      // The file is there when `listen` returns: nobody may connect before its group and mode are set.
-      const umask = process.umask(OWNER_ONLY);
+      const former = process.umask(umask);
       try {
-        server.listen({ path, backlog: BACKLOG });
+        server.listen({ path: this.#file.path, backlog: BACKLOG });
       } finally {
-        process.umask(umask);
+        process.umask(former);
       }
       server.once('listening', () => {
         server.off('error', reject);
         server.on('error', () => {});
-        try {
-          if (gid !== null) chownSync(path, process.geteuid?.() ?? -1, gid);
-          chmodSync(path, mode);
-          resolve();
-        } catch (error) {
-          server.close();
-          reject(error);
-        }
+        resolve();
       });
     });
   }
@@ -135,9 +175,9 @@ function words(error: Error): string {
       return 'another program uses this path';
     case 'EACCES':
       // What libuv says of a folder that is missing, too.
-      return 'this user may not make or use this file, or its folder is not there';
+      return `${mayNot()} make or use this file, or its folder is not there`;
     case 'EPERM':
-      return 'this user may not give the file to that group';
+      return `${mayNot()} give the file to that group`;
     case 'ENAMETOOLONG':
       return `the path has more than ${LONGEST_SOCKET_PATH} bytes`;
     default:

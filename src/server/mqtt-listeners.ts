@@ -26,7 +26,7 @@ import type { TlsSecurity } from './tls-security.js';
 export type MqttListenerConfig = Extract<ListenerConfig, { type: 'mqtt' | 'mqtts' | 'websocket' | 'wss' | 'unix' }>;
 
 /** Permissions of the file of a Unix socket. */
-const USUAL_MODE = '0660';
+export const USUAL_MODE = '0660';
 
 function isMqtt(listener: ListenerConfig | undefined): listener is MqttListenerConfig {
   return listener !== undefined && listener.type !== 'http' && !listener.type.startsWith('coap');

@@ -37,6 +37,7 @@ import { controlRoutes } from './control-routes.js';
 import { identifier, passwordOptions } from './identification.js';
 import { ListenerAccess } from './listener-access.js';
 import { MqttListeners, strangerAt, trustedBy } from './mqtt-listeners.js';
+import { becomeUser } from './own-user.js';
 import { contextOf } from './plugin-context.js';
 import { type Renewal, Renewals } from './renewal.js';
 import { readSecurityFiles, type SecurityFiles } from './security-files.js';
@@ -127,12 +128,12 @@ export class Server {
   static async start(loaded: LoadedConfig, logger: Logger): Promise<Server> {
     const { config } = loaded;
     const { files, security, tls, backends: backendFiles } = await readSecurityFiles(loaded);
-    const { usual } = files;
-    const passwords = new Passwords(usual.passwords, passwordOptions(config));
+    await becomeUser(loaded, logger);
+    const passwords = new Passwords(files.usual.passwords, passwordOptions(config));
     const access = new ListenerAccess(config.listeners, passwords, files);
     const backends = Backends.of(backendFiles.make);
     for (const warning of access.warnings) logger.warn({ option: 'access.acl_file' }, warning);
-    const scram = usual.scram === null ? null : new ScramSha256(usual.scram);
+    const scram = files.usual.scram === null ? null : new ScramSha256(files.usual.scram);
     const tracing = new Tracing();
     const broker = new Broker({
       store: config.store.type === 'memory' ? new MemoryStore() : new LevelStore(join(config.data_dir, 'store')),
@@ -147,13 +148,12 @@ export class Server {
       session: sessionOptions(config),
       retained: retainedLimits(config),
       identify: identifier(passwords, backends),
-      acl: usual.acl,
+      acl: files.usual.acl,
       authenticationMethods: scram === null ? [] : [scram],
     });
     backends.counts = broker.counters;
     // Aedes' declarations leave its `error` event out.
-    const events: EventEmitter = broker;
-    events.on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
+    (broker as EventEmitter).on('error', (error: unknown) => logger.error({ err: error }, 'the broker failed'));
     const known = { security, tls, access, passwords, backends, backendFiles, scram };
     const server = new Server(loaded, logger, known, broker);
     // Before the store is opened, which may add one and say so.

@@ -66,7 +66,7 @@ test('every line of the shipped configuration, taken out of its comment, is vali
       bytes_per_second: undefined,
     },
   };
-  const { allow_anonymous: _, access: __, mqtt, limits, coap, ...rest } = config;
+  const { allow_anonymous: _, access: __, user: ___, mqtt, limits, coap, ...rest } = config;
   const defaults = loadConfig({ env: {} }).config;
   assert.deepEqual(
     {

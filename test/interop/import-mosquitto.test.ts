@@ -210,7 +210,7 @@ describe('portico import mosquitto-db', { timeout: 60_000 }, () => {
   test('a mosquitto.conf whose messages were not taken over says so, with the command that does it', async () => {
     const { mqtt } = await freePorts();
     const conf = join(folder, 'moved.conf');
-    const lines = [`listener ${mqtt} 127.0.0.1`, 'allow_anonymous true', 'persistence true'];
+    const lines = [`listener ${mqtt} 127.0.0.1`, 'allow_anonymous true', 'persistence true', 'user root'];
     writeFileSync(conf, `${lines.join('\n')}\npersistence_location ${join(folder, 'mosquitto')}/\n`);
     const portico = (...args: string[]) => run(process.execPath, [porticoMain, ...args]);
     const { stderr } = await portico('--test-config', '-c', conf);

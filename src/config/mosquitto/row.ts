@@ -45,7 +45,7 @@ export interface Row {
   /** The value for ours; undefined leaves ours as it is. */
   readonly map?: (value: number) => number | undefined;
   /** Mosquitto's default where ours is another one. */
-  readonly usual?: number | boolean;
+  readonly usual?: number | boolean | string;
   /** Values that ask for nothing: neither a warning nor a refusal. */
   readonly idle?: readonly (boolean | number | string)[];
 }

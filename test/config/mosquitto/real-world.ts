@@ -99,7 +99,7 @@ certfile @/ssl/fullchain.pem
 keyfile @/ssl/privkey.pem
 require_certificate false
 `,
-    without: ['user'],
+    without: [],
   },
   {
     title: 'a file of Mosquitto 1.6 with every option of its example that is old by now',
@@ -131,7 +131,7 @@ allow_anonymous true
 password_file @/passwords
 acl_file @/acl
 `,
-    without: ['retry_interval', 'user', 'autosave_interval', 'log_dest', 'log_dest'],
+    without: ['retry_interval', 'autosave_interval', 'log_dest', 'log_dest'],
   },
   {
     title: 'a container: open to the network it is on',
@@ -141,7 +141,7 @@ acl_file @/acl
   {
     title: 'old options: port and bind_address',
     text: 'port 1884\nbind_address 127.0.0.1\nretry_interval 20\nmax_connections 50\nallow_anonymous true\nuser mosquitto\n',
-    without: ['retry_interval', 'user'],
+    without: ['retry_interval'],
   },
   {
     title: 'limits of a small machine',

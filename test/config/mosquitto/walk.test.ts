@@ -50,6 +50,7 @@ const SPECIAL: Readonly<Record<string, { before?: string; value?: string }>> = {
   use_identity_as_username: { before: `${SECURE}cafile /a\n` },
   use_subject_as_username: { before: `${SECURE}cafile /a\n` },
   per_listener_settings: { before: '\n' },
+  user: { value: 'root' },
   websockets_origin: { before: `${LISTENER}protocol websockets\n`, value: 'http://localhost' },
 };
 

@@ -367,8 +367,11 @@ export const general: readonly Row[] = [
     scope: 'global',
     kind: text,
     once: true,
-    fate: 'ignored',
+    fate: 'honoured',
     words:
-      'Portico runs as the user that starts it and never changes it: start it as that user (`User=` of systemd, `runuser -u`)',
+      '[`user`](configuration.md#started-as-root), by default `mosquitto`. Certificates, keys and the files of passwords and ' +
+      'access lists are read at the start as root; Mosquitto 2 reads some of them as that user only',
+    to: ['user'],
+    usual: 'mosquitto',
   },
 ];
