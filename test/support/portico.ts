@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -84,22 +85,34 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Ports below those that the system gives to clients: one of them would otherwise take a port before the broker has it. */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+
+/** Takes a free port with what `bind` makes. */
+async function held<Holder extends EventEmitter>(bind: (port: number) => Holder): Promise<[Holder, number]> {
+  for (;;) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    const holder = bind(port);
+    try {
+      await once(holder, 'listening');
+      return [holder, port];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
+}
+
 /** Ports that nobody listens on at this moment; all are held until all are known, so they differ. */
 export async function freePorts(): Promise<Ports> {
-  const mqtt = createServer().listen(0, '127.0.0.1');
-  const websocket = createServer().listen(0, '127.0.0.1');
-  const coap = createSocket('udp4').bind(0, '127.0.0.1');
-  await Promise.all([once(mqtt, 'listening'), once(websocket, 'listening'), once(coap, 'listening')]);
-  const ports = {
-    mqtt: (mqtt.address() as AddressInfo).port,
-    websocket: (websocket.address() as AddressInfo).port,
-    coap: coap.address().port,
-  };
-  mqtt.close();
-  websocket.close();
-  coap.close();
-  await Promise.all([once(mqtt, 'close'), once(websocket, 'close'), once(coap, 'close')]);
-  return ports;
+  const [mqttHolder, mqtt] = await held((port) => createServer().listen(port, '127.0.0.1'));
+  const [websocketHolder, websocket] = await held((port) => createServer().listen(port, '127.0.0.1'));
+  const [coapHolder, coap] = await held((port) => createSocket('udp4').bind(port, '127.0.0.1'));
+  mqttHolder.close();
+  websocketHolder.close();
+  coapHolder.close();
+  await Promise.all([once(mqttHolder, 'close'), once(websocketHolder, 'close'), once(coapHolder, 'close')]);
+  return { mqtt, websocket, coap };
 }
 
 async function acceptsTcp(port: number): Promise<boolean> {
