@@ -111,6 +111,25 @@ export class Ledger {
     return owed;
   }
 
+  /** What has not arrived, and where, by the numbers of the messages. */
+  missing(): string[] {
+    const missing: string[] = [];
+    for (const [name, { sent }] of this.#streams) {
+      const group = this.#groups.get(name);
+      if (group !== undefined) {
+        if (group.size > 0) missing.push(`no member of ${name} has ${ranges(group)}`);
+        continue;
+      }
+      for (const [subscriber, streams] of this.#subscribers) {
+        const { last, missing: gaps } = streams.get(name) ?? { last: 0, missing: [] };
+        const numbers = [...gaps];
+        for (let number = last + 1; number <= sent; number++) numbers.push(number);
+        if (numbers.length > 0) missing.push(`${subscriber} has not ${ranges(numbers)} of ${sent} of ${name}`);
+      }
+    }
+    return missing;
+  }
+
   /** What there is to say once everybody has had the time to get everything. */
   deliveries(): Deliveries {
     return {
@@ -121,4 +140,23 @@ export class Ledger {
       doubled: this.#doubled,
     };
   }
+}
+
+/** Numbers as `3, 5-9`. */
+function ranges(numbers: Iterable<number>): string {
+  const texts: string[] = [];
+  let first = Number.NaN;
+  let last = Number.NaN;
+  const end = (): void => {
+    if (!Number.isNaN(first)) texts.push(first === last ? `${first}` : `${first}-${last}`);
+  };
+  for (const number of [...numbers].sort((a, b) => a - b)) {
+    if (number !== last + 1) {
+      end();
+      first = number;
+    }
+    last = number;
+  }
+  end();
+  return texts.join(', ');
 }

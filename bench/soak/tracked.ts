@@ -68,8 +68,9 @@ class Member {
       return;
     }
     this.outstanding++;
-    await this.client.publish(topic, payload, qos);
+    const acknowledged = await this.client.publish(topic, payload, qos);
     this.outstanding--;
+    if (!acknowledged) this.#stage.done.add('publications that MQTT.js has given up');
   }
 
   /** What it waits for, for whom it has to be said. */
@@ -173,6 +174,7 @@ export class Tracked implements Actors {
     await Promise.all(this.#flow.map((one) => one.stop()));
     const deadline = performance.now() + DRAIN_MS;
     while (this.#stage.ledger.owed > 0 && performance.now() < deadline) await sleep(IDLE_POLL_MS);
+    for (const sentence of this.#stage.ledger.missing()) this.#stage.trouble(sentence);
     clearTimeout(timer);
   }
 

@@ -95,6 +95,7 @@ test('the ledger tells lost, late, repeated and doubled messages from each other
   for (const number of [1, 2, 2, 4, 3]) ledger.arrived('s', 'p/1', number);
   for (const number of [1, 2, 3, 2]) ledger.arrived('s', 'p/2', number);
   assert.deepEqual(ledger.deliveries(), { arrived: 9, lost: 1, disordered: 1, repeated: 1, doubled: 1 });
+  assert.deepEqual(ledger.missing(), ['s has not 5 of 5 of p/1']);
 });
 
 test('a message to a shared subscription is owed until one member has it', () => {
@@ -106,6 +107,7 @@ test('a message to a shared subscription is owed until one member has it', () =>
   ledger.arrivedShared('work', 2);
   ledger.arrivedShared('work', 2);
   assert.deepEqual(ledger.deliveries(), { arrived: 2, lost: 1, disordered: 0, repeated: 1, doubled: 0 });
+  assert.deepEqual(ledger.missing(), ['no member of work has 1']);
 });
 
 test('an acknowledgement is missing when its connection has lived for the patience without it, and only then', () => {
