@@ -17,8 +17,10 @@ export type Counted = 1 | 2;
 
 interface Stream {
   readonly qos: Counted;
-  /** The number of the last message published; they begin at 1 and all of them are acknowledged in the end. */
+  /** The number of the last message published; they begin at 1. */
   sent: number;
+  /** Those that were never acknowledged: they may arrive. */
+  readonly givenUp: Set<number>;
 }
 
 interface Arrivals {
@@ -43,7 +45,7 @@ export class Ledger {
 
   /** Opens a stream for all subscribers. */
   stream(name: string, qos: Counted): void {
-    this.#streams.set(name, { qos, sent: 0 });
+    this.#streams.set(name, { qos, sent: 0, givenUp: new Set() });
   }
 
   subscriber(name: string): void {
@@ -62,6 +64,12 @@ export class Ledger {
     stream.sent++;
     this.#groups.get(name)?.add(stream.sent);
     return stream.sent;
+  }
+
+  /** The publisher does not wait for the acknowledgement of a message any more. */
+  giveUp(name: string, number: number): void {
+    this.#streams.get(name)!.givenUp.add(number);
+    this.#groups.get(name)?.delete(number);
   }
 
   get published(): number {
@@ -97,16 +105,10 @@ export class Ledger {
   /** Messages that have not arrived where they are to. */
   get owed(): number {
     let owed = 0;
-    for (const [name, { sent }] of this.#streams) {
+    for (const [name, stream] of this.#streams) {
       const group = this.#groups.get(name);
-      if (group !== undefined) {
-        owed += group.size;
-        continue;
-      }
-      for (const streams of this.#subscribers.values()) {
-        const arrivals = streams.get(name);
-        owed += sent - (arrivals?.last ?? 0) + (arrivals?.missing.size ?? 0);
-      }
+      if (group !== undefined) owed += group.size;
+      else for (const streams of this.#subscribers.values()) owed += owedOf(stream, streams.get(name)).length;
     }
     return owed;
   }
@@ -114,17 +116,15 @@ export class Ledger {
   /** What has not arrived, and where, by the numbers of the messages. */
   missing(): string[] {
     const missing: string[] = [];
-    for (const [name, { sent }] of this.#streams) {
+    for (const [name, stream] of this.#streams) {
       const group = this.#groups.get(name);
       if (group !== undefined) {
         if (group.size > 0) missing.push(`no member of ${name} has ${ranges(group)}`);
         continue;
       }
       for (const [subscriber, streams] of this.#subscribers) {
-        const { last, missing: gaps } = streams.get(name) ?? { last: 0, missing: [] };
-        const numbers = [...gaps];
-        for (let number = last + 1; number <= sent; number++) numbers.push(number);
-        if (numbers.length > 0) missing.push(`${subscriber} has not ${ranges(numbers)} of ${sent} of ${name}`);
+        const numbers = owedOf(stream, streams.get(name));
+        if (numbers.length > 0) missing.push(`${subscriber} has not ${ranges(numbers)} of ${stream.sent} of ${name}`);
       }
     }
     return missing;
@@ -140,6 +140,13 @@ export class Ledger {
       doubled: this.#doubled,
     };
   }
+}
+
+/** Numbers of the messages that a subscriber has not, without those that were given up. */
+function owedOf({ sent, givenUp }: Stream, arrivals: Arrivals | undefined): number[] {
+  const owed = [...(arrivals?.missing ?? [])];
+  for (let number = (arrivals?.last ?? 0) + 1; number <= sent; number++) owed.push(number);
+  return owed.filter((number) => !givenUp.has(number));
 }
 
 /** Numbers as `3, 5-9`. */

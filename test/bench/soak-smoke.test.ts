@@ -98,6 +98,19 @@ test('the ledger tells lost, late, repeated and doubled messages from each other
   assert.deepEqual(ledger.missing(), ['s has not 5 of 5 of p/1']);
 });
 
+test('a message that its publisher has given up is owed to nobody, and may arrive', () => {
+  const ledger = new Ledger();
+  ledger.subscriber('s');
+  ledger.stream('p/1', 1);
+  for (let i = 0; i < 3; i++) ledger.next('p/1');
+  ledger.giveUp('p/1', 1);
+  ledger.giveUp('p/1', 3);
+  ledger.arrived('s', 'p/1', 2);
+  assert.deepEqual([ledger.owed, ledger.missing()], [0, []]);
+  ledger.arrived('s', 'p/1', 3);
+  assert.deepEqual(ledger.deliveries(), { arrived: 2, lost: 0, disordered: 0, repeated: 0, doubled: 0 });
+});
+
 test('a message to a shared subscription is owed until one member has it', () => {
   const ledger = new Ledger();
   ledger.subscriber('s');
