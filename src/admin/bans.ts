@@ -1,11 +1,11 @@
 /** `GET /bans` and `POST /bans/lift?address=A&user=U`: who is banned for failed logins, and who is not any more. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { addressFrom, shownAddress } from '../access/address.js';
 import type { Ban } from '../access/lockout.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { Environment } from '../session/environment.js';
 import { expireBans } from '../session/failed-login.js';
-import type { ControlLog, Route } from './control.js';
+import { answerJson, type ControlLog, parametersOf, type Route } from './control.js';
 
 export const BANS_PATH = '/bans';
 export const LIFT_PATH = '/bans/lift';
@@ -41,7 +41,7 @@ export function banRoutes(environment: Environment, log: ControlLog): Route[] {
       method: 'GET',
       path: BANS_PATH,
       async handle(_request, response) {
-        answer(response, { bans: environment.lockout.list().map(told) } satisfies BanList);
+        answerJson(response, 200, { bans: environment.lockout.list().map(told) } satisfies BanList);
       },
     },
     {
@@ -55,7 +55,7 @@ export function banRoutes(environment: Environment, log: ControlLog): Route[] {
           address === null ? '' : ` from ${shownAddress(address)}`
         }`;
         log.info(`bans of ${whose} were lifted by an admin: ${lifted}`);
-        answer(response, { lifted } satisfies Lifted);
+        answerJson(response, 200, { lifted } satisfies Lifted);
       },
     },
   ];
@@ -73,16 +73,11 @@ function told({ address, transport, username, failures, since, until }: Ban): To
 }
 
 function whoseBans(request: IncomingMessage): { address: string | null; user: string | null } {
-  const { searchParams } = new URL(request.url ?? '', 'http://control');
-  const text = searchParams.get('address');
+  const parameters = parametersOf(request);
+  const text = parameters.get('address');
   const address = text === null ? null : addressFrom(text);
   if (text !== null && address === null) {
     throw new PorticoError(ErrorKinds.Control, `${text} is no IP address`);
   }
-  return { address, user: searchParams.get('user') };
-}
-
-function answer(response: ServerResponse, value: object): void {
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(`${JSON.stringify(value)}\n`);
+  return { address, user: parameters.get('user') };
 }

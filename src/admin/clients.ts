@@ -1,12 +1,12 @@
 /** What the control socket says of clients, for `portico clients`: who is there, what one of them has; and it ends one. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import type { Connection } from '../session/connection.js';
 import type { Environment } from '../session/environment.js';
 import type { InProcessClient } from '../session/in-process-client.js';
 import type { Session } from '../session/session.js';
 import { ReasonCode } from '../wire/reason-codes.js';
-import type { ControlLog, Route } from './control.js';
+import { answerJson, type ControlLog, parametersOf, type Route } from './control.js';
 import { sendLines } from './lines.js';
 import {
   detailsOfConnection,
@@ -59,7 +59,7 @@ export function clientRoutes(clients: Clients, log: ControlLog): Route[] {
         const id = clientOf(request);
         const disconnected = disconnect(environment, id);
         log.info(`an admin disconnects client ${JSON.stringify(id)}: ${disconnected} ended`);
-        answer(response, { disconnected } satisfies Disconnected);
+        answerJson(response, 200, { disconnected } satisfies Disconnected);
       },
     },
   ];
@@ -131,17 +131,8 @@ function disconnect({ sessions }: Environment, id: string): number {
   return clients.length + (connection === null ? 0 : 1);
 }
 
-function parametersOf(request: IncomingMessage): URLSearchParams {
-  return new URL(request.url ?? '', 'http://control').searchParams;
-}
-
 function clientOf(request: IncomingMessage): string {
   const id = parametersOf(request).get('client');
   if (id === null) throw new PorticoError(ErrorKinds.Control, 'no client is named');
   return id;
-}
-
-function answer(response: ServerResponse, value: object): void {
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(`${JSON.stringify(value)}\n`);
 }

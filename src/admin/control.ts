@@ -134,13 +134,21 @@ export class ControlServer {
   }
 }
 
+/** What the URL of a request says behind its question mark. */
+export function parametersOf(request: IncomingMessage): URLSearchParams {
+  return new URL(request.url ?? '', 'http://control').searchParams;
+}
+
+export function answerJson(response: ServerResponse, status: number, value: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(value)}\n`);
+}
+
 const NotThere: ErrorKind = { code: 'PORTICO_NOT_THERE' };
 const Internal: ErrorKind = { code: 'PORTICO_INTERNAL' };
 
 function fail(response: ServerResponse, status: number, { code }: ErrorKind, message: string): void {
-  const failure: ControlFailure = { code, message };
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(`${JSON.stringify(failure)}\n`);
+  answerJson(response, status, { code, message } satisfies ControlFailure);
 }
 
 /** Whether somebody listens on a socket. */

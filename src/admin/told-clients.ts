@@ -6,6 +6,7 @@ import type { Held, InProcessClient } from '../session/in-process-client.js';
 import { USUAL_TERMS } from '../session/listener-terms.js';
 import { NEVER, type Session } from '../session/session.js';
 import type { WillRecord } from '../store/records.js';
+import { VERSION_NAMES } from '../wire/protocol.js';
 
 /** One client, or the session of one that is away. Times are ISO 8601, in UTC. */
 export interface ToldClient {
@@ -52,7 +53,6 @@ export interface ToldClient {
   readonly expires?: string | null;
 }
 
-const VERSIONS: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };
 const AWAY = { username: null, address: null, transport: null, listener: null, since: null, keepalive: null } as const;
 
 export function timeOf(milliseconds: number): string {
@@ -72,7 +72,7 @@ export function toldConnection(connection: Connection, session: Session): ToldCl
     listener: terms === USUAL_TERMS ? null : terms.options.name,
     since: timeOf(connection.connectedAt),
     keepalive: connection.keepalive,
-    protocol: VERSIONS[connection.version] ?? null,
+    protocol: VERSION_NAMES[connection.version] ?? null,
     clean: connection.clean,
     ...queueOf(session),
     receiving: connection.receiving,
@@ -89,7 +89,7 @@ export function toldSession(session: Session): ToldClient {
     client: id,
     connected: false,
     ...AWAY,
-    protocol: VERSIONS[version] ?? null,
+    protocol: VERSION_NAMES[version] ?? null,
     clean: null,
     ...queueOf(session),
     receiving: session.outbound.inbound.size,

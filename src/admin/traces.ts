@@ -1,7 +1,7 @@
 /** What the control socket tells of a subject while it happens, for `portico trace`, until whoever asked goes. */
 import type { ServerResponse } from 'node:http';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import type { ControlLog, Route } from './control.js';
+import { type ControlLog, parametersOf, type Route } from './control.js';
 import { LINES } from './lines.js';
 import { subjectFrom } from './tracing/subject.js';
 import type { Traces } from './tracing/traces.js';
@@ -16,9 +16,9 @@ export function traceRoute(traces: Traces, log: ControlLog): Route {
     method: 'GET',
     path: TRACE_PATH,
     async handle(request, response) {
-      const { searchParams } = new URL(request.url ?? '', 'http://control');
-      const subject = subjectFrom(searchParams);
-      const end = traces.begin(subject, payloadFrom(searchParams), response);
+      const parameters = parametersOf(request);
+      const subject = subjectFrom(parameters);
+      const end = traces.begin(subject, payloadFrom(parameters), response);
       const what = `${subject.kind} ${JSON.stringify(subject.value)}`;
       log.info(`an admin traces ${what}`);
       await serve(response);

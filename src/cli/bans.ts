@@ -1,8 +1,7 @@
 /** `portico bans`: who is banned for failed logins, asked of the running broker. */
 import { BANS_PATH, type BanList, LIFT_PATH, type Lifted, type ToldBan } from '../admin/bans.js';
-import { askBroker } from '../admin/control-client.js';
 import { type LoadRequest, loadConfig } from '../config/load.js';
-import { ErrorKinds, PorticoError } from '../errors.js';
+import { brokerAnswer } from './broker-answers.js';
 
 /** Without `lift`, the bans are listed. */
 export interface BansRequest {
@@ -21,22 +20,14 @@ export interface BansRequest {
 export async function bans(request: LoadRequest, { lift }: BansRequest): Promise<string> {
   const { data_dir: directory } = loadConfig(request).config;
   if (lift === undefined) {
-    const { bans: list } = await ask<BanList>(directory, 'GET', BANS_PATH);
+    const { bans: list } = await brokerAnswer<BanList>(directory, 'GET', BANS_PATH);
     return list.length === 0 ? 'nobody is banned' : list.map(lineOf).join('\n');
   }
   const query = new URLSearchParams();
   if (lift.address !== null) query.set('address', lift.address);
   if (lift.user !== null) query.set('user', lift.user);
-  const { lifted } = await ask<Lifted>(directory, 'POST', `${LIFT_PATH}?${query}`);
+  const { lifted } = await brokerAnswer<Lifted>(directory, 'POST', `${LIFT_PATH}?${query}`);
   return `bans lifted: ${lifted}`;
-}
-
-async function ask<Answer>(directory: string, method: string, path: string): Promise<Answer> {
-  const answer = await askBroker(directory, method, path);
-  if (answer === null) throw new PorticoError(ErrorKinds.Control, `no broker runs in ${directory}`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of answer) chunks.push(chunk as Buffer);
-  return JSON.parse(Buffer.concat(chunks).toString()) as Answer;
 }
 
 function lineOf({ address, transport, user, failures, until }: ToldBan): string {

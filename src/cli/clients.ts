@@ -1,10 +1,9 @@
 /** `portico clients`: who is connected to the running broker, and what one client has. */
 import { CLIENT_PATH, CLIENTS_PATH, DISCONNECT_PATH, type Disconnected } from '../admin/clients.js';
-import { askBroker } from '../admin/control-client.js';
 import type { ToldClient, ToldDetails, ToldSubscription } from '../admin/told-clients.js';
 import { type LoadRequest, loadConfig } from '../config/load.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { brokerLines } from './broker-lines.js';
+import { brokerAnswer, brokerLines } from './broker-answers.js';
 import { size } from './progress.js';
 import { fields, printable, StandardLines, Table, text, words } from './terminal.js';
 
@@ -33,11 +32,8 @@ export async function clients(request: LoadRequest, wanted: ClientsRequest): Pro
 }
 
 async function end(directory: string, client: string): Promise<string> {
-  const answer = await askBroker(directory, 'POST', `${DISCONNECT_PATH}?${new URLSearchParams({ client })}`);
-  if (answer === null) throw new PorticoError(ErrorKinds.Control, `no broker runs in ${directory}`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of answer) chunks.push(chunk as Buffer);
-  const { disconnected } = JSON.parse(Buffer.concat(chunks).toString()) as Disconnected;
+  const path = `${DISCONNECT_PATH}?${new URLSearchParams({ client })}`;
+  const { disconnected } = await brokerAnswer<Disconnected>(directory, 'POST', path);
   if (disconnected === 0) throw unknown(client, 'is connected');
   return `clients disconnected: ${disconnected}`;
 }

@@ -1,7 +1,7 @@
 /** `portico trace`: what the running broker sees and decides of a client, an address or a topic, as it happens. */
 import { TRACE_PATH } from '../admin/traces.js';
 import { type LoadRequest, loadConfig } from '../config/load.js';
-import { brokerLines } from './broker-lines.js';
+import { brokerLines } from './broker-answers.js';
 import { fields, printable, StandardLines } from './terminal.js';
 
 /** Bytes of a payload that are shown. */

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { TextMap } from '../bus/text-map.js';
 import type { Journal, Party } from '../session/journal.js';
 import type { Outage } from '../store/commit.js';
+import { VERSION_NAMES } from '../wire/protocol.js';
 
 /** Characters of anything that a client has chosen; of longer texts the log has the beginning. */
 const MOST_CHARACTERS = 256;
@@ -166,8 +167,6 @@ function fields(party: Party): object {
     remote: party.remote,
     transport: party.transport,
     ...(party.username === null ? {} : { username: short(party.username) }),
-    ...(party.version === 0 ? {} : { version: VERSIONS[party.version] ?? party.version }),
+    ...(party.version === 0 ? {} : { version: VERSION_NAMES[party.version] ?? party.version }),
   };
 }
-
-const VERSIONS: Record<number, string> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };

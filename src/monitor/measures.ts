@@ -9,6 +9,7 @@ import { COAP_TRANSPORT_METRICS } from './coap-transport-measures.js';
 import { LISTENER_METRICS } from './listener-measures.js';
 import { counter, counters, gauge, type Metric } from './measure.js';
 import { PROCESS_METRICS } from './process-measures.js';
+import { RELOAD_METRICS } from './reload-measures.js';
 import { TLS_METRICS } from './tls-measures.js';
 
 const CLIENTS: readonly Metric[] = [
@@ -365,25 +366,6 @@ const HTTP: readonly Metric[] = [
   ),
 ];
 
-const RELOADS: readonly Metric[] = [
-  counters('portico_reloads_total', 'Times that the configuration was read again (SIGHUP), by result.', 'result', {
-    success: ['reload/succeeded', 'reloads'],
-    failure: ['reload/failed', 'reloadFailures'],
-  }),
-  gauge(
-    'portico_reload_last_timestamp_seconds',
-    'When the configuration was last read again, since the epoch; 0 if never.',
-    'reload/last/time',
-    'reloadedAt',
-  ),
-  gauge(
-    'portico_reload_last_failed',
-    '1 if it had a fault then, and what was before is in force; else 0.',
-    'reload/last/failed',
-    'reloadFailed',
-  ),
-];
-
 /** Everything, in the order in which it is told. */
 export const METRICS: readonly Metric[] = [
   ...CLIENTS,
@@ -394,7 +376,7 @@ export const METRICS: readonly Metric[] = [
   ...RATES,
   ...LISTENER_METRICS,
   ...HTTP,
-  ...RELOADS,
+  ...RELOAD_METRICS,
   ...PROCESS_METRICS,
   ...COAP_METRICS,
   ...COAP_TRANSPORT_METRICS,

@@ -29,8 +29,7 @@ export class MountedConnection extends Connection {
     super.onConnect(packet);
   }
 
-  /** A topic as the client says it. */
-  said(topic: string): string {
+  override said(topic: string): string {
     return topic.slice(this.#mount.prefix.length);
   }
 

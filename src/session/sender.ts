@@ -60,6 +60,11 @@ export abstract class Sender extends AedesClient {
     return this.access.listener;
   }
 
+  /** A topic as the client says it: its listener may have a mount point. */
+  said(topic: string): string {
+    return topic;
+  }
+
   /** From here on it is one of the clients of its listener. */
   joinListener(): void {
     this.#counted = true;

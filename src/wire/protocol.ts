@@ -22,4 +22,7 @@ export const PacketType = {
 /** Protocol level: 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.0. */
 export type ProtocolVersion = 3 | 4 | 5;
 
+/** What people call the protocol levels. */
+export const VERSION_NAMES: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };
+
 export type QoS = 0 | 1 | 2;

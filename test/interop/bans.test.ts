@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { generate } from 'mqtt-packet';
 import { scryptHash } from '../../src/access/password-hash.js';
 import { checkout } from '../support/checkout.js';
-import { type LogLine, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { type LogLine, listenersAt, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { CLIENTS, listening, logged } from './coap-transports.js';
 import { type Finished, run } from './programs.js';
 import { connectPacket, openRaw, openTcp } from './raw.js';
@@ -51,11 +51,9 @@ describe('failed logins', { timeout: 120_000 }, () => {
     writeFileSync(passwords, ['ann', 'bob', 'x y'].map((user) => `${user}:${hash}\n`).join(''));
     const keys = join(folder, 'psk');
     writeFileSync(keys, `meter-7:${Buffer.from('sesame').toString('hex')}\n`);
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+    portico = await Portico.start((ports) => ({
       listeners: [
-        { type: 'mqtt', host: '127.0.0.1', port: mqtt },
-        { type: 'websocket', host: '127.0.0.1', port: websocket },
-        { type: 'coap', host: '127.0.0.1', port: coap },
+        ...listenersAt(ports),
         { type: 'coaps', host: '127.0.0.1', port: 0 },
         { type: 'mqtts', host: '127.0.0.1', port: 0, psk_hint: 'portico' },
       ],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { ToldClient, ToldSubscription } from '../../src/admin/told-clients.js';
 import { checkout } from '../support/checkout.js';
-import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { listening, logged, METER } from './coap-transports.js';
 import { Observer, topicUri } from './libcoap.js';
 import { publish, Subscriber } from './mosquitto.js';
@@ -27,13 +27,8 @@ describe('portico clients', { timeout: 120_000 }, () => {
   before(async () => {
     const keys = join(temporaryFolder(), 'psk');
     writeFileSync(keys, `meter-7:${Buffer.from('sesame').toString('hex')}\n`, { mode: 0o600 });
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
-      listeners: [
-        { type: 'mqtt', host: '127.0.0.1', port: mqtt },
-        { type: 'websocket', host: '127.0.0.1', port: websocket },
-        { type: 'coap', host: '127.0.0.1', port: coap },
-        { type: 'coaps', host: '127.0.0.1', port: 0 },
-      ],
+    portico = await Portico.start((ports) => ({
+      listeners: [...listenersAt(ports), { type: 'coaps', host: '127.0.0.1', port: 0 }],
       access: { psk_file: keys },
     }));
     coaps = (await listening(portico, 'coaps on 127.0.0.1:0')).port;

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { across, ask, CLIENTS, listening, logged, METER } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
 import { run } from './programs.js';
@@ -41,11 +41,9 @@ describe('CoAP with certificates', { timeout: 180_000 }, () => {
       ...own,
       require_certificate,
     });
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+    portico = await Portico.start((ports) => ({
       listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
+        ...listenersAt(ports),
         secure('coaps', false),
         secure('coaps', true),
         secure('coaps+tcp', false),
@@ -184,11 +182,9 @@ describe('CoAP with the certificate of the server alone', { timeout: 60_000 }, (
 
   before(async () => {
     files = await CertificateFiles.make();
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+    portico = await Portico.start((ports) => ({
       listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
+        ...listenersAt(ports),
         { type: 'coaps', host: HOST, port: 0, cert_file: files.path('server.pem'), key_file: files.path('server.key') },
       ],
     }));

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { across, ask, listening, logged, METER } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
 import { Program, run } from './programs.js';
@@ -49,11 +49,9 @@ describe('CoAP with raw public keys', { timeout: 120_000 }, () => {
     assert.equal((await run('mosquitto_passwd', ['-b', path('passwords'), 'tom', 'secret'])).code, 0);
     const coaps = { type: 'coaps', host: HOST, port: 0 };
     const own = { cert_file: files.path('server.pem'), key_file: files.path('server.key') };
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+    portico = await Portico.start((ports) => ({
       listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
+        ...listenersAt(ports),
         { ...coaps, key_file: path('own.key') },
         { ...coaps, ...own, ca_file: files.path('ca.pem'), require_certificate: true },
       ],

@@ -4,7 +4,7 @@ import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
 import { endAll, libcoapWith } from '../coap/dtls/foreign-servers.js';
-import { Portico } from '../support/portico.js';
+import { listenersAt, Portico } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { ask, listening, logged } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
@@ -67,14 +67,8 @@ describe('renewal of certificates of CoAP', { timeout: 120_000 }, () => {
       ca_file: at('devices-ca.pem'),
     };
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
-        listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
-          { type: 'coaps', ...own },
-          { type: 'coaps+tcp', ...own },
-        ],
+      await Portico.start((ports) => ({
+        listeners: [...listenersAt(ports), { type: 'coaps', ...own }, { type: 'coaps+tcp', ...own }],
         coap: {
           device_ca_file: at('asked-ca.pem'),
           device_cert_file: at('device.pem'),

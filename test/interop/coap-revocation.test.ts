@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico } from '../support/portico.js';
+import { listenersAt, Portico } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { ask, listening, logged } from './coap-transports.js';
 import { Program, run } from './programs.js';
@@ -38,14 +38,8 @@ describe('revoked certificates of devices', { timeout: 120_000 }, () => {
       ...{ ca_file: at('ca.pem'), crl_file: at('revoked.pem') },
     };
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
-        listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
-          { type: 'coaps', ...own },
-          { type: 'coaps+tcp', ...own },
-        ],
+      await Portico.start((ports) => ({
+        listeners: [...listenersAt(ports), { type: 'coaps', ...own }, { type: 'coaps+tcp', ...own }],
         allow_anonymous: true,
       })),
     );

@@ -9,7 +9,7 @@ import { IDENTITY, KEY } from '../coap/dtls/client.js';
 import { UdpDevice } from '../coap/dtls/udp-device.js';
 import { ACK, CON, OPT, values, type Wire } from '../coap/harness.js';
 import { TcpDevice } from '../coap/tcp-device.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { across, ask, CLIENTS, listening, logged, METER } from './coap-transports.js';
 import { publish, Subscriber } from './mosquitto.js';
 import { JsClient } from './mqttjs.js';
@@ -45,11 +45,9 @@ describe('CoAP over DTLS, TCP and TLS', { timeout: 180_000 }, () => {
     const passwords = join(folder, 'passwords');
     writeFileSync(passwords, '');
     assert.equal((await run('mosquitto_passwd', ['-b', passwords, 'tom', 'secret'])).code, 0);
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
+    portico = await Portico.start((ports) => ({
       listeners: [
-        { type: 'mqtt', host: '127.0.0.1', port: mqtt },
-        { type: 'websocket', host: '127.0.0.1', port: websocket },
-        { type: 'coap', host: '127.0.0.1', port: coap },
+        ...listenersAt(ports),
         { type: 'coaps', host: '127.0.0.1', port: 0 },
         { type: 'coap+tcp', host: '127.0.0.1', port: 0 },
         { type: 'coaps+tcp', host: '127.0.0.1', port: 0, cert_file: cert, key_file: key },

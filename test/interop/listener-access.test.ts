@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { freePorts, Portico, temporaryFolder } from '../support/portico.js';
+import { freePorts, listenersAt, Portico, type Ports, temporaryFolder } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { type Finished, run } from './programs.js';
 import { connectPacket, openRaw, type RawClient } from './raw.js';
@@ -20,16 +20,13 @@ describe('listeners with access of their own', { timeout: 120_000 }, () => {
   /** Of all, of the factory, of keys in the hall, of keys in the yard. */
   let ports: number[];
   const listeners = (more: object = {}): object[] => {
-    const { mqtt, websocket, coap } = scene?.portico.ports ?? { mqtt: 0, websocket: 0, coap: 0 };
-    return listenersOn({ mqtt, websocket, coap }, more);
+    return listenersOn(scene?.portico.ports ?? { mqtt: 0, websocket: 0, coap: 0 }, more);
   };
 
-  function listenersOn(own: { mqtt: number; websocket: number; coap: number }, more: object = {}): object[] {
+  function listenersOn(own: Ports, more: object = {}): object[] {
     const keyed = { type: 'mqtts', host: HOST, psk_hint: 'portico', max_tls_version: 'tlsv1.2' };
     return [
-      { type: 'mqtt', host: HOST, port: own.mqtt },
-      { type: 'websocket', host: HOST, port: own.websocket },
-      { type: 'coap', host: HOST, port: own.coap },
+      ...listenersAt(own),
       {
         type: 'mqtt',
         host: HOST,

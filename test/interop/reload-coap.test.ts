@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico } from '../support/portico.js';
+import { listenersAt, Portico } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { ask, listening, logged } from './coap-transports.js';
 import { request, topicUri } from './libcoap.js';
@@ -24,11 +24,9 @@ describe('SIGHUP and the options of coap', { timeout: 120_000 }, () => {
     files = await CertificateFiles.make();
     const own = { host: HOST, port: 0, cert_file: files.path('server.pem'), key_file: files.path('server.key') };
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
+      await Portico.start((ports) => ({
         listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
+          ...listenersAt(ports),
           { type: 'coap+tcp', host: HOST, port: 0 },
           { type: 'coaps+tcp', ...own },
           { type: 'coaps', ...own },

@@ -8,7 +8,7 @@ import { type ConnectionOptions, connect } from 'node:tls';
 import { WebSocket } from 'ws';
 import { parse } from 'yaml';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { listening, logged } from './coap-transports.js';
 import { connectPacket, openRaw, type RawClient } from './raw.js';
@@ -29,13 +29,8 @@ describe('SIGHUP and the options of listeners', { timeout: 120_000 }, () => {
     writeFileSync(psk, 'meter-7:c0ffee\n');
     const own = { cert_file: files.path('server.pem'), key_file: files.path('server.key') };
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
-        listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
-          { type: 'mqtts', host: HOST, port: 0, ...own },
-        ],
+      await Portico.start((ports) => ({
+        listeners: [...listenersAt(ports), { type: 'mqtts', host: HOST, port: 0, ...own }],
         access: { psk_file: psk },
         allow_anonymous: true,
       })),

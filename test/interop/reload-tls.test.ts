@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { Changing } from './changing.js';
 import { listening, logged } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
@@ -38,13 +38,8 @@ describe('SIGHUP and MQTT over TLS', { timeout: 120_000 }, () => {
       { type: 'wss', host: HOST, port: 0, psk_hint: 'portico', max_tls_version: 'tlsv1.2', username_from: 'connect' },
     ];
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
-        listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
-          ...secure,
-        ],
+      await Portico.start((ports) => ({
+        listeners: [...listenersAt(ports), ...secure],
         access: { psk_file: psk, password_file: passwords },
         allow_anonymous: true,
       })),

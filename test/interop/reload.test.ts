@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { NODE_FLAGS } from '../../src/node-flags.js';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { Changing, OVER_BADLY } from './changing.js';
 import { ask, listening, logged } from './coap-transports.js';
 import { request, topicUri } from './libcoap.js';
@@ -237,14 +237,8 @@ describe('SIGHUP and the keys and certificates of CoAP', { timeout: 120_000 }, (
     for (const kind of ['pem', 'key']) copyFileSync(cert(`server.${kind}`), cert(`own.${kind}`));
     const own = { host: HOST, port: 0, cert_file: cert('own.pem'), key_file: cert('own.key') };
     scene = await Changing.of(
-      await Portico.start(({ mqtt, websocket, coap }) => ({
-        listeners: [
-          { type: 'mqtt', host: HOST, port: mqtt },
-          { type: 'websocket', host: HOST, port: websocket },
-          { type: 'coap', host: HOST, port: coap },
-          { type: 'coaps', ...own },
-          { type: 'coaps+tcp', ...own },
-        ],
+      await Portico.start((ports) => ({
+        listeners: [...listenersAt(ports), { type: 'coaps', ...own }, { type: 'coaps+tcp', ...own }],
         access: { psk_file: psk },
         allow_anonymous: true,
       })),

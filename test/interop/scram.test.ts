@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import mqtt, { type IConnackPacket } from 'mqtt';
 import type { IAuthPacket } from 'mqtt-packet';
-import { freePorts, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { freePorts, listenersAt, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { ScramClient } from '../support/scram-client.js';
 import { Changing } from './changing.js';
 import { type Finished, run, sourceFile } from './programs.js';
@@ -220,9 +220,7 @@ test('a reload sends away who came by SCRAM if its listener has another section 
   const host = '127.0.0.1';
   let ports = { mqtt: 0, websocket: 0, coap: 0 };
   const listeners = (access?: object): object[] => [
-    { type: 'mqtt', host, port: ports.mqtt },
-    { type: 'websocket', host, port: ports.websocket },
-    { type: 'coap', host, port: ports.coap },
+    ...listenersAt(ports),
     { type: 'mqtt', host, port: other.mqtt, ...(access && { access }) },
   ];
   const portico = await Portico.start((own) => {

@@ -8,7 +8,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { generate } from 'mqtt-packet';
 import { WebSocket } from 'ws';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico } from '../support/portico.js';
+import { listenersAt, Portico } from '../support/portico.js';
 import { listening, logged } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
 import { connectPacket, RawClient } from './raw.js';
@@ -36,14 +36,8 @@ describe('limits over TLS', { timeout: 120_000 }, () => {
     of: Readonly<Partial<Record<'mqtts' | 'wss', object>>> = {},
   ): Promise<void> {
     const own = { host: HOST, port: 0, cert_file: files.path('server.pem'), key_file: files.path('server.key') };
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
-      listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
-        { type: 'mqtts', ...own, ...of.mqtts },
-        { type: 'wss', ...own, ...of.wss },
-      ],
+    portico = await Portico.start((ports) => ({
+      listeners: [...listenersAt(ports), { type: 'mqtts', ...own, ...of.mqtts }, { type: 'wss', ...own, ...of.wss }],
       allow_anonymous: true,
       limits,
     }));

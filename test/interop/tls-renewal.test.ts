@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { Portico, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { listening, logged } from './coap-transports.js';
 import { JsClient } from './mqttjs.js';
 import { SysWatch } from './sys.js';
@@ -97,14 +97,8 @@ describe('renewal of certificates', { timeout: 180_000 }, () => {
     for (const name of ['tls.crt', 'tls.key']) symlinkSync(`..data/${name}`, at(name));
     const own = { host: HOST, port: 0, cert_file: at('tls.crt'), key_file: at('tls.key') };
     const asked = { ca_file: files.path('ca.pem'), crl_file: at('revoked.crl') };
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
-      listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
-        { type: 'mqtts', ...own, ...asked },
-        { type: 'wss', ...own },
-      ],
+    portico = await Portico.start((ports) => ({
+      listeners: [...listenersAt(ports), { type: 'mqtts', ...own, ...asked }, { type: 'wss', ...own }],
       allow_anonymous: true,
     }));
     ports = [];

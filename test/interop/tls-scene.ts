@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CertificateFiles } from '../coap/dtls/certificate-files.js';
-import { type LogLine, Portico, temporaryFolder } from '../support/portico.js';
+import { type LogLine, listenersAt, Portico, temporaryFolder } from '../support/portico.js';
 import { listening, logged } from './coap-transports.js';
 import { run } from './programs.js';
 import { SysWatch } from './sys.js';
@@ -67,13 +67,8 @@ export class TlsScene {
         ...options,
       }),
     );
-    const portico = await Portico.start(({ mqtt, websocket, coap }) => ({
-      listeners: [
-        { type: 'mqtt', host: HOST, port: mqtt },
-        { type: 'websocket', host: HOST, port: websocket },
-        { type: 'coap', host: HOST, port: coap },
-        ...secure,
-      ],
+    const portico = await Portico.start((ports) => ({
+      listeners: [...listenersAt(ports), ...secure],
       access: { password_file: passwords, acl_file: acl, psk_file: psk },
       mqtt: { connect_timeout: 2 },
     }));

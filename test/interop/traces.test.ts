@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { scryptHash } from '../../src/access/password-hash.js';
 import { askBroker } from '../../src/admin/control-client.js';
-import { Portico, porticoMain, temporaryFolder } from '../support/portico.js';
+import { listenersAt, Portico, porticoMain, temporaryFolder } from '../support/portico.js';
 import { ask, listening, logged, METER } from './coap-transports.js';
 import { topicUri } from './libcoap.js';
 import { publish, Subscriber } from './mosquitto.js';
@@ -60,13 +60,8 @@ describe('portico trace', { timeout: 120_000 }, () => {
       rules,
       'topic readwrite a/#\nuser ann\ntopic readwrite #\ntopic deny secret/#\nuser meter-7\ntopic readwrite a/#\n',
     );
-    portico = await Portico.start(({ mqtt, websocket, coap }) => ({
-      listeners: [
-        { type: 'mqtt', host: '127.0.0.1', port: mqtt },
-        { type: 'websocket', host: '127.0.0.1', port: websocket },
-        { type: 'coap', host: '127.0.0.1', port: coap },
-        { type: 'coaps', host: '127.0.0.1', port: 0 },
-      ],
+    portico = await Portico.start((ports) => ({
+      listeners: [...listenersAt(ports), { type: 'coaps', host: '127.0.0.1', port: 0 }],
       access: { psk_file: keys, password_file: passwords, acl_file: rules },
       allow_anonymous: true,
       coap: { insecure_password: true },

@@ -115,6 +115,11 @@ export async function freePorts(): Promise<Ports> {
   return { mqtt, websocket, coap };
 }
 
+/** The listeners that every broker of a test has: those by which it is known to have started. */
+export function listenersAt(ports: Ports): object[] {
+  return Object.entries(ports).map(([type, port]) => ({ type, host: '127.0.0.1', port }));
+}
+
 async function acceptsTcp(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
@@ -175,7 +180,7 @@ export class Portico {
     const ports = await freePorts();
     const portico = new Portico(ports, temporaryFolder(), under);
     const config = {
-      listeners: Object.entries(ports).map(([type, port]) => ({ type, host: '127.0.0.1', port })),
+      listeners: listenersAt(ports),
       data_dir: portico.dataDir,
       store: { sync: 'always' },
       log: { level: 'debug', format: 'json' },

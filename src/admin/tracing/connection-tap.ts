@@ -3,7 +3,6 @@
  * Connections that nobody traces do not know of it.
  */
 import type { Connection } from '../../session/connection.js';
-import { MountedConnection } from '../../session/mounted-connection.js';
 import type { Transport, TransportHandler } from '../../session/transport.js';
 import { ClientPacketParser } from '../../wire/client-parser.js';
 import type { Output } from '../../wire/output.js';
@@ -72,19 +71,14 @@ export class ConnectionTap implements PacketHandler {
 
   connected(packet: ConnectPacket): void {
     const { will } = packet;
-    this.#heard('received', () => connectFields(packet, will && this.#said(will.topic)));
-  }
-
-  /** A full topic as the client says it. */
-  #said(topic: string): string {
-    return this.#connection instanceof MountedConnection ? this.#connection.said(topic) : topic;
+    this.#heard('received', () => connectFields(packet, will && this.#connection.said(will.topic)));
   }
 
   onPublish(view: PublishView): void {
     if (!this.#again) {
       const { topicAlias, topicStart, topicEnd, buffer, payloadStart, payloadEnd } = view;
       const known = topicEnd === topicStart ? this.#connection.topicOf(topicAlias)?.topic : undefined;
-      const said = known === undefined ? null : this.#said(known);
+      const said = known === undefined ? null : this.#connection.said(known);
       const fields = () => publishFields(view, this.#version, said);
       this.#heard('received', fields, buffer.subarray(payloadStart, payloadEnd));
     }

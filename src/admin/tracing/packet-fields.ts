@@ -1,11 +1,10 @@
 /** MQTT packets as traces tell them. Passwords and the data of AUTH are left out. */
 import type { ConnackPacket, ConnectPacket, Properties, SubscribePacket } from '../../wire/packets.js';
 import { decodeProperties } from '../../wire/properties.js';
-import { PacketType } from '../../wire/protocol.js';
+import { PacketType, VERSION_NAMES } from '../../wire/protocol.js';
 import type { PublishView } from '../../wire/publish-view.js';
 import { reasonText } from '../../wire/reason-codes.js';
 
-const VERSIONS: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };
 /** Filters, reason codes and User Properties of one packet that are told; of more, how many there are. */
 const MOST_LISTED = 50;
 
@@ -16,7 +15,7 @@ export function connectFields(
 ) {
   return {
     packet: 'connect',
-    protocol: VERSIONS[packet.protocolVersion],
+    protocol: VERSION_NAMES[packet.protocolVersion],
     client_id: clientId,
     ...(username === undefined ? null : { user: username }),
     ...(password === undefined ? null : { password: 'not shown' }),

@@ -1,11 +1,9 @@
 /** What the listener of a connection asks of its CONNECT. */
 import { randomUUID } from 'node:crypto';
 import type { ConnectPacket } from '../../wire/packets.js';
+import { VERSION_NAMES } from '../../wire/protocol.js';
 import { ReasonCode } from '../../wire/reason-codes.js';
 import type { Connection } from '../connection.js';
-
-/** The names of MQTT's versions by their numbers. */
-const VERSIONS: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5.0' };
 
 /** `protocol_versions`. */
 export function speaksAllowedVersion(connection: Connection): boolean {
@@ -14,7 +12,7 @@ export function speaksAllowedVersion(connection: Connection): boolean {
   if (versions === null || versions.has(version)) return true;
   environment.counters.refusedVersions++;
   // [MQTT-3.1.2-2]
-  const words = `MQTT ${VERSIONS[version]} is not spoken here`;
+  const words = `MQTT ${VERSION_NAMES[version]} is not spoken here`;
   connection.reject(ReasonCode.UnsupportedProtocolVersion, `${words} (${name}.protocol_versions)`, words);
   return false;
 }
