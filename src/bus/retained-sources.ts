@@ -24,7 +24,7 @@ const IDLE = 4;
 
 /** Places in the table at the beginning. A power of two. */
 const LEAST_PLACES = 256;
-/** Sources that are known as objects, at most. A power of two. */
+/** Sources that are known as objects by their number and by their client identifier, at most. A power of two. */
 const MOST_KNOWN = 1024;
 /** Sources that no message uses and that are kept for the next one: where many replace each other's message, each comes back soon. A power of two. */
 const MOST_IDLE = 1024;
@@ -46,8 +46,8 @@ export class RetainedSources {
   readonly #seed = (Math.random() * 2 ** 32) | 0;
   /** Each at a place that its number says; whoever comes there next puts it out. */
   readonly #byNumber: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
-  /** At a place that its client identifier says. */
-  readonly #byId: (Known | null)[] = Array.from({ length: MOST_KNOWN }, () => null);
+  /** By client identifier; the one that came first goes first. */
+  readonly #byId = new Map<string, Known>();
   /** Sources that no message uses, or none did when they came here; the oldest is at `#oldest`. 0 for none. */
   readonly #idle = new Uint32Array(MOST_IDLE);
   #oldest = 0;
@@ -64,8 +64,8 @@ export class RetainedSources {
   /** The number of who published a message, which is used once more until `release`. */
   use(publisherId: string, source: Source | null): number {
     if (publisherId === '' && source === null) return 0;
-    let known = this.#byId[placeOf(publisherId)];
-    if (known === null || known.publisherId !== publisherId || !isSame(known.source, source)) {
+    let known = this.#byId.get(publisherId);
+    if (known === undefined || !isSame(known.source, source)) {
       known = { number: this.#find(publisherId, source), publisherId, source: source && plain(source) };
       this.#remember(known);
     }
@@ -141,7 +141,12 @@ export class RetainedSources {
 
   #remember(known: Known): void {
     this.#byNumber[known.number & (MOST_KNOWN - 1)] = known;
-    this.#byId[placeOf(known.publisherId)] = known;
+    this.#byId.set(known.publisherId, known);
+    if (this.#byId.size <= MOST_KNOWN) return;
+    for (const first of this.#byId.keys()) {
+      this.#byId.delete(first);
+      return;
+    }
   }
 
   /** The source with that identity, made if there is none. */
@@ -210,8 +215,7 @@ export class RetainedSources {
   #remove(number: number): void {
     const { publisherId } = this.#known(number);
     this.#byNumber[number & (MOST_KNOWN - 1)] = null;
-    const place = placeOf(publisherId);
-    if (this.#byId[place]?.number === number) this.#byId[place] = null;
+    if (this.#byId.get(publisherId)?.number === number) this.#byId.delete(publisherId);
     const next = this.#field(number, NEXT);
     const chain = this.#field(number, HASH) & (this.#table.length - 1);
     let before = this.#table[chain];
@@ -252,12 +256,4 @@ function isSame(known: Source | null, source: Source | null): boolean {
 /** A connection is one, too, and must not be kept by what it has published. */
 function plain({ id, username, listener = '' }: Source): Source {
   return listener === '' ? { id, username } : { id, username, listener };
-}
-
-/** Identifiers that are numbered differ at their end. */
-function placeOf(id: string): number {
-  const { length } = id;
-  let place = length;
-  for (let at = Math.max(0, length - 3); at < length; at++) place = place * 31 + id.charCodeAt(at);
-  return place & (MOST_KNOWN - 1);
 }

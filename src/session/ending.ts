@@ -42,8 +42,11 @@ export function endConnections(
   return out.length;
 }
 
-/** Whether a connection rests on a password or on nothing. Who is still being asked is asked by what there was before. */
-function rests({ authentication, byPassword, proved, username, connected, state }: Connection): boolean {
-  if (authentication !== null || proved !== null) return false;
-  return byPassword || (username === null ? connected : state === 'connecting');
+/**
+ * Whether a connection rests on a password or on nothing. Who is still being asked for a password is asked by what there
+ * was before; who has no user name is a stranger once it was let in, and has a session.
+ */
+function rests({ authentication, byPassword, proved, username, session, state }: Connection): boolean {
+  if (state === 'closed' || authentication !== null || proved !== null) return false;
+  return byPassword || (username === null ? session !== null : state === 'connecting');
 }

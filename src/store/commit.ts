@@ -39,6 +39,8 @@ export interface CommitOptions {
 /** Changes and acknowledgements that join in a turn of a busy broker, at least. */
 const MANY = 16;
 const GROWTH = 2;
+/** Of those that wait, this part is served while the others' group is written: an eighth, as a shift. */
+const LEFT_TO_SERVE = 3;
 /** Milliseconds until state that nobody waits for is written. */
 const LAZY_DELAY = 500;
 /** Milliseconds between attempts after a failed write: at first, and after `EARLY_ATTEMPTS`. */
@@ -81,6 +83,8 @@ export class GroupCommit {
   /** `performance.now()` at which the open group could have been closed, 0 before; and what had joined by then. */
   #growingSince = 0;
   #joined = 0;
+  /** Acknowledgements that waited when a group was last through: those of that group, and of the next one. */
+  #waited = 0;
   /** `performance.now()` at which the store began to fail or not to answer, and what had been refused before. */
   #ailingSince = 0;
   #refusedBefore = 0;
@@ -225,15 +229,27 @@ export class GroupCommit {
     else void this.#write(group);
   };
 
-  /** True as long as many join in each turn, for a while: what is written together costs one write and one fsync. */
+  /**
+   * True as long as many join in each turn, for a while: what is written together costs one write and one fsync. But where
+   * all wait for their acknowledgement before they go on, nobody would be left to serve while it is being written.
+   */
   #isGrowing(): boolean {
     const joined = this.revision + this.#open.acknowledgements;
     const now = performance.now();
-    if (this.#growingSince === 0) this.#growingSince = now;
-    const growing = joined - this.#joined >= MANY && now - this.#growingSince < (this.#options.growth ?? GROWTH);
+    const first = this.#growingSince === 0;
+    if (first) this.#growingSince = now;
+    const step = joined - this.#joined;
+    const isMost = this.#isMost(first ? 0 : step);
+    const growing = step >= MANY && !isMost && now - this.#growingSince < (this.#options.growth ?? GROWTH);
     this.#joined = growing ? joined : this.revision;
     if (!growing) this.#growingSince = 0;
     return growing;
+  }
+
+  /** Whether one more turn like the last one would leave next to nobody to serve. */
+  #isMost(step: number): boolean {
+    const waited = this.#waited;
+    return waited > 0 && this.#open.acknowledgements + step > waited - (waited >> LEFT_TO_SERVE);
   }
 
   async #write(group: Group): Promise<void> {
@@ -290,6 +306,7 @@ export class GroupCommit {
   }
 
   #finish(group: Group): void {
+    this.#waited = group.acknowledgements + this.#open.acknowledgements;
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
     for (const participant of group.participants) this.#guard(() => participant.committed());
     group.acknowledge(this.#report);

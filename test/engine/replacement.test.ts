@@ -7,6 +7,7 @@ import type { RetainedLimits } from '../../src/bus/retained.js';
 import { DEFAULT_OPTIONS } from '../../src/session/default-options.js';
 import type { SessionOptions } from '../../src/session/environment.js';
 import { ReasonCode } from '../../src/wire/reason-codes.js';
+import { GatedStore } from '../store/gated-store.js';
 import { Engine } from '../support/engine.js';
 
 const RETAINED: RetainedLimits = { messages: 100, bytes: 2 ** 20 };
@@ -186,5 +187,25 @@ test('clients that could not connect any more are sent away: those whose user is
   await nobody.end();
   await bob.drain();
   assert.equal(silent.closed, false);
+  await engine.stop();
+});
+
+test('strangers who were let in and wait for the store to have their session are sent away like those who have CONNACK', async () => {
+  const store = new GatedStore();
+  const engine = await Engine.create({ store });
+  const bystander = await engine.connect({ clientId: 'b', username: 'bob' });
+  await engine.broker.commit.settled();
+  store.hold();
+  const written = store.writes.length;
+  const stranger = engine.open();
+  stranger.send({ cmd: 'connect', protocolVersion: 4, clientId: 's', clean: false, keepalive: 0 });
+  await store.arrived(written + 1);
+  const sent = engine.broker.endClients(({ username }) => username === null, 'no strangers');
+  store.letGo();
+  assert.equal(sent, 1);
+  assert.equal((await stranger.expect('connack')).returnCode, 5);
+  await stranger.end();
+  await bystander.drain();
+  assert.equal(engine.broker.sessions.connected, 1);
   await engine.stop();
 });
