@@ -83,6 +83,8 @@ export class GroupCommit {
   /** `performance.now()` at which the open group could have been closed, 0 before; and what had joined by then. */
   #growingSince = 0;
   #joined = 0;
+  /** Acknowledgements that had joined when it was last looked at. */
+  #acknowledgements = 0;
   /** Acknowledgements that waited when a group was last through: those of that group, and of the next one. */
   #waited = 0;
   /** `performance.now()` at which the store began to fail or not to answer, and what had been refused before. */
@@ -234,22 +236,26 @@ export class GroupCommit {
    * all wait for their acknowledgement before they go on, nobody would be left to serve while it is being written.
    */
   #isGrowing(): boolean {
-    const joined = this.revision + this.#open.acknowledgements;
+    const { acknowledgements } = this.#open;
+    const joined = this.revision + acknowledgements;
     const now = performance.now();
     const first = this.#growingSince === 0;
     if (first) this.#growingSince = now;
-    const step = joined - this.#joined;
-    const isMost = this.#isMost(first ? 0 : step);
-    const growing = step >= MANY && !isMost && now - this.#growingSince < (this.#options.growth ?? GROWTH);
+    const next = first ? acknowledgements : 2 * acknowledgements - this.#acknowledgements;
+    const growing =
+      joined - this.#joined >= MANY &&
+      !this.#areMost(next) &&
+      now - this.#growingSince < (this.#options.growth ?? GROWTH);
     this.#joined = growing ? joined : this.revision;
+    this.#acknowledgements = acknowledgements;
     if (!growing) this.#growingSince = 0;
     return growing;
   }
 
-  /** Whether one more turn like the last one would leave next to nobody to serve. */
-  #isMost(step: number): boolean {
+  /** Whether so many, of all that wait for an acknowledgement, would leave next to nobody to serve. */
+  #areMost(acknowledgements: number): boolean {
     const waited = this.#waited;
-    return waited > 0 && this.#open.acknowledgements + step > waited - (waited >> LEFT_TO_SERVE);
+    return waited > 0 && acknowledgements > waited - (waited >> LEFT_TO_SERVE);
   }
 
   async #write(group: Group): Promise<void> {

@@ -56,6 +56,28 @@ describe('a group', () => {
     }
   });
 
+  test('where all wait for their acknowledgement, some are left to be served while the group of the others is written', async () => {
+    const { store, commit, wire } = scene({ growth: Number.POSITIVE_INFINITY });
+    const join = async (turnsOfMany: number): Promise<void> => {
+      for (let left = turnsOfMany; left > 0; left--) {
+        for (let i = 0; i < 20; i++) {
+          commit.add(put(`${left}/${i}`));
+          commit.acknowledge(wire, PUBACK, 1, 0);
+        }
+        await turn();
+      }
+    };
+    await join(5);
+    await commit.settled();
+    await join(5);
+    await commit.settled();
+    assert.deepEqual(
+      store.writes.map(({ operations }) => operations.length),
+      [100, 80, 20],
+    );
+    await commit.close();
+  });
+
   test('a participant is asked when the group closes, so that what is undone until then is never written', async () => {
     const { store, commit, wire, counters } = scene();
     const writer = new Writer('a');
