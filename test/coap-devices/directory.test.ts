@@ -209,8 +209,7 @@ test('an attribute of a device has a name that one of a link may have: no lookup
 
 test('updates bring no more attributes than a registration may have', () => {
   const bench = new Bench();
-  const named = (first: number, count: number): string[] =>
-    Array.from({ length: count }, (_, i) => `a${first + i}=x`);
+  const named = (first: number, count: number): string[] => Array.from({ length: count }, (_, i) => `a${first + i}=x`);
   const id = bench.register('ep=node1&et=lamp');
   assert.equal(bench.directory.update(id, named(0, 15), NONE, NODE).code, Code.Changed);
   assert.equal(bench.directory.update(id, named(15, 1), NONE, NODE).code, Code.BadRequest);
