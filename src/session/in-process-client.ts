@@ -149,9 +149,13 @@ export class InProcessClient implements Party {
     return this.#environment.hooks.authorizePublish !== null;
   }
 
-  /** Bytes of the largest payload that is retained: a larger one is delivered, and its outcome is 0x95. Infinite for any. */
+  /**
+   * Bytes of the largest payload that is taken and can be retained: the outcome of a larger one is 0x95. One beyond
+   * `limits.payload` reaches nobody, one beyond `limits.retained_payload` is delivered. Infinite for any.
+   */
   get mostRetained(): number {
-    return this.#environment.router.retained.mostPayload;
+    const { router, options } = this.#environment;
+    return Math.min(router.retained.mostPayload, options.maxPayload);
   }
 
   /**

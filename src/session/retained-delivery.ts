@@ -1,11 +1,13 @@
 /**
  * Retained messages on their way to new subscriptions. They are paced by what the client takes, outside the queue's
- * limits: a subscription to `#` never loses any of them, however many there are.
+ * limits: a subscription to `#` loses none of them while its client is there, however many there are. What a kept session is
+ * still owed when its client goes is queued, within the limits of its queue.
  */
 import { Publication } from '../bus/publication.js';
 import type { RetainedWalk } from '../bus/retained-walk.js';
 import { TextMap } from '../bus/text-map.js';
 import type { Receiver, Subscription } from '../bus/tree.js';
+import type { Waiting } from '../store/load.js';
 import type { Connection } from './connection.js';
 import type { Paced } from './pacer.js';
 import type { Session } from './session.js';
@@ -24,7 +26,7 @@ interface Pending {
 /** Steps that a message which is sent counts for. */
 const SENDING = 10;
 
-export class RetainedDelivery implements Paced {
+export class RetainedDelivery implements Paced, Waiting {
   readonly #connection: Connection;
   /** By filter. */
   readonly #pending = new TextMap<Pending>();
@@ -73,7 +75,20 @@ export class RetainedDelivery implements Paced {
   /** The connection is gone and the session is kept: what is still owed waits in its queue [MQTT-3.3.1-9]. */
   handOver(session: Session): void {
     this.#heir = session;
+    this.#connection.environment.commit.expected++;
     this.pump();
+  }
+
+  /** What is queued has room again. */
+  storeChanged(): void {
+    this.pump();
+  }
+
+  /** The heir gets nothing more. */
+  #handedOver(): void {
+    if (this.#heir === null) return;
+    this.#heir = null;
+    this.#connection.environment.commit.expected--;
   }
 
   /** The connection is gone: what nobody inherits is not sent. */
@@ -83,7 +98,10 @@ export class RetainedDelivery implements Paced {
 
   #forget(): void {
     for (const filter of [...this.#pending.keys()]) this.remove(filter);
-    this.#connection.environment.pacer.leave(this);
+    const { pacer, commit } = this.#connection.environment;
+    pacer.leave(this);
+    commit.load.forget(this);
+    this.#handedOver();
   }
 
   /** Sends as many as the client takes now, and others leave room for. */
@@ -91,13 +109,18 @@ export class RetainedDelivery implements Paced {
     const connection = this.#connection;
     const session = this.#heir ?? connection.session;
     if (session === null || (this.#heir === null && connection.closed)) return;
-    const { pacer, sessions } = connection.environment;
+    const { pacer, sessions, commit } = connection.environment;
     if (this.#heir !== null && sessions.get(session.id) !== session) {
       this.#forget();
       return;
     }
     for (let pending = this.#next(); pending !== null; pending = this.#next()) {
       if (this.#heir === null && !this.#hasPlace(session)) return;
+      // Nobody publishes these, who would not be read (`store.unwritten_bytes`).
+      if (commit.load.crowded && session.durable && pending.receiver.qos > 0) {
+        commit.load.wait(this);
+        return;
+      }
       if (!pacer.mayGoOn) {
         pacer.wait(this);
         return;
@@ -105,6 +128,7 @@ export class RetainedDelivery implements Paced {
       pacer.spend(this.#step(session, pending));
     }
     if (connection.retainedDelivery === this) connection.retainedDelivery = null;
+    this.#handedOver();
   }
 
   /** The one that is being sent, or the first that waits. */

@@ -1,7 +1,8 @@
 /**
  * Group commit. Whatever has to be durable in one turn of the event loop joins the open group; the group closes at the
  * end of the turn, or when the group before it has been written, and goes to the store in one batch; while many join in
- * each turn it stays open a little longer. Acknowledgements that joined the group leave after that.
+ * each turn it stays open a little longer, unless most of those who wait for an acknowledgement have joined it already.
+ * Acknowledgements that joined the group leave after that.
  *
  * Invariants: one group is being written at a time; groups are written in the order in which they were opened; an
  * acknowledgement leaves only after everything that had joined before it is durable.
@@ -95,6 +96,8 @@ export class GroupCommit {
   #looks = 0;
   /** Grows with everything that joins, so that a caller can tell whether what it did has to be waited for. */
   revision = 0;
+  /** Those who have more to add than at once: `close` waits until they have. */
+  expected = 0;
 
   constructor(store: Store, options: CommitOptions, counters: Counters) {
     this.#store = store;
@@ -343,7 +346,7 @@ export class GroupCommit {
     if (this.#lazyTimer !== null) clearTimeout(this.#lazyTimer);
     this.timedSync?.stop();
     try {
-      while (this.busy || this.#lazy.size > 0) {
+      while (this.busy || this.#lazy.size > 0 || this.expected > 0) {
         this.#schedule();
         await this.#patiently(this.settled());
       }

@@ -197,6 +197,26 @@ test('RFC 9176 5.3.1: an update of nothing is 4.04; one that changes names or br
   assert.equal(bench.directory.update(id, ['lt=0'], NONE, NODE).code, Code.BadRequest);
 });
 
+test('an attribute of a device has a name that one of a link may have: no lookup shows more links than there are', () => {
+  const bench = new Bench();
+  for (const name of ['a b', 'a,</forged>;rt', 'a"', 'a;b', 'ä', 'a**']) {
+    assert.equal(bench.directory.register(['ep=node1', `${name}=x`], LINKS, NODE).code, Code.BadRequest, name);
+  }
+  const id = bench.register('ep=node1&et=lamp&title*=x');
+  assert.equal(bench.directory.update(id, ['a,</forged>;rt=x'], NONE, NODE).code, Code.BadRequest);
+  assert.equal(parseLinks(bench.endpoints(), 10)?.length, 1);
+});
+
+test('updates bring no more attributes than a registration may have', () => {
+  const bench = new Bench();
+  const named = (first: number, count: number): string[] => Array.from({ length: count }, (_, i) => `a${first + i}=x`);
+  const id = bench.register('ep=node1&et=lamp');
+  assert.equal(bench.directory.update(id, named(0, 15), NONE, NODE).code, Code.Changed);
+  assert.equal(bench.directory.update(id, named(15, 1), NONE, NODE).code, Code.BadRequest);
+  assert.equal(bench.directory.update(id, named(0, 15), NONE, NODE).code, Code.Changed, 'the same names');
+  assert.equal(Object.keys(bench.directory.get(id)?.attributes ?? {}).length, 16);
+});
+
 test('RFC 9176 5.3.2: a registration is removed by its device, or when its lifetime is over', () => {
   const bench = new Bench();
   const id = bench.register('ep=node1&lt=60');

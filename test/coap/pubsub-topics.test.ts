@@ -348,6 +348,9 @@ test('topic-data that is taken, on a path of something else, or to be initialize
     'data/x',
     '//host/x',
     'http://host/x',
+    // Who looks up would read two links.
+    '/pubsub/data/a>,</forged',
+    'coap://host/a>,</forged',
     '',
   ];
   const answers = await codes(...references.map((one, i) => cbor({ 0: `reference ${i}`, 1: one, ...REQUIRED })));

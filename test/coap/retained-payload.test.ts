@@ -1,4 +1,4 @@
-/** `limits.retained_payload` where CoAP writes: 4.13 with Size1 (RFC 7959 2.9.3), counted and told as for MQTT. */
+/** `limits.retained_payload` and `limits.payload` where CoAP writes: 4.13 with Size1 (RFC 7959 2.9.3), counted and told as for MQTT. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Face } from '../support/coap-face.js';
@@ -94,5 +94,21 @@ test('limits.retained_payload: an asynchronous authorizePublish changes nothing'
   face.engine.broker.authorizePublish = (_client, _packet, answer) => setImmediate(answer, null);
   assertTooLarge(await face.device().ask('put', '/ps/a', { payload: LARGE }));
   assert.equal(face.engine.broker.counters.droppedRetainedPayload, 1);
+  await face.stop();
+});
+
+test('limits.payload: a larger payload reaches nobody, and is 4.13 with Size1, retained or not', async () => {
+  const face = await Face.create({}, { retained: { ...RETAINED, payload: 100 }, session: { maxPayload: 50 } });
+  const { engine } = face;
+  const reached = limitsOf(engine);
+  const subscriber = await engine.connect();
+  await subscriber.subscribe('a', 0);
+  const device = face.device();
+  assertTooLarge(await device.ask('put', '/ps/a', { payload: LARGE }));
+  assertTooLarge(await device.ask('post', '/ps/a', { payload: LARGE }));
+  assert.equal(engine.broker.counters.largePayloads, 2);
+  assert.deepEqual(reached, ['limits.payload', 'limits.payload']);
+  assert.equal((await device.ask('put', '/ps/a', { payload: LARGE.subarray(1) })).code, '2.01', 'as large as may be');
+  assert.equal((await subscriber.expect('publish')).payload?.length, 50);
   await face.stop();
 });

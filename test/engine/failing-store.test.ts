@@ -444,6 +444,32 @@ describe('what waits for the store is bounded (store.unwritten_bytes)', () => {
     await scene.engine.stop();
   });
 
+  test('retained messages that kept sessions are owed wait for room, also when their connections have ended', async () => {
+    const scene = await Scene.create({ commit: { sync: 'always', syncInterval: 1000, unwrittenBytes: LIMIT } });
+    const { broker } = scene.engine;
+    const COUNT = 300;
+    for (let i = 0; i < COUNT; i++) {
+      broker.publish({ topic: `r/${i}`, payload: Buffer.alloc(4 * KIB), qos: 1, retain: true });
+      if (i % 20 === 0) await broker.commit.settled();
+    }
+    await broker.commit.settled();
+    const properties = { ...KEPT.properties, receiveMaximum: 1 };
+    const gone = await scene.connect('gone', { ...KEPT, properties });
+    await gone.subscribe('r/#', 1);
+    await gone.expect('publish');
+    await scene.fill();
+    await scene.engine.cut(gone);
+    while (!scene.load.crowded) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; turns < COUNT; turns++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(scene.load.bytes < LIMIT + 32 * KIB, `${scene.load.bytes} bytes wait`);
+    await scene.makeRoom();
+    // A stop writes what is still owed.
+    await scene.engine.stop();
+    const next = await Engine.create({ store: scene.store.afterCrash() });
+    assert.equal(next.broker.sessions.get('gone')?.load, COUNT);
+    await next.stop();
+  });
+
   test('a store that is slow: a client is not read beyond an eighth of it, others go on', async () => {
     const scene = await Scene.create({ commit: { sync: 'always', syncInterval: 1000, unwrittenBytes: LIMIT } });
     const quick = await scene.connect('quick');

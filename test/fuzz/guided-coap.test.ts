@@ -1,4 +1,12 @@
 /** Fuzzing of what reads CoAP. */
 import { fuzz } from './gate.js';
 
-fuzz({ 'coap-message': 60, 'coap-endpoint': 12, 'coap-topics': 3, 'coap-tcp': 3, dtls: 2, 'dtls-client': 2 });
+fuzz({
+  'coap-message': 60,
+  'coap-endpoint': 12,
+  'coap-topics': 3,
+  'coap-tcp': 3,
+  'resource-directory': 10,
+  dtls: 2,
+  'dtls-client': 2,
+});

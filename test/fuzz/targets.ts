@@ -23,6 +23,7 @@ export const TARGETS = {
   'coap-endpoint': async () => (await coap()).coapEndpoint,
   'coap-topics': async () => (await import('./targets/coap-topics.js')).coapTopics,
   'coap-tcp': async () => (await import('./targets/coap-tcp.js')).coapTcp,
+  'resource-directory': async () => (await import('./targets/resource-directory.js')).resourceDirectory,
   dtls: async () => (await import('./targets/dtls.js')).dtlsTarget,
   'dtls-client': async () => (await import('./targets/dtls-client.js')).dtlsClientTarget,
   'config-yaml': async () => (await config()).configYaml,
@@ -44,6 +45,7 @@ export const TARGETS = {
   'backup-file': async () => (await import('./targets/backup.js')).backupFile,
   'mosquitto-db': async () => (await import('./targets/mosquitto-db.js')).mosquittoDb,
   'message-pack': async () => (await import('./targets/message-pack.js')).messagePack,
+  'store-files': async () => (await import('./targets/store-files.js')).storeFiles,
   'store-recovery': async () => (await import('./targets/recovery.js')).storeRecovery,
 } as const satisfies Record<string, () => Promise<Target>>;
 

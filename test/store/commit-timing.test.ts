@@ -76,6 +76,22 @@ describe('close', () => {
     assert.equal(commit.busy, false);
   });
 
+  test('waits for whoever adds more than at once', async () => {
+    const { store, commit } = scene();
+    commit.expected++;
+    commit.add(put('first part'));
+    const closed = commit.close();
+    await store.arrived(1);
+    await turns();
+    commit.add(put('second part'));
+    await turns();
+    commit.add(put('third part'));
+    commit.expected--;
+    await closed;
+    const written = store.writes.flatMap(({ operations }) => names(operations));
+    assert.deepEqual(written, ['first part', 'second part', 'third part']);
+  });
+
   test('can be called twice', async () => {
     const { commit } = scene();
     commit.add(put('a'));

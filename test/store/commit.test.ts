@@ -36,7 +36,23 @@ describe('a group', () => {
     await commit.close();
   });
 
-  test('a group does not stay open for few, nor beyond its time', async () => {
+  test('a group in which many join in each turn closes when its time is over, counted from its first turn', async (t) => {
+    let now = 1;
+    t.mock.method(performance, 'now', () => now);
+    const { store, commit } = scene({ growth: 3 });
+    for (; now <= 8; now++) {
+      for (let i = 0; i < 20; i++) commit.add(put(`${now}/${i}`));
+      await turn();
+    }
+    await commit.settled();
+    assert.deepEqual(
+      store.writes.map(({ operations }) => operations.length),
+      [80, 80],
+    );
+    await commit.close();
+  });
+
+  test('a group does not stay open for few, nor without time', async () => {
     for (const [options, joining] of [
       [{ growth: Number.POSITIVE_INFINITY }, 3],
       [{ growth: 0 }, 20],

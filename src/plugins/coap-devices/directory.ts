@@ -12,6 +12,7 @@ import {
   endpointLink,
   hostOf,
   levelOf,
+  MOST_ATTRIBUTES,
   type Origin,
   type Registration,
   type RegistrationQuery,
@@ -214,12 +215,14 @@ export class Directory {
     if (read === null || refusal !== null) return refusal ?? bad('');
     if (read.ep !== '' || read.d !== '') return bad('ep and d cannot change');
     if (payload.length > 0) return bad('links come with a new registration');
+    const attributes = { ...registration.attributes, ...read.attributes };
+    if (Object.keys(attributes).length > MOST_ATTRIBUTES) return bad(`more than ${MOST_ATTRIBUTES} attributes`);
     const renewed: Registration = {
       ...registration,
       lt: read.lt ?? registration.lt,
       implicit: registration.implicit && read.base === null,
       base: read.base ?? (registration.implicit ? registrant.base : registration.base),
-      attributes: { ...registration.attributes, ...read.attributes },
+      attributes,
       origin: registrant.origin,
       expiresAt: this.#options.now() + (read.lt ?? registration.lt) * 1000,
     };

@@ -8,8 +8,10 @@ const MOST_LIFETIME = 0xffffffff;
 /** Bytes of an endpoint name, and of a sector (RFC 9176 5). */
 const MOST_NAME = 63;
 /** Other attributes of the endpoint, such as `et`. */
-const MOST_ATTRIBUTES = 16;
+export const MOST_ATTRIBUTES = 16;
 const MOST_ATTRIBUTE = 255;
+/** What an attribute of a link may be called (RFC 6690 2): anything else would be more than an attribute to who looks up. */
+const ATTRIBUTE_NAME = /^[A-Za-z0-9!#$&+\-.^_`|~]+\*?$/;
 /** Names that are no attributes of an endpoint. */
 const PARAMETERS: ReadonlySet<string> = new Set(['ep', 'd', 'lt', 'base', 'page', 'count', 'href', 'anchor']);
 const SCHEMES: ReadonlySet<string> = new Set(['coap:', 'coaps:', 'coap+tcp:', 'coaps+tcp:']);
@@ -78,7 +80,7 @@ export function readRegistrationQuery(query: readonly string[]): RegistrationQue
   if (lt !== undefined && !(/^\d{1,10}$/.test(lt) && Number(lt) >= 1 && Number(lt) <= MOST_LIFETIME)) return null;
   if (base !== undefined && !isBase(base)) return null;
   const others = [...values].filter(([name]) => !PARAMETERS.has(name));
-  if (others.length > MOST_ATTRIBUTES) return null;
+  if (others.length > MOST_ATTRIBUTES || !others.every(([name]) => ATTRIBUTE_NAME.test(name))) return null;
   if (others.some(([name, value]) => name.length > MOST_NAME || Buffer.byteLength(value) > MOST_ATTRIBUTE)) return null;
   return {
     ep,

@@ -20,14 +20,14 @@ export function referenceOf(segments: readonly string[]): string {
   return segments.map((segment) => `/${encodeURIComponent(segment)}`).join('');
 }
 
-/** Whether a reference names a resource of any CoAP server. */
+/** Whether a reference names a resource of any CoAP server. None has `<` or `>` (RFC 3986 2), between which links have it. */
 export function isElsewhere(reference: string): boolean {
-  return /^coaps?(\+tcp|\+ws)?:\/\/[^/?#\s]+[^#\s]*$/.test(reference);
+  return /^coaps?(\+tcp|\+ws)?:\/\/[^/?#\s<>]+[^#\s<>]*$/.test(reference);
 }
 
 /** The segments of a path reference such as `/pubsub/data/a`; null if it is none, or if no request could have it. */
 export function segmentsOf(reference: string): string[] | null {
-  if (!/^(\/[^/?#\s]+)+$/.test(reference)) return null;
+  if (!/^(\/[^/?#\s<>]+)+$/.test(reference)) return null;
   try {
     const segments = reference.slice(1).split('/').map(decodeURIComponent);
     const isSegment = (segment: string): boolean =>
