@@ -25,7 +25,7 @@ const IDLE = 4;
 /** Places in the table at the beginning. A power of two. */
 const LEAST_PLACES = 256;
 /** Sources that are known as objects by their number and by their client identifier, at most. A power of two. */
-const MOST_KNOWN = 1024;
+const MOST_KNOWN = 512;
 /** Sources that no message uses and that are kept for the next one: where many replace each other's message, each comes back soon. A power of two. */
 const MOST_IDLE = 1024;
 

@@ -40,6 +40,8 @@ export interface CommitOptions {
 /** Changes and acknowledgements that join in a turn of a busy broker, at least. */
 const MANY = 16;
 const GROWTH = 2;
+/** Where so many wait for an acknowledgement, each turn that brings any is worth another: the others are about to come. */
+const CROWD = 32;
 /** Of those that wait, this part is served while the others' group is written: an eighth, as a shift. */
 const LEFT_TO_SERVE = 3;
 /** Milliseconds until state that nobody waits for is written. */
@@ -235,8 +237,8 @@ export class GroupCommit {
   };
 
   /**
-   * True as long as many join in each turn, for a while: what is written together costs one write and one fsync. But where
-   * all wait for their acknowledgement before they go on, nobody would be left to serve while it is being written.
+   * True as long as many join in each turn, or any at all where many wait, for a while: what is written together costs one
+   * write and one fsync. But where all wait for their acknowledgement before they go on, nobody would be left to serve while it is being written.
    */
   #isGrowing(): boolean {
     const { acknowledgements } = this.#open;
@@ -244,9 +246,10 @@ export class GroupCommit {
     const now = performance.now();
     const first = this.#growingSince === 0;
     if (first) this.#growingSince = now;
+    const step = joined - this.#joined;
     const next = first ? acknowledgements : 2 * acknowledgements - this.#acknowledgements;
     const growing =
-      joined - this.#joined >= MANY &&
+      (step >= MANY || (step > 0 && this.#waited >= CROWD)) &&
       !this.#areMost(next) &&
       now - this.#growingSince < (this.#options.growth ?? GROWTH);
     this.#joined = growing ? joined : this.revision;
