@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=4 --max-semi-space-size=4 --no-concurrent-marking --no-parallel-scavenge
+#!/usr/bin/env -S node --min-semi-space-size=4 --max-semi-space-size=4 --no-concurrent-marking --no-parallel-scavenge --heap-growing-percent=100
 /** The process: arguments, commands, exit codes. */
 import { type Arguments, parseArguments, usage } from './cli/arguments.js';
 import type { LoadRequest } from './config/load.js';
