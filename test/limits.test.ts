@@ -1,6 +1,6 @@
 /** docs/limits.md is complete, and everything that it names exists. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { z } from 'zod';
@@ -114,6 +114,23 @@ test('no two limits of options count in one place', () => {
   const topics = OPTIONS.map(({ topic }) => topic).filter((topic) => topic !== NONE);
   assert.deepEqual(
     topics.filter((topic, i) => topics.indexOf(topic) !== i),
+    [],
+  );
+});
+
+test('every limit that acts on MQTT is named where it acts, as its log line names it', () => {
+  const src = join(checkout, 'src');
+  const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && !name.startsWith('config') && !name.endsWith('measures.ts'),
+  );
+  const code = files.map((name) => readFileSync(join(src, name), 'utf8')).join('\n');
+  const wanted = OPTIONS.map(({ limit, topic }) => ({ name: unquoted(limit), topic })).filter(
+    // Those of CoAP have names of their own below the plugin, which a table translates.
+    ({ name, topic }) => topic !== NONE && !name.startsWith('coap.'),
+  );
+  assert.ok(wanted.length > 20);
+  assert.deepEqual(
+    wanted.filter(({ name }) => !new RegExp(`['"\`]${name.replace('.', '\\.')}\\b`).test(code)).map(({ name }) => name),
     [],
   );
 });
