@@ -10,6 +10,7 @@
 import type { Counters } from '../bus/counters.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { type Acknowledger, Group, type Participant } from './group.js';
+import { Growth } from './growth.js';
 import { PATIENCE, StoreLoad } from './load.js';
 import type { Operation, Store } from './store.js';
 import { TimedSync } from './timed-sync.js';
@@ -37,13 +38,8 @@ export interface CommitOptions {
   readonly closePatience?: number;
 }
 
-/** Changes and acknowledgements that join in a turn of a busy broker, at least. */
-const MANY = 16;
+/** Milliseconds for which a group stays open while many join. */
 const GROWTH = 2;
-/** Where so many wait for an acknowledgement, each turn that brings any is worth another: the others are about to come. */
-const CROWD = 32;
-/** Of those that wait, this part is served while the others' group is written: an eighth, as a shift. */
-const LEFT_TO_SERVE = 3;
 /** Milliseconds until state that nobody waits for is written. */
 const LAZY_DELAY = 500;
 /** Milliseconds between attempts after a failed write: at first, and after `EARLY_ATTEMPTS`. */
@@ -61,6 +57,7 @@ export class GroupCommit {
   readonly #store: Store;
   readonly #options: CommitOptions;
   readonly #counters: Counters;
+  readonly #growth: Growth;
   readonly #lazy = new Set<Participant>();
   #open = new Group();
   #writing: Group | null = null;
@@ -83,13 +80,6 @@ export class GroupCommit {
   /** `close` has given up on a write that has not returned. */
   hanging = false;
   #attempts = 0;
-  /** `performance.now()` at which the open group could have been closed, 0 before; and what had joined by then. */
-  #growingSince = 0;
-  #joined = 0;
-  /** Acknowledgements that had joined when it was last looked at. */
-  #acknowledgements = 0;
-  /** Acknowledgements that waited when a group was last through: those of that group, and of the next one. */
-  #waited = 0;
   /** `performance.now()` at which the store began to fail or not to answer, and what had been refused before. */
   #ailingSince = 0;
   #refusedBefore = 0;
@@ -105,6 +95,7 @@ export class GroupCommit {
     this.#store = store;
     this.#options = options;
     this.#counters = counters;
+    this.#growth = new Growth(options.growth ?? GROWTH);
     this.load = new StoreLoad(options.unwrittenBytes ?? UNWRITTEN_BYTES);
     const { sync, syncInterval } = options;
     this.timedSync = sync === 'interval' ? new TimedSync(syncInterval, () => store.write([], true), counters) : null;
@@ -213,7 +204,7 @@ export class GroupCommit {
   }
 
   readonly #closeGroup = (): void => {
-    if (this.#isGrowing()) {
+    if (this.#growth.goesOn(this.revision, this.#open.acknowledgements)) {
       setImmediate(this.#closeGroup);
       return;
     }
@@ -235,34 +226,6 @@ export class GroupCommit {
     if (group.operations.length === 0) this.#finish(group);
     else void this.#write(group);
   };
-
-  /**
-   * True as long as many join in each turn, or any at all where many wait, for a while: what is written together costs one
-   * write and one fsync. But where all wait for their acknowledgement before they go on, nobody would be left to serve while it is being written.
-   */
-  #isGrowing(): boolean {
-    const { acknowledgements } = this.#open;
-    const joined = this.revision + acknowledgements;
-    const now = performance.now();
-    const first = this.#growingSince === 0;
-    if (first) this.#growingSince = now;
-    const step = joined - this.#joined;
-    const next = first ? acknowledgements : 2 * acknowledgements - this.#acknowledgements;
-    const growing =
-      (step >= MANY || (step > 0 && this.#waited >= CROWD)) &&
-      !this.#areMost(next) &&
-      now - this.#growingSince < (this.#options.growth ?? GROWTH);
-    this.#joined = growing ? joined : this.revision;
-    this.#acknowledgements = acknowledgements;
-    if (!growing) this.#growingSince = 0;
-    return growing;
-  }
-
-  /** Whether so many, of all that wait for an acknowledgement, would leave next to nobody to serve. */
-  #areMost(acknowledgements: number): boolean {
-    const waited = this.#waited;
-    return waited > 0 && acknowledgements > waited - (waited >> LEFT_TO_SERVE);
-  }
 
   async #write(group: Group): Promise<void> {
     try {
@@ -318,7 +281,7 @@ export class GroupCommit {
   }
 
   #finish(group: Group): void {
-    this.#waited = group.acknowledgements + this.#open.acknowledgements;
+    this.#growth.waited = group.acknowledgements + this.#open.acknowledgements;
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
     for (const participant of group.participants) this.#guard(() => participant.committed());
     group.acknowledge(this.#report);

@@ -1,21 +1,10 @@
 /** LevelDB's log, as it is read where something in it is damaged. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32c } from '../../src/store/leveldb/crc32c.js';
 import { readLog } from '../../src/store/leveldb/log-file.js';
+import { fragment } from '../support/leveldb-bytes.js';
 
 const BLOCK = 32768;
-const FULL = 1;
-
-/** A fragment as LevelDB writes it. */
-function fragment(data: Buffer, type = FULL): Buffer {
-  const bytes = Buffer.concat([Buffer.alloc(7), data]);
-  bytes.writeUInt16LE(data.length, 4);
-  bytes[6] = type;
-  const crc = crc32c(bytes, 6, bytes.length);
-  bytes.writeUInt32LE((((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0);
-  return bytes;
-}
 
 /** A record in which somebody has published what looks like a record. */
 const BAIT = Buffer.concat([Buffer.alloc(300, 'a'), fragment(Buffer.from('bait')), Buffer.alloc(300, 'b')]);

@@ -1,29 +1,14 @@
 /** LevelDB's files as a start reads them before LevelDB does: any bytes are read as far as they can be. */
 import assert from 'node:assert/strict';
-import { crc32c } from '../../../src/store/leveldb/crc32c.js';
 import { type Change, changesOf, readLog } from '../../../src/store/leveldb/log-file.js';
 import { readManifest } from '../../../src/store/leveldb/manifest.js';
 import { uncompress } from '../../../src/store/leveldb/snappy.js';
 import { faultOf, readTable } from '../../../src/store/leveldb/table-file.js';
+import { FULL, fragment, masked } from '../../support/leveldb-bytes.js';
 import { Feed, input, type Target } from '../target.js';
 
-const FULL = 1;
 const MAGIC = Buffer.from('57fb808b247547db', 'hex');
 const FOOTER_HANDLES = 40;
-
-/** A CRC as LevelDB stores it. */
-function masked(bytes: Buffer): Buffer {
-  const crc = crc32c(bytes, 0, bytes.length);
-  const stored = Buffer.alloc(4);
-  stored.writeUInt32LE((((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0);
-  return stored;
-}
-
-/** A fragment of a log with the right checksum. */
-function fragment(type: number, data: Buffer): Buffer {
-  const length = Buffer.from([data.length & 0xff, data.length >> 8]);
-  return Buffer.concat([masked(Buffer.concat([Buffer.from([type]), data])), length, Buffer.from([type]), data]);
-}
 
 /** A block of a table with the right checksum. */
 function block(compression: number, data: Buffer): Buffer {
@@ -44,7 +29,7 @@ function logOf(feed: Feed): Buffer {
   while (!feed.empty) {
     const type = feed.byte();
     const data = Buffer.from(feed.take(feed.byte()));
-    parts.push(type < 0x80 ? fragment(type & 7, data) : data);
+    parts.push(type < 0x80 ? fragment(data, type & 7) : data);
   }
   return Buffer.concat(parts);
 }
@@ -100,7 +85,7 @@ function run(bytes: Buffer): string {
     case 1:
       return log(logOf(feed));
     case 2: {
-      const { tables, damaged } = readManifest(fragment(FULL, Buffer.from(feed.rest())));
+      const { tables, damaged } = readManifest(fragment(Buffer.from(feed.rest())));
       return `manifest ${tables.size > 0} ${damaged}`;
     }
     case 3:
@@ -139,10 +124,10 @@ export const storeFiles: Target = {
   name: 'store-files',
   scope: ['/src/store/leveldb/'],
   longest: 1200,
-  words: [part(FULL, BATCH), part(2, BATCH), part(4, BATCH), part(0, ENTRIES), fragment(FULL, BATCH), MAGIC, EDIT],
+  words: [part(FULL, BATCH), part(2, BATCH), part(4, BATCH), part(0, ENTRIES), fragment(BATCH), MAGIC, EDIT],
   seeds: () => [
-    input(0, fragment(FULL, BATCH), fragment(FULL, BATCH)),
-    input(0, fragment(FULL, BATCH).subarray(0, 20)),
+    input(0, fragment(BATCH), fragment(BATCH)),
+    input(0, fragment(BATCH).subarray(0, 20)),
     input(1, part(FULL, BATCH), part(0x80, BATCH), part(2, BATCH.subarray(0, 9)), part(4, BATCH.subarray(9))),
     input(2, EDIT),
     input(3, tableOf(new Feed(input(part(0, ENTRIES), part(0, RESTARTS), part(0, INDEX))))),
