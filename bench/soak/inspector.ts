@@ -8,17 +8,24 @@ export interface Heap {
   readonly used: number;
   /** How many objects there are of each class, by the name of its constructor. */
   readonly objects: Readonly<Record<string, number>>;
+  /** How many plain objects there are with the same first properties: `{topic, payload}`. */
+  readonly shapes: Readonly<Record<string, number>>;
 }
 
 /** Runs in the broker, on the array of all its objects. */
 const COUNT = `function () {
-  const counts = Object.create(null);
+  const objects = Object.create(null);
+  const shapes = Object.create(null);
   for (const object of this) {
-    let name;
-    try { name = Object.getPrototypeOf(object)?.constructor?.name; } catch { continue; }
-    if (typeof name === 'string' && name !== '') counts[name] = (counts[name] ?? 0) + 1;
+    let name, shape;
+    try {
+      name = Object.getPrototypeOf(object)?.constructor?.name;
+      if (name === 'Object') shape = '{' + Object.keys(object).slice(0, 6).join(', ') + '}';
+    } catch { continue; }
+    if (typeof name === 'string' && name !== '') objects[name] = (objects[name] ?? 0) + 1;
+    if (shape !== undefined) shapes[shape] = (shapes[shape] ?? 0) + 1;
   }
-  return JSON.stringify(counts);
+  return JSON.stringify({ objects, shapes });
 }`;
 
 interface Reply {
@@ -58,14 +65,14 @@ class Conversation {
     return reply.result ?? {};
   }
 
-  async count(): Promise<Record<string, number>> {
+  async count(): Promise<Pick<Heap, 'objects' | 'shapes'>> {
     const objectGroup = 'count';
     const { result } = await this.ask('Runtime.evaluate', { expression: 'Object.prototype', objectGroup });
     const found = await this.ask('Runtime.queryObjects', { prototypeObjectId: result?.objectId, objectGroup });
     const objectId = found.objects?.objectId;
     const counted = await this.ask('Runtime.callFunctionOn', { objectId, functionDeclaration: COUNT });
     await this.ask('Runtime.releaseObjectGroup', { objectGroup });
-    return JSON.parse(String(counted.result?.value)) as Record<string, number>;
+    return JSON.parse(String(counted.result?.value)) as Pick<Heap, 'objects' | 'shapes'>;
   }
 }
 
@@ -77,8 +84,8 @@ export async function inspectHeap(url: string): Promise<Heap> {
   // What a first collection finalizes, a second one frees.
   for (let i = 0; i < 3; i++) await conversation.ask('HeapProfiler.collectGarbage');
   const { usedSize } = await conversation.ask('Runtime.getHeapUsage');
-  const objects = await conversation.count();
+  const counted = await conversation.count();
   socket.close();
   await once(socket, 'close');
-  return { used: (usedSize ?? 0) / 2 ** 20, objects };
+  return { used: (usedSize ?? 0) / 2 ** 20, ...counted };
 }

@@ -49,7 +49,11 @@ export function soakText({ head, rows, findings, done, troubles }: Report): stri
     row.most === undefined ? '' : holds(row) ? 'PASS' : 'FAIL',
   ]);
   const counts = [...done.counts].toSorted(([a], [b]) => a.localeCompare(b));
-  const more = grown(findings.before, findings.after).slice(0, CLASSES_TOLD);
+  const more = (of: 'objects' | 'shapes'): string =>
+    grown(findings.before, findings.after, of)
+      .slice(0, CLASSES_TOLD)
+      .map(({ name, more: count }) => `${name} ${count}`)
+      .join(', ') || 'none';
   return [
     `${head.date}  ${head.cpu}, ${head.cores} cores, Linux ${head.kernel}, Node ${head.node}`,
     `${head.minutes} minutes after ${head.warmup} minutes of warm-up; ${head.clients.join(', ')}`,
@@ -62,7 +66,8 @@ export function soakText({ head, rows, findings, done, troubles }: Report): stri
       [1],
     ),
     '',
-    `Objects that are more than after the warm-up: ${more.map(({ name, more: count }) => `${name} ${count}`).join(', ') || 'none'}`,
+    `Objects that are more than after the warm-up: ${more('objects')}`,
+    `Of them plain objects, by their properties: ${more('shapes')}`,
     ...troubles.slice(0, TROUBLES_TOLD).map((sentence) => `trouble: ${sentence}`),
     rows.every(holds) ? 'PASS' : 'FAIL',
   ].join('\n');
@@ -83,6 +88,7 @@ export function soakJson({ head, rows, findings, done, troubles }: Report): stri
     deliveries,
     done: Object.fromEntries(done.counts),
     grown: grown(before, after),
+    grownShapes: grown(before, after, 'shapes'),
     troubles,
     before: rest(before),
     after: rest(after),

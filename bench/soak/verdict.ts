@@ -53,10 +53,14 @@ function fifths(samples: readonly Sample[], of: (sample: Sample) => number): [fi
   return [median(samples.slice(0, many).map(of)), median(samples.slice(-many).map(of))];
 }
 
-/** Classes with more objects than before, most of them first. */
-export function grown(before: Rest, after: Rest): { readonly name: string; readonly more: number }[] {
-  return Object.entries(after.heap.objects)
-    .map(([name, count]) => ({ name, more: count - (before.heap.objects[name] ?? 0) }))
+/** Classes, or shapes of plain objects, with more objects than before, most of them first. */
+export function grown(
+  before: Rest,
+  after: Rest,
+  of: 'objects' | 'shapes' = 'objects',
+): { readonly name: string; readonly more: number }[] {
+  return Object.entries(after.heap[of])
+    .map(([name, count]) => ({ name, more: count - (before.heap[of][name] ?? 0) }))
     .filter(({ more }) => more > 0)
     .toSorted((a, b) => b.more - a.more);
 }

@@ -156,7 +156,7 @@ function rest(heap: number, sockets: number, objects: Readonly<Record<string, nu
   return {
     descriptors: { sockets, files: 4, others: 20 },
     metrics,
-    heap: { used: heap, objects },
+    heap: { used: heap, objects, shapes: {} },
     resident: 80,
     stored: 1,
   };
