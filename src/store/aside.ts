@@ -95,14 +95,19 @@ export async function keptAside(parent: string): Promise<string[]> {
   return sentences;
 }
 
-/** Makes a folder for messages, which other users cannot look into; one that is there stays as it is. */
-export async function makeFolder(path: string): Promise<void> {
+/**
+ * Makes a folder for messages, which other users cannot look into; one that is there stays as it is.
+ * @returns whether there was none
+ */
+export async function makeFolder(path: string): Promise<boolean> {
   // The mode would be that of the folders above it, too.
   await mkdir(dirname(path), { recursive: true });
   try {
     await mkdir(path, { mode: FOLDER_MODE });
+    return true;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
+    return false;
   }
 }
 

@@ -1,5 +1,5 @@
 /** The store on LevelDB. */
-import { readdir, statfs } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { Aside, makeFolder } from './aside.js';
@@ -9,7 +9,7 @@ import { Directory, settleName } from './directory.js';
 import { everything, versionKey } from './keys.js';
 import { isDamage, isInterruption, reason } from './level-errors.js';
 import { sizeOf } from './leveldb/files.js';
-import { isMarked, type Maintenance, maintain, mark, unmark, verify } from './maintenance.js';
+import { assertRoom, isMarked, type Maintenance, maintain, mark, ROOM_TO_OPEN, unmark, verify } from './maintenance.js';
 import { STORE_VERSION } from './records.js';
 import { isSealed, Sealer, unsealed } from './seal.js';
 import type { KeyRange, Operation, Store, Unreadable } from './store.js';
@@ -20,8 +20,6 @@ const NOTHING: Operation = { type: 'del', key: Buffer.from([0]) };
 
 /** Bytes read at a time by who goes through everything: sixty times LevelDB's default. */
 const WHOLE_READ_AHEAD = 1024 * 1024;
-/** Bytes that the database needs to open, besides a table as large as its logs. */
-const ROOM_TO_OPEN = 1024 * 1024;
 
 /** Keys that `clear` deletes at a time: other changes find their turn in between. */
 const CLEARED_AT_ONCE = 1000;
@@ -75,9 +73,7 @@ export class LevelStore implements Store {
       const { unread } = await maintain(this.#maintenance, await isMarked(this.#directory));
       await makeFolder(this.#directory);
       this.#db = new Database(this.#directory);
-      await this.#db.open();
-      await this.#settleNames();
-      await mark(this.#directory);
+      await this.#openDatabase();
       await this.#checkVersion();
       if (unread.length > 0) this.#verifying = this.#verify(unread);
     } catch (error) {
@@ -126,7 +122,7 @@ export class LevelStore implements Store {
   async #change(changes: Operation[], sync: boolean): Promise<void> {
     if (this.#failed && !this.#closed) {
       // What is open can be read, so it is not closed for an attempt that is bound to fail.
-      if (this.#db.status === 'open') await this.#checkRoom(this.#corrupt);
+      if (this.#db.status === 'open') await this.#checkRoom();
       await this.#reopen();
       this.#failed = false;
       this.#corrupt = false;
@@ -156,10 +152,21 @@ export class LevelStore implements Store {
     try {
       if (this.#corrupt) await maintain(this.#maintenance, true);
     } finally {
-      await this.#db.open();
-      await this.#settleNames();
-      await mark(this.#directory);
+      await this.#openDatabase();
     }
+  }
+
+  async #openDatabase(): Promise<void> {
+    try {
+      await this.#db.open();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      // It had looked sound.
+      await maintain(this.#maintenance, true, reason(error));
+      await this.#db.open();
+    }
+    await this.#settleNames();
+    await mark(this.#directory);
   }
 
   /** Makes the names of the files durable, in a directory that may be another one than before. */
@@ -183,20 +190,14 @@ export class LevelStore implements Store {
     await this.write([{ type: 'put', key, value: Buffer.from([STORE_VERSION]) }], true);
   }
 
-  /**
-   * Rejects if there is no room for the table that LevelDB makes of its logs when it opens.
-   * @param whole the store is to be made anew, which takes as much room as it has
-   */
-  async #checkRoom(whole: boolean): Promise<void> {
-    const names = (await readdir(this.#directory)).filter((name) => whole || name.endsWith('.log'));
-    // LevelDB may delete one at any time.
+  /** Rejects if there is no room for the table that LevelDB makes of its logs when it opens. */
+  async #checkRoom(): Promise<void> {
     let needed = ROOM_TO_OPEN;
-    for (const name of names) needed += await sizeOf(join(this.#directory, name));
-    const { blocks, bavail, bsize } = await statfs(this.#directory);
-    // Some file systems do not tell.
-    if (blocks === 0 || bavail * bsize >= needed) return;
-    const words = `no space left on device: ${megabytes(bavail * bsize)} are free, ${megabytes(needed)} are needed`;
-    throw new PorticoError(ErrorKinds.StoreCommit, words);
+    for (const name of await readdir(this.#directory)) {
+      // LevelDB may delete one at any time.
+      if (name.endsWith('.log')) needed += await sizeOf(join(this.#directory, name));
+    }
+    await assertRoom(this.#directory, needed);
   }
 
   /**
@@ -207,14 +208,12 @@ export class LevelStore implements Store {
     this.#mending ??= this.#alone(async () => {
       if (this.#closed) return false;
       // What is open can be read, but for what is damaged.
-      await this.#checkRoom(true);
+      await this.#checkRoom();
       await this.#db.close();
       try {
         return (await maintain(this.#maintenance, true)).mended;
       } finally {
-        await this.#db.open();
-        await this.#settleNames();
-        await mark(this.#directory);
+        await this.#openDatabase();
       }
     }).finally(() => {
       this.#mending = null;
@@ -387,8 +386,4 @@ function keyOf([key]: [Buffer, Buffer]): Buffer {
 /** How many bytes LevelDB reads before it hands them over; each time costs a trip through another thread. */
 function readAhead(whole: boolean): { highWaterMarkBytes?: number } {
   return whole ? { highWaterMarkBytes: WHOLE_READ_AHEAD } : {};
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -1,22 +1,26 @@
 /**
  * Mends a damaged store while LevelDB has it closed: a new one is made beside it of everything that can be read, the old
  * one is moved into a dated folder as it is, and the new one takes its place. Nothing is deleted that is not a copy.
+ * Tables are never changed once they are written: those that are sound are in both, as one file with two names.
  */
-import { rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Level } from 'level';
+import { ErrorKinds, PorticoError } from '../errors.js';
 import { type Aside, flushDirectory, makeFolder } from './aside.js';
 import type { Damage } from './damage.js';
 import { sessionsIn } from './describe.js';
 import { Directory } from './directory.js';
 import { Family, familyRange, textOf, versionKey } from './keys.js';
-import { codeOf, listFiles, readWhatIsReadable } from './leveldb/files.js';
-import { type Inspection, inspect } from './leveldb/inspection.js';
+import { codeOf, listFiles, readWhatIsReadable, sizeOf } from './leveldb/files.js';
+import { type Inspection, inspect, isLiveLog } from './leveldb/inspection.js';
+import { type LiveTable, manifestOf } from './leveldb/manifest.js';
 import { faultOf } from './leveldb/table-file.js';
 import { STORE_VERSION, sessionNumberIn } from './records.js';
-import { isOfFamily, type Losses, noLosses, type Salvaged, salvage } from './salvage.js';
+import { isOfFamily, type Losses, noLosses, salvageBeside } from './salvage.js';
 import { Sealer } from './seal.js';
+import type { Operation } from './store.js';
 
 /** What is maintained, and for whom. */
 export interface Maintenance {
@@ -43,28 +47,54 @@ const READ_AT_START = 2 ** 30;
 /** Makes LevelDB flush its log, which it does not for an empty batch. */
 const NOTHING = { type: 'del', key: Buffer.from([0]) } as const;
 
+/** Bytes that LevelDB needs to open, besides a table as large as its logs. */
+export const ROOM_TO_OPEN = 2 ** 20;
+/** Why a file has no second name: the file system has none, or the file is another user's. */
+const NO_LINKS: readonly unknown[] = [
+  'EPERM',
+  'EACCES',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EXDEV',
+  'EMLINK',
+  'EINVAL',
+];
+
 /**
  * Looks at all files of a closed store and mends it if it is damaged.
  *
  * Tables of queue segments alone may wait unless `thorough`, if there are many: segments are never written twice, their
  * checksums tell what they hold, and flow states tell which are done, so damage cannot make one pass for another. All
  * else has older versions, which would come back if a newer one went unnoticed.
+ *
+ * @param refusal why LevelDB does not open it, if it has been tried: then it is damaged, however it looks
  */
-export async function maintain(maintenance: Maintenance, thorough: boolean): Promise<Maintained> {
+export async function maintain(
+  maintenance: Maintenance,
+  thorough: boolean,
+  refusal: string | null = null,
+): Promise<Maintained> {
   const { directory, aside, tell } = maintenance;
   const rebuilt = `${directory}.rebuilding`;
   await finishRename(directory, rebuilt);
   let left = thorough ? Number.POSITIVE_INFINITY : READ_AT_START;
-  const inspection = await inspect(directory, (table) => {
+  let inspection = await inspect(directory, (table) => {
     left -= table.size;
     return left < 0 && isOfFamily(Family.Queue, table);
   });
+  if (refusal !== null) {
+    const fault = { file: 'the database', what: `does not open (${refusal})` };
+    inspection = { ...inspection, faults: [...inspection.faults, fault], manifest: null };
+  }
   if (inspection.faults.length === 0) {
     for (const fault of inspection.torn) tell({ kind: 'torn', fault });
     return { mended: false, unread: inspection.unread.map(({ number }) => number) };
   }
   // Files that another process is writing look damaged.
   await assertUnlocked(directory);
+  // What has not been looked at is not known to be sound.
+  if (inspection.unread.length > 0 && refusal === null) inspection = await inspect(directory, () => false);
   const losses = noLosses();
   const { kept, clients } = await rebuild(rebuilt, inspection, losses);
   const folder = await aside.newFolder();
@@ -114,14 +144,17 @@ interface Rebuilt {
   readonly clients: ReadonlyMap<number, string>;
 }
 
-/** Writes what can be read into a new store. */
+/** Makes a new store of what can be read. */
 async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Rebuilt> {
-  await makeFolder(path);
-  const db = new Level<Buffer, Buffer>(path, ENCODING);
-  // Rejects if another process is at it.
-  await db.open();
+  // None is left of a former start.
+  if (!(await makeFolder(path))) throw new Error('another process uses it');
   try {
-    const rebuilt = await fill(db, inspection, losses).finally(() => db.close());
+    const staying = await linkSound(path, inspection);
+    await checkRoom(inspection, staying);
+    // It opens itself.
+    const db = new Level<Buffer, Buffer>(path, ENCODING);
+    await db.open();
+    const rebuilt = await fill(db, staying, inspection, losses).finally(() => db.close());
     await settleLogs(path);
     await flushDirectory(path);
     return rebuilt;
@@ -132,22 +165,79 @@ async function rebuild(path: string, inspection: Inspection, losses: Losses): Pr
   }
 }
 
-async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: Losses): Promise<Rebuilt> {
-  const kept = new Map<number, number>();
-  let batch: (Salvaged & { type: 'put' })[] = [];
+/**
+ * Gives the sound tables a second name in a new store, and a MANIFEST that names them.
+ * @returns their numbers; none where it is not known which tables make up the store, or files cannot have two names
+ */
+async function linkSound(path: string, { files, faults, manifest }: Inspection): Promise<ReadonlySet<number>> {
+  const damaged = new Set(faults.map(({ file }) => file));
+  const sound: LiveTable[] = [];
+  for (const table of manifest?.tables.values() ?? []) {
+    const name = files.tables.get(table.number);
+    if (name === undefined || damaged.has(name)) continue;
+    try {
+      await link(join(files.directory, name), join(path, name));
+    } catch (error) {
+      if (!NO_LINKS.includes(codeOf(error))) throw error;
+      for (const { number } of sound) await rm(join(path, files.tables.get(number) as string));
+      return new Set();
+    }
+    sound.push(table);
+  }
+  if (manifest === null || sound.length === 0) return new Set();
+  const next = 1 + Math.max(...files.tables.keys(), ...files.logs.keys(), ...files.manifests.keys());
+  const name = `MANIFEST-${String(next).padStart(6, '0')}`;
+  await writeFile(join(path, name), manifestOf(sound, next + 1, manifest.lastSequence));
+  await writeFile(join(path, 'CURRENT'), `${name}\n`);
+  return new Set(sound.map(({ number }) => number));
+}
+
+/** Rejects if there is no room for what has to be written anew: before that takes time, and the last room of others. */
+async function checkRoom({ files, manifest }: Inspection, staying: ReadonlySet<number>): Promise<void> {
+  let needed = ROOM_TO_OPEN;
+  for (const [number, name] of files.tables) {
+    const counts = !staying.has(number) && (manifest === null || manifest.tables.has(number));
+    if (counts) needed += await sizeOf(join(files.directory, name));
+  }
+  for (const [number, name] of files.logs) {
+    if (isLiveLog(manifest, number)) needed += await sizeOf(join(files.directory, name));
+  }
+  await assertRoom(files.directory, needed);
+}
+
+/** Rejects with the words of the system if so many bytes are not free, where that is known. */
+export async function assertRoom(directory: string, needed: number): Promise<void> {
+  const { blocks, bavail, bsize } = await statfs(directory);
+  // Some file systems do not tell.
+  if (blocks === 0 || bavail * bsize >= needed) return;
+  const words = `no space left on device: ${megabytes(bavail * bsize)} are free, ${megabytes(needed)} are needed`;
+  throw new PorticoError(ErrorKinds.StoreCommit, words);
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+async function fill(
+  db: Level<Buffer, Buffer>,
+  staying: ReadonlySet<number>,
+  inspection: Inspection,
+  losses: Losses,
+): Promise<Rebuilt> {
+  let batch: Operation[] = [];
   let bytes = 0;
   const write = async (): Promise<void> => {
     await db.batch(batch, { sync: false });
     batch = [];
     bytes = 0;
   };
-  for await (const { key, value } of salvage(inspection, losses)) {
-    batch.push({ type: 'put', key, value });
-    bytes += key.length + value.length;
-    kept.set(key[0], (kept.get(key[0]) ?? 0) + 1);
+  for await (const { key, value } of salvageBeside(staying, inspection, losses)) {
+    batch.push(value === null ? { type: 'del', key } : { type: 'put', key, value });
+    bytes += key.length + (value?.length ?? 0);
     if (bytes >= BATCH_BYTES || batch.length >= BATCH_RECORDS) await write();
   }
   await write();
+  const kept = await countsOf(db);
   if (kept.size > 0 && !kept.has(Family.Version)) {
     // Records without a version are refused, and each says its own.
     const version = { type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) } as const;
@@ -155,6 +245,20 @@ async function fill(db: Level<Buffer, Buffer>, inspection: Inspection, losses: L
   }
   await db.batch([NOTHING], { sync: true });
   return { kept, clients: await clientsOf(db, losses) };
+}
+
+/** Numbers of records, by family. */
+async function countsOf(db: Level<Buffer, Buffer>): Promise<Map<number, number>> {
+  const counts = new Map<number, number>();
+  const keys = db.keys({ highWaterMarkBytes: BATCH_BYTES });
+  try {
+    for (let found = await keys.nextv(BATCH_RECORDS); found.length > 0; found = await keys.nextv(BATCH_RECORDS)) {
+      for (const key of found) counts.set(key[0], (counts.get(key[0]) ?? 0) + 1);
+    }
+  } finally {
+    await keys.close();
+  }
+  return counts;
 }
 
 async function clientsOf(db: Level<Buffer, Buffer>, losses: Losses): Promise<Map<number, string>> {

@@ -36,35 +36,77 @@ export interface Salvaged {
 /** A run of changes in order, which is read when its turn comes. */
 interface Source {
   readonly smallest: Buffer;
+  /** Whether its table stays where it is. */
+  readonly stays: boolean;
   load(): Promise<readonly Change[]>;
 }
 
 /** Yields what the store holds, in order of keys; `losses` is complete at the end. */
-export async function* salvage({ files, manifest }: Inspection, losses: Losses): AsyncGenerator<Salvaged> {
+export async function* salvage(inspection: Inspection, losses: Losses): AsyncGenerator<Salvaged> {
+  for await (const { key, value } of salvageBeside(new Set(), inspection, losses))
+    if (value !== null) yield { key, value };
+}
+
+/**
+ * Yields what tables do not hold that stay as they are, in order of keys: what is to be changed in a store of these tables
+ * alone. `losses` is complete at the end.
+ * @param staying numbers of sound tables
+ */
+export async function* salvageBeside(
+  staying: ReadonlySet<number>,
+  inspection: Inspection,
+  losses: Losses,
+): AsyncGenerator<Pick<Change, 'key' | 'value'>> {
+  let former: Buffer | null = null;
+  for await (const { key, value, stays } of merged(await sourcesOf(staying, inspection, losses))) {
+    if (former?.equals(key)) continue;
+    former = key;
+    if (stays) continue;
+    const isGenuine = value === null || isSealed(key, value);
+    if (!isGenuine) losses.values.push(key);
+    yield { key, value: isGenuine ? value : null };
+  }
+}
+
+async function sourcesOf(
+  staying: ReadonlySet<number>,
+  { files, manifest }: Inspection,
+  losses: Losses,
+): Promise<Source[]> {
   const { directory } = files;
   const sources: Source[] = [];
   const logs = [...files.logs].filter(([number]) => isLiveLog(manifest, number)).sort(([one], [other]) => one - other);
   for (const [, name] of logs) {
     const changes = logged(await readWhatIsReadable(directory, name), losses);
-    if (changes.length > 0) sources.push({ smallest: changes[0].key, load: async () => changes });
+    if (changes.length > 0) sources.push({ smallest: changes[0].key, stays: false, load: async () => changes });
   }
+  const going: Range[] = [];
   for (const [number, name] of files.tables) {
-    if (manifest !== null && !manifest.tables.has(number)) continue;
+    if (staying.has(number) || (manifest !== null && !manifest.tables.has(number))) continue;
     const { changes, damagedBytes, gaps } = readTable(await readWhatIsReadable(directory, name), isSealed);
     losses.bytes += damagedBytes;
     losses.gaps.push(...gaps);
     if (changes.length === 0) continue;
+    const [smallest, largest] = [Buffer.from(changes[0].key), Buffer.from(changes[changes.length - 1].key)];
+    going.push({ smallest, largest });
     const load = async () => readTable(await readWhatIsReadable(directory, name), isSealed).changes;
-    sources.push({ smallest: Buffer.from(changes[0].key), load });
+    sources.push({ smallest, stays: false, load });
   }
-  let former: Buffer | null = null;
-  for await (const { key, value } of merged(sources)) {
-    if (former?.equals(key)) continue;
-    former = key;
-    if (value === null) continue;
-    if (isSealed(key, value)) yield { key, value };
-    else losses.values.push(key);
+  // All that is in a log is newer than all that is in tables.
+  for (const number of staying) {
+    const table = manifest?.tables.get(number);
+    const name = files.tables.get(number);
+    if (table === undefined || name === undefined || !going.some((other) => overlap(table, other))) continue;
+    const load = async () => readTable(await readWhatIsReadable(directory, name), isSealed).changes;
+    sources.push({ smallest: table.smallest, stays: true, load });
   }
+  return sources;
+}
+
+type Range = { readonly smallest: Buffer; readonly largest: Buffer };
+
+function overlap(one: Range, other: Range): boolean {
+  return Buffer.compare(one.smallest, other.largest) <= 0 && Buffer.compare(other.smallest, one.largest) <= 0;
 }
 
 /** The changes of a log, in the order of a table. */
@@ -87,11 +129,17 @@ function logged(bytes: Buffer, losses: Losses): Change[] {
   return changes.sort(inOrder);
 }
 
-async function* merged(sources: Source[]): AsyncGenerator<Change> {
+interface Run {
+  readonly changes: readonly Change[];
+  readonly stays: boolean;
+  at: number;
+}
+
+async function* merged(sources: Source[]): AsyncGenerator<Change & { readonly stays: boolean }> {
   const waiting = sources.sort((one, other) => Buffer.compare(other.smallest, one.smallest));
-  const active: { changes: readonly Change[]; at: number }[] = [];
+  const active: Run[] = [];
   for (;;) {
-    let first: (typeof active)[number] | null = null;
+    let first: Run | null = null;
     for (const run of active) {
       if (first === null || inOrder(run.changes[run.at], first.changes[first.at]) < 0) first = run;
     }
@@ -99,11 +147,12 @@ async function* merged(sources: Source[]): AsyncGenerator<Change> {
     if (next !== undefined && (first === null || Buffer.compare(next.smallest, first.changes[first.at].key) <= 0)) {
       waiting.pop();
       const changes = await next.load();
-      if (changes.length > 0) active.push({ changes, at: 0 });
+      if (changes.length > 0) active.push({ changes, stays: next.stays, at: 0 });
       continue;
     }
     if (first === null) return;
-    yield first.changes[first.at++];
+    const { key, value, sequence } = first.changes[first.at++];
+    yield { key, value, sequence, stays: first.stays };
     if (first.at === first.changes.length) active.splice(active.indexOf(first), 1);
   }
 }

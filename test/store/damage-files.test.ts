@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { fragment, varint } from '../../src/store/leveldb/log-writer.js';
 import { mulberry32, type Random } from '../support/disk.js';
 import { seeds } from '../support/seeds.js';
 import {
@@ -185,6 +186,23 @@ for (const what of ['deleted', 'empty', 'cut', 'changed'] as const) {
     }
   });
 }
+
+test('a store that looks sound, and that LevelDB refuses, is mended all the same', async () => {
+  const [manifest] = filesLike(/^MANIFEST/);
+  const key = Buffer.concat([Buffer.from([0xff]), Buffer.from('0101000000000000', 'hex')]);
+  const named = (level: number): Buffer[] => [
+    ...[varint(7), varint(level), varint(999), varint(100)],
+    ...[varint(key.length), key, varint(key.length), key],
+  ];
+  // LevelDB takes the table, which is not there, for one of level 5.
+  const edit = Buffer.concat([...named(5), ...named(6), Buffer.concat([varint(6), varint(6), varint(999)])]);
+  const { found, started } = await outcomeOf((store) => {
+    const path = join(store, manifest);
+    writeFileSync(path, Buffer.concat([readFileSync(path), fragment(edit)]));
+  });
+  assert.deepEqual(found, whole);
+  assert.match(started.lines.join('\n'), /the store was damaged: the database does not open \(.*missing files.*000999/);
+});
 
 test('a table or log that is deleted or empty costs what was in it', async () => {
   for (const name of filesLike(/ldb$|log$/)) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readLog } from '../../src/store/leveldb/log-file.js';
-import { fragment } from '../support/leveldb-bytes.js';
+import { fragment } from '../../src/store/leveldb/log-writer.js';
 
 const BLOCK = 32768;
 

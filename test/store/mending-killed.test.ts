@@ -13,11 +13,11 @@ function mend(directory: string, steps: number): { signal: string | null; stdout
   return spawnSync(process.execPath, [MENDER, join(directory, 'store'), String(steps)], { encoding: 'utf8' });
 }
 
-/** A copy without a MANIFEST, and with a byte of a table changed. */
-function damaged(scene: Scene): string {
+/** A copy with a byte of a table changed, and with a MANIFEST or without. */
+function damaged(scene: Scene, withManifest: boolean): string {
   const directory = copyOf(scene);
   const store = join(directory, 'store');
-  writeFileSync(join(store, 'CURRENT'), '');
+  if (!withManifest) writeFileSync(join(store, 'CURRENT'), '');
   const table = readdirSync(store).find((name) => name.endsWith('.ldb'));
   assert.ok(table !== undefined);
   const bytes = readFileSync(join(store, table));
@@ -26,30 +26,33 @@ function damaged(scene: Scene): string {
   return directory;
 }
 
-test('a start that is killed before any of its steps while it mends a store loses nothing', async () => {
-  const scene = await killedStore();
-  const undisturbed = damaged(scene);
-  const { stdout, signal, stderr } = mend(undisturbed, Number.POSITIVE_INFINITY);
-  assert.equal(signal, null, stderr);
-  const steps = Number(stdout);
-  assert.ok(steps > 10, stderr);
-  const first = await start(undisturbed);
-  const expected = await served(first);
-  await first.engine.stop();
-  assert.ok(Object.keys(expected.retained).length > 200);
-  for (let n = 0; n < steps; n++) {
-    const directory = damaged(scene);
-    const originals = originalsOf(directory);
-    assert.equal(mend(directory, n).signal, 'SIGKILL', `step ${n}`);
-    const again = await start(directory);
-    const found = await served(again);
-    await again.engine.stop();
-    assert.deepEqual(found, expected, `killed before step ${n}`);
-    assert.ok(!existsSync(join(directory, 'store.rebuilding')));
-    const full = foldersOf(directory).filter((name) => existsSync(join(directory, name, 'store')));
-    assert.equal(full.length, 1, `killed before step ${n}`);
-    for (const [name, bytes] of originals) {
-      assert.ok(readFileSync(join(directory, full[0], 'store', name)).equals(bytes), `step ${n}: ${name}`);
+for (const withManifest of [true, false]) {
+  const how = withManifest ? 'beside its sound tables' : 'of copies';
+  test(`a start that is killed before any of its steps while it mends a store ${how} loses nothing`, async () => {
+    const scene = await killedStore();
+    const undisturbed = damaged(scene, withManifest);
+    const { stdout, signal, stderr } = mend(undisturbed, Number.POSITIVE_INFINITY);
+    assert.equal(signal, null, stderr);
+    const steps = Number(stdout);
+    assert.ok(steps > 10, stderr);
+    const first = await start(undisturbed);
+    const expected = await served(first);
+    await first.engine.stop();
+    assert.ok(Object.keys(expected.retained).length > 200);
+    for (let n = 0; n < steps; n++) {
+      const directory = damaged(scene, withManifest);
+      const originals = originalsOf(directory);
+      assert.equal(mend(directory, n).signal, 'SIGKILL', `step ${n}`);
+      const again = await start(directory);
+      const found = await served(again);
+      await again.engine.stop();
+      assert.deepEqual(found, expected, `killed before step ${n}`);
+      assert.ok(!existsSync(join(directory, 'store.rebuilding')));
+      const full = foldersOf(directory).filter((name) => existsSync(join(directory, name, 'store')));
+      assert.equal(full.length, 1, `killed before step ${n}`);
+      for (const [name, bytes] of originals) {
+        assert.ok(readFileSync(join(directory, full[0], 'store', name)).equals(bytes), `step ${n}: ${name}`);
+      }
     }
-  }
-});
+  });
+}

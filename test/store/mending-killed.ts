@@ -15,7 +15,7 @@ function step(): void {
   if (steps++ === Number(last)) process.kill(process.pid, 'SIGKILL');
 }
 
-for (const name of ['mkdir', 'rename', 'rm', 'writeFile', 'open'] as const) {
+for (const name of ['mkdir', 'link', 'rename', 'rm', 'writeFile', 'open'] as const) {
   const original = fs[name] as (...args: unknown[]) => unknown;
   Object.assign(fs, {
     [name]: (...args: unknown[]) => {

@@ -1,15 +1,19 @@
 /** What the reader of a store's files finds is what LevelDB finds, whatever was written, merged and interrupted before. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Aside } from '../../src/store/aside.js';
+import type { Damage } from '../../src/store/damage.js';
+import { versionKey } from '../../src/store/keys.js';
 import { type Inspection, inspect } from '../../src/store/leveldb/inspection.js';
-import { type Losses, salvage } from '../../src/store/salvage.js';
-import { mulberry32 } from '../support/disk.js';
+import { maintain } from '../../src/store/maintenance.js';
+import { type Losses, noLosses, salvage } from '../../src/store/salvage.js';
+import { mulberry32, type Random } from '../support/disk.js';
 import { seeds } from '../support/seeds.js';
 import { batchOf, keyOf, SmallTables } from './random-batches.js';
 
@@ -35,20 +39,26 @@ async function asLevelDb(directory: string): Promise<Contents> {
 }
 
 /** Reads with the reader of damaged stores. */
-async function asSalvaged(inspection: Inspection): Promise<Contents> {
-  const losses: Losses = { changes: 0, bytes: 0, gaps: [], values: [] };
+async function asSalvaged(inspection: Inspection, losses: Losses): Promise<Contents> {
   const contents: Contents = new Map();
   for await (const { key, value } of salvage(inspection, losses)) {
     contents.set(key.toString('hex'), value.toString('base64'));
   }
-  assert.deepEqual(losses, { changes: 0, bytes: 0, gaps: [], values: [] });
+  return contents;
+}
+
+/** Reads a sound store with the reader of damaged ones. */
+async function asSalvagedWhole(inspection: Inspection): Promise<Contents> {
+  const losses = noLosses();
+  const contents = await asSalvaged(inspection, losses);
+  assert.deepEqual(losses, noLosses());
   return contents;
 }
 
 async function assertSame(directory: string, words: string): Promise<Inspection> {
   const inspection = await inspect(directory, () => false);
   assert.deepEqual(inspection.faults, [], `${words}: a healthy store`);
-  const salvaged = await asSalvaged(inspection);
+  const salvaged = await asSalvagedWhole(inspection);
   const expected = await asLevelDb(directory);
   assert.equal(salvaged.size, expected.size, words);
   for (const [key, value] of expected) assert.ok(salvaged.get(key) === value, `${words}: ${key}`);
@@ -75,7 +85,7 @@ for (const compression of [true, false]) {
         if (life < 2) continue;
         assert.ok((inspection.manifest?.tables.size ?? 0) > 1, 'several tables');
         // Without a MANIFEST all files are read: none of them may bring back what was deleted.
-        assert.deepEqual(await asSalvaged({ ...inspection, manifest: null }), await asLevelDb(directory));
+        assert.deepEqual(await asSalvagedWhole({ ...inspection, manifest: null }), await asLevelDb(directory));
       }
     }
   });
@@ -98,4 +108,78 @@ test('a store whose writer was killed in the middle of writes and compactions is
       await assertSame(directory, `seed ${seed}, life ${life}, killed behind batch ${last}`);
     }
   }
+});
+
+/** Changes bits of a file, or cuts it, where chance says. */
+function damage(random: Random, path: string): void {
+  const bytes = readFileSync(path);
+  if (random(3) === 0) {
+    truncateSync(path, random(bytes.length));
+    return;
+  }
+  for (let n = 1 + random(5); n > 0; n--) bytes[random(bytes.length)] ^= 1 << random(8);
+  writeFileSync(path, bytes);
+}
+
+/** A store of many tables in several levels, and a log. */
+async function manyTables(random: Random): Promise<string> {
+  const directory = newDirectory();
+  for (let life = 0; life < 3; life++) {
+    const db = new SmallTables(directory);
+    await db.open();
+    for (let n = 40 + random(20); n > 0; n--) {
+      await db.batch(batchOf(random), { sync: false });
+      if (random(40) > 0) continue;
+      const ends = [keyOf(random), keyOf(random)].sort(Buffer.compare);
+      await db.compactRange(ends[0], ends[1]);
+    }
+    await db.close();
+  }
+  return directory;
+}
+
+test('a store with damaged tables and logs is mended beside its sound tables, and holds what a copy of everything would', async () => {
+  let [linked, behind] = [0, 0];
+  for (const seed of seeds(3)) {
+    const random = mulberry32(seed);
+    const directory = await manyTables(random);
+    const { files, manifest } = await inspect(directory, () => false);
+    assert.ok(manifest !== null);
+    const live = [...manifest.tables.keys()].map((number) => files.tables.get(number) as string);
+    for (let round = 0; round < 4; round++) {
+      const copy = newDirectory();
+      cpSync(directory, copy, { recursive: true });
+      for (let n = 1 + random(2); n > 0; n--) damage(random, join(copy, live[random(live.length)]));
+      if (random(2) === 0) for (const name of files.logs.values()) damage(random, join(copy, name));
+      const names = readdirSync(copy).filter((name) => !/^(LOG|LOG\.old|LOCK)$/.test(name));
+      const before = new Map(names.map((name) => [name, readFileSync(join(copy, name))]));
+      const inspection = await inspect(copy, () => false);
+      const losses = noLosses();
+      const expected = await asSalvaged(inspection, losses);
+      const told: Damage[] = [];
+      const { mended } = await maintain(
+        { directory: copy, aside: new Aside(dirname(copy)), tell: (damage) => told.push(damage), ended: () => false },
+        true,
+      );
+      const words = `seed ${seed}, round ${round}`;
+      assert.equal(mended, inspection.faults.length > 0, words);
+      if (!mended) continue;
+      const [damaged] = told;
+      assert.ok(damaged.kind === 'files');
+      assert.deepEqual({ ...damaged.losses, values: [] }, { ...losses, values: [] }, words);
+      const found = await asLevelDb(copy);
+      found.delete(versionKey().toString('hex'));
+      assert.deepEqual(found, expected, words);
+      assert.deepEqual((await inspect(copy, () => false)).faults, [], words);
+      for (const [name, bytes] of before) {
+        assert.ok(
+          readFileSync(join(damaged.folder, 'store', name)).equals(bytes),
+          `${words}: ${name} is not what it was`,
+        );
+        if (name.endsWith('.ldb') && statSync(join(damaged.folder, 'store', name)).nlink === 2) linked++;
+      }
+      if (inspection.faults.some(({ file }) => file.endsWith('.ldb'))) behind++;
+    }
+  }
+  assert.ok(linked > behind && behind > 5, `${linked} tables were kept in ${behind} stores with damaged ones`);
 });

@@ -1,15 +1,11 @@
 /**
- * Reads LevelDB's logs (doc/log_format.md): the write-ahead log and the MANIFEST. Blocks of 32 KiB hold fragments
- * `u32 masked CRC, u16 length, u8 type`, and a record is one FULL fragment or FIRST, MIDDLE..., LAST. Unlike LevelDB,
- * which gives up the rest of a block, it goes on behind the damaged fragment. It looks for that inside of a fragment only
- * where nothing else is left: what a client has published stands there, and may look like a fragment.
+ * Reads LevelDB's logs (`log-format.ts`): the write-ahead log and the MANIFEST. Unlike LevelDB, which gives up the rest of
+ * a block, it goes on behind the damaged fragment. It looks for that inside of a fragment only where nothing else is left:
+ * what a client has published stands there, and may look like a fragment.
  */
 import { crc32c, unmasked, withByte } from './crc32c.js';
 import { Cursor } from './cursor.js';
-
-const BLOCK = 32768;
-const HEAD = 7;
-const Type = { Full: 1, First: 2, Middle: 3, Last: 4 } as const;
+import { BLOCK, HEAD, Type } from './log-format.js';
 
 export interface LogContents {
   /** Whole records in order. */

@@ -1,10 +1,11 @@
 /** LevelDB's files as a start reads them before LevelDB does: any bytes are read as far as they can be. */
 import assert from 'node:assert/strict';
 import { type Change, changesOf, readLog } from '../../../src/store/leveldb/log-file.js';
-import { readManifest } from '../../../src/store/leveldb/manifest.js';
+import { Type } from '../../../src/store/leveldb/log-format.js';
+import { fragment, masked, varint } from '../../../src/store/leveldb/log-writer.js';
+import { manifestOf, readManifest } from '../../../src/store/leveldb/manifest.js';
 import { uncompress } from '../../../src/store/leveldb/snappy.js';
 import { faultOf, readTable } from '../../../src/store/leveldb/table-file.js';
-import { FULL, fragment, masked } from '../../support/leveldb-bytes.js';
 import { Feed, input, type Target } from '../target.js';
 
 const MAGIC = Buffer.from('57fb808b247547db', 'hex');
@@ -14,13 +15,6 @@ const FOOTER_HANDLES = 40;
 function block(compression: number, data: Buffer): Buffer {
   const bytes = Buffer.concat([data, Buffer.from([compression])]);
   return Buffer.concat([bytes, masked(bytes)]);
-}
-
-function varint(number: number): Buffer {
-  const bytes: number[] = [];
-  let left = number;
-  for (; left >= 0x80; left >>>= 7) bytes.push((left & 0x7f) | 0x80);
-  return Buffer.from([...bytes, left]);
 }
 
 /** Fragments and other bytes in turn, as an input says. */
@@ -85,7 +79,11 @@ function run(bytes: Buffer): string {
     case 1:
       return log(logOf(feed));
     case 2: {
-      const { tables, damaged } = readManifest(fragment(Buffer.from(feed.rest())));
+      const { tables, lastSequence, damaged } = readManifest(fragment(Buffer.from(feed.rest())));
+      if (!damaged) {
+        const again = readManifest(manifestOf([...tables.values()], 9, lastSequence));
+        assert.deepEqual(again, { tables, logNumber: 9, previousLog: 0, lastSequence, damaged });
+      }
       return `manifest ${tables.size > 0} ${damaged}`;
     }
     case 3:
@@ -105,8 +103,9 @@ function hex(...parts: string[]): Buffer {
 const FIRST = '0101000000000000';
 /** A batch that puts `a` and deletes `b`. */
 const BATCH = hex('0100000000000000', '02000000', '0101610176', '000162');
+const COMPARATOR = Buffer.from('leveldb.BytewiseComparator').toString('hex');
 /** Comparator, log 5, next file 9, last sequence 7, and table 4 of 100 bytes in level 0. */
-const EDIT = hex('010161', '0205', '0309', '0407', '07000464', '0961', FIRST, '0962', FIRST);
+const EDIT = hex('011a', COMPARATOR, '0205', '0309', '0407', '07000464', '0961', FIRST, '0962', FIRST);
 /** The list of restarts of a block. */
 const RESTARTS = hex('00000000', '01000000');
 /** A block of one entry: `k` with `value`. */
@@ -124,11 +123,11 @@ export const storeFiles: Target = {
   name: 'store-files',
   scope: ['/src/store/leveldb/'],
   longest: 1200,
-  words: [part(FULL, BATCH), part(2, BATCH), part(4, BATCH), part(0, ENTRIES), fragment(BATCH), MAGIC, EDIT],
+  words: [part(Type.Full, BATCH), part(2, BATCH), part(4, BATCH), part(0, ENTRIES), fragment(BATCH), MAGIC, EDIT],
   seeds: () => [
     input(0, fragment(BATCH), fragment(BATCH)),
     input(0, fragment(BATCH).subarray(0, 20)),
-    input(1, part(FULL, BATCH), part(0x80, BATCH), part(2, BATCH.subarray(0, 9)), part(4, BATCH.subarray(9))),
+    input(1, part(Type.Full, BATCH), part(0x80, BATCH), part(2, BATCH.subarray(0, 9)), part(4, BATCH.subarray(9))),
     input(2, EDIT),
     input(3, tableOf(new Feed(input(part(0, ENTRIES), part(0, RESTARTS), part(0, INDEX))))),
     input(4, part(0, ENTRIES), part(0, RESTARTS), part(0, INDEX)),
