@@ -1,6 +1,7 @@
 /** A store whose files were cut, changed or deleted: the broker starts, serves what can be read, and nothing wrong. */
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fragment, varint } from '../../src/store/leveldb/log-writer.js';
@@ -186,6 +187,28 @@ for (const what of ['deleted', 'empty', 'cut', 'changed'] as const) {
     }
   });
 }
+
+test('where a file cannot have two names all tables are written anew', async () => {
+  const [first] = filesLike(/ldb$/);
+  const { link } = fs.promises;
+  let calls = 0;
+  const refuse = async (from: string, to: string): Promise<void> => {
+    // The first one is taken back.
+    if (calls++ === 0) return await link(from, to);
+    throw Object.assign(new Error('not permitted'), { code: 'EPERM' });
+  };
+  try {
+    fs.promises.link = refuse as typeof link;
+    syncBuiltinESMExports();
+    const { found, directory } = await outcomeOf((store) => truncateSync(join(store, first), sizeOf(first) - 48));
+    assert.deepEqual(found, whole);
+    assert.ok(calls > 1);
+    for (const name of filesOf(directory)) assert.equal(statSync(join(directory, 'store', name)).nlink, 1);
+  } finally {
+    fs.promises.link = link;
+    syncBuiltinESMExports();
+  }
+});
 
 test('a store that looks sound, and that LevelDB refuses, is mended all the same', async () => {
   const [manifest] = filesLike(/^MANIFEST/);
