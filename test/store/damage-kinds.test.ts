@@ -209,7 +209,7 @@ function assertAccounted(kind: Kind, found: Found, lost: Lost, started: Start, m
   else if (found === 'twice') assert.ok(hasLost([Family.Flow, Family.Session]), message);
   else {
     const takenAlong = lost.soundFiles && hasLost(TAKEN_ALONG[kind] ?? []);
-    assert.equal(lost.accounts(holderOf(kind), started), !takenAlong, `${message}, and set aside`);
+    assert.equal(lost.accounts(holderOf(kind), started), !takenAlong, `${message}: whether it is set aside`);
   }
 }
 
