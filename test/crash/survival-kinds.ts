@@ -43,5 +43,29 @@ export function survives(kind: Kind, event: Event, sync: Sync): boolean {
   return LOST[kind]?.includes(event) !== true;
 }
 
+/** What a damaged file may make of a kind; the words are those of the table. */
+export const DAMAGED = {
+  'QoS 0 message': 'not stored',
+  'QoS 1 message to a kept session, client away': 'yes, or set aside',
+  'QoS 2 message to a kept session, client away': 'yes, or set aside',
+  'QoS 1 message to a kept session, sent, not acknowledged': 'yes, or set aside',
+  'QoS 2 message to a kept session, sent, not acknowledged': 'yes, or set aside',
+  'Message to a shared subscription of kept sessions': 'yes, or set aside',
+  'What an ended session leaves to the others of its shared subscription': 'yes, or set aside',
+  'Message to a session that ends with its connection': 'not stored',
+  'QoS 2 publication between PUBREC and PUBREL, session kept': 'yes, or set aside',
+  'Retained message': 'yes, or set aside',
+  'Retained message of QoS 0, once written': 'yes, or set aside',
+  'That a retained message was cleared': 'yes, or undone',
+  'Retained message that a new subscription has not been sent yet, session kept': 'not stored',
+  'Kept session': 'yes, or set aside',
+  'Its subscription': 'yes, or set aside',
+  'That a subscription was ended': 'yes, or undone',
+  'Will of a connected client': 'yes, or set aside',
+  'Will that waits for its delay': 'yes, or set aside',
+  'Value that CoAP has put': 'yes, or set aside',
+  'Observation of CoAP': 'not stored',
+} as const satisfies Record<Kind, 'yes, or set aside' | 'yes, or undone' | 'not stored'>;
+
 /** The title of the test of a cell. */
 export const titleOf = (kind: Kind, event: Event, sync: Sync): string => `${kind}: ${event}, store.sync ${sync}`;

@@ -1,6 +1,5 @@
 /** Records of a sound store that are not what was written, or that mean nothing: set aside, named, and not met again. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Level } from 'level';
@@ -21,9 +20,7 @@ import {
 import { LevelStore } from '../../src/store/level-store.js';
 import type { Operation } from '../../src/store/store.js';
 import type { Engine } from '../support/engine.js';
-import { foldersOf, newDirectory, start } from './damage-scene.js';
-
-const NONSENSE = Buffer.from([0xee, 1, 2, 3]);
+import { foldersOf, NONSENSE, newDirectory, put, scratch, start, valuesAside } from './damage-scene.js';
 
 /** A data directory with what `fill` leaves of a broker. */
 async function storeWith(fill: (engine: Engine) => Promise<void>): Promise<string> {
@@ -32,26 +29,6 @@ async function storeWith(fill: (engine: Engine) => Promise<void>): Promise<strin
   await fill(engine);
   await engine.stop();
   return directory;
-}
-
-/** Writes with right checksums what decodes to nothing. */
-async function put(directory: string, ...operations: Operation[]): Promise<void> {
-  const store = new LevelStore(join(directory, 'store'));
-  await store.open();
-  await store.write(operations, true);
-  await store.close();
-}
-
-/** Changes a stored value behind the store's back. */
-async function scratch(directory: string, key: Buffer): Promise<void> {
-  const db = new Level<Buffer, Buffer>(join(directory, 'store'), { keyEncoding: 'buffer', valueEncoding: 'buffer' });
-  await db.open();
-  const value = await db.get(key);
-  assert.ok(value !== undefined);
-  const scratched = Buffer.from(value);
-  scratched[scratched.length >> 1] ^= 4;
-  await db.put(key, scratched);
-  await db.close();
 }
 
 function numberOf(broker: Broker, clientId: string): number {
@@ -64,16 +41,6 @@ async function kept(engine: Engine, clientId: string): Promise<void> {
   const client = await engine.connect({ clientId, clean: false });
   await client.subscribe(`for/${clientId}`, 1);
   await engine.cut(client);
-}
-
-/** What stands in the file of values of the only folder. */
-function valuesAside(directory: string): { what: string; why: string; key: string; value: string }[] {
-  const [folder, ...more] = foldersOf(directory);
-  assert.ok(folder !== undefined && more.length === 0);
-  const lines = readFileSync(join(directory, folder, 'values.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n');
-  return lines.map((line) => JSON.parse(line));
 }
 
 async function messagesUpTo(client: Awaited<ReturnType<Engine['connect']>>, last: string): Promise<string[]> {

@@ -1,15 +1,18 @@
 /** A store as a broker leaves it when it is killed, copies of it to damage, and what a broker serves of each. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { Level } from 'level';
 import type { BrokerOptions } from '../../src/broker.js';
 import { RecordView } from '../../src/session/queue-record.js';
 import type { Damage } from '../../src/store/damage.js';
 import { Family, familyRange, parseQueueKey, queueRangeFrom } from '../../src/store/keys.js';
 import { LevelStore } from '../../src/store/level-store.js';
+import type { Operation } from '../../src/store/store.js';
 import { Engine } from '../support/engine.js';
+import { bringFormer, bringKinds, inherited, isOfAKind } from './damage-kinds.js';
 
 const TOPICS = 300;
 const SESSIONS = 6;
@@ -63,7 +66,10 @@ export async function killedStore(): Promise<Scene> {
   };
   for (let life = 0; ; life++) {
     const engine = await Engine.create({ store: new LevelStore(join(live, 'store')) });
-    if (life === 0) await subscribe(engine);
+    if (life === 0) {
+      await subscribe(engine);
+      await bringFormer(engine);
+    }
     for (let i = 0; i < TOPICS; i++) {
       if (i % LIVES !== life % LIVES && i % 7 !== 0) continue;
       retain(engine, `r/${i}`, body(`r/${i} in life ${life}`, i));
@@ -92,12 +98,24 @@ export async function killedStore(): Promise<Scene> {
       published.set(will.topic, new Set([String(will.payload)]));
       await engine.connect({ clientId: `willing ${n}`, will });
     }
-    await engine.broker.commit.settled();
-    cpSync(join(live, 'store'), join(directory, 'store'), { recursive: true });
+    await bringKinds(engine, () => cpSync(join(live, 'store'), join(directory, 'store'), { recursive: true }));
     await engine.stop();
     const ended = new Set(Array.from({ length: SESSIONS }, (_, n) => `s${n} old/${n}`));
     return { directory, published, ended };
   }
+}
+
+/** A killed store with one of each kind: what they replace is in a table, they are in the log. */
+export async function killedKinds(): Promise<string> {
+  const live = join(newDirectory(), 'store');
+  const directory = newDirectory();
+  const first = await Engine.create({ store: new LevelStore(live) });
+  await bringFormer(first);
+  await first.stop();
+  const engine = await Engine.create({ store: new LevelStore(live) });
+  await bringKinds(engine, () => cpSync(live, join(directory, 'store'), { recursive: true }));
+  await engine.stop();
+  return directory;
 }
 
 async function subscribe(engine: Engine): Promise<void> {
@@ -119,7 +137,7 @@ async function unsubscribe(engine: Engine): Promise<void> {
   }
 }
 
-export function copyOf(scene: Scene): string {
+export function copyOf(scene: Pick<Scene, 'directory'>): string {
   const directory = newDirectory();
   cpSync(scene.directory, directory, { recursive: true });
   return directory;
@@ -139,6 +157,7 @@ export function foldersOf(directory: string): string[] {
 }
 
 export interface Start {
+  readonly directory: string;
   readonly engine: Engine;
   readonly store: LevelStore;
   readonly damages: Damage[];
@@ -177,12 +196,13 @@ export async function start(directory: string): Promise<Start> {
       tell = told;
     },
   });
-  return { engine: await Engine.create({ store, journal }), store, damages, lines };
+  return { directory, engine: await Engine.create({ store, journal }), store, damages, lines };
 }
 
 /** What a started broker has, read from its memory and its store. */
 export async function served({ engine, store }: Start): Promise<Served> {
   const { broker } = engine;
+  await inherited(engine);
   // Wills of the clients that the kill disconnected.
   engine.pass(1);
   const retained: Record<string, string> = {};
@@ -208,12 +228,17 @@ export async function served({ engine, store }: Start): Promise<Served> {
   return { retained, queues, subscriptions: subscriptions.sort() };
 }
 
-/** What is served of a damaged store was published, in that order and to that client; it was subscribed to, perhaps once. */
+/**
+ * What is served of a damaged store was published, in that order and to that client; it was subscribed to, perhaps once.
+ * That of the kinds is judged by `foundIn`.
+ */
 export function assertGenuine(scene: Scene, found: Served, whole: Served): void {
   for (const [topic, payload] of Object.entries(found.retained)) {
+    if (isOfAKind(topic)) continue;
     assert.ok(scene.published.get(topic)?.has(payload), `${topic} has a payload that was never published`);
   }
   for (const [client, payloads] of Object.entries(found.queues)) {
+    if (isOfAKind(client)) continue;
     const rest = whole.queues[client].values();
     for (const payload of payloads) {
       let next = rest.next();
@@ -221,8 +246,10 @@ export function assertGenuine(scene: Scene, found: Served, whole: Served): void 
       assert.ok(!next.done, `${client} has ${payload.slice(0, 40)}, which was not queued for it there`);
     }
   }
-  for (const subscription of found.subscriptions)
+  for (const subscription of found.subscriptions) {
+    if (isOfAKind(subscription)) continue;
     assert.ok(whole.subscriptions.includes(subscription) || scene.ended.has(subscription), subscription);
+  }
 }
 
 /** The folder that a start has made holds the files as they were. */
@@ -243,4 +270,44 @@ export async function segmentsIn(store: LevelStore): Promise<number> {
   let count = 0;
   for await (const _ of store.keys(familyRange(Family.Queue))) count++;
   return count;
+}
+
+/** What decodes to nothing, whatever it stands for. */
+export const NONSENSE: Buffer = Buffer.from([0xee, 1, 2, 3]);
+
+/** Writes with right checksums, as the store would. */
+export async function put(directory: string, ...operations: Operation[]): Promise<void> {
+  const store = new LevelStore(join(directory, 'store'));
+  await store.open();
+  await store.write(operations, true);
+  await store.close();
+}
+
+/** Changes a stored value behind the store's back. */
+export async function scratch(directory: string, key: Buffer): Promise<void> {
+  const db = new Level<Buffer, Buffer>(join(directory, 'store'), { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+  await db.open();
+  const value = await db.get(key);
+  assert.ok(value !== undefined);
+  const scratched = Buffer.from(value);
+  scratched[scratched.length >> 1] ^= 4;
+  await db.put(key, scratched);
+  await db.close();
+}
+
+/** What stands in the file of values of the only folder. */
+export function valuesAside(directory: string): { what: string; why: string; key: string; value: string }[] {
+  const [folder, ...more] = foldersOf(directory);
+  assert.ok(folder !== undefined && more.length === 0);
+  const lines = readFileSync(join(directory, folder, 'values.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  return lines.map((line) => JSON.parse(line));
+}
+
+/** Changes a bit of a file. */
+export function flip(path: string, at: number, bit: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] ^= 1 << bit;
+  writeFileSync(path, bytes);
 }

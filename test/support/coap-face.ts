@@ -94,7 +94,12 @@ export class Face {
   }
 
   static async create(options: Partial<CoapTopicsOptions> = {}, broker: BrokerOptions = {}): Promise<Face> {
-    return new Face(await Engine.create(broker), { ...FACE_OPTIONS, ...options });
+    return Face.on(await Engine.create(broker), options);
+  }
+
+  /** The face on a broker that is there already. */
+  static on(engine: Engine, options: Partial<CoapTopicsOptions> = {}): Face {
+    return new Face(engine, { ...FACE_OPTIONS, ...options });
   }
 
   /**
@@ -117,10 +122,15 @@ export class Face {
     this.strangers.sweep();
   }
 
-  async stop(): Promise<void> {
+  /** Ends the face; its broker goes on. */
+  async close(): Promise<void> {
     this.connections.close();
     this.strangers.close();
     await this.bench.endpoint.close();
+  }
+
+  async stop(): Promise<void> {
+    await this.close();
     await this.engine.stop();
   }
 }
