@@ -22,33 +22,39 @@ export interface SharedMessage {
   readonly message: Message;
 }
 
-/** Hands messages to the members that their groups have now; without any, they are gone with their session. */
-export function passOn(environment: Environment, left: Iterable<SharedMessage>): void {
+/**
+ * Hands messages to the members that their groups have now; without any, they are gone with their session.
+ * @returns whether all groups have members
+ */
+export function passOn(environment: Environment, left: Iterable<SharedMessage>): boolean {
   const { router, clock } = environment;
   const now = clock.now();
+  let all = true;
   for (const { share, message } of left) {
     if (message.expiresAt > 0 && message.expiresAt <= now) continue;
     const publication = new Publication().of(message, router.routeOf(message.topic));
-    router.shared.get(share)?.deliver(publication);
+    const group = router.shared.get(share);
+    if (group === undefined) all = false;
+    else group.deliver(publication);
   }
+  return all;
 }
 
-/** Passes on what stands in the store under the number of an ended session, and deletes it. */
+/**
+ * Passes on what stands in the store under the number of an ended session, and deletes it. What nobody can pass on, as
+ * another record could not be read, is set aside.
+ */
 export async function inherit(environment: Environment, number: number): Promise<void> {
-  const { store, commit, journal } = environment;
+  const { store, commit, sessions } = environment;
   const value = await store.get(flowKey(number));
-  const reader = environment.sessions.reader();
+  const reader = sessions.reader();
   const flow = value === undefined ? null : reader.read(flowKey(number), value, decodeFlow);
   await reader.finish();
   let bytes = 0;
   for await (const [key, segment] of store.entries(sessionRange(Family.Queue, number))) {
-    if (flow !== null) {
-      if (areSegmentRecords(segment, parseQueueKey(key).count)) passOn(environment, sharedOf(key, segment, flow));
-      else if (store.setAside === undefined) {
-        journal.storeFailed(new DamagedSegment('a queue segment of an ended session does not parse'));
-      } else await store.setAside([{ key, value: segment, why: 'a queue segment does not parse' }]);
-    }
-    commit.add({ type: 'del', key });
+    const why = passOnSegment(environment, key, segment, flow);
+    if (why === null) commit.add({ type: 'del', key });
+    else await setAside(environment, { key, value: segment, why });
     bytes += segment.length;
     if (bytes < BATCH_BYTES) continue;
     bytes = 0;
@@ -56,6 +62,31 @@ export async function inherit(environment: Environment, number: number): Promise
     await commit.settled();
   }
   if (value !== undefined) commit.add({ type: 'del', key: flowKey(number) });
+}
+
+/** @returns why some of a segment cannot be passed on; null if nothing keeps it from that */
+function passOnSegment(environment: Environment, key: Buffer, segment: Buffer, flow: FlowRecord | null): string | null {
+  // A QoS 2 message whose delivery has begun may go to nobody else, so all of them stay.
+  if (flow === null) return 'the flow state of its session, which has ended, could not be read';
+  if (!areSegmentRecords(segment, parseQueueKey(key).count)) return 'a queue segment does not parse';
+  const all = passOn(environment, sharedOf(key, segment, flow));
+  return all || !environment.sessions.hasLostSubscriptions
+    ? null
+    : 'a subscription could not be read, which may have been for it';
+}
+
+async function setAside(
+  { store, commit, journal }: Environment,
+  record: { readonly key: Buffer; readonly value: Buffer; readonly why: string },
+): Promise<void> {
+  if (store.setAside === undefined) {
+    journal.storeFailed(new DamagedSegment(`what an ended session leaves is lost: ${record.why}`));
+    commit.add({ type: 'del', key: record.key });
+    return;
+  }
+  // What others get of it must not be lost when it leaves the store.
+  await commit.settled();
+  await store.setAside([record]);
 }
 
 /** The shared messages of a stored segment that another client may get. */

@@ -44,6 +44,10 @@ export interface SessionDamage {
   folder: string | null;
   /** Client identifiers of sessions whose record could not be read. */
   readonly clients: Set<string>;
+  /** Numbers of sessions whose flow state could not be read. */
+  readonly flows: Set<number>;
+  /** Whether there is a subscription that could not be read. */
+  subscriptions: boolean;
 }
 
 export interface Recovered {
@@ -268,7 +272,7 @@ export class Recovery {
     for (const number of orphans) {
       if (this.#ownerless.has(number)) await (folder === null ? this.#setAside(number) : this.#clear(number));
       // A session that leaves something to others leaves its flow state too.
-      else if (flows.has(number)) leaving.push(number);
+      else if (flows.has(number) || this.#damage.flows.has(number)) leaving.push(number);
       else await store.clear(sessionRange(Family.Queue, number));
     }
     return leaving;

@@ -1,7 +1,7 @@
 /** All sessions of this broker: opening, expiry and end. */
 import { TextMap } from '../bus/text-map.js';
 import type { Damage } from '../store/damage.js';
-import { Family, flowKey, sessionKey, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
+import { Family, flowKey, sessionKey, sessionOf, sessionRange, subscriptionKey, textOf } from '../store/keys.js';
 import { RecordReader } from '../store/record-reader.js';
 import type { Environment } from './environment.js';
 import type { InProcessClient } from './in-process-client.js';
@@ -12,6 +12,7 @@ import { NEVER, Session } from './session.js';
 
 /** Milliseconds until what an ended session leaves is looked for again in a store that was opened anew. */
 const RETRY_DELAY = 1000;
+const FLOW_KEY_BYTES = flowKey(0).length;
 
 export class SessionRegistry {
   #environment!: Environment;
@@ -23,7 +24,7 @@ export class SessionRegistry {
   #sweeping = false;
   /** What ended sessions leave in the store. */
   readonly #leftovers = new OneByOne();
-  readonly #damage: SessionDamage = { folder: null, clients: new Set() };
+  readonly #damage: SessionDamage = { folder: null, clients: new Set(), flows: new Set(), subscriptions: false };
   /** Records that could not be read and are still in a store that sets nothing aside. */
   damaged = 0;
 
@@ -184,7 +185,18 @@ export class SessionRegistry {
   /** The store has met damage, which the next `recover` takes into account. */
   damagedBy(damage: Damage): void {
     if (damage.kind === 'files') this.#damage.folder = damage.folder;
-    else if (damage.kind === 'record' && damage.key[0] === Family.Session) this.#damage.clients.add(textOf(damage.key));
+    if (damage.kind !== 'record') return;
+    const [family] = damage.key;
+    if (family === Family.Session) this.#damage.clients.add(textOf(damage.key));
+    // A key that is cut short is nobody's.
+    else if (family === Family.Flow && damage.key.length === FLOW_KEY_BYTES) {
+      this.#damage.flows.add(sessionOf(damage.key));
+    } else if (family === Family.Subscription) this.#damage.subscriptions = true;
+  }
+
+  /** Whether the store had subscriptions that could not be read: a shared one may be without members for that. */
+  get hasLostSubscriptions(): boolean {
+    return this.#damage.subscriptions;
   }
 
   /** The client identifier of a session number; for messages to people. */

@@ -33,8 +33,6 @@ import {
 /** What a damage has taken, and how it is accounted for. */
 interface Lost {
   readonly keys: readonly Buffer[];
-  /** The files are as LevelDB wrote them. */
-  readonly soundFiles: boolean;
   /** Checks that what was damaged is set aside and named. */
   assertNamed(started: Start): void;
   /** Whether a record that is not served, of a kind that rests on these keys, is set aside and named. */
@@ -44,13 +42,6 @@ interface Lost {
 /** Damages the last record under a key, or its deletion. */
 type Damage = (directory: string, key: Buffer) => Promise<Lost>;
 
-/**
- * Families of records without which a kind is deleted though it can be read; of sound files, only they are set aside. What an
- * ended session leaves goes to nobody where the last subscription is lost, or the flow state that tells what is left.
- */
-const TAKEN_ALONG: Partial<Record<Kind, readonly number[]>> = {
-  'What an ended session leaves to the others of its shared subscription': [Family.Subscription, Family.Flow],
-};
 /** The least that LevelDB takes. */
 const BLOCK = 1024;
 
@@ -108,7 +99,6 @@ async function inRecord(key: Buffer, damage: Promise<void>): Promise<Lost> {
     valuesAside(started.directory).some((record) => record.key === aside.toString('base64'));
   return {
     keys: [key],
-    soundFiles: true,
     assertNamed(started) {
       const words = describeKey(key);
       const told = started.lines.filter((line) => line.startsWith(words) && line.includes('cannot be read'));
@@ -129,7 +119,6 @@ function inFile(directory: string, keys: readonly Buffer[], assertNamed: Lost['a
   const originals = originalsOf(directory);
   return {
     keys,
-    soundFiles: false,
     assertNamed(started) {
       assertSetAside(directory, originals);
       assertNamed(started);
@@ -207,10 +196,7 @@ function assertAccounted(kind: Kind, found: Found, lost: Lost, started: Start, m
   const hasLost = (families: readonly number[]): boolean => lost.keys.some(([family]) => families.includes(family));
   if (found === 'older') assert.ok(isIn(lost.keys, holderOf(kind)), message);
   else if (found === 'twice') assert.ok(hasLost([Family.Flow, Family.Session]), message);
-  else {
-    const takenAlong = lost.soundFiles && hasLost(TAKEN_ALONG[kind] ?? []);
-    assert.equal(lost.accounts(holderOf(kind), started), !takenAlong, `${message}: whether it is set aside`);
-  }
+  else assert.ok(lost.accounts(holderOf(kind), started), `${message}, and is not set aside`);
 }
 
 test('the scene has each kind, and a healthy store serves it', async () => {
