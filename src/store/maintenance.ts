@@ -96,9 +96,18 @@ async function alone<T>(directory: string, place: string, work: () => Promise<T>
   try {
     return await work();
   } finally {
-    // Unless the new store is still to be moved; under the lock, which another process takes at once.
-    if (await exists(directory)) await rm(place, { recursive: true, force: true });
+    const remove = (): Promise<void> => rm(place, { recursive: true, force: true });
+    // Unless the new store is still to be moved.
+    let goes = await exists(directory);
+    // Under the lock, which another process would take at once; but Windows and NFS keep the folder of an open file.
+    if (goes) {
+      goes = await remove().then(
+        () => false,
+        () => true,
+      );
+    }
     await lock.close();
+    if (goes) await remove();
   }
 }
 
