@@ -13,6 +13,7 @@ import type { Damage } from './damage.js';
 import { sessionsIn } from './describe.js';
 import { Directory } from './directory.js';
 import { Family, familyRange, textOf, versionKey } from './keys.js';
+import { isDamage } from './level-errors.js';
 import { codeOf, listFiles, readWhatIsReadable, sizeOf } from './leveldb/files.js';
 import { type Inspection, inspect, isLiveLog } from './leveldb/inspection.js';
 import { type LiveTable, manifestOf } from './leveldb/manifest.js';
@@ -49,17 +50,6 @@ const NOTHING = { type: 'del', key: Buffer.from([0]) } as const;
 
 /** Bytes that LevelDB needs to open, besides a table as large as its logs. */
 export const ROOM_TO_OPEN = 2 ** 20;
-/** Why a file has no second name: the file system has none, or the file is another user's. */
-const NO_LINKS: readonly unknown[] = [
-  'EPERM',
-  'EACCES',
-  'ENOTSUP',
-  'EOPNOTSUPP',
-  'ENOSYS',
-  'EXDEV',
-  'EMLINK',
-  'EINVAL',
-];
 
 /**
  * Looks at all files of a closed store and mends it if it is damaged.
@@ -75,44 +65,80 @@ export async function maintain(
   thorough: boolean,
   refusal: string | null = null,
 ): Promise<Maintained> {
-  const { directory, aside, tell } = maintenance;
-  const rebuilt = `${directory}.rebuilding`;
-  await finishRename(directory, rebuilt);
+  const { directory, tell } = maintenance;
+  const place = `${directory}.rebuilding`;
+  if (await exists(place)) await alone(directory, place, () => finishRename(directory, place));
   let left = thorough ? Number.POSITIVE_INFINITY : READ_AT_START;
-  let inspection = await inspect(directory, (table) => {
+  const inspection = await inspect(directory, (table) => {
     left -= table.size;
     return left < 0 && isOfFamily(Family.Queue, table);
   });
+  if (inspection.faults.length === 0 && refusal === null) {
+    for (const fault of inspection.torn) tell({ kind: 'torn', fault });
+    return { mended: false, unread: inspection.unread.map(({ number }) => number) };
+  }
+  return { mended: await alone(directory, place, () => mend(maintenance, place, refusal)), unread: [] };
+}
+
+/**
+ * Runs what one process may do at a time, in a folder that is there meanwhile. LevelDB has locks, which go with their
+ * process; Node.js has none.
+ */
+async function alone<T>(directory: string, place: string, work: () => Promise<T>): Promise<T> {
+  await makeFolder(place);
+  const lock = new Level(place);
+  try {
+    await lock.open();
+  } catch (error) {
+    if (isLocked(error)) throw error;
+    // Without room for a lock there is none for mending either, but the place may take much of it.
+  }
+  try {
+    return await work();
+  } finally {
+    const remove = (): Promise<void> => rm(place, { recursive: true, force: true });
+    // Unless the new store is still to be moved.
+    let goes = await exists(directory);
+    // Under the lock, which another process would take at once; but Windows and NFS keep the folder of an open file.
+    if (goes) {
+      goes = await remove().then(
+        () => false,
+        () => true,
+      );
+    }
+    await lock.close();
+    if (goes) await remove();
+  }
+}
+
+/** @returns whether there was damage, still */
+async function mend({ directory, aside, tell }: Maintenance, place: string, refusal: string | null): Promise<boolean> {
+  // Files that another process is writing look damaged.
+  await assertUnlocked(directory);
+  // Another process may have mended it, and what has not been looked at is not known to be sound.
+  let inspection = await inspect(directory, () => false);
   if (refusal !== null) {
     const fault = { file: 'the database', what: `does not open (${refusal})` };
     inspection = { ...inspection, faults: [...inspection.faults, fault], manifest: null };
   }
-  if (inspection.faults.length === 0) {
-    for (const fault of inspection.torn) tell({ kind: 'torn', fault });
-    return { mended: false, unread: inspection.unread.map(({ number }) => number) };
-  }
-  // Files that another process is writing look damaged.
-  await assertUnlocked(directory);
-  // What has not been looked at is not known to be sound.
-  if (inspection.unread.length > 0 && refusal === null) inspection = await inspect(directory, () => false);
-  const losses = noLosses();
-  const { kept, clients } = await rebuild(rebuilt, inspection, losses);
+  if (inspection.faults.length === 0) return false;
+  const rebuilt = join(place, 'store');
+  const { kept, clients, losses } = await rebuild(rebuilt, inspection);
   const folder = await aside.newFolder();
   await rename(directory, join(folder, 'store'));
   await rename(rebuilt, directory);
   await flushDirectory(folder);
   await flushDirectory(dirname(directory));
   tell({ kind: 'files', faults: inspection.faults, folder, kept, losses, clients });
-  return { mended: true, unread: [] };
+  return true;
 }
 
-/** A crash may have come between moving the old store away and the new one in, or before that. */
-async function finishRename(directory: string, rebuilt: string): Promise<void> {
-  if (!(await exists(rebuilt))) return;
-  // Another process may be mending the same store now.
-  await assertUnlocked(rebuilt);
-  if (await exists(directory)) await rm(rebuilt, { recursive: true });
-  else await rename(rebuilt, directory);
+/** A crash may have come between moving the old store away and the new one in. */
+async function finishRename(directory: string, place: string): Promise<void> {
+  const rebuilt = join(place, 'store');
+  if ((await exists(directory)) || !(await exists(rebuilt))) return;
+  await rename(rebuilt, directory);
+  await flushDirectory(dirname(directory));
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -131,10 +157,14 @@ export async function assertUnlocked(directory: string): Promise<void> {
   try {
     await probe.open({ createIfMissing: false, errorIfExists: true });
   } catch (error) {
-    if (error instanceof Error && codeOf(error.cause) === 'LEVEL_LOCKED') throw error;
+    if (isLocked(error)) throw error;
   } finally {
     await probe.close();
   }
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof Error && codeOf(error.cause) === 'LEVEL_LOCKED';
 }
 
 interface Rebuilt {
@@ -142,27 +172,35 @@ interface Rebuilt {
   readonly kept: ReadonlyMap<number, number>;
   /** Client identifiers, by the numbers of sessions that have lost something. */
   readonly clients: ReadonlyMap<number, string>;
+  readonly losses: Losses;
 }
 
 /** Makes a new store of what can be read. */
-async function rebuild(path: string, inspection: Inspection, losses: Losses): Promise<Rebuilt> {
-  // None is left of a former start.
-  if (!(await makeFolder(path))) throw new Error('another process uses it');
+async function rebuild(path: string, inspection: Inspection): Promise<Rebuilt> {
+  await makeFolder(path);
+  const staying = await linkSound(path, inspection);
+  if (staying.size === 0) return await rebuildBeside(path, staying, inspection);
   try {
-    const staying = await linkSound(path, inspection);
-    await checkRoom(inspection, staying);
-    // It opens itself.
-    const db = new Level<Buffer, Buffer>(path, ENCODING);
-    await db.open();
-    const rebuilt = await fill(db, staying, inspection, losses).finally(() => db.close());
-    await settleLogs(path);
-    await flushDirectory(path);
-    return rebuilt;
+    return await rebuildBeside(path, staying, inspection);
   } catch (error) {
-    // The disk may be full, and what cannot be finished must not take its last room.
-    await rm(path, { recursive: true, force: true });
-    throw error;
+    if (!isDamage(error)) throw error;
+    // LevelDB has merged a damaged block into a table whose checksums are right, and does not read that.
+    await rm(path, { recursive: true });
+    await makeFolder(path);
+    return await rebuildBeside(path, new Set(), inspection);
   }
+}
+
+/** @param staying numbers of the tables that are there already */
+async function rebuildBeside(path: string, staying: ReadonlySet<number>, inspection: Inspection): Promise<Rebuilt> {
+  await checkRoom(inspection, staying);
+  const losses = noLosses();
+  const db = new Level<Buffer, Buffer>(path, { ...ENCODING, createIfMissing: staying.size === 0 });
+  await db.open();
+  const { kept, clients } = await fill(db, staying, inspection, losses).finally(() => db.close());
+  await settleLogs(path);
+  await flushDirectory(path);
+  return { kept, clients, losses };
 }
 
 /**
@@ -177,15 +215,18 @@ async function linkSound(path: string, { files, faults, manifest }: Inspection):
     if (name === undefined || damaged.has(name)) continue;
     try {
       await link(join(files.directory, name), join(path, name));
-    } catch (error) {
-      if (!NO_LINKS.includes(codeOf(error))) throw error;
+    } catch {
+      // The file system has no such names, or the file is another user's: a copy needs none.
       for (const { number } of sound) await rm(join(path, files.tables.get(number) as string));
       return new Set();
     }
     sound.push(table);
   }
   if (manifest === null || sound.length === 0) return new Set();
-  const next = 1 + Math.max(...files.tables.keys(), ...files.logs.keys(), ...files.manifests.keys());
+  let next = 1;
+  for (const numbers of [files.tables, files.logs, files.manifests]) {
+    for (const number of numbers.keys()) next = Math.max(next, number + 1);
+  }
   const name = `MANIFEST-${String(next).padStart(6, '0')}`;
   await writeFile(join(path, name), manifestOf(sound, next + 1, manifest.lastSequence));
   await writeFile(join(path, 'CURRENT'), `${name}\n`);
@@ -223,7 +264,7 @@ async function fill(
   staying: ReadonlySet<number>,
   inspection: Inspection,
   losses: Losses,
-): Promise<Rebuilt> {
+): Promise<Omit<Rebuilt, 'losses'>> {
   let batch: Operation[] = [];
   let bytes = 0;
   const write = async (): Promise<void> => {

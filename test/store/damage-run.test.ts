@@ -173,14 +173,16 @@ test('a crash between moving the old store away and the new one in loses nothing
   const healthy = await start(directory);
   const whole = await served(healthy);
   await healthy.engine.stop();
-  renameSync(join(directory, 'store'), join(directory, 'store.rebuilding'));
+  mkdirSync(join(directory, 'store.rebuilding'));
+  renameSync(join(directory, 'store'), join(directory, 'store.rebuilding', 'store'));
   const between = await start(directory);
   assert.deepEqual(await served(between), whole);
   await between.engine.stop();
   // Before that: the new one is not finished.
-  cpSync(join(directory, 'store'), join(directory, 'store.rebuilding'), { recursive: true });
-  for (const name of readdirSync(join(directory, 'store.rebuilding'))) {
-    if (name !== 'CURRENT') rmSync(join(directory, 'store.rebuilding', name));
+  const unfinished = join(directory, 'store.rebuilding', 'store');
+  cpSync(join(directory, 'store'), unfinished, { recursive: true });
+  for (const name of readdirSync(unfinished)) {
+    if (name !== 'CURRENT') rmSync(join(unfinished, name));
   }
   const before = await start(directory);
   assert.deepEqual(await served(before), whole);

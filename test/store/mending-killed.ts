@@ -1,6 +1,7 @@
 /**
- * A process that opens a damaged store and kills itself before the n-th step that changes something on the disk; without
- * a kill it closes the store and says how many steps there were. Arguments: the store's directory, n.
+ * A process that opens a damaged store and sends itself a signal before the n-th step that changes something on the disk,
+ * which it says; if it comes to its end it closes the store and says how many steps there were. Arguments: the store's
+ * directory, n, the signal.
  */
 import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
@@ -8,11 +9,13 @@ import { syncBuiltinESMExports } from 'node:module';
 import { Level } from 'level';
 import { LevelStore } from '../../src/store/level-store.js';
 
-const [, , directory, last] = process.argv;
+const [, , directory, last, signal] = process.argv;
 let steps = 0;
 
 function step(): void {
-  if (steps++ === Number(last)) process.kill(process.pid, 'SIGKILL');
+  if (steps++ !== Number(last)) return;
+  writeSync(1, 'there\n');
+  process.kill(process.pid, signal);
 }
 
 for (const name of ['mkdir', 'link', 'rename', 'rm', 'writeFile', 'open'] as const) {
