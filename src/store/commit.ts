@@ -108,7 +108,7 @@ export class GroupCommit {
     this.timedSync = sync === 'interval' ? new TimedSync(syncInterval, () => store.write([], true), counters) : null;
   }
 
-  /** The last write failed and its group has not been written yet, or it has not been answered. */
+  /** The last write failed and its group has not been written yet, or it has not been answered, or a fault holds it up. */
   get failing(): boolean {
     return this.load.ailing;
   }
@@ -235,11 +235,9 @@ export class GroupCommit {
         this.#report(error);
       }
     }
-    if (group.operations.length > 0) void this.#write(group);
-    else {
-      if (this.load.ailing) this.#recovered();
-      this.#finish(group);
-    }
+    if (this.load.faulty) this.#recovered();
+    if (group.operations.length === 0) this.#finish(group);
+    else void this.#write(group);
   };
 
   /**

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 export const LONG = 3600;
 /** Seconds: those wills are published that wait for less than a test. */
 export const DELAYS = [0, 1, 1, LONG, LONG] as const;
-/** Milliseconds after which a will with a delay of a second may be published, or not, by the time that a client measures. */
+/** Milliseconds, by the clock of a client, before which no will with a delay of a second is published. */
 const EARLIEST = 900;
 
 /** `must`: published once. `never`: not published. `may`: nobody can know, but not twice. */
@@ -90,7 +90,7 @@ export class Book {
   arrived(number: number): void {
     const { delay, vanishedAt, fate } = this.wills[number];
     const waited = vanishedAt === null ? 'while its client was connected' : performance.now() - vanishedAt;
-    const inTime = typeof waited === 'number' && (this.ending || waited >= delay * 1000);
+    const inTime = typeof waited === 'number' && (this.ending || waited >= delay * EARLIEST);
     if (fate === 'never' || !inTime)
       this.faults.push(`will ${number}, ${delay} s, ${fate}: published after ${waited} ms`);
   }
@@ -154,6 +154,6 @@ export class Book {
 /** What has become of a will whose client has come back. */
 function fateBefore({ delay, stands, vanishedAt }: Will, now: number): Fate {
   if (delay === 0) return stands ? 'must' : 'may';
-  const late = vanishedAt !== null && now - vanishedAt >= Math.min(EARLIEST, delay * 1000);
+  const late = vanishedAt !== null && now - vanishedAt >= EARLIEST;
   return late && delay < LONG ? 'may' : 'never';
 }
