@@ -186,6 +186,7 @@ export class Broker extends Aedes {
     retained.onLimit = (option, topic) => journal.limit(null, option, `the message on ${topic} is not retained`);
     guardRetained(environment);
     commit.onFailure = (error) => journal.storeFailed(error);
+    commit.onFault = (error, held) => journal.internalFault(error, held);
     commit.onOverdue = (seconds) => journal.storeSilent(seconds);
     commit.onRecovery = (outage) => journal.storeRecovered(outage);
     if (commit.timedSync !== null) {

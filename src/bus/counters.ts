@@ -159,6 +159,8 @@ export class Counters {
   commits = 0;
   commitFailures = 0;
   commitOperations = 0;
+  /** Faults of the broker that were met in commit groups. */
+  commitFaults = 0;
   /** Timed syncs that failed (`store.sync: interval`). */
   syncFailures = 0;
   /** Publications, filters of SUBSCRIBE or UNSUBSCRIBE, and CONNECTs refused because the store cannot be written. */

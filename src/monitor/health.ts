@@ -2,7 +2,7 @@
 import type { Reading } from './reading.js';
 
 export interface Health {
-  /** `failing`: the store cannot be written or does not answer, so acknowledgements wait. */
+  /** `failing`: the store cannot be written or does not answer, or a fault holds it up, so acknowledgements wait. */
   readonly status: 'ok' | 'failing';
   readonly version: string;
   /** Seconds since the start. */

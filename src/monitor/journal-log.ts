@@ -109,6 +109,14 @@ export class JournalLog implements Journal {
     this.#storeError(`the store failed, acknowledgements wait: ${reasonOf(error)}`);
   }
 
+  internalFault(error: unknown, held: boolean): void {
+    const again = this.#throttle('internal fault', '');
+    if (again === null) return;
+    const effect = held ? ', nothing is written and acknowledgements wait' : '';
+    const words = error instanceof Error ? error.message : String(error);
+    this.#logger.error({ err: error }, `internal fault of the broker${effect}: ${words}${again}`);
+  }
+
   storeDamaged(sentence: string): void {
     this.#logger.error({ option: 'store' }, sentence);
   }
@@ -126,9 +134,10 @@ export class JournalLog implements Journal {
     if (again !== null) this.#logger.error({ option: 'store' }, `${sentence}${again}`);
   }
 
-  storeRecovered({ milliseconds, refused }: Outage): void {
+  storeRecovered({ faulty, milliseconds, refused }: Outage): void {
     const seconds = Math.round(milliseconds / 100) / 10;
-    const words = `the store works again after ${seconds} s; ${refused} packets were refused meanwhile`;
+    const what = faulty ? 'the internal fault is over: changes are written again' : 'the store works again';
+    const words = `${what} after ${seconds} s; ${refused} packets were refused meanwhile`;
     this.#logger.warn({ seconds, refused }, words);
   }
 

@@ -222,6 +222,12 @@ const KEPT: readonly Metric[] = [
     'commitFailures',
   ),
   counter(
+    'portico_store_faults_total',
+    'Internal faults of the broker that were met when changes were written or acknowledged; each is logged with its stack.',
+    'store/faults',
+    'commitFaults',
+  ),
+  counter(
     'portico_store_sync_failures_total',
     'Timed syncs that failed (`store.sync: interval`): until one succeeds, a power cut loses more than `store.sync_interval`.',
     'store/sync_failures',
@@ -235,7 +241,7 @@ const KEPT: readonly Metric[] = [
   ),
   gauge(
     'portico_store_failing',
-    '1 while the store cannot be written or does not answer, and acknowledgements wait; else 0.',
+    '1 while the store cannot be written or does not answer, or an internal fault holds it up, and acknowledgements wait; else 0.',
     'store/failing',
     (r) => Number(r.storeFailing),
   ),

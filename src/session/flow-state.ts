@@ -240,8 +240,6 @@ export class FlowState {
 
   /** What the store has to learn; it reserves further numbers, once it is `recorded`. */
   record(): FlowRecord {
-    this.changed = false;
-    this.#reserving = this.tail + RESERVED;
     const exceptions: { sequence: number; state: number }[] = [];
     for (let sequence = this.base; sequence < this.sent; sequence++) {
       if (this.dropped.holds(sequence)) {
@@ -259,13 +257,20 @@ export class FlowState {
       base: this.base,
       sent: Math.max(this.sent, this.#dupBelow),
       tail: this.tail,
-      reserved: this.#reserving,
+      reserved: this.tail + RESERVED,
       droppedStart: this.dropped.start,
       droppedEnd: this.dropped.end,
       assumedGone: this.assumedGone,
       exceptions,
       inbound: [...this.inbound],
     };
+  }
+
+  /** The record, if there is one to be written, is on its way to the store. */
+  collected(): void {
+    if (!this.changed) return;
+    this.changed = false;
+    this.#reserving = this.tail + RESERVED;
   }
 
   /** The record that was made last is durable. */

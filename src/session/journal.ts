@@ -28,6 +28,8 @@ export interface Journal {
   /** @param option the configuration option that names the limit */
   limit(party: Party | null, option: string, detail: string): void;
   storeFailed(error: unknown): void;
+  /** The broker itself is at fault. @param held whether nothing is written until it is over */
+  internalFault(error: unknown, held: boolean): void;
   /** @param seconds for which the store has not answered */
   storeSilent(seconds: number): void;
   storeRecovered(outage: Outage): void;
@@ -51,6 +53,7 @@ export const SILENT: Journal = {
   unsubscribed() {},
   limit() {},
   storeFailed() {},
+  internalFault() {},
   storeSilent() {},
   storeRecovered() {},
   syncFailed() {},

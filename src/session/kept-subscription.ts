@@ -172,7 +172,7 @@ export function keepSubscription(
   }
   if (commit.load.ailing) {
     counters.refusedSubscribe++;
-    journal.limit(party, 'store failing', 'a session that is to be kept was refused');
+    journal.limit(party, commit.load.cause, 'a session that is to be kept was refused');
     return ReasonCode.ServerUnavailable;
   }
   // A session of an MQTT client that bears the very name is that client's.

@@ -363,10 +363,16 @@ export class Outbound {
   /** Adds what the store has to learn. */
   collect(operations: Operation[]): void {
     this.#queue.collect(operations);
-    this.#collected = this.#releasing;
-    this.#releasing = NONE;
     if (!this.#flow.changed) return;
     operations.push({ type: 'put', key: flowKey(this.#host.number), value: encodeFlow(this.#flow.record()) });
+  }
+
+  /** What was collected is on its way to the store. */
+  collected(): void {
+    this.#queue.collected();
+    this.#flow.collected();
+    this.#collected = this.#releasing;
+    this.#releasing = NONE;
   }
 
   /** What was collected is durable: releases what waited for it. */

@@ -121,19 +121,24 @@ export class SegmentQueue {
   /** Adds what the store has to learn. A segment whose messages are all done by now is never written. */
   collect(operations: Operation[]): void {
     const open = this.#open;
-    this.#open = null;
-    if (open?.output != null) {
-      if (open.done === open.count) {
-        this.#remove(open);
-      } else {
-        open.key = queueKey(this.#host.number, open.first, open.count, open.output.length, open.expiresAt);
-        operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
-        this.#expected = Math.min(Math.max(open.output.length, LEAST_SEGMENT_BYTES), MOST_EXPECTED_BYTES);
-        this.#writing = open;
-      }
+    if (open?.output != null && open.done < open.count) {
+      open.key = queueKey(this.#host.number, open.first, open.count, open.output.length, open.expiresAt);
+      operations.push({ type: 'put', key: open.key, value: open.output.bytes() });
     }
     for (const key of this.#deletions) operations.push({ type: 'del', key });
+  }
+
+  /** What was collected is on its way to the store. */
+  collected(): void {
+    const open = this.#open;
+    this.#open = null;
     this.#deletions = NO_KEYS;
+    if (open?.output == null) return;
+    if (open.done === open.count) this.#remove(open);
+    else {
+      this.#expected = Math.min(Math.max(open.output.length, LEAST_SEGMENT_BYTES), MOST_EXPECTED_BYTES);
+      this.#writing = open;
+    }
   }
 
   /** The records in memory take so many bytes more, or less. */

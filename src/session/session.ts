@@ -276,7 +276,6 @@ export class Session implements Member, Participant, OutboundHost {
   collect(operations: Operation[]): void {
     if (this.#ended || !this.durable) return;
     if (this.#recordChanged && !this.#left) {
-      this.#recordChanged = false;
       const value = encodeSession({
         number: this.number,
         expiryInterval: this.expiryInterval,
@@ -288,6 +287,12 @@ export class Session implements Member, Participant, OutboundHost {
       operations.push({ type: 'put', key: sessionKey(this.id), value });
     }
     this.outbound.collect(operations);
+  }
+
+  collected(): void {
+    if (this.#ended || !this.durable) return;
+    if (!this.#left) this.#recordChanged = false;
+    this.outbound.collected();
   }
 
   committed(): void {

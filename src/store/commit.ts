@@ -4,8 +4,8 @@
  * each turn it stays open a little longer, unless most of those who wait for an acknowledgement have joined it already.
  * Acknowledgements that joined the group leave after that.
  *
- * Invariants: one group is being written at a time; groups are written in the order in which they were opened; an
- * acknowledgement leaves only after everything that had joined before it is durable.
+ * Invariants: one group is being written at a time; groups are written in the order in which they were opened, each as a
+ * whole or not at all; an acknowledgement leaves only after everything that had joined before it is durable.
  */
 import type { Counters } from '../bus/counters.js';
 import { ErrorKinds, PorticoError } from '../errors.js';
@@ -15,8 +15,10 @@ import { PATIENCE, StoreLoad } from './load.js';
 import type { Operation, Store } from './store.js';
 import { TimedSync } from './timed-sync.js';
 
-/** The store works again. */
+/** Changes are written again. */
 export interface Outage {
+  /** What held up writing was a fault of the broker, not the store. */
+  readonly faulty: boolean;
   /** How long it did not. */
   readonly milliseconds: number;
   /** PUBLISH, SUBSCRIBE, UNSUBSCRIBE and CONNECT packets that were refused meanwhile. */
@@ -69,6 +71,11 @@ export class GroupCommit {
   #closed = false;
   /** Told of each failed write; the group is tried again. */
   onFailure: ((error: unknown) => void) | null = null;
+  /**
+   * Told of each fault of ours, which somebody who takes part in a group has thrown.
+   * @param held nothing is written until whoever failed says what it has to write; it is asked again
+   */
+  onFault: ((error: unknown, held: boolean) => void) | null = null;
   /** Told once when a write takes too long; the argument is how long it may, in seconds. */
   onOverdue: ((seconds: number) => void) | null = null;
   /** Told when writing works again. */
@@ -101,7 +108,7 @@ export class GroupCommit {
     this.timedSync = sync === 'interval' ? new TimedSync(syncInterval, () => store.write([], true), counters) : null;
   }
 
-  /** The last write failed and its group has not been written yet, or it has not been answered. */
+  /** The last write failed and its group has not been written yet, or it has not been answered, or a fault holds it up. */
   get failing(): boolean {
     return this.load.ailing;
   }
@@ -209,23 +216,60 @@ export class GroupCommit {
       return;
     }
     const group = this.#open;
-    this.#open = new Group(this.#numbers);
-    this.#numbers = null;
-    this.#scheduled = false;
     for (const participant of this.#lazy) {
       if (participant.group === group) continue;
       participant.group = group;
       group.participants.push(participant);
     }
     this.#lazy.clear();
+    if (!this.#collect(group)) return;
+    this.#open = new Group(this.#numbers);
+    this.#numbers = null;
+    this.#scheduled = false;
+    this.#writing = group;
     for (const participant of group.participants) {
       participant.group = null;
-      participant.collect(group.operations);
+      try {
+        participant.collected();
+      } catch (error) {
+        this.#report(error);
+      }
     }
-    this.#writing = group;
+    if (this.load.faulty) this.#recovered();
     if (group.operations.length === 0) this.#finish(group);
     else void this.#write(group);
   };
+
+  /**
+   * Asks everybody in the group what is to be written. If one fails the group stays open, and is asked again: without a
+   * part of it the rest would be wrong. Who has taken a QoS 2 publication must not be known before its receivers have it.
+   */
+  #collect(group: Group): boolean {
+    const { operations } = group;
+    const added = operations.length;
+    try {
+      for (const participant of group.participants) participant.collect(operations);
+      return true;
+    } catch (error) {
+      operations.length = added;
+      this.#hold(error);
+      return false;
+    }
+  }
+
+  #hold(error: unknown): void {
+    if (this.#closed) return;
+    if (!this.load.ailing) this.#begins();
+    this.#report(error, true);
+    // Meanwhile `#scheduled` stays set.
+    this.#retryTimer = setTimeout(this.#closeGroup, this.#nextDelay());
+    this.load.ail(false, false, true);
+  }
+
+  /** Milliseconds until the next attempt. */
+  #nextDelay(): number {
+    return ++this.#attempts > EARLY_ATTEMPTS ? LATE_RETRY_DELAY : (this.#options.retryDelay ?? RETRY_DELAY);
+  }
 
   async #write(group: Group): Promise<void> {
     try {
@@ -246,8 +290,7 @@ export class GroupCommit {
     if (this.#closed) return;
     if (!this.load.ailing) this.#begins();
     this.onFailure?.(error);
-    const delay = ++this.#attempts > EARLY_ATTEMPTS ? LATE_RETRY_DELAY : (this.#options.retryDelay ?? RETRY_DELAY);
-    this.#retryTimer = setTimeout(() => void this.#write(group), delay);
+    this.#retryTimer = setTimeout(() => void this.#write(group), this.#nextDelay());
     // It has answered.
     this.load.ail(true, false);
   }
@@ -260,7 +303,8 @@ export class GroupCommit {
   #recovered(): void {
     this.#attempts = 0;
     const milliseconds = performance.now() - this.#ailingSince;
-    this.onRecovery?.({ milliseconds, refused: refusedBecauseOfStore(this.#counters) - this.#refusedBefore });
+    const refused = refusedBecauseOfStore(this.#counters) - this.#refusedBefore;
+    this.onRecovery?.({ faulty: this.load.faulty, milliseconds, refused });
     this.load.ail(false, false);
   }
 
@@ -283,25 +327,32 @@ export class GroupCommit {
   #finish(group: Group): void {
     this.#growth.waited = group.acknowledgements + this.#open.acknowledgements;
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
-    for (const participant of group.participants) this.#guard(() => participant.committed());
+    // One that fails must not stop the others.
+    for (const participant of group.participants) {
+      try {
+        participant.committed();
+      } catch (error) {
+        this.#report(error);
+      }
+    }
     group.acknowledge(this.#report);
-    for (const waiter of group.waiters) this.#guard(waiter);
+    for (const waiter of group.waiters) {
+      try {
+        waiter();
+      } catch (error) {
+        this.#report(error);
+      }
+    }
     this.#writing = null;
     this.#numbers = group.numbers;
     if (this.#scheduled) setImmediate(this.#closeGroup);
     this.load.remove(group.bytes);
   }
 
-  readonly #report = (error: unknown): void => this.onFailure?.(error);
-
-  /** A participant that fails must not stop the groups of the others. */
-  #guard(callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      this.onFailure?.(error);
-    }
-  }
+  readonly #report = (error: unknown, held = false): void => {
+    this.#counters.commitFaults++;
+    this.onFault?.(error, held);
+  };
 
   /**
    * Writes everything that has joined, also lazily, and stops. Rejects with `PORTICO_STORE_COMMIT` if the store writes
@@ -331,10 +382,11 @@ export class GroupCommit {
     try {
       if (closePatience === undefined) return await written;
       const late = new Promise<never>((_, reject) => {
-        const words = `the store has written nothing for ${closePatience / 1000} s`;
         timer = setTimeout(() => {
-          this.hanging = !this.load.failing;
-          reject(new Error(words));
+          const { failing, faulty } = this.load;
+          this.hanging = !failing && !faulty;
+          const words = faulty ? 'because of an internal fault nothing was written' : 'the store has written nothing';
+          reject(new Error(`${words} for ${closePatience / 1000} s`));
         }, closePatience);
       });
       await Promise.race([written, late]);

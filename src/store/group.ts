@@ -5,8 +5,10 @@ import type { Operation } from './store.js';
 export interface Participant {
   /** The group that it has joined; owned by `GroupCommit`. */
   group: Group | null;
-  /** Adds the operations that make its state durable. */
+  /** Adds the operations that make its state durable. Changes nothing: should a participant fail, all are asked again. */
   collect(operations: Operation[]): void;
+  /** Called in the same turn, once all of the group have said what they have to write: it is on its way. */
+  collected(): void;
   /** Called after a group that it had joined is durable. */
   committed(): void;
 }

@@ -30,6 +30,8 @@ export class StoreLoad {
   failing = false;
   /** The write under way has taken longer than `PATIENCE`. */
   overdue = false;
+  /** A fault of the broker keeps everything from being written. */
+  faulty = false;
   strained = false;
   readonly #waiting = new Set<Waiting>();
 
@@ -40,11 +42,12 @@ export class StoreLoad {
 
   /** Nobody knows when something can be written again. */
   get ailing(): boolean {
-    return this.failing || this.overdue;
+    return this.failing || this.overdue || this.faulty;
   }
 
   /** The name under which the log says why something is refused. */
   get cause(): string {
+    if (this.faulty) return 'internal fault';
     return this.ailing ? 'store failing' : 'store.unwritten_bytes';
   }
 
@@ -65,11 +68,12 @@ export class StoreLoad {
     if (!this.crowded) this.#tell(false);
   }
 
-  /** The store has begun or ceased to fail, or not to answer. */
-  ail(failing: boolean, overdue: boolean): void {
-    if (failing === this.failing && overdue === this.overdue) return;
+  /** The store has begun or ceased to fail, or not to answer, or a fault to hold it up. */
+  ail(failing: boolean, overdue: boolean, faulty = false): void {
+    if (failing === this.failing && overdue === this.overdue && faulty === this.faulty) return;
     this.failing = failing;
     this.overdue = overdue;
+    this.faulty = faulty;
     this.strained = this.ailing || this.crowded;
     this.#tell(true);
   }

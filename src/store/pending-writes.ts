@@ -46,10 +46,13 @@ export class PendingWrites implements Participant {
   }
 
   collect(operations: Operation[]): void {
+    for (const operation of this.#open.values()) operations.push(operation);
+  }
+
+  collected(): void {
     const writing = this.#open;
     this.#open = this.#writing;
     this.#writing = writing;
-    for (const operation of writing.values()) operations.push(operation);
   }
 
   committed(): void {

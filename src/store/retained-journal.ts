@@ -48,6 +48,9 @@ export class StoredRetained implements RetainedJournal, Participant {
       const key = retainedKey(topic);
       operations.push(message === null ? { type: 'del', key } : { type: 'put', key, value: encodeMessage(message) });
     }
+  }
+
+  collected(): void {
     this.#changed.clear();
   }
 

@@ -91,6 +91,26 @@ test('a timed sync that fails is no matter of acknowledgements: the log says wha
   );
 });
 
+test('a fault of the broker is told as what it is, with its stack, and what it has held up', () => {
+  const { logger, lines } = recording('info', 'json');
+  const journal = new JournalLog(logger);
+  const fault = new TypeError('of our own');
+  journal.internalFault(fault, true);
+  journal.internalFault(new Error('within the same second'), true);
+  journal.storeRecovered({ faulty: true, milliseconds: 2345, refused: 3 });
+  journal.storeRecovered({ faulty: false, milliseconds: 2345, refused: 3 });
+  const [line, ...others] = lines.map((text) => JSON.parse(text));
+  const words = 'internal fault of the broker, nothing is written and acknowledgements wait: of our own';
+  assert.deepEqual([line.level, line.msg, line.err.stack], ['error', words, fault.stack]);
+  assert.deepEqual(
+    others.map(({ msg }) => msg),
+    [
+      'the internal fault is over: changes are written again after 2.3 s; 3 packets were refused meanwhile',
+      'the store works again after 2.3 s; 3 packets were refused meanwhile',
+    ],
+  );
+});
+
 test('auto means json where there is no terminal', () => {
   const { logger, lines } = recording('info', 'auto');
   logger.info('hello');

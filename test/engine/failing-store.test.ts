@@ -39,6 +39,7 @@ class Scene {
         unsubscribed: ignore,
         limit: (_: Party | null, option: string) => scene.limits.push(option),
         storeFailed: (error) => scene.failures.push(error),
+        internalFault: (error) => scene.failures.push(error),
         storeSilent: (seconds) => scene.silences.push(seconds),
         storeDamaged() {},
         storeTorn() {},

@@ -1,10 +1,12 @@
 /**
  * Random traffic over a store whose writes fail at random, before or after they have reached the disk, for a while or for
- * long: what was acknowledged is there after a restart, what was refused is not. Seeded (test/support/seeds.ts).
+ * long, with sessions that fail to say what they have to write: what was acknowledged is there after a restart, what was
+ * refused is not. Seeded (test/support/seeds.ts).
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { Packet } from 'mqtt-packet';
+import { Session } from '../../src/session/session.js';
 import { MemoryStore } from '../../src/store/memory-store.js';
 import type { KeyRange, Operation, Store } from '../../src/store/store.js';
 import { mulberry32, type Random, turn } from '../support/disk.js';
@@ -124,6 +126,26 @@ class Requester {
   }
 }
 
+/** Sessions of a broker that fail at random behind, or before, what they have to write. */
+class FaultySessions {
+  /** Times that one fails from now on. */
+  faults = 0;
+  met = 0;
+
+  constructor(t: TestContext, engine: Engine, random: Random) {
+    const { collect } = Session.prototype;
+    const faulty = this;
+    t.mock.method(Session.prototype, 'collect', function (this: Session, operations: Operation[]) {
+      const fails = faulty.faults > 0 && engine.broker.sessions.get(this.id) === this && random(2) === 0;
+      if (!fails || random(2) === 0) collect.call(this, operations);
+      if (!fails) return;
+      faulty.faults--;
+      faulty.met++;
+      throw new Error('a fault of ours');
+    });
+  }
+}
+
 /** Everything that waits for the kept session `absent`. */
 async function waiting(engine: Engine): Promise<string[]> {
   const client = await engine.connect({ clientId: 'absent', ...KEPT });
@@ -141,14 +163,18 @@ async function waiting(engine: Engine): Promise<string[]> {
   }
 }
 
+const CULPRITS = ['a store', 'sessions', 'a store with sessions'] as const;
+
 for (const seed of seeds(24)) {
   const dies = seed % 2 === 1;
-  test(`a store that fails at random, the broker ${dies ? 'dies while it does' : 'recovers'} (seed ${seed})`, async () => {
+  const culprit = CULPRITS[seed % 3];
+  test(`${culprit} that fail${culprit === 'sessions' ? '' : 's'} at random, the broker ${dies ? 'dies while it does' : 'recovers'} (seed ${seed})`, async (t) => {
     const random = mulberry32(seed);
     const disk = new MemoryStore();
     const store = new FailingStore(disk, random);
     const commit = { sync: 'always', syncInterval: 1000, retryDelay: 1, unwrittenBytes: UNWRITTEN } as const;
     const engine = await Engine.create({ store, commit });
+    const sessions = new FaultySessions(t, engine, random);
     const absent = await engine.connect({ clientId: 'absent', ...KEPT });
     await absent.subscribe('data/#', 2);
     await engine.cut(absent);
@@ -180,10 +206,13 @@ for (const seed of seeds(24)) {
       const name = `${publisher.id} ${++count}`;
       switch (random(12)) {
         case 0:
-          store.failures += random(4);
+          if (culprit !== 'sessions') store.failures += random(4);
+          if (culprit !== 'a store') sessions.faults += random(4);
           break;
         case 1:
-          if (random(3) === 0) store.failures += 40;
+          if (random(3) > 0) break;
+          if (culprit === 'a store') store.failures += 40;
+          else sessions.faults += 10;
           break;
         case 2: {
           const topic = `r/${publisher.id}/${random(3)}`;
@@ -240,30 +269,41 @@ for (const seed of seeds(24)) {
       for (let turns = random(5); turns > 0; turns--) await turn();
       peak = Math.max(peak, engine.broker.commit.load.bytes);
     }
-    assert.ok(store.failed > 0, 'no write has failed');
+    assert.ok(store.failed + sessions.met > 0, 'nothing has failed');
+    assert.equal(engine.broker.counters.commitFaults, sessions.met);
     assert.ok(peak < UNWRITTEN + 32 * 1024, `${peak} bytes waited`);
     if (!dies) {
       store.failures = 0;
+      sessions.faults = 0;
       while (publishers.some(({ busy }) => busy) || keeper.busy) await turn();
       await engine.broker.commit.settled();
     }
 
+    // What comes to be acknowledged behind this is not on the disk that the next broker finds.
+    const told = publishers.map(({ id, acknowledged, refused, asked }) => ({
+      id,
+      acknowledged: [...acknowledged],
+      refused: [...refused],
+      asked: asked.size,
+    }));
+    const valuesTold = [...retained].map(([topic, values]) => [topic, [...values]] as const);
+    const filtersTold = [...filters];
     // What stands on the disk now is what a broker finds that starts after the first one has died.
     const copy = new MemoryStore();
     const all = { gte: Buffer.from([0]), lt: Buffer.alloc(8, 0xff) };
     for await (const [key, value] of disk.entries(all)) await copy.write([{ type: 'put', key, value }], false);
     const next = await Engine.create({ store: copy });
-    const refusals = new Set<string | null>(publishers.flatMap(({ refused }) => refused));
-    for (const [topic, values] of retained) {
+    const refusals = new Set<string | null>(told.flatMap(({ refused }) => refused));
+    for (const [topic, values] of valuesTold) {
       const value = next.broker.router.retained.get(topic)?.payload.toString() ?? null;
       assert.ok(values.includes(value) && !refusals.has(value), `${topic} has ${value}`);
     }
     const subscriptions = next.broker.sessions.get('keeper')?.subscriptions;
-    for (const [filter, there] of filters) {
+    for (const [filter, there] of filtersTold) {
       if (there !== null) assert.equal(subscriptions?.has(filter) === true, there, filter);
     }
     const found = await waiting(next);
-    for (const { id, acknowledged, refused, asked } of publishers) {
+    for (const { id, acknowledged, refused, asked } of told) {
       const mine = found.filter((name) => name.startsWith(id));
       assert.equal(new Set(mine).size, mine.length, `${id}: something came twice`);
       const order = mine.map((name) => Number(name.split(' ')[1]));
@@ -275,11 +315,12 @@ for (const seed of seeds(24)) {
       const there = new Set(mine);
       for (const name of acknowledged) if (name.startsWith(id)) assert.ok(there.has(name), `${name} is lost`);
       for (const name of refused) assert.ok(!there.has(name), `${name} was refused`);
-      if (!dies) assert.equal(asked.size, 0);
+      if (!dies) assert.equal(asked, 0);
     }
     for (const mover of movers) mover.destroy();
     await next.stop();
     store.failures = 0;
+    sessions.faults = 0;
     await engine.stop();
   });
 }

@@ -122,6 +122,7 @@ async function toldOf(store: MemoryStore): Promise<unknown[]> {
       unsubscribed() {},
       limit() {},
       storeFailed: (error) => told.push(error instanceof PorticoError ? error.code : error),
+      internalFault: (error) => told.push(error),
       storeSilent() {},
       storeRecovered() {},
       syncFailed() {},

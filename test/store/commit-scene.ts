@@ -18,19 +18,28 @@ export function names(operations: readonly Operation[]): string[] {
   return operations.map((operation) => operation.key.toString());
 }
 
-/** Something that writes the names that it has at the time it is asked, and nothing twice. */
+/** Something that writes the names that it has at the time it is asked, and nothing twice; or fails half-way. */
 export class Writer implements Participant {
   group: Group | null = null;
   names: string[];
   committedTimes = 0;
   onCommitted: (() => void) | null = null;
+  /** What it throws behind its first name, as long as it is set. */
+  fault: Error | null = null;
 
   constructor(...wanted: string[]) {
     this.names = wanted;
   }
 
   collect(operations: Operation[]): void {
-    for (const name of this.names.splice(0)) operations.push(put(name));
+    for (const name of this.names) {
+      operations.push(put(name));
+      if (this.fault !== null) throw this.fault;
+    }
+  }
+
+  collected(): void {
+    this.names = [];
   }
 
   committed(): void {

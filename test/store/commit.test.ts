@@ -337,3 +337,145 @@ describe('a failed write', () => {
     await commit.close();
   });
 });
+
+describe('a fault of ours', () => {
+  /** What is told of a scene: as a fault, and as a failure of the store. */
+  function listen({ commit }: Scene): { faults: unknown[]; others: unknown[] } {
+    const told = { faults: [] as unknown[], others: [] as unknown[] };
+    commit.onFault = (error, held) => told.faults.push([error, held]);
+    commit.onFailure = (error) => told.others.push(error);
+    commit.onOverdue = () => told.others.push('overdue');
+    return told;
+  }
+
+  test('of who says what is to be written: the group waits as a whole, unwritten and unacknowledged, until it can', async (t) => {
+    withFakeTimers(t);
+    const all = scene();
+    const { store, commit, wire, counters } = all;
+    const { faults, others } = listen(all);
+    const outages: boolean[] = [];
+    commit.onRecovery = ({ faulty }) => outages.push(faulty);
+    const fault = new Error('our own');
+    const [before, faulty, behind] = [new Writer('before'), new Writer('half', 'whole'), new Writer('behind')];
+    faulty.fault = fault;
+    for (const writer of [before, faulty, behind]) commit.enlist(writer);
+    commit.add(put('added'));
+    commit.acknowledge(wire, PUBACK, 1, 0);
+    let settled = false;
+    commit.whenSettled(() => {
+      settled = true;
+    });
+    await turns();
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      assert.equal(faults.length, attempt);
+      assert.deepEqual(faults.at(-1), [fault, true]);
+      assert.equal(counters.commitFaults, attempt);
+      assert.deepEqual([store.writes.length, wire.sent.length, settled], [0, 0, false]);
+      assert.deepEqual([commit.busy, commit.failing, commit.load.cause], [true, true, 'internal fault']);
+      // What comes meanwhile joins those that wait.
+      behind.names.push(`later ${attempt}`);
+      commit.enlist(behind);
+      commit.add(put(`added ${attempt}`));
+      commit.acknowledge(wire, PUBACK, 1 + attempt, 0);
+      if (attempt === 3) faulty.fault = null;
+      t.mock.timers.tick(249);
+      await turns();
+      assert.equal(faults.length, attempt, 'it is asked again after a while, not at once');
+      t.mock.timers.tick(1);
+      await turns();
+    }
+    assert.deepEqual(
+      store.writes.map(({ operations }) => names(operations)),
+      [
+        [
+          'added',
+          'added 1',
+          'added 2',
+          'added 3',
+          'before',
+          'half',
+          'whole',
+          'behind',
+          'later 1',
+          'later 2',
+          'later 3',
+        ],
+      ],
+    );
+    assert.deepEqual([wire.sent, settled], [[1, 2, 3, 4], true]);
+    assert.deepEqual(
+      [before, faulty, behind].map(({ committedTimes }) => committedTimes),
+      [1, 1, 1],
+    );
+    assert.deepEqual([commit.busy, commit.failing, commit.unwritten, outages], [false, false, 0, [true]]);
+    assert.deepEqual([others, counters.commitFailures, counters.commits], [[], 0, 1]);
+    commit.add(put('next'));
+    await commit.settled();
+    assert.equal(store.writes.length, 2, 'the groups go on');
+    await commit.close();
+  });
+
+  test('that leaves nothing to write is over all the same', async (t) => {
+    withFakeTimers(t);
+    const all = scene();
+    const { store, commit, wire } = all;
+    const { faults } = listen(all);
+    const writer = new Writer('undone');
+    writer.fault = new Error('our own');
+    commit.enlist(writer);
+    commit.acknowledge(wire, PUBACK, 1, 0);
+    await turns();
+    assert.deepEqual([faults.length, wire.sent], [1, []]);
+    writer.names = [];
+    t.mock.timers.tick(250);
+    await turns();
+    assert.deepEqual([wire.sent, store.writes.length, commit.failing], [[1], 0, false]);
+    await commit.close();
+  });
+
+  test('of who has been written or acknowledged stops nobody else, and is not told as one of the store', async () => {
+    const all = scene();
+    const { store, commit, wire, counters } = all;
+    const { faults, others } = listen(all);
+    const errors = ['taken', 'committed', 'acknowledged', 'settled'].map((name) => new Error(name));
+    const fail = (error: Error) => (): never => {
+      throw error;
+    };
+    const [first, second, last] = [new Writer('a'), new Writer('b'), new Writer('c')];
+    first.collected = fail(errors[0]);
+    second.onCommitted = fail(errors[1]);
+    for (const writer of [first, second, last]) commit.enlist(writer);
+    commit.acknowledge({ acknowledge: fail(errors[2]) }, PUBACK, 1, 0);
+    commit.acknowledge(wire, PUBACK, 2, 0);
+    commit.whenSettled(fail(errors[3]));
+    await commit.settled();
+    assert.deepEqual(
+      faults,
+      errors.map((error) => [error, false]),
+    );
+    assert.deepEqual([others, counters.commitFaults, counters.commitFailures], [[], 4, 0]);
+    assert.deepEqual(names(store.writes[0].operations), ['a', 'b', 'c']);
+    assert.deepEqual([last.committedTimes, wire.sent, commit.failing], [1, [2], false]);
+    await commit.close();
+    assert.equal(store.writes.length, 2, 'closing syncs, and writes nothing else');
+  });
+
+  test('a close that it keeps waiting gives up, says why, and does not take the store for one that hangs', async () => {
+    const all = scene({ closePatience: 20, retryDelay: 1 });
+    const { store, commit, wire } = all;
+    const { faults, others } = listen(all);
+    const writer = new Writer('a');
+    writer.fault = new Error('our own');
+    commit.enlist(writer);
+    commit.acknowledge(wire, PUBACK, 1, 0);
+    await assert.rejects(commit.close(), {
+      code: 'PORTICO_STORE_COMMIT',
+      message: /not acknowledged, is lost: because of an internal fault nothing was written for 0.02 s/,
+    });
+    assert.equal(commit.hanging, false);
+    const asked = faults.length;
+    writer.fault = null;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual([faults.length, store.writes.length, wire.sent, others], [asked, 0, [], []], 'it is over');
+  });
+});

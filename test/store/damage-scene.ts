@@ -178,6 +178,7 @@ export async function start(directory: string): Promise<Start> {
     unsubscribed() {},
     limit() {},
     storeFailed: (error) => lines.push(`failed: ${error}`),
+    internalFault: (error) => lines.push(`fault: ${error}`),
     storeSilent() {},
     storeRecovered() {},
     syncFailed() {},

@@ -56,6 +56,10 @@ export class TracedJournal implements Journal {
     this.#journal.storeFailed(error);
   }
 
+  internalFault(error: unknown, held: boolean): void {
+    this.#journal.internalFault(error, held);
+  }
+
   storeSilent(seconds: number): void {
     this.#journal.storeSilent(seconds);
   }

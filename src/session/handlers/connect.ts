@@ -123,16 +123,16 @@ function hasRoomForWill(connection: Connection, will: WillRecord): boolean {
  */
 function mayBeWritten(connection: Connection, packet: ConnectPacket, kept: boolean): boolean {
   const { counters, journal, commit } = connection.environment;
-  const { ailing, crowded } = commit.load;
+  const { ailing, crowded, cause } = commit.load;
   const client = `client ${JSON.stringify(connection.id)}`;
   if (ailing && (kept || (packet.will !== undefined && crowded))) {
     counters.refusedConnect++;
-    journal.limit(null, 'store failing', `${client}, whose ${kept ? 'session' : 'will'} is to be kept, was refused`);
+    journal.limit(null, cause, `${client}, whose ${kept ? 'session' : 'will'} is to be kept, was refused`);
     connection.reject(ReasonCode.QuotaExceeded, UNWRITABLE);
     return false;
   }
   if (ailing && packet.will !== undefined) {
-    journal.limit(null, 'store failing', `the will of ${client} is in memory only`);
+    journal.limit(null, cause, `the will of ${client} is in memory only`);
   }
   return true;
 }

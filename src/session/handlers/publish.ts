@@ -252,9 +252,9 @@ function acknowledge(
 
 /** A publication that would have to be written, while nothing can be. Nobody gets it; its client may send it again. */
 function refuseUnwritable(connection: Connection, qos: number, packetId: number): void {
-  const { counters, journal } = connection.environment;
+  const { counters, journal, commit } = connection.environment;
   counters.refusedPublish++;
-  journal.limit(null, 'store failing', `a publication of client ${JSON.stringify(connection.id)} was refused`);
+  journal.limit(null, commit.load.cause, `a publication of client ${JSON.stringify(connection.id)} was refused`);
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
   connection.sendAcknowledgement(type, packetId, ReasonCode.QuotaExceeded, UNWRITABLE);
 }

@@ -68,7 +68,7 @@ async function subscribe(connection: Connection, packet: SubscribePacket): Promi
       environment.counters.refusedSubscribe++;
       environment.journal.limit(
         null,
-        'store failing',
+        environment.commit.load.cause,
         `a subscription of client ${JSON.stringify(session.id)} was refused`,
       );
       reasons.add(UNWRITABLE);

@@ -36,7 +36,7 @@ async function unsubscribe(connection: Connection, packet: UnsubscribePacket): P
     // Before MQTT 5.0, UNSUBACK cannot say no: it waits for the store.
     if (session.durable && commit.load.ailing && connection.version === 5 && session.subscriptions.has(filter)) {
       counters.refusedSubscribe++;
-      journal.limit(null, 'store failing', `an UNSUBSCRIBE of client ${JSON.stringify(session.id)} was refused`);
+      journal.limit(null, commit.load.cause, `an UNSUBSCRIBE of client ${JSON.stringify(session.id)} was refused`);
       words = UNWRITABLE;
       codes.push(ReasonCode.ImplementationSpecificError);
       continue;

@@ -113,7 +113,11 @@ class Scene {
       session: { maxPacketSize: 4096, receiveMaximum: 4, maxInflight: 3, queuedMessages: 20, outputBuffer: 16_384 },
       retained: { messages: 10, bytes: 4096 },
       authenticationMethods: [new ScramSha256(users, () => 'server')],
-      journal: { ...SILENT, storeFailed: (error) => scene.failures.push(error) },
+      journal: {
+        ...SILENT,
+        storeFailed: (error) => scene.failures.push(error),
+        internalFault: (error) => scene.failures.push(error),
+      },
     });
     const scene = new Scene(broker, clock);
     return scene;
@@ -144,6 +148,7 @@ const SILENT = {
   subscribed() {},
   unsubscribed() {},
   limit() {},
+  internalFault() {},
   storeSilent() {},
   storeRecovered() {},
   syncFailed() {},

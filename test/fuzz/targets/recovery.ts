@@ -59,6 +59,7 @@ async function run(bytes: Buffer): Promise<string> {
     unsubscribed() {},
     limit() {},
     storeFailed: (error: unknown) => failed.push(error),
+    internalFault: (error: unknown) => failed.push(error),
     storeSilent() {},
     storeRecovered() {},
     syncFailed() {},
