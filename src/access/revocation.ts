@@ -1,6 +1,7 @@
 /** Lists of revoked certificates (RFC 5280 5), PEM. */
 import { createSecureContext } from 'node:tls';
 import { DerReader, DerTag } from '../coap/dtls/der.js';
+import { readTime } from '../coap/dtls/der-time.js';
 import { fault, type NamedFile, nameOf, reasonOf } from './certificate.js';
 import { readSecurityFile } from './security-file.js';
 
@@ -11,9 +12,8 @@ export interface RevocationLists {
   readonly until: number;
 }
 
-const LIST = /-----BEGIN X509 CRL-----([\s\S]+?)-----END X509 CRL-----/g;
-const UTC_TIME = 0x17;
-const GENERALIZED_TIME = 0x18;
+const BEGIN = '-----BEGIN X509 CRL-----';
+const END = '-----END X509 CRL-----';
 
 /**
  * Reads lists of revoked certificates.
@@ -21,32 +21,36 @@ const GENERALIZED_TIME = 0x18;
  */
 export async function readRevocationLists(named: NamedFile): Promise<RevocationLists> {
   const text = (await readSecurityFile(named.file, 'list of revoked certificates', nameOf(named))).toString('latin1');
-  const lists = [...text.matchAll(LIST)];
+  const [, ...lists] = text.split(BEGIN);
   if (lists.length === 0) throw fault(named, 'there is no list of revoked certificates in it (PEM, X509 CRL)');
-  const ends = lists.map(([pem, base64], i) => {
+  const damaged = (i: number, why: string, cause?: unknown): Error =>
+    fault(named, `list ${i + 1} in it is damaged: ${why}`, cause);
+  const pem: string[] = [];
+  let until = Number.POSITIVE_INFINITY;
+  for (const [i, list] of lists.entries()) {
+    const end = list.indexOf(END);
+    if (end < 0) throw damaged(i, 'it has no end');
+    const base64 = list.slice(0, end);
+    const whole = BEGIN + base64 + END;
     try {
-      createSecureContext({ crl: pem });
+      createSecureContext({ crl: whole });
     } catch (error) {
-      throw fault(named, `list ${i + 1} in it is damaged: ${reasonOf(error)}`, error);
+      throw damaged(i, reasonOf(error), error);
     }
-    return nextUpdateOf(Buffer.from(base64, 'base64'));
-  });
-  return { pem: lists.map(([pem]) => pem), until: Math.min(...ends) };
+    const next = nextUpdateOf(Buffer.from(base64, 'base64'));
+    if (Number.isNaN(next)) throw damaged(i, 'it holds until no date that there is');
+    pem.push(whole);
+    until = Math.min(until, next);
+  }
+  return { pem, until };
 }
 
-/** `nextUpdate` of a list in DER (RFC 5280 5.1.2.5). */
+/** `nextUpdate` of a list in DER (RFC 5280 5.1.2.5): infinite without one, NaN for what is no date. */
 function nextUpdateOf(der: Buffer): number {
   const list = new DerReader(new DerReader(new DerReader(der).take(DerTag.Sequence)).take(DerTag.Sequence));
   list.optional(DerTag.Integer);
   list.take(DerTag.Sequence);
   list.take(DerTag.Sequence);
   list.whole();
-  const short = list.optional(UTC_TIME);
-  const text = (short ?? list.optional(GENERALIZED_TIME))?.toString('latin1') ?? '';
-  // RFC 5280 4.1.2.5.1: two digits of a year from 50 are of the last century.
-  const century = short === undefined ? '' : text < '5' ? '20' : '19';
-  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text);
-  if (list.failed || parts === null) return Number.POSITIVE_INFINITY;
-  const [, year, month, day, hour, minute, second] = parts.map(Number);
-  return Date.UTC(year, month - 1, day, hour, minute, second);
+  return readTime(list) ?? Number.POSITIVE_INFINITY;
 }

@@ -249,7 +249,7 @@ interface Revocations extends RevocationLists {
 }
 
 /** Each list has to be one that can be looked into. */
-async function readRevocations(crl: NamedFile): Promise<Revocations> {
+export async function readRevocations(crl: NamedFile): Promise<Revocations> {
   const { pem, until } = await readRevocationLists(crl);
   const revoked = pem.map((text, i) => {
     try {

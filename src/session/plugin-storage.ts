@@ -32,16 +32,20 @@ export class PluginStorage {
 
   /**
    * What was kept, in the order of the keys; to be called once, before anything is put.
-   * @param decode makes sense of a value; a record for which it throws is set aside like any that cannot be read
+   * @param decode makes sense of a value, and of its key; a record for which it throws is set aside like any that cannot be read
    */
-  async entries<T>(decode: (value: Buffer) => T): Promise<[key: string, record: T][]> {
+  async entries<T>(decode: (value: Buffer, key: string) => T): Promise<[key: string, record: T][]> {
     const { store, sessions } = this.#environment;
     const reader = sessions.reader();
     const found: [string, T][] = [];
     for await (const [key, value] of store.entries(pluginRange(this.#plugin), true)) {
-      const record = reader.read(key, value, decode);
-      if (record === null) continue;
       const [, name] = pluginParts(key);
+      const record = reader.read(key, value, () => {
+        // Nothing could delete it by its name.
+        if (!pluginKey(this.#plugin, name).equals(key)) throw new TypeError('a stored key is not UTF-8');
+        return decode(value, name);
+      });
+      if (record === null) continue;
       this.#records.set(name, value);
       found.push([name, record]);
     }

@@ -260,11 +260,11 @@ test('while the store takes nothing an observation is not kept, and one that is 
 
 test('a stored observation that is none says so', async () => {
   scene = await Scene.create();
-  assert.equal(checkedObservation(KEPT), KEPT);
+  assert.equal(checkedObservation(KEPT, 'id/a/b'), KEPT);
   const none: object[] = [{ qos: 3 }, { path: 'a' }, { path: [1] }, { query: null }, { answer: 1 }, { accept: 'x' }];
   for (const wrong of none) {
     assert.throws(
-      () => checkedObservation(JSON.parse(JSON.stringify({ ...KEPT, ...wrong }))),
+      () => checkedObservation(JSON.parse(JSON.stringify({ ...KEPT, ...wrong })), 'id/a/b'),
       `${JSON.stringify(wrong)}`,
     );
   }

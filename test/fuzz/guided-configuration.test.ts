@@ -1,4 +1,7 @@
-/** Fuzzing of what an administrator writes: configuration, variables, arguments and files of users; of SCRAM, and of tokens. */
+/**
+ * Fuzzing of what an administrator writes: configuration, variables, arguments, templates and files of users and of revoked
+ * certificates; of SCRAM, and of tokens.
+ */
 import { fuzz } from './gate.js';
 
 fuzz({
@@ -11,6 +14,8 @@ fuzz({
   'role-acl': 30,
   'psk-file': 20,
   'public-key-file': 15,
+  'revocation-lists': 4,
+  templates: 40,
   'scram-file': 30,
   'scram-messages': 40,
   tokens: 15,

@@ -8,4 +8,5 @@ fuzz({
   'mosquitto-db': 20,
   'message-pack': 40,
   'store-recovery': 3,
+  'plugin-records': 3,
 });

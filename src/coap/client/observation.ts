@@ -134,7 +134,8 @@ export class Observing extends Timer implements ClientObservation, ObserveHolder
     this.#operation?.withdraw();
     this.#operation = null;
     this.#registering = false;
-    if (response.block2 < 0 || (response.block2 & 8) === 0) {
+    const isWhole = response.block2 < 0 || (response.block2 & 8) === 0;
+    if (isWhole && response.payload.length <= this.#core.limits.bodyBytes) {
       this.#deliver(response);
       return;
     }

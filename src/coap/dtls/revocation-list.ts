@@ -1,9 +1,8 @@
 /** A list of revoked certificates (RFC 5280 5): complete, and of the CA that has issued them. */
 import { type KeyObject, verify } from 'node:crypto';
 import { DerReader, DerTag } from './der.js';
+import { readTime } from './der-time.js';
 
-const UTC_TIME = 0x17;
-const GENERALIZED_TIME = 0x18;
 /** [0], constructed: the extensions of the list. */
 const LIST_EXTENSIONS = 0xa0;
 
@@ -43,8 +42,10 @@ export class RevocationList {
     list.optional(DerTag.Integer);
     list.take(DerTag.Sequence);
     this.issuer = list.whole();
-    this.from = timeOf(list) ?? Number.NaN;
-    this.until = timeOf(list) ?? Number.POSITIVE_INFINITY;
+    if (this.issuer[0] !== DerTag.Sequence) throw malformed();
+    this.from = readTime(list) ?? Number.NaN;
+    this.until = readTime(list) ?? Number.POSITIVE_INFINITY;
+    if (Number.isNaN(this.from) || Number.isNaN(this.until)) throw malformed();
     this.#serials = serialsOf(new DerReader(list.optional(DerTag.Sequence) ?? Buffer.alloc(0)));
     const extensions = list.optional(LIST_EXTENSIONS);
     if (whole.failed || parts.failed || list.failed || list.next !== -1 || whole.next !== -1) throw malformed();
@@ -104,17 +105,4 @@ function refuseCritical(extensions: DerReader): void {
     if (extension.failed) throw malformed();
   }
   if (extensions.failed) throw malformed();
-}
-
-/** The next value, if it is a time (RFC 5280 5.1.2.4). */
-function timeOf(reader: DerReader): number | undefined {
-  const short = reader.optional(UTC_TIME);
-  const text = (short ?? reader.optional(GENERALIZED_TIME))?.toString('latin1');
-  if (text === undefined) return undefined;
-  // Two digits of a year from 50 on are of the last century.
-  const century = short === undefined ? '' : text < '5' ? '20' : '19';
-  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text);
-  if (parts === null) throw malformed();
-  const [, year, month, day, hour, minute, second] = parts.map(Number);
-  return Date.UTC(year, month - 1, day, hour, minute, second);
 }

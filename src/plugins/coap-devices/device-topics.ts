@@ -80,7 +80,14 @@ export class DeviceTopics {
   /** The device has registered, again or for the first time, or has renewed its registration. */
   here(registration: Registration, what: Change): void {
     this.#registration = registration;
-    const { base, lt, expiresAt, attributes, links } = registration;
+    this.#show();
+    // It may have begun anew, and know of no observer.
+    this.#observations.renew(what === 'registered');
+  }
+
+  /** Publishes what is registered, and that the device is there. */
+  #show(): void {
+    const { base, lt, expiresAt, attributes, links } = this.#registration;
     const content = {
       base,
       lifetime: lt,
@@ -90,13 +97,11 @@ export class DeviceTopics {
     };
     this.#retain(this.#topic, JSON.stringify(content), propertiesOf(ContentFormat.Json));
     this.#tell('online');
-    // It may have begun anew, and know of no observer.
-    this.#observations.renew(what === 'registered');
   }
 
-  /** The registration was kept; what was to be published about it is, if it is not there. */
+  /** The registration was kept; what was to be published about it is, if it is not there. What is observed waits for `resume`. */
   restored(): void {
-    if (this.#bus.retained(this.#topic) === null) this.here(this.#registration, 'updated');
+    if (this.#bus.retained(this.#topic) === null) this.#show();
     else this.#tell('online');
   }
 

@@ -115,8 +115,9 @@ export class Directory {
     return found?.ep === ep && found.d === d ? found : undefined;
   }
 
-  /** Puts back what the store holds. */
+  /** Puts back what the store holds. @throws Error if another device has its level */
   restore(registration: Registration): void {
+    if (this.#byLevel.has(levelOf(registration))) throw new Error('two registrations have one name');
     this.#keep(registration);
   }
 

@@ -2,6 +2,9 @@
  * Observations of registered devices that outlive the broker: each is a record in the plugin's storage, beside the
  * registration of its device.
  */
+import { isValidName } from '../../bus/topics.js';
+import { isSendable } from '../../coap/client/request.js';
+import { Method } from '../../coap/codes.js';
 import type { PluginStorage } from '../plugin.js';
 
 /** An observation as it is stored. */
@@ -23,14 +26,23 @@ export function isKeptObservation(stored: object): stored is KeptObservation {
   return 'observes' in stored;
 }
 
-/** @throws Error if it is none */
-export function checkedObservation(stored: KeptObservation): KeptObservation {
-  const { observes, path, query, accept = 0, qos, answer = '', correlation = '' } = stored;
+/**
+ * @param key that it is stored by
+ * @throws Error if it is none
+ */
+export function checkedObservation(stored: KeptObservation, key: string): KeptObservation {
+  const { observes, path, query, accept = 0, qos, answer = '-', correlation = '' } = stored;
   const texts: readonly unknown[] = [observes, answer, correlation].concat(path, query);
   const areLists = Array.isArray(path) && Array.isArray(query);
-  const areTexts = texts.every((text) => typeof text === 'string');
-  if (areLists && areTexts && [0, 1, 2].includes(qos) && Number.isInteger(accept)) return stored;
+  const areTexts = areLists && texts.every((text) => typeof text === 'string');
+  const isRequest = areTexts && path.every(isLevel) && isSendable({ method: Method.Get, path, query, accept }, 0);
+  if (isRequest && keyOf(stored) === key && isValidName(answer) && [0, 1, 2].includes(qos)) return stored;
   throw new Error('an observation does not parse');
+}
+
+/** Whether a segment of a path can be a level of a topic. */
+function isLevel(segment: string): boolean {
+  return segment === '' || (isValidName(segment) && !segment.includes('/'));
 }
 
 export class KeptObservations {

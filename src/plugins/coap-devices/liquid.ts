@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import type { Context, Liquid, LiquidError, Template as Part } from 'liquidjs';
 import { MOST_CONVERTED } from '../coap-topics/conversion.js';
+import { shortened } from './reply.js';
 
 /** Bytes of a payload that a template takes, and of what it renders: as many as are converted. */
 export const MOST_RENDERED = MOST_CONVERTED;
@@ -113,7 +114,10 @@ export class TemplateFault extends Error {
   }
 }
 
-/** Something for which a message has no value, or no fitting one; the message says what. */
+/** Characters of what a failure says: a message may have a part in it. */
+const MOST_SAID = 200;
+
+/** Something for which a message has no value, or no fitting one; the message says what, in a few words. */
 export class TemplateFailure extends Error {}
 
 /** Collects what is rendered. */
@@ -177,7 +181,8 @@ export class Template {
       toValueSync(this.#engine.renderer.renderTemplates(this.#parts, context, out));
     } catch (error) {
       const [line, column] = positionOf(error);
-      throw new TemplateFailure(`${sentenceOf(error)} (line ${line}, column ${column})`, { cause: error });
+      const sentence = shortened(sentenceOf(error), MOST_SAID);
+      throw new TemplateFailure(`${sentence} (line ${line}, column ${column})`, { cause: error });
     }
     return out.buffer;
   }

@@ -150,13 +150,17 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
 
   async #restore(host: DeviceHost): Promise<void> {
     const observations: KeptObservation[] = [];
-    for (const [, stored] of await host.context.storage.entries(decodeStored)) {
-      if (isKeptObservation(stored)) observations.push(stored);
-      else {
-        this.directory.restore(stored);
-        this.#topics.set(stored.id, new DeviceTopics(host, stored));
+    await host.context.storage.entries((value, key) => {
+      const stored = JSON.parse(value.toString()) as StoredRegistration | KeptObservation;
+      if (isKeptObservation(stored)) {
+        observations.push(checkedObservation(stored, key));
+        return;
       }
-    }
+      const registration = decodeRegistration(stored);
+      if (registration.id !== key) throw new Error('a registration is stored as another');
+      this.directory.restore(registration);
+      this.#topics.set(key, new DeviceTopics(host, registration));
+    });
     for (const observation of observations) {
       const topics = this.#topics.get(observation.observes);
       if (topics === undefined) this.#kept.delete(observation);
@@ -301,12 +305,6 @@ export class RegisteredDevices implements Plugin, FaceOwner, DirectoryHost {
     );
     return found ?? `the broker has no socket for ${target.kind}`;
   }
-}
-
-/** Either of what is stored. @throws Error if it is neither */
-function decodeStored(value: Buffer): Registration | KeptObservation {
-  const stored = JSON.parse(value.toString()) as StoredRegistration | KeptObservation;
-  return isKeptObservation(stored) ? checkedObservation(stored) : decodeRegistration(stored);
 }
 
 function directoryLimits(options: DirectoryLimits): DirectoryLimits {

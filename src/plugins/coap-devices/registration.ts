@@ -1,10 +1,13 @@
 /** The registration of a device with the resource directory (RFC 9176 5): what its query and its links may be. */
 import { isUtf8 } from 'node:buffer';
+import { isIP } from 'node:net';
 import { formatLinks, type Link, parseLinks } from '../../coap/link-format.js';
 
 /** Seconds that a registration lasts unless the device says otherwise (RFC 9176 5). */
 export const DEFAULT_LIFETIME = 90_000;
 const MOST_LIFETIME = 0xffffffff;
+/** The last millisecond since the epoch that is in a date. */
+const MOST_TIME = 8.64e15;
 /** Bytes of an endpoint name, and of a sector (RFC 9176 5). */
 const MOST_NAME = 63;
 /** Other attributes of the endpoint, such as `et`. */
@@ -152,13 +155,43 @@ export type StoredRegistration = Omit<Registration, 'links'> & { readonly links:
 
 /** @throws Error if it is none */
 export function decodeRegistration(stored: StoredRegistration): Registration {
-  const links = parseLinks(stored.links, Number.POSITIVE_INFINITY);
-  if (links === null || typeof stored.ep !== 'string' || typeof stored.id !== 'string' || !isOrigin(stored.origin)) {
-    throw new Error('a registration does not parse');
-  }
+  const links = typeof stored.links === 'string' ? parseLinks(stored.links, Number.POSITIVE_INFINITY) : null;
+  if (links === null || !isRegistration(stored)) throw new Error('a registration does not parse');
   return { ...stored, links };
 }
 
-function isOrigin(origin: Origin | undefined): boolean {
-  return typeof origin?.address === 'string' && typeof origin.via === 'string' && Number.isInteger(origin.port);
+function isRegistration(stored: StoredRegistration): boolean {
+  const { id, ep, d, lt, base, implicit, attributes, owner, origin, expiresAt } = stored;
+  const texts: readonly unknown[] = [id, ep, d, base, owner ?? ''];
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    /^[\w-]+$/.test(id) &&
+    ep !== '' &&
+    isName(ep) &&
+    isName(d) &&
+    !d.includes('@') &&
+    isWithin(lt, 1, MOST_LIFETIME) &&
+    isBase(base) &&
+    typeof implicit === 'boolean' &&
+    areAttributes(attributes) &&
+    isOrigin(origin) &&
+    isWithin(expiresAt, 0, MOST_TIME)
+  );
+}
+
+function isWithin(value: unknown, least: number, most: number): boolean {
+  return Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
+}
+
+function areAttributes(attributes: Readonly<Record<string, unknown>> | null | undefined): boolean {
+  if (typeof attributes !== 'object' || attributes === null) return false;
+  return Object.entries(attributes).every(
+    ([name, value]) => ATTRIBUTE_NAME.test(name) && !PARAMETERS.has(name) && typeof value === 'string',
+  );
+}
+
+function isOrigin(origin: Origin | null | undefined): boolean {
+  if (typeof origin?.address !== 'string' || typeof origin.via !== 'string') return false;
+  const { address, port, family, bound } = origin;
+  return isWithin(port, 1, 0xffff) && family === `IPv${isIP(address)}` && typeof bound === 'boolean';
 }

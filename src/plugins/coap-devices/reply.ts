@@ -19,6 +19,8 @@ export interface Reply {
 const CODE_PROPERTY = 'coap-code';
 const FAILURE_PROPERTY = 'coap-failure';
 const DETAIL_PROPERTY = 'coap-detail';
+/** Characters of those words. */
+const MOST_DETAIL = 500;
 const NONE = Buffer.alloc(0);
 const JSON_CONTENT: Properties = { contentType: 'application/json' };
 
@@ -33,7 +35,8 @@ export function replyOf(outcome: CommandOutcome, form: 'raw' | 'json', correlati
   if (code !== undefined) said.push([CODE_PROPERTY, codeDigits(code)]);
   if (failure !== null) said.push([FAILURE_PROPERTY, failure.reason]);
   // In JSON it is in the payload.
-  if (failure !== null && failure.detail !== '' && form === 'raw') said.push([DETAIL_PROPERTY, failure.detail]);
+  if (failure !== null && failure.detail !== '' && form === 'raw')
+    said.push([DETAIL_PROPERTY, shortened(failure.detail, MOST_DETAIL)]);
   const payload = form === 'json' ? jsonOf(response, failure) : (response?.payload ?? NONE);
   return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : contentOf(response), said, correlationData) };
 }
@@ -47,6 +50,12 @@ export function renderedReply(
 ): Reply {
   const said: [string, string][] = [[CODE_PROPERTY, codeDigits(code)]];
   return { payload, properties: encoded(form === 'json' ? JSON_CONTENT : {}, said, correlationData) };
+}
+
+/** A text that somebody else may have written a part of, for people: without U+0000, which no text of MQTT may have. */
+export function shortened(text: string, most: number): string {
+  const cut = text.length > most ? `${text.slice(0, most)}...` : text;
+  return cut.replaceAll('\0', '\ufffd').toWellFormed();
 }
 
 /** The properties of a message of which only its Correlation Data is known. */

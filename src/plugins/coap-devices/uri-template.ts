@@ -30,15 +30,16 @@ export class UriTemplate {
     const authority = /^[^/]*\/\/[^/?#]*/.exec(source)?.[0] ?? '';
     const first = source.search(TAG);
     if (first >= 0 && first < authority.length) {
-      throw new TemplateFault('host and port cannot be templates, only path and query can', [1, first + 1]);
+      throw new TemplateFault('host and port cannot be templates, only path and query can', placeAt(source, first));
     }
     const parsed = parseCoapUri(source.replaceAll(TAG, 'x'));
     if (typeof parsed === 'string') throw new TemplateFault(parsed, [1, 1]);
     this.uri = parsed;
     if (first < 0) return;
     const { path, query } = partsOf(source, authority.length);
+    const templateOf = ({ text, at }: Piece): Template => pieceTemplate(text, placeAt(source, at));
     if (path.some(({ text }) => isDots(decodeURIComponent(text.replaceAll(TAG, 'x'))))) {
-      throw new TemplateFault('a path with templates has no segments . and ..', [1, authority.length + 1]);
+      throw new TemplateFault('a path with templates has no segments . and ..', placeAt(source, authority.length));
     }
     this.#path = path.length === 1 && path[0].text === '' ? [] : path.map(templateOf);
     this.#query = query.map(templateOf);
@@ -60,8 +61,8 @@ export class UriTemplate {
 
 interface Piece {
   readonly text: string;
-  /** Of its first character in the URI, from 1. */
-  readonly column: number;
+  /** Where it begins in the URI. */
+  readonly at: number;
 }
 
 /** What stands between the delimiters that are in no tag. */
@@ -70,25 +71,32 @@ function partsOf(source: string, start: number): { path: Piece[]; query: Piece[]
   const query: Piece[] = [];
   let parts = path;
   for (const { 0: token, index } of source.slice(start).matchAll(TOKEN)) {
-    const column = start + index + 1;
+    const at = start + index;
     const begins = parts === path ? token === '/' || token === '?' : token === '&';
     if (begins) {
       if (token === '?') parts = query;
-      parts.push({ text: '', column: column + 1 });
+      parts.push({ text: '', at: at + 1 });
     } else {
-      const last = parts.pop() ?? { text: '', column };
-      parts.push({ text: last.text + token, column: last.column });
+      const last = parts.pop() ?? { text: '', at };
+      parts.push({ text: last.text + token, at: last.at });
     }
   }
   return { path, query };
 }
 
-function templateOf({ text, column }: Piece): Template {
+/** Line and column, both from 1: what is in a tag may have several lines. */
+function placeAt(source: string, at: number): readonly [line: number, column: number] {
+  const lines = source.slice(0, at).split('\n');
+  return [lines.length, lines[lines.length - 1].length + 1];
+}
+
+function pieceTemplate(text: string, [line, column]: readonly [number, number]): Template {
   try {
     return new Template(text, 'uri', VARIABLES);
   } catch (error) {
     if (!(error instanceof TemplateFault)) throw error;
-    throw new TemplateFault(error.message, [error.line, error.line === 1 ? error.column + column - 1 : error.column]);
+    const inFirst = error.line === 1 ? column - 1 : 0;
+    throw new TemplateFault(error.message, [line + error.line - 1, error.column + inFirst]);
   }
 }
 

@@ -48,7 +48,8 @@ export async function discover(
     const ofAnyTopic = filterLinks([{ href: '', attributes: TOPIC_ATTRIBUTES }], attributes);
     // Those that the query does not ask for take no places.
     const take = ({ topic }: Message): boolean => {
-      const ofTopic: Link[] = [{ href: paths.linkOf(topic), attributes: TOPIC_ATTRIBUTES }];
+      const href = paths.linkOf(topic);
+      const ofTopic: Link[] = href === null ? [] : [{ href, attributes: TOPIC_ATTRIBUTES }];
       for (const mapping of named) {
         const link = mapping.linkOf(topic);
         if (link !== null) ofTopic.push(link);

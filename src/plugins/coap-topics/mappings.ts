@@ -10,6 +10,7 @@ import { diagnostic } from './answers.js';
 import { type Converter, cborToJson, jsonToCbor, MOST_CONVERTED } from './conversion.js';
 import type { MappingOptions } from './options.js';
 import { contentOf, etagOf } from './representation.js';
+import { referenceOf } from './topic-paths.js';
 import type { Incoming, TopicView } from './topic-view.js';
 
 const METHODS = { GET: Method.Get, PUT: Method.Put, POST: Method.Post, DELETE: Method.Delete } as const;
@@ -88,18 +89,20 @@ export class Mapping implements TopicView {
     return levels.some((level) => level.includes('/')) || !isValidName(topic) ? null : topic;
   }
 
-  /** The link to a topic's resource; null if the topic is not one of this mapping. */
+  /** The link to a topic's resource; null if the topic is not one of this mapping, or no request can ask for it. */
   linkOf(topic: string): Link | null {
     const names = assign(this.#topic, topic.split('/'));
     if (names === null) return null;
     const path = this.#path.map(({ text, named }) => (named ? (names.get(text) as string) : text));
+    const href = referenceOf(path);
+    if (href === null) return null;
     const contentFormat = this.#conversion?.onCoap ?? this.#contentFormat;
     const attributes = {
       rt: 'core.ps.data',
       ...(this.allows(Method.Get) ? { obs: true as const } : null),
       ...(contentFormat === undefined ? null : { ct: contentFormat }),
     };
-    return { href: `/${path.map(encodeURIComponent).join('/')}`, attributes };
+    return { href, attributes };
   }
 
   /** Without names it is one resource, which is there without a value, too. */

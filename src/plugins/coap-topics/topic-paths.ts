@@ -17,6 +17,8 @@ const INVALID: Target = { kind: 'invalid' };
 const COLLECTION: Target = { kind: 'collection' };
 /** Targets remembered by path; beyond it the memory starts anew. */
 const MAX_TARGETS = 8192;
+/** Bytes of a Uri-Path option (RFC 7252 5.10). */
+const MOST_SEGMENT = 255;
 
 export class TopicPaths {
   readonly #base: readonly string[];
@@ -55,8 +57,17 @@ export class TopicPaths {
     return hasWildcard(topic) && isValidFilter(topic) ? { kind: 'filter', filter: topic } : INVALID;
   }
 
-  /** The link to a topic's resource. */
-  linkOf(topic: string): string {
-    return `${this.link}/${topic.split('/').map(encodeURIComponent).join('/')}`;
+  /** The link to a topic's resource; null if no request can ask for it. */
+  linkOf(topic: string): string | null {
+    return referenceOf([...this.#base, ...topic.split('/')]);
   }
+}
+
+/** Segments as a reference; null if one of them cannot be said in a Uri-Path, or is not what it is in a URI (RFC 7252 5.10.1). */
+export function referenceOf(segments: readonly string[]): string | null {
+  return segments.every(isSegment) ? `/${segments.map(encodeURIComponent).join('/')}` : null;
+}
+
+function isSegment(segment: string): boolean {
+  return segment !== '.' && segment !== '..' && Buffer.byteLength(segment) <= MOST_SEGMENT;
 }

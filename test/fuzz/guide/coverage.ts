@@ -4,7 +4,7 @@ import { type Profiler, Session } from 'node:inspector';
 import { fileURLToPath } from 'node:url';
 
 /** Files that may be in a scope. */
-const SEEN = /\/(src|node_modules\/(yaml|ws))\/[^:]*$/;
+const SEEN = /\/(src|node_modules\/(yaml|ws|liquidjs))\/[^:]*$/;
 
 /** A compiled file. */
 class Script {

@@ -4,7 +4,7 @@ import { decodeProperties, encodeProperties, Malformed } from './cbor.js';
 import { type Configuration, DATA_RESOURCE_TYPE, DEFAULT_OBSERVER_CHECK, type Properties } from './configuration.js';
 import type { PubsubCounters } from './counters.js';
 import { Topic } from './topic.js';
-import { identifierOf, isElsewhere, isTopicName, keyOf, referenceOf, segmentsOf } from './topic-names.js';
+import { identifierOf, isElsewhere, isIdentifier, isTopicName, keyOf, referenceOf, segmentsOf } from './topic-names.js';
 
 /** Version of the records in the store. */
 const VERSION = 1;
@@ -37,11 +37,18 @@ export class Collection {
   /** Takes back what the store holds. Data whose path is not below that of the collection any more moves there. */
   async restore({ storage }: PluginContext): Promise<void> {
     this.#storage = storage;
-    for (const [id, configuration] of await storage.entries(decodeRecord)) {
-      let { data } = configuration;
-      if (!isElsewhere(data) && !this.#isBelow(segmentsOf(data))) data = this.#defaultData(id);
-      this.#enter(new Topic(id, this.#dataKeyOf(data), { ...configuration, data }));
-    }
+    await storage.entries((value, id) => this.#enter(this.#restored(id, decodeRecord(value))));
+  }
+
+  /** @throws Malformed if there can be no such topic beside those that are there */
+  #restored(id: string, configuration: Configuration): Topic {
+    const { name } = configuration;
+    if (!isIdentifier(id) || !isTopicName(name) || this.#byName.has(name)) throw new Malformed('no topic can be so');
+    let { data } = configuration;
+    if (!isElsewhere(data) && !this.#isBelow(segmentsOf(data))) data = this.#defaultData(id);
+    const dataKey = this.#dataKeyOf(data);
+    if (dataKey !== null && this.#byDataKey.has(dataKey)) throw new Malformed('topic-data is in use');
+    return new Topic(id, dataKey, { ...configuration, data });
   }
 
   get size(): number {

@@ -47,3 +47,8 @@ export function identifierOf(name: string, isTaken: (identifier: string) => bool
   while (length < digest.length && isTaken(digest.slice(0, length))) length++;
   return digest.slice(0, length);
 }
+
+/** Whether a segment can be one that `identifierOf` has made. */
+export function isIdentifier(segment: string): boolean {
+  return /^[0-9a-f]{8,64}$/.test(segment);
+}
