@@ -12,9 +12,12 @@ const SHORTAGE =
 
 /** Whether LevelDB has met a file that is not as it was written, is missing, or cannot be read. */
 export function isDamage(error: unknown): boolean {
-  const codes = codesOf(error);
-  if (codes.includes('LEVEL_CORRUPTION')) return true;
-  return codes.includes('LEVEL_IO_ERROR') && !SHORTAGE.test(wordsOf(error));
+  return isCorruption(error) || (codesOf(error).includes('LEVEL_IO_ERROR') && !SHORTAGE.test(wordsOf(error)));
+}
+
+/** Whether LevelDB has read a file, and makes no sense of it. */
+export function isCorruption(error: unknown): boolean {
+  return codesOf(error).includes('LEVEL_CORRUPTION');
 }
 
 /** Whether the database was closed under a reader. */

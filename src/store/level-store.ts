@@ -7,7 +7,7 @@ import type { Damage } from './damage.js';
 import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
 import { everything, versionKey } from './keys.js';
-import { isDamage, isInterruption, reason } from './level-errors.js';
+import { isCorruption, isDamage, isInterruption, reason } from './level-errors.js';
 import { sizeOf } from './leveldb/files.js';
 import { assertRoom, isMarked, type Maintenance, maintain, mark, ROOM_TO_OPEN, unmark, verify } from './maintenance.js';
 import { STORE_VERSION } from './records.js';
@@ -51,8 +51,10 @@ export class LevelStore implements Store {
   #failed = false;
   /** There was a write without sync since the last one with it. */
   #unsynced = false;
-  /** LevelDB has met damage since the database was opened. */
-  #corrupt = false;
+  /** The damage that LevelDB has met in a write since the database was opened. */
+  #damage: unknown = null;
+  /** The store has been copied whole because of what LevelDB did not read, although it looked sound. */
+  #copied = false;
   #closed = false;
   #mending: Promise<boolean> | null = null;
   #verifying: Promise<void> | null = null;
@@ -95,7 +97,7 @@ export class LevelStore implements Store {
   /** Looks at the tables that the start did not wait for. */
   async #verify(tables: readonly number[]): Promise<void> {
     try {
-      if (!(await verify(this.#maintenance, tables))) await this.#mend();
+      if (!(await verify(this.#maintenance, tables))) await this.#mend(null);
     } catch {
       // Whoever reads there will say so.
     }
@@ -125,7 +127,7 @@ export class LevelStore implements Store {
       if (this.#db.status === 'open') await this.#checkRoom();
       await this.#reopen();
       this.#failed = false;
-      this.#corrupt = false;
+      this.#damage = null;
     }
     try {
       await this.#db.apply(this.#sealer.seal(changes), sync);
@@ -133,7 +135,7 @@ export class LevelStore implements Store {
       else this.#unsynced = true;
     } catch (error) {
       this.#failed = true;
-      this.#corrupt ||= isDamage(error);
+      if (isDamage(error)) this.#damage ??= error;
       throw error;
     }
   }
@@ -150,7 +152,7 @@ export class LevelStore implements Store {
   async #reopen(): Promise<void> {
     await this.#db.close();
     try {
-      if (this.#corrupt) await maintain(this.#maintenance, true);
+      if (this.#damage !== null) await this.#maintain(this.#damage);
     } finally {
       await this.#openDatabase();
     }
@@ -167,6 +169,18 @@ export class LevelStore implements Store {
     }
     await this.#settleNames();
     await mark(this.#directory);
+  }
+
+  /**
+   * Mends the closed store because of an error of LevelDB.
+   * @returns whether there was damage
+   */
+  async #maintain(error: unknown): Promise<boolean> {
+    if ((await maintain(this.#maintenance, true)).mended) return true;
+    // LevelDB does not check what it merges: a damaged entry may stand in a table whose checksums are right. A copy has none.
+    if (this.#copied || !isCorruption(error)) return false;
+    this.#copied = true;
+    return (await maintain(this.#maintenance, true, reason(error))).mended;
   }
 
   /** Makes the names of the files durable, in a directory that may be another one than before. */
@@ -202,16 +216,17 @@ export class LevelStore implements Store {
 
   /**
    * Closes the database, makes it anew of what can be read, and opens it.
+   * @param error of LevelDB; null if only a look at a file has found damage
    * @returns whether there was damage
    */
-  #mend(): Promise<boolean> {
+  #mend(error: unknown): Promise<boolean> {
     this.#mending ??= this.#alone(async () => {
       if (this.#closed) return false;
       // What is open can be read, but for what is damaged.
       await this.#checkRoom();
       await this.#db.close();
       try {
-        return (await maintain(this.#maintenance, true)).mended;
+        return await this.#maintain(error);
       } finally {
         await this.#openDatabase();
       }
@@ -235,7 +250,7 @@ export class LevelStore implements Store {
         if (isInterruption(error)) {
           if (this.#changing === null && this.#db.status !== 'open') throw error;
           await this.#changing;
-        } else if (!isDamage(error) || !(await this.#mend())) throw error;
+        } else if (!isDamage(error) || !(await this.#mend(error))) throw error;
       }
     }
   }
@@ -311,7 +326,7 @@ export class LevelStore implements Store {
       }
     } catch (error) {
       // The next snapshot is one of a store that was mended.
-      if (isDamage(error)) await this.#mend();
+      if (isDamage(error)) await this.#mend(error);
       throw error;
     }
   }

@@ -58,7 +58,7 @@ export const ROOM_TO_OPEN = 2 ** 20;
  * checksums tell what they hold, and flow states tell which are done, so damage cannot make one pass for another. All
  * else has older versions, which would come back if a newer one went unnoticed.
  *
- * @param refusal why LevelDB does not open it, if it has been tried: then it is damaged, however it looks
+ * @param refusal why LevelDB does not open or read it, if it has been tried: then it is damaged, however it looks
  */
 export async function maintain(
   maintenance: Maintenance,
@@ -118,7 +118,7 @@ async function mend({ directory, aside, tell }: Maintenance, place: string, refu
   // Another process may have mended it, and what has not been looked at is not known to be sound.
   let inspection = await inspect(directory, () => false);
   if (refusal !== null) {
-    const fault = { file: 'the database', what: `does not open (${refusal})` };
+    const fault = { file: 'the database', what: `cannot be read (${refusal})` };
     inspection = { ...inspection, faults: [...inspection.faults, fault], manifest: null };
   }
   if (inspection.faults.length === 0) return false;

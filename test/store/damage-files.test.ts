@@ -237,7 +237,10 @@ test('a store that looks sound, and that LevelDB refuses, is mended all the same
     writeFileSync(path, Buffer.concat([readFileSync(path), fragment(edit)]));
   });
   assert.deepEqual(found, whole);
-  assert.match(started.lines.join('\n'), /the store was damaged: the database does not open \(.*missing files.*000999/);
+  assert.match(
+    started.lines.join('\n'),
+    /the store was damaged: the database cannot be read \(.*missing files.*000999/,
+  );
 });
 
 test('a table or log that is deleted or empty costs what was in it', async () => {

@@ -9,7 +9,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Aside } from '../../src/store/aside.js';
 import type { Damage } from '../../src/store/damage.js';
-import { versionKey } from '../../src/store/keys.js';
+import { everything, versionKey } from '../../src/store/keys.js';
+import { LevelStore } from '../../src/store/level-store.js';
 import { type Inspection, inspect } from '../../src/store/leveldb/inspection.js';
 import { maintain } from '../../src/store/maintenance.js';
 import { type Losses, noLosses, salvage } from '../../src/store/salvage.js';
@@ -189,7 +190,8 @@ test('a store with damaged tables and logs is mended beside its sound tables, an
   assert.ok(linked > behind && behind > 5, `${linked} tables were kept in ${behind} stores with damaged ones`);
 });
 
-test('what LevelDB does not read of a table whose checksums are right costs its block, not the start', async () => {
+/** A store of two tables, of which the second has an entry that LevelDB does not read, and right checksums. */
+async function unreadable(): Promise<{ directory: string; tableOf(group: string): Promise<string> }> {
   const directory = newDirectory();
   const nameOf = (group: string, i: number): string => `\x10${group}/${i + 1000}`;
   const put = (group: string, i: number): Operation => ({
@@ -221,6 +223,33 @@ test('what LevelDB does not read of a table whose checksums are right costs its 
   await db.close();
   assert.deepEqual((await inspect(directory, () => false)).faults, []);
   await assert.rejects(asLevelDb(directory), /corrupted internal key/);
+  return { directory, tableOf };
+}
+
+test('what LevelDB does not read of a table whose checksums are right costs that entry, not the start', async () => {
+  const { directory } = await unreadable();
+  const losses = noLosses();
+  const expected = await asSalvaged({ ...(await inspect(directory, () => false)), manifest: null }, losses);
+  assert.equal(losses.gaps.length, 1);
+  const store = new LevelStore(directory);
+  const told: Damage[] = [];
+  store.onDamage = (damage) => told.push(damage);
+  await store.open();
+  const found: Contents = new Map();
+  for await (const [key, value] of store.entries(everything()))
+    found.set(key.toString('hex'), value.toString('base64'));
+  found.delete(versionKey().toString('hex'));
+  assert.deepEqual([...found.keys()], [...expected.keys()]);
+  assert.equal(told.length, 1, 'once');
+  await store.close();
+  const [damage] = told;
+  assert.ok(damage.kind === 'files');
+  assert.match(damage.faults[0].what, /cannot be read .*corrupted internal key/);
+  assert.deepEqual(damage.losses, losses);
+});
+
+test('what LevelDB does not read of a table whose checksums are right costs that entry also where another table is damaged', async () => {
+  const { directory, tableOf } = await unreadable();
   const bytes = readFileSync(await tableOf('a'));
   bytes[bytes.length >> 1] ^= 1;
   writeFileSync(await tableOf('a'), bytes);

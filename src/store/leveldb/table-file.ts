@@ -51,7 +51,7 @@ export interface TableContents {
   readonly changes: readonly Change[];
   /** Bytes of blocks that could not be read. */
   readonly damagedBytes: number;
-  /** The keys between which they stood, where the index says it. */
+  /** The keys between which they, or an entry that means nothing, stood, where the index says it. */
   readonly gaps: readonly { readonly after: Buffer | null; readonly upTo: Buffer }[];
 }
 
@@ -70,11 +70,14 @@ export function readTable(bytes: Buffer, isGenuine: (key: Buffer, value: Buffer)
   for (const { key, value } of index) {
     const handle = handleOf(value);
     const entries = handle === null ? null : entriesAt(bytes, handle);
-    const found = entries?.map(changeOf) ?? [null];
-    if (found.some((change) => change === null)) {
-      damagedBytes += handle?.size ?? 0;
-      gaps.push({ after, upTo: key.subarray(0, Math.max(0, key.length - 8)) });
-    } else for (const change of found) if (change !== null) changes.push(change);
+    if (entries === null) damagedBytes += handle?.size ?? 0;
+    let readable = entries !== null;
+    for (const entry of entries ?? []) {
+      const change = changeOf(entry);
+      if (change === null) readable = false;
+      else changes.push(change);
+    }
+    if (!readable) gaps.push({ after, upTo: key.subarray(0, Math.max(0, key.length - 8)) });
     after = key.subarray(0, Math.max(0, key.length - 8));
   }
   return { changes, damagedBytes, gaps };
