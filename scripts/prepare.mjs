@@ -1,12 +1,13 @@
 /**
  * What `npm start`, `npm test` and `npm run bench` share: each makes ready what it needs, and says in one sentence how
- * to mend what it cannot. Imports nothing but Node, since it installs the rest.
+ * to mend what it cannot. Imports nothing but Node and what does so, since it installs the rest.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildNative } from './native.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -170,5 +171,7 @@ export function buildIfStale(scope) {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const { ok, output } = run(process.execPath, [compiler, '-p', 'tsconfig.json']);
   if (!ok) fail('the build failed; mend what the compiler says above', output);
+  const reason = buildNative();
+  if (reason !== null) console.error(`portico: CoAP takes and gives datagrams one by one: ${reason}`);
   writeFileSync(stamp, JSON.stringify(signatures));
 }

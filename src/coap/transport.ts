@@ -1,9 +1,11 @@
 /** Where datagrams come from and go to: a small interface, so that DTLS can slip below, and its UDP implementation. */
-import { createSocket, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { copyBytes } from './message.js';
+import { BatchSocket } from './udp/batch-socket.js';
+import { BATCHES, type Batches } from './udp/native.js';
+import { NodeSocket } from './udp/node-socket.js';
+import type { UdpEvents, UdpSocket } from './udp/socket.js';
 
 /** Whom a datagram comes from or goes to. */
 export interface DatagramAddress {
@@ -43,8 +45,8 @@ export interface DatagramTransport {
   /** Datagrams to `remote` leave from another local port from now on, and those to the former one are dropped. */
   renew?(remote: DatagramAddress): void;
   /**
-   * Sends `bytes[offset, offset + length)`. Never throws; a datagram that cannot be sent is lost and counted. The bytes
-   * are the caller's again when this returns.
+   * Sends `bytes[offset, offset + length)`, at the end of the turn at the latest. Never throws; a datagram that cannot be
+   * sent is lost and counted. The bytes are the caller's again when this returns.
    */
   send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void;
   close(): Promise<void>;
@@ -58,9 +60,11 @@ export interface UdpOptions {
   readonly port: number;
   /** Size asked for the kernel's receive buffer, in bytes; the kernel may grant less. Default 4 MiB. */
   readonly receiveBuffer?: number;
+  /** What sends and receives many datagrams in one call; null for Node's own sockets. Default: what was built. */
+  readonly batches?: Batches | null;
 }
 
-const SLAB = 64 * 1024;
+const RECEIVE_BUFFER = 4 * 1024 * 1024;
 
 /** CoAP over UDP (RFC 7252 3). */
 export class UdpTransport implements DatagramTransport {
@@ -68,84 +72,53 @@ export class UdpTransport implements DatagramTransport {
   /** Datagrams that could not be sent, and errors that the socket reported. */
   sendFailures = 0;
   socketErrors = 0;
-  readonly address: string;
-  readonly port: number;
-  readonly #socket: Socket;
-  #closing: Promise<void> | undefined;
-  // The kernel may take a datagram later, so a slab is never written twice; it lives as long as a send refers to it.
-  #slab = Buffer.allocUnsafeSlow(SLAB);
-  #used = 0;
+  #socket!: UdpSocket;
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    const bound = socket.address();
-    this.address = bound.address;
-    this.port = bound.port;
-    // `send` without a callback reports here, as do ICMP errors: one remote's failure is nobody else's.
-    socket.on('error', () => {
-      this.socketErrors++;
-    });
-    socket.on('message', (bytes, source) => {
-      this.onDatagram?.(bytes, source);
-    });
-  }
+  private constructor() {}
 
   /** Binds a socket. Rejects with `PORTICO_LISTEN`. */
   static async bind(options: UdpOptions): Promise<UdpTransport> {
-    const address = await addressOf(options.address);
-    const ipv6 = address.includes(':');
-    const socket = createSocket({
-      type: ipv6 ? 'udp6' : 'udp4',
-      ipv6Only: ipv6,
-      // Remotes are addresses already; the default would defer every datagram by a turn.
-      lookup: (hostname, _options, callback) => callback(null, hostname, ipv6 ? 6 : 4),
-    });
+    const transport = new UdpTransport();
+    const events: UdpEvents = {
+      datagram: (bytes, source) => transport.onDatagram?.(bytes, source),
+      lost: (count) => {
+        transport.sendFailures += count;
+      },
+      error: () => {
+        transport.socketErrors++;
+      },
+    };
+    const { port, receiveBuffer = RECEIVE_BUFFER, batches = BATCHES } = options;
+    const place = { address: await addressOf(options.address), port, receiveBuffer };
     try {
-      await new Promise<void>((resolve, reject) => {
-        socket.once('error', reject);
-        socket.bind({ address, port: options.port, exclusive: true }, () => {
-          socket.off('error', reject);
-          resolve();
-        });
-      });
+      transport.#socket =
+        batches === null ? await NodeSocket.bind(place, events) : new BatchSocket(batches, place, events);
     } catch (cause) {
-      socket.close();
-      throw new PorticoError(ErrorKinds.Listen, `cannot bind UDP ${options.address} port ${options.port}: ${cause}`, {
-        cause,
-      });
+      throw new PorticoError(ErrorKinds.Listen, `cannot bind UDP ${options.address} port ${port}: ${cause}`, { cause });
     }
-    try {
-      socket.setRecvBufferSize(options.receiveBuffer ?? 4 * 1024 * 1024);
-    } catch {
-      // The kernel's own size then; fewer datagrams survive a burst.
-    }
-    return new UdpTransport(socket);
+    return transport;
+  }
+
+  get address(): string {
+    return this.#socket.address;
+  }
+
+  get port(): number {
+    return this.#socket.port;
   }
 
   /** The size of the kernel's receive buffer in bytes. */
   get receiveBuffer(): number {
-    return this.#socket.getRecvBufferSize();
+    return this.#socket.receiveBuffer;
   }
 
   send(bytes: Buffer, offset: number, length: number, remote: DatagramAddress): void {
-    if (this.#used + length > this.#slab.length) {
-      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB, length));
-      this.#used = 0;
-    }
-    const at = this.#used;
-    this.#used = at + length;
-    copyBytes(bytes, offset, this.#slab, at, length);
-    try {
-      this.#socket.send(this.#slab, at, length, remote.port, remote.address);
-    } catch {
-      this.sendFailures++;
-    }
+    if (this.#socket.send(bytes, offset, length, remote.port, remote.address)) this.sendFailures++;
   }
 
   close(): Promise<void> {
     this.onDatagram = undefined;
-    this.#closing ??= new Promise((resolve) => this.#socket.close(() => resolve()));
-    return this.#closing;
+    return this.#socket.close();
   }
 }
 

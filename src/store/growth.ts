@@ -7,8 +7,8 @@
 const MANY = 16;
 /** Where so many wait for an acknowledgement, each turn that brings any is worth another: the others are about to come. */
 const CROWD = 32;
-/** Of those that wait, this part is served while the others' group is written: an eighth, as a shift. */
-const LEFT_TO_SERVE = 3;
+/** Of those that wait, this part is served while the others' group is written: a half, as a shift. */
+const LEFT_TO_SERVE = 1;
 
 export class Growth {
   readonly #most: number;
@@ -46,7 +46,7 @@ export class Growth {
     return goesOn;
   }
 
-  /** Whether so many, of all that wait for an acknowledgement, would leave next to nobody to serve. */
+  /** Whether so many, of all that wait for an acknowledgement, would leave too few to serve. */
   #areMost(acknowledgements: number): boolean {
     return this.waited > 0 && acknowledgements > this.waited - (this.waited >> LEFT_TO_SERVE);
   }

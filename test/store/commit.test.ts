@@ -89,7 +89,7 @@ describe('a group', () => {
     await commit.settled();
     assert.deepEqual(
       store.writes.map(({ operations }) => operations.length),
-      [100, 80, 20],
+      [100, 40, 40, 20],
     );
     await commit.close();
   });
