@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildNative } from './native.mjs';
+import { buildNative, tellNative } from './native.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -171,7 +171,6 @@ export function buildIfStale(scope) {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const { ok, output } = run(process.execPath, [compiler, '-p', 'tsconfig.json']);
   if (!ok) fail('the build failed; mend what the compiler says above', output);
-  const reason = buildNative();
-  if (reason !== null) console.error(`portico: CoAP takes and gives datagrams one by one: ${reason}`);
+  tellNative(buildNative());
   writeFileSync(stamp, JSON.stringify(signatures));
 }

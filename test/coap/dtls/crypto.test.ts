@@ -1,6 +1,7 @@
 /** Known answers of the key derivation and the ciphers, and the replay window against a model of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AEAD } from '../../../src/coap/dtls/aead.js';
 import { CIPHER_SUITES, Protection } from '../../../src/coap/dtls/cipher.js';
 import { COOKIE_PERIOD, Cookies } from '../../../src/coap/dtls/cookie.js';
 import { ownCopy } from '../../../src/coap/dtls/fields.js';
@@ -54,41 +55,87 @@ const VECTORS = [
   },
 ];
 
-for (const { name, suite, key, nonce, additional, plaintext, sealed } of VECTORS) {
-  test(name, () => {
-    const protection = new Protection(suite, key, nonce.subarray(0, 4));
-    const explicit = nonce.subarray(4);
-    const output = Buffer.alloc(200, 0x55);
-    const end = protection.seal(plaintext, explicit, additional, output, 3);
-    assert.deepEqual(output.subarray(3, end), Buffer.concat([explicit, sealed]));
-    assert.equal(end - 3, plaintext.length + protection.expansion);
-    assert.deepEqual(protection.open(output.subarray(3, end), additional), plaintext);
-    protection.destroy();
-    assert.equal(protection.open(output.subarray(3, end), additional), undefined);
-  });
+test('what protects a record in one call was built', () => {
+  assert.notEqual(AEAD, null, 'npm run build says why it was not');
+});
+
+for (const aead of [AEAD, null]) {
+  const by = aead === null ? 'by node:crypto' : 'in one call';
+  for (const { name, suite, key, nonce, additional, plaintext, sealed } of VECTORS) {
+    test(`${name}, ${by}`, () => {
+      const protection = new Protection(suite, key, nonce.subarray(0, 4), aead);
+      const explicit = nonce.subarray(4);
+      const output = Buffer.alloc(200, 0x55);
+      const end = protection.seal(plaintext, explicit, additional, output, 3);
+      assert.deepEqual(output.subarray(3, end), Buffer.concat([explicit, sealed]));
+      assert.equal(end - 3, plaintext.length + protection.expansion);
+      assert.deepEqual(protection.open(output.subarray(3, end), additional), plaintext);
+      protection.destroy();
+      assert.equal(protection.open(output.subarray(3, end), additional), undefined);
+    });
+  }
+
+  for (const suite of [CCM_8, CCM, GCM]) {
+    test(`${suite.name}, ${by}: no bit can be changed, not even around an empty plaintext`, () => {
+      const protection = new Protection(suite, Buffer.alloc(16, 7), Buffer.alloc(4, 9), aead);
+      for (const length of [0, 1, 40]) {
+        const output = Buffer.alloc(100);
+        const additional = Buffer.alloc(13, 3);
+        const plaintext = Buffer.alloc(length, 5);
+        const sealed = output.subarray(0, protection.seal(plaintext, Buffer.alloc(8, 1), additional, output, 0));
+        assert.deepEqual(protection.open(sealed, additional), plaintext);
+        for (let bit = 0; bit < sealed.length * 8; bit++) {
+          const forged = Buffer.from(sealed);
+          forged[bit >> 3] ^= 1 << (bit & 7);
+          assert.equal(protection.open(forged, additional), undefined, `bit ${bit} of ${length} bytes`);
+        }
+        assert.equal(protection.open(sealed, Buffer.alloc(13, 4)), undefined);
+        for (let cut = 0; cut < sealed.length; cut++) {
+          assert.equal(protection.open(sealed.subarray(0, cut), additional), undefined);
+        }
+      }
+    });
+  }
 }
 
-for (const suite of [CCM_8, CCM, GCM]) {
-  test(`${suite.name}: no bit can be changed, not even around an empty plaintext`, () => {
-    const protection = new Protection(suite, Buffer.alloc(16, 7), Buffer.alloc(4, 9));
-    for (const length of [0, 1, 40]) {
-      const output = Buffer.alloc(100);
-      const additional = Buffer.alloc(13, 3);
-      const plaintext = Buffer.alloc(length, 5);
-      const sealed = output.subarray(0, protection.seal(plaintext, Buffer.alloc(8, 1), additional, output, 0));
-      assert.deepEqual(protection.open(sealed, additional), plaintext);
-      for (let bit = 0; bit < sealed.length * 8; bit++) {
-        const forged = Buffer.from(sealed);
-        forged[bit >> 3] ^= 1 << (bit & 7);
-        assert.equal(protection.open(forged, additional), undefined, `bit ${bit} of ${length} bytes`);
-      }
-      assert.equal(protection.open(sealed, Buffer.alloc(13, 4)), undefined);
-      for (let cut = 0; cut < sealed.length; cut++) {
-        assert.equal(protection.open(sealed.subarray(0, cut), additional), undefined);
-      }
+test('what is sealed in one call is what node:crypto seals, whatever its length', () => {
+  const random = new Random(1);
+  for (const suite of [CCM_8, CCM, GCM]) {
+    const [key, salt] = [random.bytes(16), random.bytes(4)];
+    const [one, other] = [new Protection(suite, key, salt), new Protection(suite, key, salt, null)];
+    for (const length of [0, 1, 15, 16, 17, 80, 1_000, 16_384]) {
+      const [explicit, additional] = [random.bytes(8), random.bytes(13 + random.below(20))];
+      const plaintext = Buffer.alloc(length, random.bytes(7));
+      // node:crypto does not take an empty one that a native function has looked at.
+      const same = length === 0 ? Buffer.alloc(0) : plaintext;
+      const [first, second] = [Buffer.alloc(17_000), Buffer.alloc(17_000)];
+      const end = one.seal(plaintext, explicit, additional, first, 5);
+      assert.equal(other.seal(same, explicit, additional, second, 5), end);
+      assert.ok(first.equals(second));
+      assert.deepEqual(other.open(first.subarray(5, end), additional), plaintext);
+      assert.deepEqual(one.open(first.subarray(5, end), additional), plaintext);
     }
-  });
-}
+  }
+});
+
+test('lengths that cannot be are refused, and nothing is written beyond', () => {
+  assert.ok(AEAD !== null);
+  const [key, nonce, some] = [Buffer.alloc(16), Buffer.alloc(12), Buffer.alloc(20)];
+  const { seal, open } = AEAD;
+  for (const call of [
+    () => seal(0, key.subarray(1), nonce, some, some, Buffer.alloc(40), 8),
+    () => seal(0, key, nonce.subarray(1), some, some, Buffer.alloc(40), 8),
+    () => seal(0, key, nonce, some, some, Buffer.alloc(27), 8),
+    () => seal(0, key, nonce, some, some, Buffer.alloc(40), 17),
+    () => seal(0, key, nonce, some, some, Buffer.alloc(40), 7),
+    () => seal(2, key, nonce, some, some, Buffer.alloc(40), 8),
+    () => open(0, key, nonce, some, some.subarray(0, 7), Buffer.alloc(40), 8),
+    () => open(1, key, nonce, some, some, Buffer.alloc(11), 8),
+    () => open(-1, key, nonce, some, some, Buffer.alloc(40), 8),
+  ]) {
+    assert.throws(call, { code: 'EINVAL' });
+  }
+});
 
 for (const seed of seeds(3)) {
   test(`RFC 6347 4.1.2.6: the replay window does as a set of all numbers does (SEED=${seed})`, () => {
