@@ -23,13 +23,14 @@ export function buildNative() {
   for (const target of targets) rmSync(target, { force: true });
   if (process.platform !== 'linux') return 'this is not Linux';
   if (!existsSync(join(headers, 'node_api.h'))) return `there is no node_api.h in ${headers}`;
+  const refused = [];
   for (const [i, file] of FILES.entries()) {
     const args = [...FLAGS, `-I${headers}`, join(root, `${file}.c`), '-o', targets[i]];
     const { status, error, stderr } = spawnSync(process.env.CC ?? 'cc', args, { encoding: 'utf8' });
     if (error !== undefined) return `there is no C compiler (${error.message})`;
-    if (status !== 0 || !existsSync(targets[i])) return `${file}.c was refused:\n${stderr.trim()}`;
+    if (status !== 0 || !existsSync(targets[i])) refused.push(`${file}.c was refused:\n${stderr.trim()}`);
   }
-  return null;
+  return refused.length === 0 ? null : refused.join('\n');
 }
 
 /** Says what is slower than it could be, and why. */

@@ -18,6 +18,7 @@
 #define MOST_BYTES 65536
 
 static EVP_CIPHER *ciphers[2];
+/* Empty between two calls. */
 static EVP_CIPHER_CTX *context;
 
 struct bytes {
@@ -32,8 +33,14 @@ struct job {
   int tag;
 };
 
-static napi_value fail(napi_env env, const char *words) {
+/* Forgets key and nonce. What is left in the queue of errors node:crypto would take for an error of its own. */
+static void done(void) {
+  if (context != NULL) EVP_CIPHER_CTX_reset(context);
   ERR_clear_error();
+}
+
+static napi_value fail(napi_env env, const char *words) {
+  done();
   napi_throw_error(env, "EINVAL", words);
   return NULL;
 }
@@ -62,7 +69,6 @@ static bool job_of(napi_env env, napi_callback_info info, struct job *job) {
 /* Key, nonce, lengths and additional data; `tag` is what has to be the tag, NULL when sealing. */
 static bool begin(const struct job *job, int seals, const uint8_t *tag, int length) {
   int written;
-  if (EVP_CIPHER_CTX_reset(context) != 1) return false;
   if (EVP_CipherInit_ex(context, job->cipher, NULL, NULL, NULL, seals) != 1) return false;
   if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_BYTES, NULL) != 1) return false;
   if ((job->is_ccm || tag != NULL) && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, job->tag, (void *)tag) != 1)
@@ -86,7 +92,7 @@ static napi_value seal(napi_env env, napi_callback_info info) {
       EVP_CipherFinal_ex(context, none, &more) != 1 || (size_t)written != job.input.length ||
       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, job.tag, output + written) != 1)
     return fail(env, "it cannot be sealed");
-  ERR_clear_error();
+  done();
   return NULL;
 }
 
@@ -106,8 +112,7 @@ static napi_value open_record(napi_env env, napi_callback_info info) {
             EVP_CipherUpdate(context, output, &written, job.input.data, length) == 1 &&
             (job.is_ccm || EVP_CipherFinal_ex(context, none, &more) == 1) && written == length;
   if (!is && length > 0) OPENSSL_cleanse(output, length);
-  /* node:crypto would take it for an error of its own. */
-  ERR_clear_error();
+  done();
   return napi_get_boolean(env, is, &result) == napi_ok ? result : NULL;
 }
 

@@ -76,7 +76,8 @@ export class Protection {
   }
 
   /**
-   * Writes explicit nonce, ciphertext and tag of `plaintext` to `output` at `at`; returns the end.
+   * Writes explicit nonce, ciphertext and tag of `plaintext` to `output` at `at`, which has room for them and does not overlap
+   * `plaintext`; returns the end.
    * @param explicit 8 bytes that are never used twice with this key: epoch and sequence number
    */
   seal(plaintext: Buffer, explicit: Buffer, additional: Buffer, output: Buffer, at: number): number {

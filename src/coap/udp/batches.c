@@ -247,10 +247,11 @@ static void forget(napi_env env, void *data, void *hint) {
   if (udp->closed) free(udp);
 }
 
-static napi_value refuse(napi_env env, int fd, const char *what, int error) {
+/* The words are those of Node's own sockets. */
+static napi_value refuse(napi_env env, int fd, const char *what, int error, const char *text, int port) {
   if (fd >= 0) close(fd);
   char words[200];
-  snprintf(words, sizeof words, "%s %s", what, uv_err_name(error));
+  snprintf(words, sizeof words, "%s %s %s:%d", what, uv_err_name(error), text, port);
   return fail(env, uv_err_name(error), words);
 }
 
@@ -266,22 +267,22 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   CHECK(napi_get_value_int32(env, given[1], &port));
   CHECK(napi_get_value_int32(env, given[2], &buffer));
   int error = port < 0 || port > 65535 ? UV_EINVAL : parsed(text, port, &address);
-  if (error != 0) return refuse(env, -1, "bind", error);
+  if (error != 0) return refuse(env, -1, "bind", error, text, port);
   int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return refuse(env, fd, "socket", -errno);
+  if (fd < 0) return refuse(env, fd, "socket", -errno, text, port);
   int yes = 1;
   bool is_v6 = address.any.sa_family == AF_INET6;
   if (is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) != 0)
-    return refuse(env, fd, "setsockopt", -errno);
+    return refuse(env, fd, "setsockopt", -errno, text, port);
   if (bind(fd, &address.any, is_v6 ? sizeof address.v6 : sizeof address.v4) != 0)
-    return refuse(env, fd, "bind", -errno);
+    return refuse(env, fd, "bind", -errno, text, port);
   /* Less may be granted; fewer datagrams survive a burst then. */
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
   socklen_t size = sizeof address;
-  if (getsockname(fd, &address.any, &size) != 0) return refuse(env, fd, "getsockname", -errno);
+  if (getsockname(fd, &address.any, &size) != 0) return refuse(env, fd, "getsockname", -errno, text, port);
   struct udp *udp = calloc(1, sizeof *udp);
   uv_loop_t *loop;
-  if (udp == NULL) return refuse(env, fd, "calloc", UV_ENOMEM);
+  if (udp == NULL) return refuse(env, fd, "calloc", UV_ENOMEM, text, port);
   udp->env = env;
   udp->fd = fd;
   udp->events = UV_READABLE;
@@ -289,16 +290,16 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
   udp->closing = udp->closed = true;
   if (napi_create_external(env, udp, forget, NULL, &value) != napi_ok) {
     free(udp);
-    return refuse(env, fd, "external", UV_ENOMEM);
+    return refuse(env, fd, "external", UV_ENOMEM, text, port);
   }
   napi_value name = name_of(env, &address), bound;
   if (name == NULL || napi_create_array_with_length(env, 3, &result) != napi_ok ||
       napi_create_uint32(env, ntohs(is_v6 ? address.v6.sin6_port : address.v4.sin_port), &bound) != napi_ok ||
       napi_set_element(env, result, 0, value) != napi_ok || napi_set_element(env, result, 1, name) != napi_ok ||
       napi_set_element(env, result, 2, bound) != napi_ok || napi_get_uv_event_loop(env, &loop) != napi_ok)
-    return refuse(env, fd, "result", UV_ENOMEM);
+    return refuse(env, fd, "result", UV_ENOMEM, text, port);
   error = uv_poll_init(loop, &udp->poll, fd);
-  if (error != 0) return refuse(env, fd, "poll", error);
+  if (error != 0) return refuse(env, fd, "poll", error, text, port);
   udp->poll.data = udp;
   udp->closing = udp->closed = false;
   if (napi_create_reference(env, given[3], 1, &udp->on_batch) != napi_ok ||
@@ -306,7 +307,7 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
       (error = uv_poll_start(&udp->poll, udp->events, on_poll)) != 0) {
     udp->closing = true;
     uv_close((uv_handle_t *)&udp->poll, on_closed);
-    return refuse(env, fd, "poll", error != 0 ? error : UV_ENOMEM);
+    return refuse(env, fd, "poll", error != 0 ? error : UV_ENOMEM, text, port);
   }
   return result;
 }
