@@ -41,6 +41,6 @@ function scenario(notification: 'con' | 'non', type: string, figure: string, lea
 
 export const observe: readonly ScaleScenario[] = [
   // docs/decisions/0016-notifications.md
-  scenario('non', 'Non-confirmable', UNSTORED, 0.9),
+  scenario('non', 'Non-confirmable', UNSTORED, 1.5),
   scenario('con', 'Confirmable', RATE, 1),
 ];
