@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { BatchSocket } from './udp/batch-socket.js';
-import { BATCHES, type Batches } from './udp/native.js';
+import { BATCHES, type Batches } from './udp/batches.js';
 import { NodeSocket } from './udp/node-socket.js';
 import type { UdpEvents, UdpSocket } from './udp/socket.js';
 

@@ -227,14 +227,7 @@ export class GroupCommit {
     this.#numbers = null;
     this.#scheduled = false;
     this.#writing = group;
-    for (const participant of group.participants) {
-      participant.group = null;
-      try {
-        participant.collected();
-      } catch (error) {
-        this.#report(error);
-      }
-    }
+    group.collected(this.#report);
     if (this.load.faulty) this.#recovered();
     if (group.operations.length === 0) this.#finish(group);
     else void this.#write(group);
@@ -327,22 +320,7 @@ export class GroupCommit {
   #finish(group: Group): void {
     this.#growth.waited = group.acknowledgements + this.#open.acknowledgements;
     // `#writing` stays set until the end, so that what joins from here is scheduled once.
-    // One that fails must not stop the others.
-    for (const participant of group.participants) {
-      try {
-        participant.committed();
-      } catch (error) {
-        this.#report(error);
-      }
-    }
-    group.acknowledge(this.#report);
-    for (const waiter of group.waiters) {
-      try {
-        waiter();
-      } catch (error) {
-        this.#report(error);
-      }
-    }
+    group.committed(this.#report);
     this.#writing = null;
     this.#numbers = group.numbers;
     if (this.#scheduled) setImmediate(this.#closeGroup);

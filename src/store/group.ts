@@ -69,8 +69,38 @@ export class Group {
     numbers[at + 3] = bytes;
   }
 
-  /** Lets the acknowledgements leave. One that fails must not stop the others. */
-  acknowledge(failed: (error: unknown) => void): void {
+  /** Parts with those who take part: what they have to write is on its way. One that fails must not stop the others. */
+  collected(failed: (error: unknown) => void): void {
+    for (const participant of this.participants) {
+      participant.group = null;
+      try {
+        participant.collected();
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+
+  /** Is durable: tells those who took part, lets the acknowledgements leave, then tells those who wait. */
+  committed(failed: (error: unknown) => void): void {
+    for (const participant of this.participants) {
+      try {
+        participant.committed();
+      } catch (error) {
+        failed(error);
+      }
+    }
+    this.#acknowledge(failed);
+    for (const waiter of this.waiters) {
+      try {
+        waiter();
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+
+  #acknowledge(failed: (error: unknown) => void): void {
     const numbers = this.#numbers;
     for (let i = 0, at = 0; i < this.#acknowledgers.length; i++, at += NUMBERS) {
       try {

@@ -1,6 +1,5 @@
 /** The store on LevelDB. */
-import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { ErrorKinds, PorticoError } from '../errors.js';
 import { Aside, makeFolder } from './aside.js';
 import type { Damage } from './damage.js';
@@ -8,10 +7,9 @@ import { Database } from './database.js';
 import { Directory, settleName } from './directory.js';
 import { everything, versionKey } from './keys.js';
 import { isCorruption, isDamage, isInterruption, reason } from './level-errors.js';
-import { sizeOf } from './leveldb/files.js';
-import { assertRoom, isMarked, type Maintenance, maintain, mark, ROOM_TO_OPEN, unmark, verify } from './maintenance.js';
+import { assertRoomToOpen, isMarked, type Maintenance, maintain, mark, unmark, verify } from './maintenance.js';
 import { STORE_VERSION } from './records.js';
-import { isSealed, Sealer, unsealed } from './seal.js';
+import { isSealed, unsealed } from './seal.js';
 import type { KeyRange, Operation, Store, Unreadable } from './store.js';
 
 const ENCODING = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
@@ -43,7 +41,6 @@ export class LevelStore implements Store {
   /** Made when it is opened: it would open itself, before anybody has looked at its files. */
   #db!: Database;
   #names: Directory | null = null;
-  readonly #sealer = new Sealer();
   readonly #aside: Aside;
   /** Settles when the change that is being made is through; never rejects. */
   #changing: Promise<void> | null = null;
@@ -124,13 +121,13 @@ export class LevelStore implements Store {
   async #change(changes: Operation[], sync: boolean): Promise<void> {
     if (this.#failed && !this.#closed) {
       // What is open can be read, so it is not closed for an attempt that is bound to fail.
-      if (this.#db.status === 'open') await this.#checkRoom();
+      if (this.#db.status === 'open') await assertRoomToOpen(this.#directory);
       await this.#reopen();
       this.#failed = false;
       this.#damage = null;
     }
     try {
-      await this.#db.apply(this.#sealer.seal(changes), sync);
+      await this.#db.apply(changes, sync);
       if (sync) await this.#settle();
       else this.#unsynced = true;
     } catch (error) {
@@ -204,16 +201,6 @@ export class LevelStore implements Store {
     await this.write([{ type: 'put', key, value: Buffer.from([STORE_VERSION]) }], true);
   }
 
-  /** Rejects if there is no room for the table that LevelDB makes of its logs when it opens. */
-  async #checkRoom(): Promise<void> {
-    let needed = ROOM_TO_OPEN;
-    for (const name of await readdir(this.#directory)) {
-      // LevelDB may delete one at any time.
-      if (name.endsWith('.log')) needed += await sizeOf(join(this.#directory, name));
-    }
-    await assertRoom(this.#directory, needed);
-  }
-
   /**
    * Closes the database, makes it anew of what can be read, and opens it.
    * @param error of LevelDB; null if only a look at a file has found damage
@@ -223,7 +210,7 @@ export class LevelStore implements Store {
     this.#mending ??= this.#alone(async () => {
       if (this.#closed) return false;
       // What is open can be read, but for what is damaged.
-      await this.#checkRoom();
+      await assertRoomToOpen(this.#directory);
       await this.#db.close();
       try {
         return await this.#maintain(error);

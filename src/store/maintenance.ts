@@ -20,7 +20,7 @@ import { type LiveTable, manifestOf } from './leveldb/manifest.js';
 import { faultOf } from './leveldb/table-file.js';
 import { STORE_VERSION, sessionNumberIn } from './records.js';
 import { isOfFamily, type Losses, noLosses, salvageBeside } from './salvage.js';
-import { Sealer } from './seal.js';
+import { sealAll } from './seal.js';
 import type { Operation } from './store.js';
 
 /** What is maintained, and for whom. */
@@ -49,7 +49,7 @@ const READ_AT_START = 2 ** 30;
 const NOTHING = { type: 'del', key: Buffer.from([0]) } as const;
 
 /** Bytes that LevelDB needs to open, besides a table as large as its logs. */
-export const ROOM_TO_OPEN = 2 ** 20;
+const ROOM_TO_OPEN = 2 ** 20;
 
 /**
  * Looks at all files of a closed store and mends it if it is damaged.
@@ -246,8 +246,16 @@ async function checkRoom({ files, manifest }: Inspection, staying: ReadonlySet<n
   await assertRoom(files.directory, needed);
 }
 
+/** Rejects if there is no room for the table that LevelDB makes of its logs when it opens a store, which may be open. */
+export async function assertRoomToOpen(directory: string): Promise<void> {
+  let needed = ROOM_TO_OPEN;
+  // LevelDB may delete one at any time.
+  for (const name of (await listFiles(directory)).logs.values()) needed += await sizeOf(join(directory, name));
+  await assertRoom(directory, needed);
+}
+
 /** Rejects with the words of the system if so many bytes are not free, where that is known. */
-export async function assertRoom(directory: string, needed: number): Promise<void> {
+async function assertRoom(directory: string, needed: number): Promise<void> {
   const { blocks, bavail, bsize } = await statfs(directory);
   // Some file systems do not tell.
   if (blocks === 0 || bavail * bsize >= needed) return;
@@ -282,7 +290,7 @@ async function fill(
   if (kept.size > 0 && !kept.has(Family.Version)) {
     // Records without a version are refused, and each says its own.
     const version = { type: 'put', key: versionKey(), value: Buffer.from([STORE_VERSION]) } as const;
-    await db.batch(new Sealer().seal([version]));
+    await db.batch(sealAll([version]));
   }
   await db.batch([NOTHING], { sync: true });
   return { kept, clients: await clientsOf(db, losses) };

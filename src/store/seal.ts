@@ -8,33 +8,31 @@ import type { Operation } from './store.js';
 
 const BYTES = 4;
 
+/** Bytes up to which the stored form of a value is made in a buffer that stays. */
+const MOST_KEPT = 64 * 1024;
+
 /** The stored form of values; one at a time, because they share a buffer. */
 export class Sealer {
-  #buffer: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
+  readonly #kept = Buffer.allocUnsafeSlow(MOST_KEPT);
 
-  /** The operations as they are stored. Their values are valid until the next call. */
-  seal(operations: readonly Operation[]): Operation[] {
-    let size = 0;
-    for (const operation of operations) if (operation.type === 'put') size += operation.value.length + BYTES;
-    let buffer = this.#buffer;
-    if (size > buffer.length) {
-      buffer = Buffer.allocUnsafeSlow(size);
-      if (size <= LARGEST_KEPT) this.#buffer = buffer;
-    }
-    let at = 0;
-    return operations.map((operation) => {
-      if (operation.type === 'del') return operation;
-      const { key, value } = operation;
-      const start = at;
-      buffer.set(value, start);
-      at = buffer.writeUInt32BE(crc32(value, value.length, crc32(key, key.length)), start + value.length);
-      return { type: 'put', key, value: buffer.subarray(start, at) };
-    });
+  /** The stored form of a value, which is valid until the next call. */
+  seal(key: Buffer, value: Buffer): Buffer {
+    const { length } = value;
+    const buffer = length + BYTES > MOST_KEPT ? Buffer.allocUnsafeSlow(length + BYTES) : this.#kept;
+    buffer.set(value);
+    return buffer.subarray(0, buffer.writeUInt32BE(crc32(value, length, crc32(key, key.length)), length));
   }
 }
 
-/** A buffer up to this size is kept for the next batch. */
-const LARGEST_KEPT = 4 * 1024 * 1024;
+/** The operations as they are stored. */
+export function sealAll(operations: readonly Operation[]): Operation[] {
+  const sealer = new Sealer();
+  return operations.map((operation) => {
+    if (operation.type === 'del') return operation;
+    const { type, key, value } = operation;
+    return { type, key, value: Buffer.from(sealer.seal(key, value)) };
+  });
+}
 
 /** Whether a stored value is what was written under this key. */
 export function isSealed(key: Buffer, stored: Buffer): boolean {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { BatchSocket } from '../../src/coap/udp/batch-socket.js';
-import { BATCHES, type Batches, type NativeSocket } from '../../src/coap/udp/native.js';
+import { BATCHES, type Batches, type NativeSocket } from '../../src/coap/udp/batches.js';
 
 const ROW = 8;
 const PEER = '192.0.2.7';

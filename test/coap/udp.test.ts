@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { type IncomingMessage, type ObserveReadStream, type OutgoingMessage, request } from 'coap';
 import { CoapEndpoint } from '../../src/coap/endpoint.js';
 import { type UdpOptions, UdpTransport } from '../../src/coap/transport.js';
-import { BATCHES } from '../../src/coap/udp/native.js';
+import { BATCHES } from '../../src/coap/udp/batches.js';
 import { ErrorKinds, PorticoError } from '../../src/errors.js';
 import { CON, decode, encode } from './harness.js';
 import { LARGE, Resources } from './resources.js';

@@ -1,6 +1,6 @@
 /** Random changes of a small set of keys, so that most overwrite or delete what is in older tables. */
 import { Level } from 'level';
-import { Sealer } from '../../src/store/seal.js';
+import { sealAll } from '../../src/store/seal.js';
 import type { Operation } from '../../src/store/store.js';
 import type { Random } from '../support/disk.js';
 
@@ -44,5 +44,5 @@ export function batchOf(random: Random): Operation[] {
     const key = keyOf(random);
     changes.push(random(3) === 0 ? { type: 'del', key } : { type: 'put', key, value: contentOf(random) });
   }
-  return new Sealer().seal(changes);
+  return sealAll(changes);
 }

@@ -14,7 +14,7 @@ import { LevelStore } from '../../src/store/level-store.js';
 import { type Inspection, inspect } from '../../src/store/leveldb/inspection.js';
 import { maintain } from '../../src/store/maintenance.js';
 import { type Losses, noLosses, salvage } from '../../src/store/salvage.js';
-import { Sealer } from '../../src/store/seal.js';
+import { sealAll } from '../../src/store/seal.js';
 import type { Operation } from '../../src/store/store.js';
 import { mulberry32, type Random } from '../support/disk.js';
 import { seeds } from '../support/seeds.js';
@@ -71,21 +71,30 @@ async function assertSame(directory: string, words: string): Promise<Inspection>
   return inspection;
 }
 
+/** From opening a store to closing it: so many batches, with about one compaction. */
+async function live(
+  random: Random,
+  directory: string,
+  { least, beyond, compression = true }: { least: number; beyond: number; compression?: boolean },
+): Promise<void> {
+  const db = new SmallTables(directory, compression);
+  await db.open();
+  for (let n = least + random(beyond); n > 0; n--) {
+    await db.batch(batchOf(random), { sync: false });
+    if (random(least) > 0) continue;
+    const ends = [keyOf(random), keyOf(random)].sort(Buffer.compare);
+    await db.compactRange(ends[0], ends[1]);
+  }
+  await db.close();
+}
+
 for (const compression of [true, false]) {
   test(`what was put, overwritten and deleted over many tables is salvaged as LevelDB reads it, ${compression ? 'with' : 'without'} compression`, async () => {
     for (const seed of seeds(2)) {
       const random = mulberry32(seed);
       const directory = newDirectory();
       for (let life = 0; life < 3; life++) {
-        const db = new SmallTables(directory, compression);
-        await db.open();
-        for (let n = 25 + random(25); n > 0; n--) {
-          await db.batch(batchOf(random), { sync: false });
-          if (random(25) > 0) continue;
-          const ends = [keyOf(random), keyOf(random)].sort(Buffer.compare);
-          await db.compactRange(ends[0], ends[1]);
-        }
-        await db.close();
+        await live(random, directory, { least: 25, beyond: 25, compression });
         const inspection = await assertSame(directory, `seed ${seed}, life ${life}`);
         assert.deepEqual(inspection.torn, [], 'it was closed');
         if (life < 2) continue;
@@ -130,17 +139,7 @@ function damage(random: Random, path: string): void {
 /** A store of many tables in several levels, and a log. */
 async function manyTables(random: Random): Promise<string> {
   const directory = newDirectory();
-  for (let life = 0; life < 3; life++) {
-    const db = new SmallTables(directory);
-    await db.open();
-    for (let n = 40 + random(20); n > 0; n--) {
-      await db.batch(batchOf(random), { sync: false });
-      if (random(40) > 0) continue;
-      const ends = [keyOf(random), keyOf(random)].sort(Buffer.compare);
-      await db.compactRange(ends[0], ends[1]);
-    }
-    await db.close();
-  }
+  for (let life = 0; life < 3; life++) await live(random, directory, { least: 40, beyond: 20 });
   return directory;
 }
 
@@ -202,7 +201,7 @@ async function unreadable(): Promise<{ directory: string; tableOf(group: string)
   for (const group of ['a', 'b', '']) {
     const db = new SmallTables(directory, false);
     await db.open();
-    if (group !== '') await db.batch(new Sealer().seal(Array.from({ length: 300 }, (_, i) => put(group, i))));
+    if (group !== '') await db.batch(sealAll(Array.from({ length: 300 }, (_, i) => put(group, i))));
     await db.close();
   }
   const tableOf = async (group: string): Promise<string> => {
@@ -218,7 +217,7 @@ async function unreadable(): Promise<{ directory: string; tableOf(group: string)
   writeFileSync(await tableOf('b'), merged);
   const db = new SmallTables(directory, false);
   await db.open();
-  await db.batch(new Sealer().seal([put('b', 0), put('b', 299)]));
+  await db.batch(sealAll([put('b', 0), put('b', 299)]));
   await db.compactRange(Buffer.from(nameOf('b', 0)), Buffer.from(nameOf('b', 299)));
   await db.close();
   assert.deepEqual((await inspect(directory, () => false)).faults, []);

@@ -1,5 +1,4 @@
 /** The cipher suites, and one direction of a protected association: AEAD as RFC 5246 6.2.3.3, RFC 6655 3, RFC 7251 2 and RFC 5288 3 have it. */
-import { type CipherCCMTypes, type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
 import { AEAD, type Aead, AeadCipher } from './aead.js';
 import { ownCopy } from './fields.js';
 
@@ -57,14 +56,10 @@ export class Protection {
   readonly expansion: number;
   readonly #key: Buffer;
   readonly #nonce = Buffer.alloc(NONCE_BYTES);
-  readonly #options: { authTagLength: number };
-  readonly #aead: Aead | null;
+  readonly #aead: Aead;
   readonly #cipher: number;
 
-  /**
-   * Takes copies of key and salt.
-   * @param aead what protects in one call; null for node:crypto
-   */
+  /** Takes copies of key and salt. */
   constructor(suite: CipherSuite, key: Buffer, salt: Buffer, aead = AEAD) {
     this.suite = suite;
     this.#aead = aead;
@@ -72,7 +67,6 @@ export class Protection {
     this.expansion = EXPLICIT_NONCE_BYTES + suite.tag;
     this.#key = ownCopy(key);
     salt.copy(this.#nonce);
-    this.#options = { authTagLength: suite.tag };
   }
 
   /**
@@ -83,23 +77,11 @@ export class Protection {
   seal(plaintext: Buffer, explicit: Buffer, additional: Buffer, output: Buffer, at: number): number {
     const nonce = this.#nonce;
     explicit.copy(nonce, SALT_BYTES, 0, EXPLICIT_NONCE_BYTES);
-    if (this.#aead !== null) {
-      explicit.copy(output, at, 0, EXPLICIT_NONCE_BYTES);
-      const start = at + EXPLICIT_NONCE_BYTES;
-      const end = start + plaintext.length + this.suite.tag;
-      const room = output.subarray(start, end);
-      this.#aead.seal(this.#cipher, this.#key, nonce, additional, plaintext, room, this.suite.tag);
-      return end;
-    }
-    // The types of CCM fit GCM too: both take the lengths of tag and plaintext.
-    const algorithm = this.suite.algorithm as CipherCCMTypes;
-    const cipher = createCipheriv(algorithm, this.#key, nonce, this.#options);
-    cipher.setAAD(additional, { plaintextLength: plaintext.length });
-    explicit.copy(output, at, 0, EXPLICIT_NONCE_BYTES);
-    let end = at + EXPLICIT_NONCE_BYTES;
-    end += cipher.update(plaintext).copy(output, end);
-    cipher.final();
-    return end + cipher.getAuthTag().copy(output, end);
+    const start = at + explicit.copy(output, at, 0, EXPLICIT_NONCE_BYTES);
+    const { tag } = this.suite;
+    const end = start + plaintext.length + tag;
+    this.#aead.seal(this.#cipher, this.#key, nonce, additional, plaintext, output.subarray(start, end), tag);
+    return end;
   }
 
   /** The plaintext of explicit nonce, ciphertext and tag; undefined if they are not authentic, or too short. */
@@ -108,25 +90,11 @@ export class Protection {
     if (plaintextLength < 0) return undefined;
     const nonce = this.#nonce;
     sealed.copy(nonce, SALT_BYTES, 0, EXPLICIT_NONCE_BYTES);
-    if (this.#aead !== null) {
-      const plaintext = Buffer.allocUnsafe(plaintextLength);
-      const protectedBytes = sealed.subarray(EXPLICIT_NONCE_BYTES);
-      const { tag } = this.suite;
-      const is = this.#aead.open(this.#cipher, this.#key, nonce, additional, protectedBytes, plaintext, tag);
-      return is ? plaintext : undefined;
-    }
-    const end = EXPLICIT_NONCE_BYTES + plaintextLength;
-    try {
-      const algorithm = this.suite.algorithm as CipherCCMTypes & CipherGCMTypes;
-      const decipher = createDecipheriv(algorithm, this.#key, nonce, this.#options);
-      decipher.setAuthTag(sealed.subarray(end));
-      decipher.setAAD(additional, { plaintextLength });
-      const plaintext = decipher.update(sealed.subarray(EXPLICIT_NONCE_BYTES, end));
-      decipher.final();
-      return plaintext;
-    } catch {
-      return undefined;
-    }
+    const plaintext = Buffer.allocUnsafe(plaintextLength);
+    const protectedBytes = sealed.subarray(EXPLICIT_NONCE_BYTES);
+    const { tag } = this.suite;
+    const is = this.#aead.open(this.#cipher, this.#key, nonce, additional, protectedBytes, plaintext, tag);
+    return is ? plaintext : undefined;
   }
 
   /** Forgets the key. */

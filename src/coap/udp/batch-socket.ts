@@ -6,7 +6,7 @@
  * before anything else runs; what goes is given away at the end of the batch that it answers, or of the turn.
  */
 import { copyBytes } from '../message.js';
-import type { Batches, NativeSocket } from './native.js';
+import type { Batches, NativeSocket } from './batches.js';
 import type { UdpEvents, UdpPlace, UdpSocket } from './socket.js';
 
 /** Sizes of the tables; as in batches.c. */

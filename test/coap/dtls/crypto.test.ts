@@ -5,6 +5,7 @@ import { AEAD } from '../../../src/coap/dtls/aead.js';
 import { CIPHER_SUITES, Protection } from '../../../src/coap/dtls/cipher.js';
 import { COOKIE_PERIOD, Cookies } from '../../../src/coap/dtls/cookie.js';
 import { ownCopy } from '../../../src/coap/dtls/fields.js';
+import { NODE_AEAD } from '../../../src/coap/dtls/node-aead.js';
 import { premasterSecret, prf } from '../../../src/coap/dtls/prf.js';
 import { ReplayWindow } from '../../../src/coap/dtls/replay.js';
 import { Random } from '../../support/random.js';
@@ -56,11 +57,11 @@ const VECTORS = [
 ];
 
 test('what protects a record in one call was built', () => {
-  assert.notEqual(AEAD, null, 'npm run build says why it was not');
+  assert.notEqual(AEAD, NODE_AEAD, 'npm run build says why it was not');
 });
 
-for (const aead of [AEAD, null]) {
-  const by = aead === null ? 'by node:crypto' : 'in one call';
+for (const aead of [AEAD, NODE_AEAD]) {
+  const by = aead === NODE_AEAD ? 'by node:crypto' : 'in one call';
   for (const { name, suite, key, nonce, additional, plaintext, sealed } of VECTORS) {
     test(`${name}, ${by}`, () => {
       const protection = new Protection(suite, key, nonce.subarray(0, 4), aead);
@@ -102,15 +103,13 @@ test('what is sealed in one call is what node:crypto seals, whatever its length'
   const random = new Random(1);
   for (const suite of [CCM_8, CCM, GCM]) {
     const [key, salt] = [random.bytes(16), random.bytes(4)];
-    const [one, other] = [new Protection(suite, key, salt), new Protection(suite, key, salt, null)];
+    const [one, other] = [new Protection(suite, key, salt), new Protection(suite, key, salt, NODE_AEAD)];
     for (const length of [0, 1, 15, 16, 17, 80, 1_000, 16_384]) {
       const [explicit, additional] = [random.bytes(8), random.bytes(13 + random.below(20))];
       const plaintext = Buffer.alloc(length, random.bytes(7));
-      // node:crypto does not take an empty one that a native function has looked at.
-      const same = length === 0 ? Buffer.alloc(0) : plaintext;
       const [first, second] = [Buffer.alloc(17_000), Buffer.alloc(17_000)];
       const end = one.seal(plaintext, explicit, additional, first, 5);
-      assert.equal(other.seal(same, explicit, additional, second, 5), end);
+      assert.equal(other.seal(plaintext, explicit, additional, second, 5), end);
       assert.ok(first.equals(second));
       assert.deepEqual(other.open(first.subarray(5, end), additional), plaintext);
       assert.deepEqual(one.open(first.subarray(5, end), additional), plaintext);
@@ -119,7 +118,7 @@ test('what is sealed in one call is what node:crypto seals, whatever its length'
 });
 
 test('lengths that cannot be are refused, and nothing is written beyond', () => {
-  assert.ok(AEAD !== null);
+  assert.notEqual(AEAD, NODE_AEAD);
   const [key, nonce, some] = [Buffer.alloc(16), Buffer.alloc(12), Buffer.alloc(20)];
   const { seal, open } = AEAD;
   for (const call of [

@@ -1,6 +1,5 @@
 /** What `batches.c` exports, where it was built: on Linux with a C compiler. */
-import { createRequire } from 'node:module';
-import { isMainThread } from 'node:worker_threads';
+import { loadNative } from '../native.js';
 
 /** A socket of `batches.c`. */
 export type NativeSocket = { readonly native: unique symbol };
@@ -32,14 +31,5 @@ export interface Batches {
   close(socket: NativeSocket): void;
 }
 
-function load(): Batches | null {
-  try {
-    return createRequire(import.meta.url)('./batches.node') as Batches;
-  } catch {
-    // It was not built, or for another machine.
-    return null;
-  }
-}
-
-/** Null where there is none, and Node's own sockets have to do; its tables are those of one thread. */
-export const BATCHES: Batches | null = isMainThread ? load() : null;
+/** Null where it was not built, and Node's own sockets have to do. */
+export const BATCHES = loadNative<Batches>(new URL('./batches.node', import.meta.url));
