@@ -10,6 +10,10 @@
  *   word 2  message id << 16 | length of the answer
  *   word 3  second in which the record expires << 3 | state
  * Positions count units since the start, modulo 2^31; a position is live while it lies in [tail, head).
+ *
+ * A head is two words: the newest position of its chain, and a mark, 0 for no chain: 30 bits of the request's hash, USED, and
+ * OLDER if the chain has more than one record. The ring is larger than the processor's caches: a look at a head says of most
+ * new requests that they are new, and where message ids follow each other, so do heads.
  */
 import { randomInt } from 'node:crypto';
 import type { CoapCounters } from './counters.js';
@@ -36,11 +40,15 @@ const UNIT = 16;
 /** Arithmetic on positions is modulo 2^31. */
 const WRAP = 0x7fffffff;
 const MINIMUM = 256 * 1024;
+/** Message ids in a row that have neighbouring heads, as a power of two: those of a line of the processor's cache. */
+const NEIGHBOURS = 3;
+const OLDER = 1;
+const USED = 2;
 
 export class Deduplication {
   readonly #bytes: Buffer;
   readonly #words: Int32Array;
-  /** The newest position of each chain, -1 for none. */
+  /** Of each chain. */
   readonly #heads: Int32Array;
   readonly #units: number;
   readonly #counters: CoapCounters;
@@ -53,13 +61,14 @@ export class Deduplication {
   /** Chains are not to be foreseen: remotes choose their message ids. */
   readonly #seed = randomInt(0x7fffffff);
 
-  /** `budget` in bytes, rounded down to a power of two, at least 256 KiB; the table of heads takes a sixteenth more. */
+  /** `budget` in bytes, rounded down to a power of two, at least 256 KiB; the table of heads takes a quarter more. */
   constructor(budget: number, counters: CoapCounters) {
     const capacity = 2 ** Math.floor(Math.log2(Math.min(Math.max(budget, MINIMUM), 2 ** 30)));
     this.#bytes = Buffer.allocUnsafeSlow(capacity);
     this.#words = new Int32Array(this.#bytes.buffer, this.#bytes.byteOffset, capacity / 4);
     this.#units = capacity / UNIT;
-    this.#heads = new Int32Array(this.#units / 4).fill(-1);
+    // A head for each two units: no record that was answered has fewer.
+    this.#heads = new Int32Array(this.#units);
     this.#counters = counters;
   }
 
@@ -75,8 +84,13 @@ export class Deduplication {
 
   /** The position of the live record of a request, or `NOT_SEEN`. `second` is the present second. */
   find(remote: number, messageId: number, second: number): number {
+    const hash = this.#hash(remote, messageId);
+    const heads = this.#heads;
+    const head = this.#headOf(hash, messageId);
+    const mark = heads[head + 1];
+    if ((mark | OLDER) !== (hash | USED | OLDER) && (mark & OLDER) === 0) return NOT_SEEN;
     const words = this.#words;
-    let position = this.#heads[this.#bucket(remote, messageId)];
+    let position = heads[head];
     while (this.#live(position)) {
       const word = this.#word(position);
       if (words[word + 1] === remote && words[word + 2] >>> 16 === messageId) {
@@ -128,7 +142,7 @@ export class Deduplication {
     if (((position + 1) & WRAP) === this.#head && needed <= room) {
       // The newest record grows in place: the answer came within the handler's call.
       this.#makeRoom(needed, second);
-      this.#head = (this.#head + needed) & WRAP;
+      this.#advance(needed);
     } else {
       this.setState(position, Seen.Superseded);
       target = this.#append(remote, messageId, needed, expiry, second);
@@ -145,29 +159,40 @@ export class Deduplication {
     if (left < needed) {
       this.#makeRoom(left, second);
       this.#words[this.#word(this.#head) + 1] = 0;
-      this.#head = (this.#head + left) & WRAP;
+      this.#advance(left);
     }
     this.#makeRoom(needed, second);
     const position = this.#head;
-    const bucket = this.#bucket(remote, messageId);
-    const older = this.#heads[bucket];
+    const hash = this.#hash(remote, messageId);
+    const heads = this.#heads;
+    const head = this.#headOf(hash, messageId);
+    const older = heads[head];
+    const isOlder = heads[head + 1] !== 0 && this.#live(older);
     const words = this.#words;
     const word = this.#word(position);
-    words[word] = this.#live(older) ? (position - older) & WRAP : 0;
+    words[word] = isOlder ? (position - older) & WRAP : 0;
     words[word + 1] = remote;
     words[word + 2] = messageId << 16;
     words[word + 3] = expiryAndState;
-    this.#heads[bucket] = position;
-    this.#head = (position + needed) & WRAP;
-    this.#sweep();
+    heads[head] = position;
+    heads[head + 1] = (hash & ~OLDER) | USED | (isOlder ? OLDER : 0);
+    this.#advance(needed);
     return position;
   }
 
-  /** Clears one chain if it is dead, so that no head outlives a whole turn of the positions and comes alive again. */
-  #sweep(): void {
-    const bucket = this.#swept;
-    this.#swept = (bucket + 1) & (this.#heads.length - 1);
-    if (!this.#live(this.#heads[bucket])) this.#heads[bucket] = -1;
+  /**
+   * The head of the ring moves on. As many chains are cleared if they are dead, so that none outlives a whole turn of the
+   * positions and comes alive again.
+   */
+  #advance(units: number): void {
+    this.#head = (this.#head + units) & WRAP;
+    const heads = this.#heads;
+    let at = this.#swept;
+    for (let n = units; n > 0; n--) {
+      if (!this.#live(heads[at])) heads[at + 1] = 0;
+      at = (at + 2) & (heads.length - 1);
+    }
+    this.#swept = at;
   }
 
   /** Drops the oldest records until `units` more fit. */
@@ -197,9 +222,17 @@ export class Deduplication {
     return (position & (this.#units - 1)) * 4;
   }
 
-  #bucket(remote: number, messageId: number): number {
-    let hash = Math.imul(remote ^ this.#seed, 0x9e3779b1) ^ Math.imul(messageId + 1, 0x85ebca6b);
+  #hash(remote: number, messageId: number): number {
+    let hash = Math.imul(remote ^ this.#seed, 0x9e3779b1) ^ Math.imul((messageId >>> NEIGHBOURS) + 1, 0x85ebca6b);
     hash ^= hash >>> 15;
-    return Math.imul(hash, 0x2c1b3c6d) & (this.#heads.length - 1);
+    hash = Math.imul(hash, 0x2c1b3c6d);
+    return hash ^ (hash >>> 13);
+  }
+
+  /** Where the head of a request's chain stands. */
+  #headOf(hash: number, messageId: number): number {
+    // Also where a remote uses each eighth message id only, all heads are used.
+    const neighbour = (messageId + (hash >>> 29)) & ((1 << NEIGHBOURS) - 1);
+    return ((hash << (NEIGHBOURS + 1)) & (this.#heads.length - 1)) | (neighbour << 1);
   }
 }
