@@ -11,9 +11,9 @@
  *   word 3  second in which the record expires << 3 | state
  * Positions count units since the start, modulo 2^31; a position is live while it lies in [tail, head).
  *
- * A head is two words: the newest position of its chain, and a mark, 0 for no chain: 30 bits of the request's hash, USED, and
- * OLDER if the chain has more than one record. The ring is larger than the processor's caches: a look at a head says of most
- * new requests that they are new, and where message ids follow each other, so do heads.
+ * A head is two words: the newest position of its chain, and a mark, 0 for no chain: the upper 15 bits of that request's hash,
+ * 16 bits of which one or more stand for the older requests of the chain, and a 1. The ring is larger than the processor's
+ * caches: the mark says of most new requests that they are new, and where message ids follow each other, so do heads.
  */
 import { randomInt } from 'node:crypto';
 import type { CoapCounters } from './counters.js';
@@ -42,8 +42,10 @@ const WRAP = 0x7fffffff;
 const MINIMUM = 256 * 1024;
 /** Message ids in a row that have neighbouring heads, as a power of two: those of a line of the processor's cache. */
 const NEIGHBOURS = 3;
-const OLDER = 1;
-const USED = 2;
+const USED = 1;
+/** The bits of a mark that stand for older requests, and those of the newest one's hash. */
+const OLDER = 0x0001_fffe;
+const NEWEST = ~(OLDER | USED);
 
 export class Deduplication {
   readonly #bytes: Buffer;
@@ -88,7 +90,7 @@ export class Deduplication {
     const heads = this.#heads;
     const head = this.#headOf(hash, messageId);
     const mark = heads[head + 1];
-    if ((mark | OLDER) !== (hash | USED | OLDER) && (mark & OLDER) === 0) return NOT_SEEN;
+    if (((mark ^ hash) & NEWEST) !== 0 && (mark & olderBit(hash)) === 0) return NOT_SEEN;
     const words = this.#words;
     let position = heads[head];
     while (this.#live(position)) {
@@ -167,7 +169,8 @@ export class Deduplication {
     const heads = this.#heads;
     const head = this.#headOf(hash, messageId);
     const older = heads[head];
-    const isOlder = heads[head + 1] !== 0 && this.#live(older);
+    const mark = heads[head + 1];
+    const isOlder = mark !== 0 && this.#live(older);
     const words = this.#words;
     const word = this.#word(position);
     words[word] = isOlder ? (position - older) & WRAP : 0;
@@ -175,7 +178,7 @@ export class Deduplication {
     words[word + 2] = messageId << 16;
     words[word + 3] = expiryAndState;
     heads[head] = position;
-    heads[head + 1] = (hash & ~OLDER) | USED | (isOlder ? OLDER : 0);
+    heads[head + 1] = (hash & NEWEST) | (isOlder ? (mark & OLDER) | olderBit(mark) : 0) | USED;
     this.#advance(needed);
     return position;
   }
@@ -235,4 +238,9 @@ export class Deduplication {
     const neighbour = (messageId + (hash >>> 29)) & ((1 << NEIGHBOURS) - 1);
     return ((hash << (NEIGHBOURS + 1)) & (this.#heads.length - 1)) | (neighbour << 1);
   }
+}
+
+/** What stands for a request in the marks of newer ones; of its hash only the bits that its own mark has count. */
+function olderBit(hash: number): number {
+  return 2 << ((hash >>> 25) & 15);
 }

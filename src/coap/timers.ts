@@ -1,4 +1,6 @@
 /** Coarse timers: one wheel for everything that an endpoint waits for, driven by one timer of the runtime. */
+// The global of this name is found anew each time.
+import { performance } from 'node:perf_hooks';
 
 /** Time and the runtime's timer, so that tests can turn them. */
 export interface Clock {
