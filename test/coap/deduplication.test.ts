@@ -75,19 +75,23 @@ test('agrees with a model: newest record wins, answers are kept whole, the oldes
   assert.ok(counters.deduplicationEvictions > 1_000);
 });
 
-test('the most recent requests are always found, however many came before', () => {
-  const table = new Deduplication(256 * 1024, new CoapCounters());
-  const answer = Buffer.alloc(20, 7);
-  for (let index = 0; index < 300_000; index++) {
-    const remote = 1 + (index % 500);
-    const mid = Math.floor(index / 500) & 0xffff;
-    table.answer(table.insert(remote, mid, Seen.Pending, 0, 247), answer, answer.length, 0);
-    if (index >= 1_000 && index % 97 === 0) {
-      const earlier = index - 1_000;
-      assert.notEqual(table.find(1 + (earlier % 500), Math.floor(earlier / 500) & 0xffff, 0), NOT_SEEN);
+for (const stride of [1, 8, 1_024, 40_503]) {
+  test(`the most recent requests are always found, however many came before; message ids ${stride} apart`, () => {
+    const table = new Deduplication(256 * 1024, new CoapCounters());
+    const answer = Buffer.alloc(20, 7);
+    const idOf = (index: number): number => (Math.floor(index / 500) * stride) & 0xffff;
+    // With an answer of two units a record has three.
+    const kept = Math.floor((256 * 1024) / 48) - 2;
+    for (let index = 0; index < 300_000; index++) {
+      const remote = 1 + (index % 500);
+      table.answer(table.insert(remote, idOf(index), Seen.Pending, 0, 247), answer, answer.length, 0);
+      if (index < kept || index % 7 !== 0) continue;
+      const earlier = index - (index % kept);
+      const position = table.find(1 + (earlier % 500), idOf(earlier), 0);
+      assert.equal(position === NOT_SEEN ? NOT_SEEN : table.state(position), Seen.Answered, `${index}, ${earlier}`);
     }
-  }
-});
+  });
+}
 
 test('RFC 7252 4.8.2: a CON is known for EXCHANGE_LIFETIME, a NON for NON_LIFETIME', () => {
   const bench = new Bench((_request, exchange) => exchange.respond({ code: 0x44 }));
