@@ -90,7 +90,8 @@ export class Deduplication {
     const heads = this.#heads;
     const head = this.#headOf(hash, messageId);
     const mark = heads[head + 1];
-    if (((mark ^ hash) & NEWEST) !== 0 && (mark & olderBit(hash)) === 0) return NOT_SEEN;
+    // Also where there is no chain: what a cleared head points at may be anything by now.
+    if (((mark ^ (hash | USED)) & (NEWEST | USED)) !== 0 && (mark & olderBit(hash)) === 0) return NOT_SEEN;
     const words = this.#words;
     let position = heads[head];
     while (this.#live(position)) {

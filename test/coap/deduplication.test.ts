@@ -93,6 +93,24 @@ for (const stride of [1, 8, 1_024, 40_503]) {
   });
 }
 
+test('a chain that is gone stays so when the positions begin anew', () => {
+  const table = new Deduplication(256 * 1024, new CoapCounters());
+  const nothing = Buffer.alloc(0);
+  for (let remote = 2; remote < 60_000; remote++) {
+    table.answer(table.insert(remote, 0, Seen.Pending, 0, 247), nothing, 0, 0);
+  }
+  // Each unit of it, taken for a record, says that the chain goes on at the next or at the former one.
+  const answer = Buffer.alloc(4_000 * 16);
+  for (let at = 0; at < answer.length; at += 16) answer.writeInt32LE(at % 32 === 0 ? 1 : -1, at);
+  // Four of them go once around the ring of 2^14 units.
+  for (let n = 4 * 2 ** (31 - 14); n > 0; n--) {
+    table.answer(table.insert(1, 0, Seen.Pending, 0, 247), answer, answer.length, 0);
+  }
+  for (let turn = 0; turn < 15; turn++) {
+    for (let id = 0; id < 65_536; id++) assert.equal(table.find(100_000 + turn, id, 0), NOT_SEEN);
+  }
+});
+
 test('RFC 7252 4.8.2: a CON is known for EXCHANGE_LIFETIME, a NON for NON_LIFETIME', () => {
   const bench = new Bench((_request, exchange) => exchange.respond({ code: 0x44 }));
   const con = encode({ code: '0.03', path: ['x'], mid: 7 });

@@ -475,6 +475,8 @@ test('a trace is of one thing that there can be', () => {
   assert.equal(subject('address=192.0.2.7:99'), 'address 192.0.2.7:99');
   assert.equal(subject('address=2001:DB8:0:0::1'), 'address 2001:db8::1');
   assert.equal(subject('address=[2001:DB8:0:0::1]:99'), 'address [2001:db8::1]:99');
+  assert.equal(subject('address=FE80:0::1%25eth0'), 'address fe80::1%eth0');
+  assert.equal(subject('address=[fe80::1%25eth0]:99'), 'address [fe80::1%eth0]:99');
   assert.equal(subject('address=local'), 'address local');
   assert.equal(subject('topic=a/%2B/%23'), 'topic a/+/#');
   for (const query of ['', 'client=a&user=b', 'address=example.org', 'topic=a/%23/b', 'topic=$share/g/a', 'topic=']) {

@@ -43,9 +43,15 @@ function addressFrom(text: string): string {
   if (text === 'local') return text;
   const family = isIP(address);
   if (family === 0) throw wrong(`${text} is no IP address`);
-  const plain = family === 4 ? address : new SocketAddress({ address, family: 'ipv6' }).address;
+  const plain = family === 4 ? address : shortestFormOf(address);
   if (port === undefined) return plain;
   return family === 4 ? `${plain}:${port}` : `[${plain}]:${port}`;
+}
+
+/** An IPv6 address in the form in which the system gives it, with its zone. */
+function shortestFormOf(text: string): string {
+  const [address, ...zone] = text.split(/(?=%)/);
+  return [new SocketAddress({ address, family: 'ipv6' }).address, ...zone].join('');
 }
 
 /** Whether a trace is about a client. */
