@@ -25,7 +25,9 @@ const UPDATES = 50_000;
 /** Messages that are updated. */
 const FEW = 10_000;
 /** Quiet and busy intervals for each second of a measurement. */
-const ROUNDS = 3;
+const ROUNDS = 5;
+/** Streams of everything before those that are judged: in the first ones of a process its code is compiled, and its heap grows. */
+const FIRST_STREAMS = 4;
 
 /** Twenty sites of as many devices as it takes, five quantities each. */
 function topicOf(index: number): string {
@@ -106,8 +108,7 @@ async function stream(port: number, count: number): Promise<number> {
 async function disturbance(stage: Stage, count: number, seconds: number): Promise<Figure[]> {
   const flow = await Flow.open(stage.port);
   flow.start();
-  // The first one of a new process is slower: its code is not compiled yet.
-  await stream(stage.port, count);
+  for (let n = 0; n < FIRST_STREAMS; n++) await stream(stage.port, count);
   await sleep(1000);
   const alone: number[] = [];
   const beside: number[] = [];
