@@ -1,7 +1,7 @@
 /** Puts a configuration together from a file, the environment and the command line, or says everything that is wrong. */
 import { readFileSync } from 'node:fs';
 import { ErrorKinds, PorticoError } from '../errors.js';
-import { pathFaults } from './coap-paths.js';
+import { coapFaults } from './coap-faults.js';
 import { refusal } from './faults.js';
 import { exposureFaults, exposureWarnings } from './listeners.js';
 import { MosquittoSource } from './mosquitto/source.js';
@@ -67,7 +67,7 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
     faults.push({ ...values.place(path), sentence });
   }
   const coap = coapSchema.safeParse({ coap: values.raw.coap });
-  for (const { path, sentence } of coap.success ? pathFaults(coap.data.coap) : []) {
+  for (const { path, sentence } of coap.success ? coapFaults(coap.data.coap) : []) {
     faults.push({ ...values.place(path), sentence });
   }
   const { user } = values.raw;

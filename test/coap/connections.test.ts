@@ -180,10 +180,17 @@ test('coap.connections: one connection too many is refused with 5.03, counted, a
   const face = await Face.create({ connections: 1 });
   const token = await tokenOf(face.device(), 'c=1');
   const refused = await face.device().ask('post', '/mqtt/connection?c=2');
-  assert.deepEqual([refused.code, number(refused, OPT.maxAge)], ['5.03', 10]);
+  assert.deepEqual(
+    [refused.code, number(refused, OPT.maxAge), String(refused.payload)],
+    ['5.03', 10, 'coap.connections is reached'],
+  );
   assert.equal(face.engine.broker.counters.refusedCoapConnections, 1);
   assert.deepEqual(face.limits, ['coap.connections']);
-  assert.equal((await face.device().ask('delete', `/mqtt/connection?c=1&t=${token}`)).code, '2.02');
+  const again = await tokenOf(face.device(), 'c=1');
+  assert.equal((await face.device().ask('delete', `/mqtt/connection?c=1&t=${token}`)).code, '4.01', 'taken over');
+  assert.equal(face.connections.size, 1);
+  assert.equal((await face.device().ask('post', '/mqtt/connection?c=2')).code, '5.03');
+  assert.equal((await face.device().ask('delete', `/mqtt/connection?c=1&t=${again}`)).code, '2.02');
   await tokenOf(face.device(), 'c=2');
   await face.stop();
 });

@@ -116,15 +116,33 @@ test('what cannot be converted: 4.15 for another Content-Format, 4.00 for a bad 
   const device = face.device();
   const put = async (payload: Buffer | string, ...options: [number, number][]): Promise<string> =>
     (await device.ask('put', '/c/1', { payload, options })).code;
-  assert.equal(await put('x', [OPT.contentFormat, 0]), '4.15');
+  const refused = await device.ask('put', '/c/1', { payload: 'x', options: [[OPT.contentFormat, 0]] });
+  assert.deepEqual(
+    [refused.code, String(refused.payload)],
+    ['4.15', 'it cannot be converted: Content-Format 0 is not 60'],
+  );
   assert.equal(await put(Buffer.from([0xff])), '4.00');
   assert.equal(await put(Buffer.alloc(60_000, 0x81)), '4.00', 'nested too deep');
   assert.equal(await put(Buffer.from([0x1b, 255, 255, 255, 255, 255, 255, 255, 255])), '4.00', 'no number of JSON');
   assert.equal(await put(Buffer.alloc(65_537)), '4.13');
   await device.ask('put', '/ps/json/1', { payload: 'no JSON' });
-  assert.equal((await device.ask('get', '/c/1')).code, '4.06');
-  assert.equal(face.engine.broker.counters.coapConversionFailures, 4);
-  assert.deepEqual(face.limits, new Array(4).fill('coap.mappings'));
+  const { code, payload } = await device.ask('get', '/c/1');
+  assert.deepEqual([code, String(payload)], ['4.06', 'the value cannot be converted']);
+  assert.equal(face.engine.broker.counters.coapConversionFailures, 6);
+  assert.deepEqual(face.limits, new Array(6).fill('coap.mappings'));
+  await face.stop();
+});
+
+test('a mapping whose levels all have names leaves the broker its own resources', async () => {
+  const face = await Face.create({ mappings: mappings('{path: "/{d}/{m}", topic: "devices/{d}/{m}"}') });
+  const device = face.device();
+  assert.equal((await device.ask('put', '/ps/a', { payload: '1' })).code, '2.01');
+  assert.equal(face.engine.broker.router.retained.get('a')?.payload.toString(), '1');
+  assert.match(String((await device.ask('get', '/.well-known/core')).payload), /<\/ps\/a>/);
+  assert.equal((await device.ask('get', '/ps/+')).code, '2.05');
+  assert.equal((await device.ask('put', '/x/y', { payload: '2' })).code, '2.01');
+  assert.equal(face.engine.broker.router.retained.get('devices/x/y')?.payload.toString(), '2');
+  assert.equal((await device.ask('get', '/x')).code, '4.04', 'of another length');
   await face.stop();
 });
 

@@ -413,6 +413,15 @@ test('coap+tcp for other machines needs credentials, as coap does', () => {
   assert.match(faultsOf('listeners: [{ type: coap+tcp, host: 0.0.0.0 }]\n')[0], /access\.password_file/);
 });
 
+test('a mapping that converts has no Content-Format of its own', () => {
+  assert.deepEqual(
+    faultsOf('coap:\n  mappings: [{ path: /a, topic: a, convert: json-to-cbor, content_format: 50 }]\n'),
+    [
+      '2: coap.mappings.0.content_format is 50, but coap.mappings.0.convert is "json-to-cbor", which says what format payloads have: leave one of them out',
+    ],
+  );
+});
+
 test('paths of coap that would hide each other are refused with their line', () => {
   const hidden = 'which would hide all topics: give one of them another path';
   for (const [text, ...sentences] of [
@@ -421,13 +430,28 @@ test('paths of coap that would hide each other are refused with their line', () 
     ['coap:\n  pubsub_path: ps\n', `2: coap.path "ps" is inside of coap.pubsub_path "ps", ${hidden}`],
     [
       'coap:\n  mappings:\n    - { path: /s/a, topic: a }\n    - { path: "/ps/{x}", topic: "{x}" }\n    - { path: /pubsub, topic: b }\n',
-      '4: coap.mappings.1.path "/ps/{x}" is inside of coap.path "ps", whose resources it would stand in for: give it another path',
-      '5: coap.mappings.2.path "/pubsub" is inside of coap.pubsub_path "pubsub", whose resources it would stand in for: give it another path',
+      '4: coap.mappings.1.path "/ps/{x}" is inside of coap.path "ps", where nobody would reach it: give it another path',
+      '5: coap.mappings.2.path "/pubsub" is inside of coap.pubsub_path "pubsub", where nobody would reach it: give it another path',
     ],
   ]) {
     assert.deepEqual(faultsOf(text), sentences);
   }
+  for (const [option, path, own] of [
+    ['path', 'mqtt/connection', '/mqtt/connection'],
+    ['path', 'rd/x', '/rd'],
+    ['pubsub_path', '.well-known', '/.well-known'],
+  ]) {
+    assert.deepEqual(faultsOf(`coap:\n  ${option}: ${path}\n`), [
+      `2: coap.${option} "${path}" is that of a resource of the broker, ${own}: choose another path`,
+    ]);
+  }
+  for (const path of ['/rd', '/rd-lookup/ep', '/mqtt/connection', '/.well-known/x']) {
+    const [sentence] = faultsOf(`coap:\n  mappings: [{ path: ${path}, topic: a }]\n`);
+    assert.match(sentence, /^2: coap\.mappings\.0\.path is .*; it must be .* not that of a resource of the broker/);
+  }
   for (const text of [
+    'coap: { path: mqtt }\n',
+    'coap: { mappings: [{ path: /rds, topic: a }] }\n',
     'coap: { path: pubsubs }\n',
     'coap: { pubsub_path: ps/pubsub }\n',
     'coap: { path: a/pubsub }\n',

@@ -16,7 +16,7 @@ export const mapping = z
       .string()
       .startsWith('/')
       .refine((path) => MAPPED_LEVELS.test(path.slice(1)) && new Set(namesOf(path)).size === namesOf(path).length)
-      .refine((path) => !/^\/(?:\.well-known|mqtt\/connection)(?:\/|$)/.test(path))
+      .refine((path) => !/^\/(?:\.well-known|mqtt\/connection|rd|rd-lookup)(?:\/|$)/.test(path))
       .register(documentation, {
         doc: 'The path. A level in braces is any one, and has that name.',
         type: 'a path such as /s/{device}/{metric}, with each name once, and not that of a resource of the broker',
@@ -45,7 +45,4 @@ export const mapping = z
     convert: z.enum(['none', 'json-to-cbor', 'cbor-to-json']).default('none'),
   })
   .refine(({ path, topic }) => namesOf(path).sort().join() === namesOf(topic).sort().join(), { path: ['topic'] })
-  .refine(({ path, topic }) => new Set(namesOf(topic)).size === namesOf(path).length, { path: ['topic'] })
-  .refine(({ convert, content_format: format }) => convert === 'none' || format === undefined, {
-    path: ['content_format'],
-  });
+  .refine(({ path, topic }) => new Set(namesOf(topic)).size === namesOf(path).length, { path: ['topic'] });

@@ -36,6 +36,7 @@ export function endOf({ closedWith }: InProcessClient): CoapResponse {
   }
 }
 
+export const NO_FORM = diagnostic(Code.NotAcceptable, 'the value cannot be converted');
 export const NO_TOPIC = diagnostic(Code.BadRequest, 'the path names no topic');
 export const NO_TOPIC_TO_WRITE = diagnostic(Code.BadRequest, 'a topic filter takes nothing but GET');
 export const BAD_QUERY = diagnostic(Code.BadOption, 'qos, retain or expiry has a value that it cannot have');

@@ -18,6 +18,11 @@ const INTERVAL = 1000;
 /** Seconds after which a device that was refused for want of room may try again. */
 const RETRY_AFTER = 10;
 
+const FULL: CoapResponse = {
+  ...diagnostic(Code.ServiceUnavailable, 'coap.connections is reached'),
+  maxAge: RETRY_AFTER,
+};
+
 /** A device that is connected. */
 export interface DeviceConnection {
   readonly token: string;
@@ -50,6 +55,8 @@ export class Connections {
   readonly #now: () => number;
   /** By token, in the order in which they were last heard of. */
   readonly #byToken = new Map<string, DeviceConnection>();
+  /** The last one of each client identifier. */
+  readonly #byId = new Map<string, DeviceConnection>();
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds of a clock */
@@ -89,19 +96,29 @@ export class Connections {
     const { clientId: id, username, password, remote, verified, observes, details } = asking;
     const way = details === undefined ? null : { details };
     const identity = { id, username: username ?? null, remote, transport: this.transport, ...way };
-    if (this.#isFull(id, remote)) return { code: Code.ServiceUnavailable, maxAge: RETRY_AFTER };
+    // One that takes over another has its place.
+    if (!this.#byId.has(id) && this.#isFull(id, remote)) return FULL;
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const credentials: Credentials = {
       anonymous,
       verified,
       keepalive: heartbeat,
       ...(password === undefined ? null : { password: Buffer.from(password) }),
-      onEnd: () => this.#byToken.delete(token),
+      onEnd: () => {
+        if (this.#byId.get(id) === this.#byToken.get(token)) this.#byId.delete(id);
+        this.#byToken.delete(token);
+      },
     };
     const client = await this.#context.connectClient(identity, credentials);
     if ('reasonCode' in client) return refusalOf(client);
     const connection: DeviceConnection = { token, client, observes, heardAt: this.#now() };
+    // While the credentials were checked, others may have come.
+    if (this.#isFull(id, remote)) {
+      client.close('coap.connections is reached', ReasonCode.ServerBusy);
+      return FULL;
+    }
     this.#byToken.set(token, connection);
+    this.#byId.set(id, connection);
     this.#timer ??= setInterval(() => this.sweep(), INTERVAL).unref();
     return connection;
   }

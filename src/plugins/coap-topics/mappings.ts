@@ -115,16 +115,22 @@ export class Mapping implements TopicView {
     const { payload } = request;
     const conversion = this.#conversion;
     if (conversion === null) return { payload, contentFormat: request.contentFormat ?? this.#contentFormat };
-    if ((request.contentFormat ?? conversion.onCoap) !== conversion.onCoap) {
-      return { code: Code.UnsupportedContentFormat };
+    const { contentFormat = conversion.onCoap } = request;
+    const what = `a payload from ${request.remote.key}`;
+    if (contentFormat !== conversion.onCoap) {
+      const error = `Content-Format ${contentFormat} is not ${conversion.onCoap}`;
+      return diagnostic(Code.UnsupportedContentFormat, this.#failed(what, error));
     }
     // An empty payload clears, as everywhere.
     if (payload.length === 0) return { payload, contentFormat: undefined };
-    if (payload.length > MOST_CONVERTED) return { code: Code.RequestEntityTooLarge, size1: MOST_CONVERTED };
+    if (payload.length > MOST_CONVERTED) {
+      const sentence = this.#failed(what, `more than ${MOST_CONVERTED} bytes`);
+      return { ...diagnostic(Code.RequestEntityTooLarge, sentence), size1: MOST_CONVERTED };
+    }
     try {
       return { payload: conversion.incoming(payload), contentFormat: conversion.onMqtt };
     } catch (error) {
-      return diagnostic(Code.BadRequest, this.#failed(`a payload from ${request.remote.key}`, error));
+      return diagnostic(Code.BadRequest, this.#failed(what, error));
     }
   }
 

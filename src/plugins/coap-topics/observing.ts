@@ -59,7 +59,8 @@ export function observe(
           () => observation.end(endOf(client)),
         );
   if (typeof subscription === 'number') observation?.end();
-  exchange.respond(first);
+  const observes = typeof subscription === 'object';
+  exchange.respond(message === null && !observes ? NOT_FOUND : first);
 }
 
 /** @param qos of the subscription */

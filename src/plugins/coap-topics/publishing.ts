@@ -3,6 +3,7 @@ import { Code, codeClass } from '../../coap/codes.js';
 import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient, PublishOutcome } from '../plugin.js';
+import { diagnostic } from './answers.js';
 
 /** Query parameters of a publication, with the short names of EMQX's gateway. */
 export interface PublishQuery {
@@ -45,7 +46,10 @@ export function readPublishQuery(query: readonly string[]): PublishQuery | null 
 /** Seconds after which a client may try again while the store cannot be written, or has no room (RFC 7252 5.9.3.4, RFC 8516). */
 const RETRY_AFTER = 10;
 
-/** The response code for an MQTT reason code. */
+const TOO_FAST = diagnostic(Code.TooManyRequests, 'too much was published in this time');
+const NO_ROOM = diagnostic(Code.TooManyRequests, 'a limit of the broker leaves no room to keep it');
+
+/** The response for an MQTT reason code. */
 export function failureOf(reasonCode: number, client: InProcessClient | null = null): CoapResponse {
   switch (reasonCode) {
     case 0x87:
@@ -57,9 +61,9 @@ export function failureOf(reasonCode: number, client: InProcessClient | null = n
     case 0x95:
       return { code: Code.RequestEntityTooLarge };
     case 0x96:
-      return { code: Code.TooManyRequests, maxAge: client?.retryAfter ?? 1 };
+      return { ...TOO_FAST, maxAge: client?.retryAfter ?? 1 };
     case 0x97:
-      return { code: Code.TooManyRequests, maxAge: RETRY_AFTER };
+      return { ...NO_ROOM, maxAge: RETRY_AFTER };
     default:
       return { code: Code.ServiceUnavailable };
   }

@@ -5,7 +5,7 @@ import type { CoapExchange } from '../../coap/exchange.js';
 import type { CoapRequest } from '../../coap/request.js';
 import type { CoapResponse } from '../../coap/response.js';
 import type { InProcessClient } from '../plugin.js';
-import { FORBIDDEN, NOT_ACCEPTABLE, NOT_FOUND } from './answers.js';
+import { FORBIDDEN, NO_FORM, NOT_ACCEPTABLE, NOT_FOUND } from './answers.js';
 import type { TopicView } from './topic-view.js';
 
 export function read(
@@ -38,7 +38,7 @@ export function unlessKnown(content: CoapResponse, request: CoapRequest): CoapRe
 
 /** A value without a Content-Format is whatever the client takes it for. */
 export function acceptable(content: CoapResponse | null, accept: number | undefined): CoapResponse {
-  if (content === null) return NOT_ACCEPTABLE;
+  if (content === null) return NO_FORM;
   if (accept === undefined || content.contentFormat === undefined || content.contentFormat === accept) return content;
   return NOT_ACCEPTABLE;
 }

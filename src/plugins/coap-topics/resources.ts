@@ -29,7 +29,7 @@ import type { CoapTopicsOptions } from './options.js';
 import { readPublishQuery } from './publishing.js';
 import type { Pubsub } from './pubsub/pubsub.js';
 import { read } from './reading.js';
-import { TopicPaths } from './topic-paths.js';
+import { type Target, TopicPaths } from './topic-paths.js';
 import { PLAIN, type TopicView } from './topic-view.js';
 import { clear, publish } from './writing.js';
 
@@ -104,31 +104,57 @@ export class Resources {
       return;
     }
     if (this.#pubsub?.handle(request, exchange, client)) return;
+    const target = this.#paths.target(request.path, request.pathKey);
+    if (target.kind !== 'elsewhere') this.#target(client, request, exchange, target);
+    else if (request.pathKey === WELL_KNOWN_CORE) this.#discover(client, request, exchange);
+    else if (this.#faces.some((face) => face.handle(request, exchange, client))) return;
+    // Where all levels of a mapping have names, its paths are any others.
+    else if (!this.#mapped(client, request, exchange)) exchange.respond(NOT_FOUND);
+  }
+
+  #target(
+    client: InProcessClient,
+    request: CoapRequest,
+    exchange: CoapExchange,
+    target: Exclude<Target, { kind: 'elsewhere' }>,
+  ): void {
+    const session = request.observe === undefined ? undefined : readDeviceQuery(request.query).session;
+    switch (target.kind) {
+      case 'topic':
+        if (session === undefined) this.#topic(client, request, exchange, target.topic, PLAIN);
+        else this.#filter(client, request, exchange, target.topic, session);
+        break;
+      case 'filter':
+        this.#filter(client, request, exchange, target.filter, session);
+        break;
+      case 'collection':
+        this.#discover(client, request, exchange);
+        break;
+      case 'invalid':
+        exchange.respond(NO_TOPIC);
+    }
+  }
+
+  #discover(client: InProcessClient, request: CoapRequest, exchange: CoapExchange): void {
+    const { listed } = this.#options;
+    const links = this.#links(client);
+    this.#later(
+      discover(client, request, exchange, this.#paths, this.#mappings, links, listed, this.#context),
+      exchange,
+    );
+  }
+
+  /** Handles a request for the path of a mapping; false if it is for another. */
+  #mapped(client: InProcessClient, request: CoapRequest, exchange: CoapExchange): boolean {
     for (const mapping of this.#mappings) {
       const topic = mapping.topicOf(request.path);
       if (topic === undefined) continue;
       if (topic === null) exchange.respond(NO_TOPIC);
       else if (!mapping.allows(request.method)) exchange.respond(METHOD_NOT_ALLOWED);
       else this.#topic(client, request, exchange, topic, mapping);
-      return;
+      return true;
     }
-    const target = this.#paths.target(request.path, request.pathKey);
-    const session = request.observe === undefined ? undefined : readDeviceQuery(request.query).session;
-    if (session !== undefined && target.kind === 'topic') {
-      this.#filter(client, request, exchange, target.topic, session);
-      return;
-    }
-    if (target.kind === 'topic') this.#topic(client, request, exchange, target.topic, PLAIN);
-    else if (target.kind === 'invalid') exchange.respond(NO_TOPIC);
-    else if (target.kind === 'collection' || request.pathKey === WELL_KNOWN_CORE) {
-      const { listed } = this.#options;
-      const links = this.#links(client);
-      this.#later(
-        discover(client, request, exchange, this.#paths, this.#mappings, links, listed, this.#context),
-        exchange,
-      );
-    } else if (target.kind === 'filter') this.#filter(client, request, exchange, target.filter, session);
-    else if (!this.#faces.some((face) => face.handle(request, exchange, client))) exchange.respond(NOT_FOUND);
+    return false;
   }
 
   *#links(client: InProcessClient): Iterable<Link> {
