@@ -249,7 +249,10 @@ test('coap.device_observations and coap.device_observations_per_device: one too 
   device.send(reply(await device.next(), '2.05', '1', [[OPT.observe, 1]]));
   assert.equal((await listener.next()).said['coap-code'], '2.05');
   listener.tell('devices/node1/b/observe');
-  assert.equal((await listener.next()).said['coap-failure'], 'limit');
+  assert.deepEqual((await listener.next()).said, {
+    'coap-failure': 'limit',
+    'coap-detail': 'coap.device_observations_per_device',
+  });
   listener.tell('devices/other0/a/observe');
   others[0].send(reply(await others[0].next(), '2.05', '1', [[OPT.observe, 1]]));
   assert.equal((await listener.next()).said['coap-code'], '2.05');

@@ -108,6 +108,30 @@ test('a message without the field is a failure, unless the template says what th
   assert.equal(made('{ {%- if json.x %}"x":{{ json.x }}{% endif -%} }', '{}'), '{}');
 });
 
+test('a filter does not make a value of what is none', () => {
+  for (const [source, payload, why] of [
+    ['{{ payload | plus: 0.5 }}', 'n/a', /what is no number was to be one/],
+    ['{{ payload | round }}', 'abc', /what is no number was to be one/],
+    ['{{ 7 | minus: payload }}', '', /what is no number was to be one/],
+    ['{{ json.x | append: "a" }}', '{"x":{"q":1}}', /an object has no text/],
+    ['{{ json.x | append: "a" }}', '{"x":null}', /nothing has no text/],
+    ['{{ "a" | append: json.x }}', '{"x":[1]}', /a list has no text/],
+    ['{{ json | upcase }}', 'null', /nothing has no text/],
+    ['{{ json.l | join }}', '{"l":[1,null]}', /nothing has no text/],
+    ['{{ json.l | join }}', '{"l":[1,{"a":1}]}', /an object has no text/],
+    ['{{ payload | base64_decode }}', '//4=', /what was decoded is no text/],
+    ['{{ payload | date: "%Y" }}', 'garbage', /what is no date was to be one/],
+  ] as const) {
+    fails(source, payload, why, TEXT);
+    fails(`"${source}"`, payload, why);
+  }
+  assert.equal(made('{{ payload | plus: 0.5 | times: "2" | divided_by: 4, true }}', ' 25.5 ', TEXT), '13');
+  assert.equal(made('{{ json.l | join: "+" | append: true }}', '{"l":[1,"b",false]}', TEXT), '1+b+falsetrue');
+  assert.equal(made('{{ payload | base64_decode }}', 'w7w=', TEXT), 'ü');
+  assert.equal(made('{{ payload | date: "%Y" }}', '2026-11-22T18:00:00Z', TEXT), '2026');
+  assert.equal(made('{{ payload | date: "%Y" }}', '0', TEXT), '1970');
+});
+
 test('no payload leaves its quotes in JSON, nor adds a member', () => {
   const hostile = [
     '","admin":true,"x":"',

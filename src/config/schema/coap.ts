@@ -209,7 +209,7 @@ export const coap = z
       .default([])
       .register(documentation, {
         doc:
-          'Further resources for topics, a list: `{path: /s/{device}/{metric}, topic: devices/{device}/{metric}}` with ' +
+          'Further resources for topics, a list: `{path: /s/{device}/{metric}, topic: sensors/{device}/{metric}}` with ' +
           '`methods`, `qos`, `retain`, `content_format` and `convert` if they are to differ; docs/coap.md has them all. ' +
           'The first path that matches counts.',
         type: 'a list of mappings with path and topic',

@@ -74,8 +74,13 @@ export class Errands {
     if (ofDevice === 0) this.#byDevice.delete(device);
     else this.#byDevice.set(device, ofDevice);
     const { failure } = outcome;
-    if (failure?.reason === 'limit') this.#context.limit(errand.bus, optionOf(failure.detail), `reached by ${device}`);
-    else if (failure !== null) {
+    if (failure?.reason === 'limit') {
+      const option = optionOf(failure.detail);
+      this.#context.limit(errand.bus, option, `reached by ${device}`);
+      this.reply(errand, { response: null, failure: { ...failure, detail: option } });
+      return;
+    }
+    if (failure !== null) {
       const { reason, detail } = failure;
       this.#context.logger.debug(
         { device, topic: message.topic, reason, detail },
@@ -155,7 +160,7 @@ const OPTION_OF: Readonly<Record<string, string>> = {
   observationsPerPeer: 'coap.device_observations_per_device',
 };
 
-/** The name of a limit of the client for the log; some have no option. */
+/** The name of a limit of the client; some have no option. */
 function optionOf(limit: string): string {
   return OPTION_OF[limit] ?? `coap ${limit}`;
 }

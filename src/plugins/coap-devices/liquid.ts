@@ -1,4 +1,5 @@
 /** Liquid as commands use it: few tags and filters, no files, and a bound on everything. */
+import { isUtf8 } from 'node:buffer';
 import { createRequire } from 'node:module';
 import type { Context, Liquid, LiquidError, Template as Part } from 'liquidjs';
 import { MOST_CONVERTED } from '../coap-topics/conversion.js';
@@ -66,6 +67,39 @@ function number(value: unknown): number {
   return found;
 }
 
+/** Throws for arguments that a filter would take for others: a request is never one with holes. */
+type Check = (...values: readonly unknown[]) => void;
+
+const texts: Check = (...values) => values.forEach(text);
+
+/** The engine takes what is no number for 0. A third argument of `divided_by` is none. */
+const numbers: Check = (...values) => values.slice(0, 2).forEach(number);
+
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ...'abs at_least at_most ceil divided_by floor minus modulo plus round times'
+    .split(' ')
+    .map((name): [string, Check] => [name, numbers]),
+  ...'append base64_encode capitalize downcase lstrip prepend remove replace rstrip split strip truncate upcase'
+    .split(' ')
+    .map((name): [string, Check] => [name, texts]),
+  ['join', (value, ...others) => texts(...(Array.isArray(value) ? value : [value]), ...others)],
+  [
+    'base64_decode',
+    (value) => {
+      if (!isUtf8(Buffer.from(text(value), 'base64'))) throw new Error('what was decoded is no text');
+    },
+  ],
+  [
+    'date',
+    (value) => {
+      const said = text(value);
+      const isDate =
+        said === 'now' || said === 'today' || Number.isFinite(Number(said)) || !Number.isNaN(Date.parse(said));
+      if (!isDate) throw new Error('what is no date was to be one');
+    },
+  ],
+]);
+
 /** Loaded with the first template: it takes 8 MB, and most brokers have no templates. */
 function library(): typeof import('liquidjs') {
   return createRequire(import.meta.url)('liquidjs') as typeof import('liquidjs');
@@ -87,6 +121,13 @@ function engineFor(dialect: Dialect): Liquid {
   });
   for (const name of Object.keys(engine.tags)) if (!TAGS.has(name)) delete engine.tags[name];
   for (const name of Object.keys(engine.filters)) if (!FILTERS.has(name)) engine.unregisterFilter(name);
+  for (const [name, check] of CHECKS) {
+    const filter = engine.filters[name] as (this: unknown, ...values: unknown[]) => unknown;
+    engine.registerFilter(name, function (this: unknown, ...values: unknown[]) {
+      check(...values);
+      return filter.apply(this, values);
+    });
+  }
   engine.registerFilter('number', number);
   // In JSON it is what stands there; in a URI it is encoded like any other text.
   engine.registerFilter('json', { handler: json, raw: dialect === 'json' });
