@@ -119,6 +119,10 @@ test('a filter does not make a value of what is none', () => {
     ['{{ json | upcase }}', 'null', /nothing has no text/],
     ['{{ json.l | join }}', '{"l":[1,null]}', /nothing has no text/],
     ['{{ json.l | join }}', '{"l":[1,{"a":1}]}', /an object has no text/],
+    ['{{ json.x | first }}', '{"x":null}', /nothing has no text/],
+    ['{{ json.x | last }}', '{"x":[]}', /nothing has no text|nothing is no JSON/],
+    ['{{ json.x | size }}', '{"x":null}', /nothing has no text/],
+    ['{{ json.x | slice: 0, 3 }}', '{"x":{}}', /an object has no text/],
     ['{{ payload | base64_decode }}', '//4=', /what was decoded is no text/],
     ['{{ payload | date: "%Y" }}', 'garbage', /what is no date was to be one/],
   ] as const) {
@@ -127,6 +131,8 @@ test('a filter does not make a value of what is none', () => {
   }
   assert.equal(made('{{ payload | plus: 0.5 | times: "2" | divided_by: 4, true }}', ' 25.5 ', TEXT), '13');
   assert.equal(made('{{ json.l | join: "+" | append: true }}', '{"l":[1,"b",false]}', TEXT), '1+b+falsetrue');
+  assert.equal(made('{{ json | first }}{{ json | last }}{{ json | size }}', '[1,2,"c"]', TEXT), '1c3');
+  assert.equal(made('{{ payload | slice: 1, 2 }}', 'abcd', TEXT), 'bc');
   assert.equal(made('{{ payload | base64_decode }}', 'w7w=', TEXT), 'ü');
   assert.equal(made('{{ payload | date: "%Y" }}', '2026-11-22T18:00:00Z', TEXT), '2026');
   assert.equal(made('{{ payload | date: "%Y" }}', '0', TEXT), '1970');

@@ -195,6 +195,15 @@ test('coap.connections: one connection too many is refused with 5.03, counted, a
   await face.stop();
 });
 
+test('coap.connections holds for devices that come at once, too', async () => {
+  const face = await Face.create({ connections: 1 });
+  const asked = ['1', '2'].map((id) => face.device().ask('post', `/mqtt/connection?c=${id}`));
+  assert.deepEqual((await Promise.all(asked)).map(({ code }) => code).sort(), ['2.01', '5.03']);
+  assert.deepEqual([face.connections.size, face.engine.broker.counters.refusedCoapConnections], [1, 1]);
+  assert.equal(face.engine.broker.sessions.inProcess.size, 1);
+  await face.stop();
+});
+
 test('limits.connections and draining hold for devices too: 5.03', async () => {
   const face = await Face.create({}, { session: { connections: 1 } });
   await tokenOf(face.device(), 'c=1');

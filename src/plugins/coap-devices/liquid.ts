@@ -75,13 +75,20 @@ const texts: Check = (...values) => values.forEach(text);
 /** The engine takes what is no number for 0. A third argument of `divided_by` is none. */
 const numbers: Check = (...values) => values.slice(0, 2).forEach(number);
 
+const listOrText: Check = (value) => {
+  if (!Array.isArray(value)) text(value);
+};
+
+/** The same check for each of some filters. */
+function each(names: string, check: Check): [string, Check][] {
+  return names.split(' ').map((name) => [name, check]);
+}
+
 const CHECKS: ReadonlyMap<string, Check> = new Map([
-  ...'abs at_least at_most ceil divided_by floor minus modulo plus round times'
-    .split(' ')
-    .map((name): [string, Check] => [name, numbers]),
-  ...'append base64_encode capitalize downcase lstrip prepend remove replace rstrip split strip truncate upcase'
-    .split(' ')
-    .map((name): [string, Check] => [name, texts]),
+  ...each('abs at_least at_most ceil divided_by floor minus modulo plus round times', numbers),
+  ...each('append base64_encode capitalize downcase lstrip prepend remove replace rstrip split strip', texts),
+  ...each('truncate upcase', texts),
+  ...each('first last size slice', listOrText),
   ['join', (value, ...others) => texts(...(Array.isArray(value) ? value : [value]), ...others)],
   [
     'base64_decode',

@@ -116,21 +116,20 @@ export class Mapping implements TopicView {
     const conversion = this.#conversion;
     if (conversion === null) return { payload, contentFormat: request.contentFormat ?? this.#contentFormat };
     const { contentFormat = conversion.onCoap } = request;
-    const what = `a payload from ${request.remote.key}`;
     if (contentFormat !== conversion.onCoap) {
       const error = `Content-Format ${contentFormat} is not ${conversion.onCoap}`;
-      return diagnostic(Code.UnsupportedContentFormat, this.#failed(what, error));
+      return this.#refused(Code.UnsupportedContentFormat, request, error);
     }
     // An empty payload clears, as everywhere.
     if (payload.length === 0) return { payload, contentFormat: undefined };
     if (payload.length > MOST_CONVERTED) {
-      const sentence = this.#failed(what, `more than ${MOST_CONVERTED} bytes`);
-      return { ...diagnostic(Code.RequestEntityTooLarge, sentence), size1: MOST_CONVERTED };
+      const error = `more than ${MOST_CONVERTED} bytes`;
+      return { ...this.#refused(Code.RequestEntityTooLarge, request, error), size1: MOST_CONVERTED };
     }
     try {
       return { payload: conversion.incoming(payload), contentFormat: conversion.onMqtt };
     } catch (error) {
-      return diagnostic(Code.BadRequest, this.#failed(what, error));
+      return this.#refused(Code.BadRequest, request, error);
     }
   }
 
@@ -162,6 +161,10 @@ export class Mapping implements TopicView {
       this.#failed(`a value of ${message.topic}`, error);
       return null;
     }
+  }
+
+  #refused(code: number, request: CoapRequest, error: unknown): CoapResponse {
+    return diagnostic(code, this.#failed(`a payload from ${request.remote.key}`, error));
   }
 
   /** Counts and logs; returns the sentence. */
